@@ -1,0 +1,19 @@
+//! What things are: numbers, dates, records and their own rules. No I/O, no clock, no law of sharing (that is `policy`).
+
+pub mod assignment;
+pub mod certification;
+pub mod consent;
+pub mod dates;
+pub mod ids;
+pub mod insurance_card;
+pub mod insured;
+pub mod kind;
+pub mod office;
+pub mod plan_request;
+
+pub use ids::{
+    CareManagerNumber, InsuredNumber, InsurerNumber, OfficeNumber, Organization, PersonKey, PrefectureCode, ServiceType,
+};
+pub use jiff::Timestamp;
+pub use jiff::civil::Date;
+pub use kind::Kind;

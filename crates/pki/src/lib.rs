@@ -1,0 +1,1 @@
+//! Issue, revoke, list and check client certificates.

@@ -1,0 +1,1 @@
+//! What people do: one use case per file.

@@ -1,0 +1,1 @@
+//! A synthetic municipality from a seed.

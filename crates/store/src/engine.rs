@@ -1,0 +1,290 @@
+//! The two databases behind one small face: run a statement, fetch rows, begin, commit. Everything that differs between
+//! SQLite and PostgreSQL in connecting, locking and committing is in this file; the SQL itself is shared (design-store.md
+//! 10–12, docs/decisions/0002).
+
+use crate::StoreError;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Row as _, SqliteConnection, SqlitePool, Transaction};
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// Where the data lives.
+#[derive(Debug, Clone)]
+pub(crate) enum Engine {
+    /// One file, WAL, `synchronous=FULL`; many readers, exactly one writer behind a fair queue.
+    Sqlite { read: SqlitePool, write: Arc<Mutex<SqliteWriter>> },
+    /// PostgreSQL 15 or later (also Citus).
+    Postgres(PgPool),
+}
+
+/// The only connection that writes to SQLite.
+#[derive(Debug)]
+pub(crate) struct SqliteWriter {
+    connection: SqliteConnection,
+    /// A transaction was dropped without commit and waits to be rolled back.
+    unfinished: bool,
+}
+
+/// A value bound to a statement.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Arg<'a> {
+    Text(Option<&'a str>),
+    Int(Option<i32>),
+    Big(Option<i64>),
+    Blob(Option<&'a [u8]>),
+    Bool(bool),
+}
+
+macro_rules! arg_from {
+    ($($type:ty => $variant:ident),+ $(,)?) => {$(
+        impl<'a> From<$type> for Arg<'a> {
+            fn from(value: $type) -> Self {
+                Self::$variant(value.into())
+            }
+        }
+    )+};
+}
+arg_from! { &'a str => Text, Option<&'a str> => Text, i32 => Int, Option<i32> => Int, i64 => Big, Option<i64> => Big,
+&'a [u8] => Blob, Option<&'a [u8]> => Blob, bool => Bool }
+
+impl<'a> From<&'a String> for Arg<'a> {
+    fn from(value: &'a String) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Arg<'a> {
+    fn from(value: &'a Vec<u8>) -> Self {
+        Self::Blob(Some(value))
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Arg<'a> {
+    fn from(value: &'a [u8; N]) -> Self {
+        Self::Blob(Some(value))
+    }
+}
+
+/// `args![a, b]` makes the array of bound values.
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { &[$($crate::engine::Arg::from($value)),*] };
+}
+pub(crate) use args;
+
+/// A row of either engine, read by position.
+#[derive(Debug)]
+pub(crate) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+macro_rules! getter {
+    ($name:ident, $type:ty) => {
+        pub(crate) fn $name(&self, column: usize) -> Result<$type, StoreError> {
+            Ok(match self {
+                Self::Sqlite(row) => row.try_get(column)?,
+                Self::Postgres(row) => row.try_get(column)?,
+            })
+        }
+    };
+}
+
+impl Row {
+    getter!(text, String);
+    getter!(text_or_null, Option<String>);
+    getter!(int, i32);
+    getter!(int_or_null, Option<i32>);
+    getter!(big, i64);
+    getter!(big_or_null, Option<i64>);
+    getter!(blob, Vec<u8>);
+    getter!(blob_or_null, Option<Vec<u8>>);
+    getter!(boolean, bool);
+}
+
+macro_rules! bound {
+    ($sql:expr, $args:expr) => {{
+        let mut query = sqlx::query($sql);
+        for arg in $args {
+            query = match *arg {
+                Arg::Text(value) => query.bind(value.map(str::to_owned)),
+                Arg::Int(value) => query.bind(value),
+                Arg::Big(value) => query.bind(value),
+                Arg::Blob(value) => query.bind(value.map(<[u8]>::to_vec)),
+                Arg::Bool(value) => query.bind(value),
+            };
+        }
+        query
+    }};
+}
+
+/// A transaction. Dropped without [`RawTx::commit`] it leaves nothing behind.
+pub(crate) enum RawTx {
+    Sqlite(OwnedMutexGuard<SqliteWriter>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// How a commit ended (design-store.md 34).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Committed {
+    /// Durable.
+    Done,
+    /// The COMMIT was sent and no clear answer came: it may or may not be durable.
+    Unknown,
+}
+
+impl Engine {
+    /// Opens by address: `sqlite:PATH` or `postgres://…`.
+    pub(crate) async fn open(address: &str) -> Result<Self, StoreError> {
+        match address.strip_prefix("sqlite:") {
+            Some(path) => Self::open_sqlite(Path::new(path)).await,
+            None => Self::open_postgres(address).await,
+        }
+    }
+
+    async fn open_sqlite(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5))
+            .disable_statement_logging();
+        let connection = SqliteConnection::connect_with(&options).await?;
+        let read = SqlitePoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(Duration::from_secs(2))
+            .connect_with(options.pragma("query_only", "on"))
+            .await?;
+        let writer = SqliteWriter { connection, unfinished: false };
+        Ok(Self::Sqlite { read, write: Arc::new(Mutex::new(writer)) })
+    }
+
+    async fn open_postgres(address: &str) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(address)?
+            .application_name("kiban")
+            .options([("statement_timeout", "10s"), ("lock_timeout", "5s"), ("idle_in_transaction_session_timeout", "30s")])
+            .disable_statement_logging();
+        let pool = PgPoolOptions::new()
+            .max_connections(24)
+            .acquire_timeout(Duration::from_secs(2))
+            .connect_with(options)
+            .await?;
+        let engine = Self::Postgres(pool);
+        engine.refuse_unsafe_postgres().await?;
+        Ok(engine)
+    }
+
+    /// Durable means durable: a server that may lose a commit is not used (design-store.md 7).
+    async fn refuse_unsafe_postgres(&self) -> Result<(), StoreError> {
+        for (setting, refused) in [("fsync", "off"), ("synchronous_commit", "off"), ("synchronous_commit", "local"), ("full_page_writes", "off")] {
+            let rows = self.rows("SELECT current_setting($1)", args![setting]).await?;
+            let value = rows.first().map(|row| row.text(0)).transpose()?.unwrap_or_default();
+            if value == refused {
+                return Err(StoreError::Unsafe(format!("PostgreSQL runs with {setting}={value}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// True on PostgreSQL.
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
+    /// Rows of a statement that only reads.
+    pub(crate) async fn rows(&self, sql: &'static str, args: &[Arg<'_>]) -> Result<Vec<Row>, StoreError> {
+        Ok(match self {
+            Self::Sqlite { read, .. } => bound!(sql, args).fetch_all(read).await?.into_iter().map(Row::Sqlite).collect(),
+            Self::Postgres(pool) => bound!(sql, args).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect(),
+        })
+    }
+
+    /// Begins a transaction; on SQLite waits for the one writer in a fair queue.
+    pub(crate) async fn begin(&self) -> Result<RawTx, StoreError> {
+        match self {
+            Self::Sqlite { write, .. } => {
+                let mut guard = Arc::clone(write).lock_owned().await;
+                if guard.unfinished {
+                    // "no transaction is active" is normal here: SQLite rolls back by itself when the disk is full (F-7).
+                    let _ = sqlx::query("ROLLBACK").execute(&mut guard.connection).await;
+                    guard.unfinished = false;
+                }
+                sqlx::query("BEGIN IMMEDIATE").execute(&mut guard.connection).await?;
+                guard.unfinished = true;
+                Ok(RawTx::Sqlite(guard))
+            }
+            Self::Postgres(pool) => Ok(RawTx::Postgres(pool.begin().await?)),
+        }
+    }
+
+    /// Waits for open statements and closes every connection.
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite { read, write } => {
+                let _writer = write.lock().await;
+                read.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl RawTx {
+    /// Rows of a statement inside the transaction (also `RETURNING`).
+    pub(crate) async fn rows(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<Vec<Row>, StoreError> {
+        Ok(match self {
+            Self::Sqlite(guard) => {
+                bound!(sql, args).fetch_all(&mut guard.connection).await?.into_iter().map(Row::Sqlite).collect()
+            }
+            Self::Postgres(tx) => bound!(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect(),
+        })
+    }
+
+    /// Runs a statement; the number of rows it changed.
+    pub(crate) async fn run(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<u64, StoreError> {
+        Ok(match self {
+            Self::Sqlite(guard) => bound!(sql, args).execute(&mut guard.connection).await?.rows_affected(),
+            Self::Postgres(tx) => bound!(sql, args).execute(&mut **tx).await?.rows_affected(),
+        })
+    }
+
+    /// Several statements without bound values, as in a migration.
+    pub(crate) async fn script(&mut self, sql: String) -> Result<(), StoreError> {
+        let sql = sqlx::AssertSqlSafe(sql);
+        match self {
+            Self::Sqlite(guard) => sqlx::raw_sql(sql).execute(&mut guard.connection).await.map(drop)?,
+            Self::Postgres(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(drop)?,
+        }
+        Ok(())
+    }
+
+    /// Commits. After COMMIT is sent any error means "unknown", never "failed". On SQLite the first commit error ends the
+    /// process: a commit reported as failed was found there after reopening (threats.md F-5), so nothing may be answered
+    /// after it.
+    pub(crate) async fn commit(self) -> Committed {
+        match self {
+            Self::Sqlite(mut guard) => match sqlx::query("COMMIT").execute(&mut guard.connection).await {
+                Ok(_) => {
+                    guard.unfinished = false;
+                    Committed::Done
+                }
+                Err(error) => {
+                    tracing::error!(%error, "commit failed on the embedded database, the process ends");
+                    std::process::exit(74);
+                }
+            },
+            Self::Postgres(tx) => match tx.commit().await {
+                Ok(()) => Committed::Done,
+                Err(error) => {
+                    tracing::error!(%error, "no clear answer to a commit");
+                    Committed::Unknown
+                }
+            },
+        }
+    }
+}

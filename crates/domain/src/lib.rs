@@ -8,7 +8,9 @@ pub mod ids;
 pub mod insurance_card;
 pub mod insured;
 pub mod kind;
+pub mod municipality;
 pub mod office;
+pub mod physician_opinion;
 pub mod plan_request;
 
 pub use ids::{

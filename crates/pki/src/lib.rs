@@ -1,1 +1,22 @@
-//! Issue, revoke, list and check client certificates.
+//! Issue, revoke, list and check client certificates (P-180 to P-182, S-001 to S-003).
+//!
+//! - [`Ca`]: the operator's own certification authority, one folder with key, certificate and register;
+//! - [`tls`]: the only TLS settings of the platform: 1.3, client certificate, no resumption;
+//! - [`read`]: what a certificate says about itself.
+//!
+//! A certificate alone opens nothing: the server keeps a list of the fingerprints it knows, and a certificate that
+//! chains to this CA but is on no list is a sign of a stolen CA key. That list is the store's business, not this crate's.
+
+mod ca;
+mod csr;
+mod error;
+mod files;
+pub mod read;
+mod register;
+pub mod tls;
+
+pub use ca::{Ca, Issued, Signed};
+pub use error::Error;
+pub use read::{fingerprint, not_after, organization_of, serial_of, terminal_of};
+pub use register::{Entry, Purpose, Reason, Revocation};
+pub use tls::{Identity, client_config, server_config_organizations, server_config_public};

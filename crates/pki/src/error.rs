@@ -1,0 +1,113 @@
+//! What can go wrong with certificates, by meaning.
+
+use std::path::PathBuf;
+
+/// Why a certificate could not be made, read or revoked. The text is for logs and never holds a key.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder already holds a CA.
+    #[error("\"{}\" already exists and is not empty", .0.display())]
+    AlreadyThere(PathBuf),
+    /// A file could not be read or written.
+    #[error("\"{}\": {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Others than the owner may read the private key.
+    #[error("private key \"{}\" may be read by others than its owner", .0.display())]
+    KeyReadableByOthers(PathBuf),
+    /// Certificate and private key do not belong together.
+    #[error("certificate and private key do not belong together")]
+    KeyMismatch,
+    /// A line of the register, not the last, is damaged: somebody edited it or the disk failed.
+    #[error("line {line} of the certificate register is damaged")]
+    RegisterDamaged {
+        /// 1-based line.
+        line: usize,
+    },
+    /// The register knows no certificate with this serial number.
+    #[error("no certificate with serial number \"{0}\"")]
+    UnknownSerial(String),
+    /// A terminal name that a certificate cannot hold.
+    #[error("terminal name \"{0}\" must have 1 to 64 characters and no control characters")]
+    TerminalName(String),
+    /// A server name that a certificate cannot hold, or none at all.
+    #[error("\"{0}\" is not a server name or address")]
+    ServerName(String),
+    /// The certificate would live longer than the CA.
+    #[error("the certificate would end {wanted}, after the CA itself ({ca_ends})")]
+    BeyondCa {
+        /// End of the wanted certificate.
+        wanted: jiff::Timestamp,
+        /// End of the CA.
+        ca_ends: jiff::Timestamp,
+    },
+    /// The request for a certificate is not one, or is not signed by its own key.
+    #[error("not a valid certificate request: {0}")]
+    Request(&'static str),
+    /// Bytes that are no certificate, or none this platform can use.
+    #[error("not a usable certificate or key: {0}")]
+    Certificate(String),
+    /// The time is outside what a certificate can express.
+    #[error("time is outside what a certificate can express")]
+    Time,
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+impl Error {
+    /// The same in Japanese, telling the operator what to do.
+    pub fn message_ja(&self) -> String {
+        match self {
+            Self::AlreadyThere(path) => {
+                format!("{} は既にあり、空ではありません。別のフォルダを指定してください", path.display())
+            }
+            Self::File { path, source } => {
+                format!("{} を読み書きできません（{source}）。権限と空き容量を確認してください", path.display())
+            }
+            Self::KeyReadableByOthers(path) => format!(
+                "秘密鍵 {} が所有者以外にも読める状態です。chmod 600 で所有者だけにしてください",
+                path.display()
+            ),
+            Self::KeyMismatch => "証明書と秘密鍵の組が合いません。同じ発行分のファイルを指定してください".into(),
+            Self::RegisterDamaged { line } => {
+                format!("証明書台帳の{line}行目が壊れています。発行と失効を止め、控えの台帳から復元してください")
+            }
+            Self::UnknownSerial(serial) => {
+                format!("シリアル番号 {serial} の証明書は台帳にありません。kiban ca list で確認してください")
+            }
+            Self::TerminalName(name) => {
+                format!("端末名「{name}」は使えません。1〜64文字で、改行やタブを含まない名前にしてください")
+            }
+            Self::ServerName(name) => format!("「{name}」はサーバ名またはIPアドレスではありません"),
+            Self::BeyondCa { ca_ends, .. } => {
+                format!("認証局の有効期限（{ca_ends}）を超える証明書は発行できません。日数を減らしてください")
+            }
+            Self::Request(_) => {
+                "証明書署名要求（CSR）を読めません。作り直してください（ECDSA P-256、または RSA 2048ビット以上）".into()
+            }
+            Self::Certificate(_) => "証明書または秘密鍵を読めません。PEM形式のファイルを指定してください".into(),
+            Self::Time => "有効期間が証明書で表せる範囲を超えています。日数を減らしてください".into(),
+            Self::Random => "乱数を得られません。システムの状態を確認してください".into(),
+        }
+    }
+}
+
+impl From<rcgen::Error> for Error {
+    fn from(error: rcgen::Error) -> Self {
+        Self::Certificate(error.to_string())
+    }
+}
+
+impl From<rustls::Error> for Error {
+    fn from(error: rustls::Error) -> Self {
+        match error {
+            rustls::Error::InconsistentKeys(_) => Self::KeyMismatch,
+            other => Self::Certificate(other.to_string()),
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! What things are: numbers, dates, records and their own rules. No I/O, no clock, no law of sharing (that is `policy`).
 
 pub mod assignment;
+pub mod care_plan;
 pub mod certification;
 pub mod consent;
 pub mod dates;
@@ -8,6 +9,7 @@ pub mod ids;
 pub mod insurance_card;
 pub mod insured;
 pub mod kind;
+pub mod limits;
 pub mod municipality;
 pub mod office;
 pub mod physician_opinion;

@@ -1,1 +1,21 @@
-//! Bytes to domain and back for every outside file.
+//! Bytes to domain and back for every outside file. Nothing here stores, decides or reads the clock.
+//!
+//! Every reader answers with what it could read **and** all problems, never with the first fault, and never panics
+//! (style.md §3). Every writer is the exact inverse: what it writes, its reader takes without a problem.
+//!
+//! | module | files |
+//! |---|---|
+//! | [`layout`] | the one engine: item tables as data, CSV, encodings, value checks |
+//! | [`care_plan`] | ケアプラン標準仕様 Ver. 4.1 (CSVバージョン 202407) |
+//! | [`municipal`] | the municipal package, a profile of this project (not the official layout) |
+
+pub mod care_plan;
+mod check;
+pub mod layout;
+pub mod municipal;
+mod problem;
+mod record;
+mod scan;
+pub mod text;
+
+pub use problem::{Problem, Problems, Severity};

@@ -1,0 +1,236 @@
+//! Whether one value fits its item: length, characters, codes, dates, numbers with their check digits.
+
+use crate::layout::{Item, ItemKind};
+use crate::text;
+use kiban_domain::care_plan::ClockTime;
+use kiban_domain::dates::{ServiceMonth, parse_yyyymmdd};
+use kiban_domain::ids::IdError;
+use kiban_domain::{InsuredNumber, InsurerNumber, OfficeNumber, Organization, ServiceType};
+
+/// Why a value does not fit: code of the rule and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    pub rule: &'static str,
+    pub expected: String,
+    /// Taken all the same.
+    pub warning: bool,
+    /// Not to be shown.
+    pub secret: bool,
+}
+
+impl Misfit {
+    fn error(rule: &'static str, expected: impl Into<String>) -> Self {
+        Self { rule, expected: expected.into(), warning: false, secret: false }
+    }
+
+    fn warning(rule: &'static str, expected: impl Into<String>) -> Self {
+        Self { warning: true, ..Self::error(rule, expected) }
+    }
+}
+
+/// Checks a value that is not empty.
+pub fn check(item: &Item, value: &str) -> Result<(), Misfit> {
+    if text::holds_individual_number(value) {
+        let expected = "個人番号（マイナンバー）の可能性がある番号が入っています。取り除いて作り直してください";
+        return Err(Misfit { secret: true, ..Misfit::error("individual_number", expected) });
+    }
+    if item.kind != ItemKind::Text && value.contains(['\n', '\r', '\t']) {
+        return Err(Misfit::error("control", "改行やタブは入れられません"));
+    }
+    match item.kind {
+        ItemKind::Text => max_len(item, value),
+        ItemKind::Ascii => {
+            if !value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+                return Err(Misfit::error("characters", "半角の英数字・記号で入れてください"));
+            }
+            max_len(item, value)
+        }
+        ItemKind::Digits => digits(value).and_then(|()| max_len(item, value)),
+        ItemKind::Integer => {
+            digits(value.strip_prefix('-').unwrap_or(value))?;
+            let expected = "数が大きすぎます。けたを確認してください";
+            value.parse::<i32>().map_err(|_| Misfit::error("length", expected))?;
+            max_len(item, value.strip_prefix('-').unwrap_or(value))
+        }
+        ItemKind::Decimal => {
+            let (whole, fraction) = value.split_once('.').unwrap_or((value, "0"));
+            digits(whole).and_then(|()| digits(fraction)).map_err(|_| number("99.99"))?;
+            max_len(item, value)
+        }
+        ItemKind::Date => date(value),
+        ItemKind::DateOrZero => {
+            if value == "00000000" {
+                Ok(())
+            } else {
+                date(value)
+            }
+        }
+        ItemKind::Month => month(value),
+        ItemKind::MonthOrZero => {
+            if value == "000000" {
+                Ok(())
+            } else {
+                month(value)
+            }
+        }
+        ItemKind::DateTime => date_time(value),
+        ItemKind::Time => time(value),
+        ItemKind::TimeOr9999 => {
+            if value == "9999" {
+                Ok(())
+            } else {
+                time(value)
+            }
+        }
+        ItemKind::Clock => clock(value),
+        ItemKind::Days31 => {
+            if value.len() == 31 && value.bytes().all(|b| matches!(b, b'0' | b'1')) {
+                return Ok(());
+            }
+            Err(Misfit::error("format", "31文字の 0 と 1（1日から31日まで、日割の期間の日は 1）で入れてください"))
+        }
+        ItemKind::Postal => {
+            let form = value.len() == 8
+                && value.bytes().enumerate().all(|(i, b)| if i == 3 { b == b'-' } else { b.is_ascii_digit() });
+            if form { Ok(()) } else { Err(number("NNN-NNNN")) }
+        }
+        ItemKind::Sha256 => {
+            if value.len() == 64 && value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+                return Ok(());
+            }
+            Err(Misfit::error("format", "SHA-256 を16進小文字64文字で入れてください"))
+        }
+        ItemKind::Insurer => InsurerNumber::parse(value).map(drop).map_err(id),
+        ItemKind::Insured => InsuredNumber::parse(value).map(drop).map_err(id),
+        ItemKind::Service => ServiceType::parse(value).map(drop).map_err(id),
+        ItemKind::Organization => organization(value),
+        ItemKind::Office => office(value),
+        ItemKind::Code => code(item, value),
+        ItemKind::Version => version(item, value),
+    }
+}
+
+/// What to put where nothing stands.
+pub fn hint(item: &Item) -> String {
+    match item.kind {
+        ItemKind::Date => "8桁の日付(YYYYMMDD)を入れてください".to_owned(),
+        ItemKind::DateOrZero => "8桁の日付(YYYYMMDD)または 00000000 を入れてください".to_owned(),
+        ItemKind::Month => "6桁の年月(YYYYMM)を入れてください".to_owned(),
+        ItemKind::MonthOrZero => "6桁の年月(YYYYMM)または 000000 を入れてください".to_owned(),
+        ItemKind::Time => "4桁の時刻(HHMM)を入れてください".to_owned(),
+        ItemKind::TimeOr9999 => "4桁の時刻(HHMM)、時刻のないサービスは 9999 を入れてください".to_owned(),
+        ItemKind::Code | ItemKind::Version => choices(item),
+        ItemKind::Text => "必ず記入してください".to_owned(),
+        ItemKind::Insurer => "6桁の保険者番号を入れてください".to_owned(),
+        ItemKind::Insured => "10桁の被保険者番号を入れてください".to_owned(),
+        ItemKind::Office => "10桁の事業所番号を入れてください".to_owned(),
+        _ => match item.max_len {
+            Some(len) => format!("{len}桁以内で入れてください"),
+            None => "必ず入れてください".to_owned(),
+        },
+    }
+}
+
+fn choices(item: &Item) -> String {
+    let list: Vec<String> = item.codes.iter().map(|(code, name)| format!("{code} {name}")).collect();
+    format!("次のいずれかを入れてください: {}", list.join("、"))
+}
+
+fn number(form: &str) -> Misfit {
+    Misfit::error("format", format!("{form} の形の半角数字で入れてください"))
+}
+
+fn max_len(item: &Item, value: &str) -> Result<(), Misfit> {
+    match item.max_len {
+        Some(max) if value.chars().count() > usize::from(max) => {
+            let found = value.chars().count();
+            Err(Misfit::error("length", format!("{max}桁以内で入れてください（{found}桁でした）")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn digits(value: &str) -> Result<(), Misfit> {
+    if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(());
+    }
+    Err(Misfit::error("digits", "半角の数字だけで入れてください"))
+}
+
+fn date(value: &str) -> Result<(), Misfit> {
+    parse_yyyymmdd(value).map(drop).map_err(|error| {
+        let what = "8桁の日付(YYYYMMDD)を入れてください";
+        Misfit::error("date", format!("{}。{what}", error.message_ja()))
+    })
+}
+
+fn month(value: &str) -> Result<(), Misfit> {
+    let what = "6桁の年月(YYYYMM)を入れてください";
+    ServiceMonth::parse(value)
+        .map(drop)
+        .map_err(|error| Misfit::error("month", format!("{}。{what}", error.message_ja())))
+}
+
+fn time(value: &str) -> Result<(), Misfit> {
+    ClockTime::parse(value)
+        .map(drop)
+        .ok_or_else(|| Misfit::error("time", "4桁の時刻(HHMM、0000〜2400)を入れてください"))
+}
+
+fn clock(value: &str) -> Result<(), Misfit> {
+    let two = |at: usize| value.get(at..at + 2).and_then(|part| part.parse::<u8>().ok());
+    let good = value.len() == 6
+        && value.bytes().all(|b| b.is_ascii_digit())
+        && matches!((two(0), two(2), two(4)), (Some(0..=23), Some(0..=59), Some(0..=59)));
+    if good { Ok(()) } else { Err(Misfit::error("time", "6桁の時刻(HHMMSS)を入れてください")) }
+}
+
+fn date_time(value: &str) -> Result<(), Misfit> {
+    let good = value.len() == 14 && value.is_ascii() && date(&value[..8]).is_ok() && clock(&value[8..]).is_ok();
+    if good { Ok(()) } else { Err(Misfit::error("date", "14桁の日時(YYYYMMDDHHMMSS)を入れてください")) }
+}
+
+fn id(error: IdError) -> Misfit {
+    let rule = match error {
+        IdError::Length { .. } => "length",
+        IdError::Character { .. } => "characters",
+        IdError::CheckDigit { .. } => "check_digit",
+    };
+    Misfit::error(rule, error.message_ja())
+}
+
+/// A check digit that does not fit only warns: real registers break their own rule (certification.md §1.4).
+fn office(value: &str) -> Result<(), Misfit> {
+    let number = OfficeNumber::parse(value).map_err(id)?;
+    match number.check_digit_warning() {
+        Some(digit) if value != "9999999999" => {
+            let text = format!(
+                "検証番号（末尾の数字）が計算値 {digit} と異なります。番号の写し間違いがないか確認してください"
+            );
+            Err(Misfit::warning("check_digit", text))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn organization(value: &str) -> Result<(), Misfit> {
+    match value.len() {
+        6 | 10 => Organization::parse(value).map(drop).map_err(id),
+        _ => Err(Misfit::error("length", "6桁の保険者番号または10桁の事業所番号を入れてください")),
+    }
+}
+
+fn code(item: &Item, value: &str) -> Result<(), Misfit> {
+    if item.codes.iter().any(|(code, _)| *code == value) { Ok(()) } else { Err(Misfit::error("code", choices(item))) }
+}
+
+/// An unknown version is its own error, not a broken file (careplan-csv.md §1).
+fn version(item: &Item, value: &str) -> Result<(), Misfit> {
+    if item.codes.iter().any(|(code, _)| *code == value) {
+        return Ok(());
+    }
+    let known: Vec<String> = item.codes.iter().map(|(code, name)| format!("{code}（{name}）")).collect();
+    let text =
+        format!("受け付けられる版は {} です。1つのファイルの全行をこの版にして作り直してください", known.join("、"));
+    Err(Misfit::error("version", text))
+}

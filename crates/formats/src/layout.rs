@@ -1,0 +1,642 @@
+//! The one layout engine. Layouts are data with a start date (`layouts/*.tsv`); code changes only when the meaning of
+//! an item changes (style.md §3). Reading yields sound rows and all problems; writing checks by the same rules and is
+//! the exact inverse: free text quoted, everything else bare, CRLF.
+
+use crate::check::{self, Misfit};
+pub use crate::record::{Fields, Record, Row};
+use crate::scan::{MAX_COLUMNS, MAX_ROW, RawRow, RowEnd, RowFault, Scanner};
+use crate::text::{self, Encoding};
+use crate::{Problem, Problems};
+use std::collections::HashSet;
+use std::sync::OnceLock;
+
+/// What stands in an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ItemKind {
+    /// `text`: free text, quoted when written.
+    Text,
+    /// `ascii`: half-width letters, digits and signs.
+    Ascii,
+    /// `digits`: digits, leading zeros kept.
+    Digits,
+    /// `integer`: a number, may be negative.
+    Integer,
+    /// `decimal`: `99.99`.
+    Decimal,
+    /// `date`: `YYYYMMDD`.
+    Date,
+    /// `date_or_zero`: `YYYYMMDD` or `00000000` for none.
+    DateOrZero,
+    /// `month`: `YYYYMM`.
+    Month,
+    /// `month_or_zero`: `YYYYMM` or `000000` for none.
+    MonthOrZero,
+    /// `datetime`: `YYYYMMDDHHMMSS`, Japan.
+    DateTime,
+    /// `time`: `HHMM`, 0000–2400.
+    Time,
+    /// `time_or_9999`: `HHMM` or `9999` for none.
+    TimeOr9999,
+    /// `clock`: `HHMMSS`.
+    Clock,
+    /// `days31`: 31 characters of 0 and 1.
+    Days31,
+    /// `postal`: `NNN-NNNN`.
+    Postal,
+    /// `sha256`: 64 hexadecimal digits, lower case.
+    Sha256,
+    /// `insurer`: 保険者番号, check digit binding.
+    Insurer,
+    /// `insured`: 被保険者番号.
+    Insured,
+    /// `office`: 事業所番号, check digit warns.
+    Office,
+    /// `organization`: 保険者番号 or 事業所番号.
+    Organization,
+    /// `service`: サービス種類コード.
+    Service,
+    /// `code`: one of the codes listed.
+    Code,
+    /// `version`: a version this layout is for.
+    Version,
+}
+
+impl ItemKind {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "text" => Self::Text,
+            "ascii" => Self::Ascii,
+            "digits" => Self::Digits,
+            "integer" => Self::Integer,
+            "decimal" => Self::Decimal,
+            "date" => Self::Date,
+            "date_or_zero" => Self::DateOrZero,
+            "month" => Self::Month,
+            "month_or_zero" => Self::MonthOrZero,
+            "datetime" => Self::DateTime,
+            "time" => Self::Time,
+            "time_or_9999" => Self::TimeOr9999,
+            "clock" => Self::Clock,
+            "days31" => Self::Days31,
+            "postal" => Self::Postal,
+            "sha256" => Self::Sha256,
+            "insurer" => Self::Insurer,
+            "insured" => Self::Insured,
+            "office" => Self::Office,
+            "organization" => Self::Organization,
+            "service" => Self::Service,
+            "code" => Self::Code,
+            "version" => Self::Version,
+            _ => return None,
+        })
+    }
+
+    /// Its name for the people who read the item tables.
+    pub fn name_ja(self) -> &'static str {
+        match self {
+            Self::Text => "文字",
+            Self::Ascii => "半角",
+            Self::Digits => "数字",
+            Self::Integer => "整数",
+            Self::Decimal => "小数",
+            Self::Date => "日付 YYYYMMDD",
+            Self::DateOrZero => "日付 YYYYMMDD または 00000000",
+            Self::Month => "年月 YYYYMM",
+            Self::MonthOrZero => "年月 YYYYMM または 000000",
+            Self::DateTime => "日時 YYYYMMDDHHMMSS",
+            Self::Time => "時刻 HHMM",
+            Self::TimeOr9999 => "時刻 HHMM または 9999",
+            Self::Clock => "時刻 HHMMSS",
+            Self::Days31 => "31文字の 0・1",
+            Self::Postal => "郵便番号 NNN-NNNN",
+            Self::Sha256 => "16進64文字",
+            Self::Insurer => "保険者番号",
+            Self::Insured => "被保険者番号",
+            Self::Office => "事業所番号",
+            Self::Organization => "保険者番号または事業所番号",
+            Self::Service => "サービス種類コード",
+            Self::Code => "コード",
+            Self::Version => "版",
+        }
+    }
+}
+
+/// Whether an item must be filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Required {
+    /// `R`
+    Always,
+    /// `W`: very probably, so an empty one warns.
+    Probably,
+    /// `C`: depends on other items.
+    Conditional,
+    /// `-`
+    No,
+}
+
+/// One item of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its number, the column of the file, 1-based.
+    pub no: u32,
+    /// 項目名
+    pub name: &'static str,
+    /// English key, unique in the file.
+    pub key: &'static str,
+    /// What stands in it.
+    pub kind: ItemKind,
+    /// Characters at most; none without limit.
+    pub max_len: Option<u16>,
+    /// Whether it must be filled.
+    pub required: Required,
+    /// Codes with their Japanese names.
+    pub codes: Vec<(&'static str, &'static str)>,
+    /// Remark for readers of the item table.
+    pub note: &'static str,
+}
+
+/// The items of one kind of file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileLayout {
+    /// Kind of file: `UP1KYO`, `INSURED` …
+    pub file: &'static str,
+    /// Items in order.
+    pub items: Vec<Item>,
+}
+
+impl FileLayout {
+    /// 1-based column and name of an item by its key.
+    pub fn column(&self, key: &str) -> (u32, &'static str) {
+        self.items.iter().find(|item| item.key == key).map_or((0, ""), |item| (item.no, item.name))
+    }
+}
+
+/// A version of a family of files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayoutSet {
+    /// Its name, such as `care_plan-202407`.
+    pub name: &'static str,
+    /// First service month or day from which it applies, `YYYYMMDD`.
+    pub from: i32,
+    /// Whether it is the official layout, as against a profile of this project.
+    pub official: bool,
+    /// The files.
+    pub files: Vec<FileLayout>,
+}
+
+impl LayoutSet {
+    /// Layout of a kind of file.
+    pub fn file(&self, name: &str) -> Option<&FileLayout> {
+        self.files.iter().find(|layout| layout.file == name)
+    }
+}
+
+/// ケアプラン標準仕様 Ver. 4.1, CSVバージョン 202407, from service month 2025-04.
+pub fn care_plan() -> &'static LayoutSet {
+    static SET: OnceLock<LayoutSet> = OnceLock::new();
+    SET.get_or_init(|| parse_set("care_plan-202407", 20250401, true, include_str!("../layouts/care_plan-202407.tsv")))
+}
+
+/// The municipal package, profile KGKB-1 of this project. Not the official layout.
+pub fn municipal() -> &'static LayoutSet {
+    static SET: OnceLock<LayoutSet> = OnceLock::new();
+    SET.get_or_init(|| parse_set("municipal-1", 20260401, false, include_str!("../layouts/municipal-1.tsv")))
+}
+
+/// Every set of layouts.
+pub fn all() -> [&'static LayoutSet; 2] {
+    [care_plan(), municipal()]
+}
+
+/// Reads a table of items. A line that is not an item is left out; tests hold the tables against gaps.
+fn parse_set(name: &'static str, from: i32, official: bool, table: &'static str) -> LayoutSet {
+    let mut files: Vec<FileLayout> = Vec::new();
+    for line in table.lines().filter(|line| !line.starts_with('#')) {
+        let columns: Vec<&'static str> = line.split('\t').collect();
+        let [file, no, item, key, kind, max_len, required, codes, note] = columns[..] else { continue };
+        let (Ok(no), Some(kind)) = (no.parse(), ItemKind::parse(kind)) else { continue };
+        let required = match required {
+            "R" => Required::Always,
+            "W" => Required::Probably,
+            "C" => Required::Conditional,
+            _ => Required::No,
+        };
+        let codes = codes.split(';').filter_map(|code| code.split_once('=')).collect();
+        let item = Item { no, name: item, key, kind, max_len: max_len.parse().ok(), required, codes, note };
+        match files.last_mut().filter(|layout| layout.file == file) {
+            Some(layout) => layout.items.push(item),
+            None => files.push(FileLayout { file, items: vec![item] }),
+        }
+    }
+    LayoutSet { name, from, official, files }
+}
+
+/// How a family of files is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dialect {
+    /// Character code.
+    pub encoding: Encoding,
+    /// A first row with the item names is required; otherwise it is skipped with a warning.
+    pub header: bool,
+    /// A last line without line end means that the file was cut; otherwise it warns.
+    pub strict_end: bool,
+}
+
+impl Dialect {
+    /// ケアプラン標準仕様: MS932, no header row.
+    pub const CARE_PLAN: Self = Self { encoding: Encoding::Cp932, header: false, strict_end: false };
+    /// Municipal package in UTF-8.
+    pub const MUNICIPAL: Self = Self { encoding: Encoding::Utf8, header: true, strict_end: true };
+}
+
+/// Reads a whole file: rows with the right number of columns, and all problems. Only rows that say
+/// [`Row::is_sound`] passed every check of their items.
+pub fn read(layout: &FileLayout, file: &str, bytes: &[u8], dialect: Dialect) -> (Vec<Row>, Vec<Problem>) {
+    let mut problems = Problems::new(file);
+    let mut reader = Reader::new(layout, bytes, dialect, &mut problems);
+    let mut rows = Vec::new();
+    while let Some(row) = reader.next_row(&mut problems) {
+        rows.push(row);
+    }
+    (rows, problems.finish())
+}
+
+/// Reads row by row in constant memory.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    layout: &'a FileLayout,
+    dialect: Dialect,
+    scanner: Scanner<'a>,
+    raw: RawRow<'a>,
+    seen: u64,
+    first: bool,
+    warned_line_end: bool,
+    /// Values already told that would repeat on every row (versions, check digits of offices).
+    told: HashSet<(u32, String)>,
+}
+
+impl<'a> Reader<'a> {
+    /// Starts reading; a wrong encoding of the whole file is told once and the file is read in the other one.
+    pub fn new(layout: &'a FileLayout, bytes: &'a [u8], mut dialect: Dialect, problems: &mut Problems) -> Self {
+        const BOM: &[u8] = &[0xef, 0xbb, 0xbf];
+        let body = bytes.strip_prefix(BOM).unwrap_or(bytes);
+        match dialect.encoding {
+            Encoding::Cp932 if body.len() < bytes.len() || text::is_utf8_japanese(bytes) => {
+                dialect.encoding = Encoding::Utf8;
+                let text = "文字コードがUTF-8です。Shift_JIS(MS932)で保存し直してください";
+                problems.push(Problem::of_file(problems.file(), "encoding", text));
+            }
+            Encoding::Utf8 if is_cp932_header(layout, body, dialect.header) => {
+                dialect.encoding = Encoding::Cp932;
+                let text =
+                    "文字コードがShift_JIS(MS932)です。UTF-8で保存し直すか、文字コードの欄を CP932 に直してください";
+                problems.push(Problem::of_file(problems.file(), "encoding", text));
+            }
+            _ => {}
+        }
+        Self {
+            layout,
+            dialect,
+            scanner: Scanner::new(body, layout.items.len()),
+            raw: RawRow::new(),
+            seen: 0,
+            first: true,
+            warned_line_end: false,
+            told: HashSet::new(),
+        }
+    }
+
+    /// Rows of data seen so far, broken ones included.
+    pub fn rows_seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// The next row with the right number of columns.
+    pub fn next_row(&mut self, problems: &mut Problems) -> Option<Row> {
+        while self.scanner.next_row(&mut self.raw) {
+            let first = std::mem::take(&mut self.first);
+            if self.raw.blank {
+                let text = "空の行です。取り除いてください";
+                problems.push(Problem::of_file(problems.file(), "blank_line", text).at_line(self.raw.line).warning());
+                continue;
+            }
+            if first && self.is_header(problems) {
+                continue;
+            }
+            self.seen += 1;
+            let sound_end = self.check_end(problems);
+            if self.is_broken(problems) {
+                continue;
+            }
+            return Some(self.decode_row(sound_end, problems));
+        }
+        None
+    }
+
+    /// Reports what is wrong with the form of the row.
+    fn is_broken(&self, problems: &mut Problems) -> bool {
+        let expected = self.layout.items.len();
+        let at = |column: usize| {
+            let name = self.layout.items.get(column - 1).map_or("", |item| item.name);
+            (u32::try_from(column).unwrap_or(u32::MAX), name)
+        };
+        let problem = |rule, text: String| Problem::of_file(problems.file(), rule, text).at_line(self.raw.line);
+        let problem = match self.raw.fault {
+            Some(RowFault::Quote(column)) => {
+                let (column, name) = at(column);
+                let text = "値の中の引用符(\")は2つ重ねて(\"\")書き、値全体を引用符で囲んでください";
+                problem("quote", text.to_owned()).at_item(column, name)
+            }
+            Some(RowFault::Unclosed(column, end)) => {
+                let (column, name) = at(column);
+                let text = "引用符(\")が閉じられていません。";
+                let hint = if end {
+                    "ファイルが途中で切れていないか確認してください"
+                } else {
+                    "値の終わりに引用符を付けてください"
+                };
+                problem("quote", format!("{text}{hint}")).at_item(column, name)
+            }
+            Some(RowFault::TooLong) => problem("row_length", format!("1行が{MAX_ROW}バイトを超えています")),
+            Some(RowFault::TooManyColumns) => {
+                problem("columns", format!("列が{MAX_COLUMNS}を超えています。{expected}列で作り直してください"))
+            }
+            None if self.raw.fields.len() != expected => {
+                let found = self.raw.fields.len();
+                problem("columns", format!("{expected}列のはずが{found}列あります。列の過不足を直してください"))
+            }
+            None => return false,
+        };
+        problems.push(problem);
+        true
+    }
+
+    /// Line ends: LF alone warns once; a missing one at the end may mean that the file was cut.
+    fn check_end(&mut self, problems: &mut Problems) -> bool {
+        match self.raw.end {
+            RowEnd::Lf if !self.warned_line_end && self.raw.fault.is_none() => {
+                self.warned_line_end = true;
+                let text = "改行がLFだけです。CRLFで保存してください";
+                problems.push(Problem::of_file(problems.file(), "line_end", text).at_line(self.raw.line).warning());
+                true
+            }
+            RowEnd::Eof if self.raw.fault.is_none() => {
+                let text = "最後の行が改行で終わっていません。ファイルが途中で切れていないか確認してください";
+                let problem = Problem::of_file(problems.file(), "cut", text).at_line(self.raw.line);
+                problems.push(if self.dialect.strict_end { problem } else { problem.warning() });
+                !self.dialect.strict_end
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether the first row holds names instead of values.
+    fn is_header(&self, problems: &mut Problems) -> bool {
+        let names: Vec<_> = self
+            .raw
+            .fields
+            .iter()
+            .map(|field| text::decode(field.bytes, self.dialect.encoding).unwrap_or_default())
+            .collect();
+        let expected = self.layout.items.first().map_or("", |item| item.name);
+        let is_header = names.first().is_some_and(|name| *name == expected);
+        let problem = |text: String| Problem::of_file(problems.file(), "header", text).at_line(self.raw.line);
+        if !self.dialect.header {
+            if is_header {
+                problems.push(problem("見出し行は不要です。読み飛ばしました".to_owned()).warning());
+            }
+            return is_header;
+        }
+        let wrong =
+            self.layout.items.iter().enumerate().find(|(i, item)| names.get(*i).is_none_or(|name| *name != item.name));
+        match wrong {
+            None if names.len() == self.layout.items.len() => {}
+            None => {
+                let text = format!("見出しが{}列あります。{}列にしてください", names.len(), self.layout.items.len());
+                problems.push(problem(text));
+            }
+            Some((i, item)) => {
+                let text = format!("1行目の見出しの{}列目は「{}」にしてください", i + 1, item.name);
+                problems.push(problem(text).at_item(item.no, item.name));
+            }
+        }
+        // A first row of values (a number in the first column) is judged as a row.
+        !names.first().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty())
+    }
+
+    fn decode_row(&mut self, sound: bool, problems: &mut Problems) -> Row {
+        let mut row = Row::new(self.raw.line, sound);
+        for (item, field) in self.layout.items.iter().zip(&self.raw.fields) {
+            let undoubled: Vec<u8>;
+            let bytes = if field.doubled {
+                undoubled = undouble(field.bytes);
+                &undoubled[..]
+            } else {
+                field.bytes
+            };
+            let problem = |rule, text: String| {
+                Problem::of_file(problems.file(), rule, text).at_line(self.raw.line).at_item(item.no, item.name)
+            };
+            let value = match text::decode(bytes, self.dialect.encoding) {
+                Ok(value) => value,
+                Err(fault) => {
+                    let problem = problem(fault.rule(), fault.message_ja(self.dialect.encoding));
+                    problems.push(problem);
+                    row.push("");
+                    row.spoil();
+                    continue;
+                }
+            };
+            row.push(&value);
+            if let Some((misfit, found)) = judge(item, &value) {
+                if !misfit.warning {
+                    row.spoil();
+                }
+                if !tell(&mut self.told, item, &misfit, found) {
+                    continue;
+                }
+                let problem = problem(misfit.rule, misfit.expected).found(found);
+                problems.push(if misfit.warning { problem.warning() } else { problem });
+            }
+        }
+        row
+    }
+}
+
+/// Whether to tell: the same version or office number is told once a file.
+fn tell(told: &mut HashSet<(u32, String)>, item: &Item, misfit: &Misfit, found: &str) -> bool {
+    let repeats = item.kind == ItemKind::Version || misfit.warning && !found.is_empty();
+    !repeats || (told.len() < 256 && told.insert((item.no, found.to_owned())))
+}
+
+/// Judges one value; the second part is what may be quoted.
+fn judge<'v>(item: &Item, value: &'v str) -> Option<(Misfit, &'v str)> {
+    if value.is_empty() {
+        let warning = match item.required {
+            Required::Always => false,
+            Required::Probably => true,
+            Required::Conditional | Required::No => return None,
+        };
+        return Some((Misfit { rule: "required", expected: check::hint(item), warning, secret: false }, ""));
+    }
+    let misfit = check::check(item, value).err()?;
+    let found = if misfit.secret { "" } else { value };
+    Some((misfit, found))
+}
+
+fn undouble(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut skip = false;
+    for byte in bytes {
+        skip = *byte == b'"' && !skip;
+        if *byte != b'"' || skip {
+            out.push(*byte);
+        }
+    }
+    out
+}
+
+/// Whether a file said to be UTF-8 begins with the header row in CP932.
+fn is_cp932_header(layout: &FileLayout, body: &[u8], header: bool) -> bool {
+    let first = body.split(|b| matches!(b, b',' | b'\r' | b'\n')).next().unwrap_or_default();
+    let first = first.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(first);
+    let name = layout.items.first().map_or("", |item| item.name);
+    header && std::str::from_utf8(first).is_err() && text::decode(first, Encoding::Cp932).is_ok_and(|text| text == name)
+}
+
+/// Writes a file, or says what cannot be written: by the same rules as reading.
+pub fn write<'r>(
+    layout: &FileLayout,
+    file: &str,
+    records: impl IntoIterator<Item = &'r Record<'r>>,
+    dialect: Dialect,
+) -> Result<Vec<u8>, Vec<Problem>> {
+    let mut problems = Problems::new(file);
+    let mut out = Vec::new();
+    let mut line = 1;
+    if dialect.header {
+        write_header(layout, dialect, &mut out, &mut problems);
+        line += 1;
+    }
+    for record in records {
+        let before = out.len();
+        for (i, (item, value)) in layout.items.iter().zip(record.values()).enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            let problem =
+                |rule, text: String| Problem::of_file(file, rule, text).at_line(line).at_item(item.no, item.name);
+            if let Some((misfit, found)) = judge(item, value).filter(|(misfit, _)| !misfit.warning) {
+                problems.push(problem(misfit.rule, misfit.expected).found(found));
+            }
+            if let Err(c) = write_value(item, value, dialect.encoding, &mut out) {
+                let text = "この文字はファイルの文字コードで書けません。標準の文字に置き換えてください";
+                problems.push(problem("encoding", text.to_owned()).found(&c.to_string()));
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+        if out.len() - before > MAX_ROW {
+            problems.push(
+                Problem::of_file(file, "row_length", format!("1行が{MAX_ROW}バイトを超えています")).at_line(line),
+            );
+        }
+        line += out[before..].iter().filter(|b| **b == b'\n').count() as u64;
+    }
+    if problems.errors() == 0 { Ok(out) } else { Err(problems.finish()) }
+}
+
+fn write_header(layout: &FileLayout, dialect: Dialect, out: &mut Vec<u8>, problems: &mut Problems) {
+    for (i, item) in layout.items.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        if let Err(c) = text::encode(item.name, dialect.encoding, out) {
+            let text = "見出しに書けない文字があります";
+            problems.push(Problem::of_file(problems.file(), "encoding", text).found(&c.to_string()));
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Free text is quoted, other items are bare unless they hold a character that would break the row.
+fn write_value(item: &Item, value: &str, encoding: Encoding, out: &mut Vec<u8>) -> Result<(), char> {
+    if value.is_empty() {
+        return Ok(());
+    }
+    if item.kind != ItemKind::Text && !value.contains(['"', ',', '\r', '\n']) {
+        return text::encode(value, encoding, out);
+    }
+    out.push(b'"');
+    let result = if value.contains('"') {
+        text::encode(&value.replace('"', "\"\""), encoding, out)
+    } else {
+        text::encode(value, encoding, out)
+    };
+    out.push(b'"');
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_item_tables_have_no_gaps_and_unique_keys() {
+        for (set, files, lines) in [
+            (care_plan(), 10, include_str!("../layouts/care_plan-202407.tsv").lines().count()),
+            (municipal(), 7, include_str!("../layouts/municipal-1.tsv").lines().count()),
+        ] {
+            assert_eq!(set.files.len(), files);
+            let items: usize = set.files.iter().map(|layout| layout.items.len()).sum();
+            assert_eq!(items, lines - 3, "a line of {} was not understood", set.name);
+            for layout in &set.files {
+                let keys: HashSet<_> = layout.items.iter().map(|item| item.key).collect();
+                assert_eq!(keys.len(), layout.items.len(), "{}", layout.file);
+                for (i, item) in layout.items.iter().enumerate() {
+                    assert_eq!(item.no as usize, i + 1, "{}", layout.file);
+                    assert_eq!(item.codes.is_empty(), !matches!(item.kind, ItemKind::Code | ItemKind::Version));
+                }
+            }
+        }
+        let counts =
+            [("UPHOSOKU", 63), ("UP1KYO", 28), ("UP2KYO", 22), ("UP3KYO", 13), ("UPPLAN", 25), ("UPSIKYU", 37)];
+        for (file, items) in counts {
+            assert_eq!(care_plan().file(file).unwrap().items.len(), items);
+        }
+    }
+
+    #[test]
+    fn the_rows_behind_a_broken_one_are_still_judged() {
+        let layout = care_plan().file("DLTJSK").unwrap();
+        let bytes = b"202407,999003,0001234567,202604\r\n202407,999004,000123456,202613,9970000023,11\r\n\
+            202407,999003,0001234567,202604,9970000023,11\r\n";
+        let (rows, problems) = read(layout, "x.CSV", bytes, Dialect::CARE_PLAN);
+        assert_eq!(rows.iter().map(Row::is_sound).collect::<Vec<_>>(), [false, true]);
+        let found: Vec<_> = problems.iter().map(|p| (p.line, p.column, p.rule.as_ref())).collect();
+        assert_eq!(found, [(1, 0, "columns"), (2, 2, "check_digit"), (2, 3, "length"), (2, 4, "month")]);
+    }
+
+    #[test]
+    fn an_individual_number_is_refused_and_not_repeated() {
+        let layout = care_plan().file("DLT1KYO").unwrap();
+        let bytes = b"202407,999003,123456789018,20260325\r\n";
+        let (rows, problems) = read(layout, "x.CSV", bytes, Dialect::CARE_PLAN);
+        assert!(!rows[0].is_sound());
+        assert_eq!(problems[0].rule, "individual_number");
+        assert!(!problems[0].message_ja().contains("5678"));
+    }
+
+    #[test]
+    fn noise_ends_quickly_with_a_short_list() {
+        let layout = care_plan().file("UP1KYO").unwrap();
+        let mut state = 1u64;
+        let mut noise: Vec<u8> = Vec::with_capacity(20_000_000);
+        while noise.len() < 20_000_000 {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            noise.extend_from_slice(&state.to_le_bytes()[3..]);
+        }
+        let (rows, problems) = read(layout, "noise.CSV", &noise, Dialect::CARE_PLAN);
+        assert!(rows.iter().all(|row| !row.is_sound()));
+        assert!(problems.len() <= Problems::LIMIT + 1 && problems.last().unwrap().rule == "more");
+    }
+}

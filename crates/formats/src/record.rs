@@ -1,0 +1,173 @@
+//! One row in memory, and the two ways through it: item by item in the order of the layout. A wrong order is found by
+//! the first test that runs, because every step names the key it means.
+
+use crate::layout::FileLayout;
+use kiban_domain::care_plan::ClockTime;
+use kiban_domain::dates::{ServiceMonth, parse_yyyymmdd};
+use kiban_domain::{Date, InsuredNumber, InsurerNumber, OfficeNumber, PersonKey, ServiceType};
+
+/// The values of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    line: u64,
+    sound: bool,
+    text: String,
+    ends: Vec<u32>,
+}
+
+impl Row {
+    pub(crate) fn new(line: u64, sound: bool) -> Self {
+        Self { line, sound, text: String::new(), ends: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, value: &str) {
+        self.text.push_str(value);
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+    }
+
+    pub(crate) fn spoil(&mut self) {
+        self.sound = false;
+    }
+
+    /// Physical line on which the row begins.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// Whether every item passed its checks.
+    pub fn is_sound(&self) -> bool {
+        self.sound
+    }
+
+    /// Value of an item, 0-based; empty when there is none.
+    pub fn get(&self, index: usize) -> &str {
+        let end = self.ends.get(index).map_or(0, |end| *end as usize);
+        let start = if index == 0 { 0 } else { self.ends.get(index - 1).map_or(0, |end| *end as usize) };
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// All values joined, for comparing two rows.
+    pub(crate) fn content(&self) -> (&str, &[u32]) {
+        (&self.text, &self.ends)
+    }
+}
+
+/// A sound row read item by item, in the order of the layout.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    layout: &'a FileLayout,
+    row: &'a Row,
+    at: usize,
+}
+
+impl<'a> Fields<'a> {
+    /// From the first item.
+    pub fn of(layout: &'a FileLayout, row: &'a Row) -> Self {
+        Self { layout, row, at: 0 }
+    }
+
+    /// The next item, which must be this one.
+    pub fn str(&mut self, key: &str) -> &'a str {
+        debug_assert_eq!(self.layout.items.get(self.at).map(|item| item.key), Some(key));
+        self.at += 1;
+        self.row.get(self.at - 1)
+    }
+
+    /// The next item as text; empty when blank.
+    pub fn text(&mut self, key: &str) -> String {
+        self.str(key).to_owned()
+    }
+
+    /// The next item as text, if there is any.
+    pub fn opt_text(&mut self, key: &str) -> Option<String> {
+        Some(self.str(key)).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
+    /// The next item as a day; none when blank or `00000000`.
+    pub fn date(&mut self, key: &str) -> Option<Date> {
+        parse_yyyymmdd(self.str(key)).ok()
+    }
+
+    /// The next item as a month; none when blank or `000000`.
+    pub fn month(&mut self, key: &str) -> Option<ServiceMonth> {
+        ServiceMonth::parse(self.str(key)).ok()
+    }
+
+    /// The next item as a time; none when blank or `9999`.
+    pub fn time(&mut self, key: &str) -> Option<ClockTime> {
+        ClockTime::parse(self.str(key))
+    }
+
+    /// The next item as a number.
+    pub fn number<T: std::str::FromStr>(&mut self, key: &str) -> Option<T> {
+        self.str(key).parse().ok()
+    }
+
+    /// The next item as 事業所番号.
+    pub fn office(&mut self, key: &str) -> Option<OfficeNumber> {
+        OfficeNumber::parse(self.str(key)).ok()
+    }
+
+    /// The next item as サービス種類コード.
+    pub fn service(&mut self, key: &str) -> Option<ServiceType> {
+        ServiceType::parse(self.str(key)).ok()
+    }
+
+    /// The next item as a code.
+    pub fn code<T>(&mut self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        parse(self.str(key))
+    }
+
+    /// The next item as 0 or 1.
+    pub fn flag(&mut self, key: &str) -> bool {
+        self.str(key) == "1"
+    }
+
+    /// 保険者番号 and 被保険者番号, the next two items.
+    pub fn person(&mut self) -> Option<PersonKey> {
+        let insurer = InsurerNumber::parse(self.str("insurer")).ok();
+        let insured = InsuredNumber::parse(self.str("insured")).ok();
+        Some(PersonKey { insurer: insurer?, insured: insured? })
+    }
+}
+
+/// A row to be written, filled item by item in the order of the layout.
+#[derive(Debug, Clone)]
+pub struct Record<'a> {
+    layout: &'a FileLayout,
+    values: Vec<String>,
+}
+
+impl<'a> Record<'a> {
+    /// An empty row.
+    pub fn new(layout: &'a FileLayout) -> Self {
+        Self { layout, values: Vec::with_capacity(layout.items.len()) }
+    }
+
+    /// The values so far.
+    pub fn values(&self) -> &[String] {
+        &self.values
+    }
+
+    /// Sets the next item, which must be this one.
+    pub fn put(&mut self, key: &str, value: impl ToString) -> &mut Self {
+        debug_assert_eq!(self.layout.items.get(self.values.len()).map(|item| item.key), Some(key));
+        self.values.push(value.to_string());
+        self
+    }
+
+    /// Sets the next item if there is a value.
+    pub fn opt<T: ToString>(&mut self, key: &str, value: Option<T>) -> &mut Self {
+        self.put(key, value.map(|value| value.to_string()).unwrap_or_default())
+    }
+
+    /// Sets the next item to a day.
+    pub fn date(&mut self, key: &str, value: impl Into<Option<Date>>) -> &mut Self {
+        self.opt(key, value.into().map(kiban_domain::dates::yyyymmdd))
+    }
+
+    /// Sets the next item to 1 or 0.
+    pub fn flag(&mut self, key: &str, value: bool) -> &mut Self {
+        self.put(key, if value { "1" } else { "0" })
+    }
+}

@@ -1,0 +1,276 @@
+//! CSV rows out of bytes, before decoding: in CP932 as in UTF-8 a quote, comma or line end is never part of another
+//! character. Never stops: after a broken row it goes on with the next line. Work and memory are bounded: a row has at
+//! most 64 KiB and 512 columns, and going back to a line start is paid from a budget (threats.md T-24).
+
+/// Bytes a row may have.
+pub const MAX_ROW: usize = 64 * 1024;
+/// Columns a row may have.
+pub const MAX_COLUMNS: usize = 512;
+/// Bytes that may be read a second time in one file when a broken quote has swallowed lines.
+const RESCAN_BUDGET: usize = 16 * 1024 * 1024;
+
+/// How a row ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowEnd {
+    CrLf,
+    Lf,
+    /// The file ends here.
+    Eof,
+}
+
+/// What is wrong with the form of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowFault {
+    /// A quote inside a value that is not doubled, in this column.
+    Quote(usize),
+    /// A quoted value that never ends, in this column; `true` when the file ends inside it.
+    Unclosed(usize, bool),
+    /// More than [`MAX_ROW`] bytes.
+    TooLong,
+    /// More than [`MAX_COLUMNS`] columns.
+    TooManyColumns,
+}
+
+/// One value, without its outer quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawField<'a> {
+    pub bytes: &'a [u8],
+    /// Holds doubled quotes.
+    pub doubled: bool,
+}
+
+/// One row; reused from row to row.
+#[derive(Debug)]
+pub struct RawRow<'a> {
+    /// Physical line on which it begins, 1-based.
+    pub line: u64,
+    pub fields: Vec<RawField<'a>>,
+    pub fault: Option<RowFault>,
+    pub end: RowEnd,
+    /// No value at all.
+    pub blank: bool,
+}
+
+impl RawRow<'_> {
+    pub fn new() -> Self {
+        Self { line: 0, fields: Vec::new(), fault: None, end: RowEnd::Eof, blank: false }
+    }
+}
+
+/// The rows of a file.
+#[derive(Debug)]
+pub struct Scanner<'a> {
+    data: &'a [u8],
+    at: usize,
+    line: u64,
+    columns: usize,
+    budget: usize,
+}
+
+impl<'a> Scanner<'a> {
+    /// `columns` is what the layout expects; it helps to find the next row after a broken quote.
+    pub fn new(data: &'a [u8], columns: usize) -> Self {
+        Self { data, at: 0, line: 1, columns, budget: RESCAN_BUDGET }
+    }
+
+    /// Reads the next row into `row`; false at the end of the file.
+    pub fn next_row(&mut self, row: &mut RawRow<'a>) -> bool {
+        if self.at >= self.data.len() {
+            return false;
+        }
+        row.line = self.line;
+        row.fields.clear();
+        row.fault = None;
+        let start = self.at;
+        let next = self.scan(start, row);
+        row.blank = row.fault.is_none() && row.fields.len() == 1 && row.fields[0].bytes.is_empty();
+        let next = self.resume(start, next, row);
+        self.line += self.data[start..next].iter().filter(|b| **b == b'\n').count() as u64;
+        self.at = next;
+        true
+    }
+
+    /// Where to go on: behind the row, or behind its first line when a broken quote has swallowed the following ones.
+    fn resume(&mut self, start: usize, next: usize, row: &RawRow<'a>) -> usize {
+        let first_line = line_end(self.data, start);
+        let swallowed = match row.fault {
+            Some(RowFault::Quote(_)) => row.fields.len() != self.columns || self.begins_alike(start, first_line),
+            Some(RowFault::Unclosed(..)) => true,
+            _ => false,
+        };
+        if swallowed && first_line < next && self.budget >= next - first_line {
+            self.budget -= next - first_line;
+            return first_line;
+        }
+        next
+    }
+
+    /// Whether two lines begin with the same value: the version, or the number of the insurer.
+    fn begins_alike(&self, line: usize, other: usize) -> bool {
+        let comma = self.data[line..].iter().take(32).position(|b| *b == b',');
+        comma.is_some_and(|i| self.data[other..].starts_with(&self.data[line..=line + i]))
+    }
+
+    fn scan(&self, start: usize, row: &mut RawRow<'a>) -> usize {
+        let limit = self.data.len().min(start + MAX_ROW);
+        let mut at = start;
+        loop {
+            let column = row.fields.len() + 1;
+            let (field, end) = if self.data.get(at) == Some(&b'"') {
+                self.quoted(at + 1, limit, column, row)
+            } else {
+                self.bare(at, limit, column, row)
+            };
+            let Some(field) = field else { return line_end(self.data, end) };
+            if row.fields.len() < MAX_COLUMNS {
+                row.fields.push(field);
+            } else {
+                row.fault = Some(RowFault::TooManyColumns);
+                return line_end(self.data, end);
+            }
+            match self.data.get(end) {
+                Some(b',') => at = end + 1,
+                Some(b'\r') => {
+                    row.end = RowEnd::CrLf;
+                    return end + 2;
+                }
+                Some(_) => {
+                    row.end = RowEnd::Lf;
+                    return end + 1;
+                }
+                None => {
+                    row.end = RowEnd::Eof;
+                    return end;
+                }
+            }
+        }
+    }
+
+    /// A value without quotes and where it ends (at a comma, a line end, or the end of the file).
+    fn bare(&self, at: usize, limit: usize, column: usize, row: &mut RawRow<'a>) -> (Option<RawField<'a>>, usize) {
+        for (i, byte) in self.data[at..limit].iter().enumerate() {
+            let end = match byte {
+                b',' => at + i,
+                b'\n' if i > 0 && self.data[at + i - 1] == b'\r' => at + i - 1,
+                b'\n' => at + i,
+                b'"' => {
+                    row.fault.get_or_insert(RowFault::Quote(column));
+                    continue;
+                }
+                _ => continue,
+            };
+            return (Some(RawField { bytes: &self.data[at..end], doubled: false }), end);
+        }
+        if limit == self.data.len() {
+            return (Some(RawField { bytes: &self.data[at..limit], doubled: false }), limit);
+        }
+        row.fault = Some(RowFault::TooLong);
+        (None, limit)
+    }
+
+    /// A quoted value, `at` behind its opening quote.
+    fn quoted(&self, at: usize, limit: usize, column: usize, row: &mut RawRow<'a>) -> (Option<RawField<'a>>, usize) {
+        let mut doubled = false;
+        let mut i = at;
+        while i < limit {
+            if self.data[i] != b'"' {
+                i += 1;
+                continue;
+            }
+            match self.data.get(i + 1) {
+                None | Some(b',' | b'\n') => {
+                    return (Some(RawField { bytes: &self.data[at..i], doubled }), i + 1);
+                }
+                Some(b'\r') if self.data.get(i + 2) == Some(&b'\n') => {
+                    return (Some(RawField { bytes: &self.data[at..i], doubled }), i + 1);
+                }
+                Some(b'"') => {
+                    doubled = true;
+                    i += 2;
+                }
+                Some(_) => {
+                    row.fault.get_or_insert(RowFault::Quote(column));
+                    i += 1;
+                }
+            }
+        }
+        row.fault = Some(RowFault::Unclosed(column, limit == self.data.len()));
+        (None, limit.min(self.data.len()))
+    }
+}
+
+/// Position behind the next line end at or after `at`.
+fn line_end(data: &[u8], at: usize) -> usize {
+    data[at..].iter().position(|b| *b == b'\n').map_or(data.len(), |i| at + i + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rows(data: &[u8], columns: usize) -> Vec<(u64, Vec<String>, Option<RowFault>)> {
+        let mut scanner = Scanner::new(data, columns);
+        let mut row = RawRow::new();
+        let mut all = Vec::new();
+        while scanner.next_row(&mut row) {
+            let fields = row.fields.iter().map(|f| String::from_utf8_lossy(f.bytes).into_owned()).collect();
+            all.push((row.line, fields, row.fault));
+        }
+        all
+    }
+
+    #[test]
+    fn line_breaks_inside_quotes_do_not_shift_the_line_numbers() {
+        let all = rows(b"1,\"a\r\nb\"\r\n2,c\r\n3,d", 2);
+        assert_eq!(all.iter().map(|row| row.0).collect::<Vec<_>>(), [1, 3, 4]);
+        assert_eq!(all[0].1, ["1", "a\r\nb"]);
+        assert_eq!(all[2].1, ["3", "d"]);
+    }
+
+    #[test]
+    fn a_quote_that_is_not_doubled_costs_its_own_row_only() {
+        let all = rows(b"1,\"a\"b, c\"\r\n2,d\r\n", 2);
+        assert_eq!(all[0].2, Some(RowFault::Quote(2)));
+        assert_eq!(all[1], (2, vec!["2".into(), "d".into()], None));
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_does_not_swallow_the_next_rows() {
+        let all = rows(b"1,\"a\r\n1,\"b\"\r\n1,\"c\"\r\n", 2);
+        assert_eq!(all[0].2, Some(RowFault::Quote(2)));
+        assert_eq!(all[1], (2, vec!["1".into(), "b".into()], None));
+        assert_eq!(all[2].1, ["1", "c"]);
+        let all = rows(b"1,\"a\r\n2,b\r\n", 2);
+        assert_eq!(all[0].2, Some(RowFault::Unclosed(2, true)));
+        assert_eq!(all[1].1, ["2", "b"]);
+    }
+
+    #[test]
+    fn endless_rows_and_columns_are_cut_off() {
+        let mut data = vec![b'x'; 3 * MAX_ROW];
+        data.extend_from_slice(b"\r\n1,2\r\n");
+        let all = rows(&data, 2);
+        assert_eq!((all.len(), all[0].2, all[1].0), (2, Some(RowFault::TooLong), 2));
+        let mut data = vec![b','; 2_000];
+        data.extend_from_slice(b"\n1,2\n");
+        assert_eq!(rows(&data, 2)[0].2, Some(RowFault::TooManyColumns));
+    }
+
+    #[test]
+    fn megabytes_of_quotes_and_lines_end_quickly() {
+        let data = b"\"a\n".repeat(1_000_000);
+        assert!(!rows(&data, 3).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_belongs_to_some_line(data in prop::collection::vec(prop::sample::select(b"a,\"\r\n1".to_vec()), 0..200)) {
+            let lines = data.iter().filter(|b| **b == b'\n').count() as u64;
+            for (line, fields, _) in rows(&data, 2) {
+                prop_assert!(line <= lines + 1);
+                prop_assert!(fields.len() <= MAX_COLUMNS);
+            }
+        }
+    }
+}

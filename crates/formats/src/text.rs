@@ -1,0 +1,267 @@
+//! Characters: strict CP932 and UTF-8 in and out, what may stand in a value, and how a value is shown in a message.
+//!
+//! CP932 is Windows-31J: user-defined characters (外字, F040–F9FC) are refused on reading, and whatever it cannot hold is
+//! refused on writing, never replaced (careplan-csv.md §4).
+
+use encoding_rs::SHIFT_JIS;
+use kiban_domain::ids::looks_like_individual_number;
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Character code of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Windows-31J (MS932).
+    Cp932,
+    /// UTF-8; a byte order mark at the beginning is skipped.
+    Utf8,
+}
+
+/// Why the bytes of a value are not text, with the 1-based position of the character.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CharFault {
+    /// No character of this encoding.
+    Malformed(usize, String),
+    /// 外字
+    UserDefined(usize, String),
+    /// A control or invisible character.
+    Control(usize, char),
+}
+
+impl CharFault {
+    /// Code of the rule.
+    pub fn rule(&self) -> &'static str {
+        if matches!(self, Self::Control(..)) { "control" } else { "encoding" }
+    }
+
+    /// What to do, in Japanese.
+    pub fn message_ja(&self, encoding: Encoding) -> String {
+        let name = match encoding {
+            Encoding::Cp932 => "Shift_JIS(MS932)",
+            Encoding::Utf8 => "UTF-8",
+        };
+        match self {
+            Self::Malformed(at, hex) => {
+                format!("{at}文字目のバイト({hex})は{name}の文字ではありません。文字コードを確認してください")
+            }
+            Self::UserDefined(at, hex) => {
+                format!("{at}文字目に外字({hex})があります。外字は使えないため、標準の文字に置き換えてください")
+            }
+            Self::Control(at, c) => {
+                format!("{at}文字目に制御文字(U+{:04X})があります。取り除いてください", *c as u32)
+            }
+        }
+    }
+}
+
+/// Decodes one value strictly. Line breaks and tabs inside a value are text; other controls are not.
+pub fn decode(bytes: &[u8], encoding: Encoding) -> Result<Cow<'_, str>, CharFault> {
+    if bytes.is_ascii() {
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        return match bytes.iter().position(|b| is_hidden(char::from(*b))) {
+            Some(at) => Err(CharFault::Control(at + 1, char::from(bytes[at]))),
+            None => Ok(Cow::Borrowed(text)),
+        };
+    }
+    let text = match encoding {
+        Encoding::Utf8 => Cow::Borrowed(std::str::from_utf8(bytes).map_err(|error| malformed_utf8(bytes, error))?),
+        Encoding::Cp932 => SHIFT_JIS
+            .decode_without_bom_handling_and_without_replacement(bytes)
+            .ok_or_else(|| fault_of_cp932(bytes).unwrap_or(CharFault::Malformed(1, hex(bytes))))?,
+    };
+    match text.chars().position(|c| is_private(c) || is_hidden(c)) {
+        None => Ok(text),
+        Some(at) => {
+            let c = text.chars().nth(at).unwrap_or_default();
+            Err(match encoding {
+                Encoding::Cp932 => fault_of_cp932(bytes).unwrap_or(CharFault::Control(at + 1, c)),
+                Encoding::Utf8 if is_private(c) => CharFault::UserDefined(at + 1, format!("U+{:04X}", c as u32)),
+                Encoding::Utf8 => CharFault::Control(at + 1, c),
+            })
+        }
+    }
+}
+
+/// Appends one value in the encoding of the file, or names the character that it cannot hold.
+pub fn encode(text: &str, encoding: Encoding, out: &mut Vec<u8>) -> Result<(), char> {
+    if let Some(c) = text.chars().find(|c| is_private(*c) || is_hidden(*c)) {
+        return Err(c);
+    }
+    if encoding == Encoding::Utf8 || text.is_ascii() {
+        out.extend_from_slice(text.as_bytes());
+        return Ok(());
+    }
+    // The Web's encoder quietly turns these three into look-alikes; CP932 itself does not hold them.
+    if let Some(c) = text.chars().find(|c| matches!(c, '\u{a5}' | '\u{203e}' | '\u{2212}')) {
+        return Err(c);
+    }
+    let (bytes, _, unmappable) = SHIFT_JIS.encode(text);
+    if unmappable {
+        let alone = |c: &char| SHIFT_JIS.encode(c.encode_utf8(&mut [0; 4])).2;
+        return Err(text.chars().find(alone).unwrap_or('\u{fffd}'));
+    }
+    out.extend_from_slice(&bytes);
+    Ok(())
+}
+
+/// Whether bytes are surely UTF-8 rather than CP932: valid, and with characters of the ranges Japanese text uses.
+pub fn is_utf8_japanese(bytes: &[u8]) -> bool {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => {
+            !bytes.is_ascii() && text.chars().any(|c| matches!(c, '\u{3000}'..='\u{9fff}' | '\u{ff00}'..='\u{ffef}'))
+        }
+        Err(_) => false,
+    }
+}
+
+/// A value made safe for a message: hidden characters escaped, cut to `limit` characters, a 個人番号 not shown.
+pub fn show(value: &str, limit: usize) -> String {
+    if holds_individual_number(value) {
+        return "個人番号の可能性があるため表示しません".to_owned();
+    }
+    let mut out = String::new();
+    for (at, c) in value.chars().enumerate() {
+        if at == limit {
+            out.push('…');
+            break;
+        }
+        if is_hidden(c) || is_private(c) || matches!(c, '\n' | '\r' | '\t') {
+            let _ = write!(out, "\\u{{{:x}}}", c as u32);
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Whether a 個人番号 stands in a text: twelve digits in a row or in three groups of four, full-width digits included
+/// (P-026, P-039). Longer and shorter runs of digits are other numbers.
+pub fn holds_individual_number(text: &str) -> bool {
+    let fold = |c: char| match c {
+        '０'..='９' => char::from_u32(c as u32 - '０' as u32 + '0' as u32).unwrap_or(c),
+        '－' | '‐' | '−' | 'ー' => '-',
+        '　' => ' ',
+        c => c,
+    };
+    if text.len() < 12 || text.chars().filter(|c| fold(*c).is_ascii_digit()).count() < 12 {
+        return false;
+    }
+    let chars: Vec<char> = text.chars().map(fold).collect();
+    let digit = |at: usize| chars.get(at).is_some_and(char::is_ascii_digit);
+    (0..chars.len()).filter(|at| digit(*at) && (*at == 0 || !digit(*at - 1))).any(|at| {
+        let plain = (at..at + 12).all(digit) && !digit(at + 12);
+        let separator = |at: usize| chars.get(at).filter(|c| matches!(c, '-' | ' '));
+        let grouped =
+            (at..at + 14).enumerate().all(|(i, at)| if i % 5 == 4 { separator(at).is_some() } else { digit(at) })
+                && separator(at + 4) == separator(at + 9)
+                && !digit(at + 14);
+        let end = if plain { at + 12 } else { at + 14 };
+        (plain || grouped) && looks_like_individual_number(&chars[at..end].iter().collect::<String>())
+    })
+}
+
+/// Controls but for tab and line breaks, direction marks and invisible characters: nobody sees them, so nobody can mean them.
+pub fn is_hidden(c: char) -> bool {
+    match c {
+        '\t' | '\n' | '\r' => false,
+        c if c.is_control() => true,
+        '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{2069}'
+        | '\u{feff}'
+        | '\u{fff9}'..='\u{fffd}' => true,
+        _ => false,
+    }
+}
+
+fn is_private(c: char) -> bool {
+    matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..)
+}
+
+fn malformed_utf8(bytes: &[u8], error: std::str::Utf8Error) -> CharFault {
+    let good = error.valid_up_to();
+    let before = String::from_utf8_lossy(&bytes[..good]).chars().count();
+    let end = error.error_len().map_or(bytes.len(), |len| good + len);
+    CharFault::Malformed(before + 1, hex(&bytes[good..end.min(good + 4)]))
+}
+
+/// First character that strict CP932 refuses.
+fn fault_of_cp932(bytes: &[u8]) -> Option<CharFault> {
+    let mut rest = bytes;
+    let mut at = 0;
+    while let Some(first) = rest.first() {
+        at += 1;
+        let double = matches!(first, 0x81..=0x9f | 0xe0..=0xfc) && rest.len() > 1;
+        let (one, tail) = rest.split_at(if double { 2 } else { 1 });
+        let text = SHIFT_JIS.decode_without_bom_handling_and_without_replacement(one);
+        match text.as_deref().and_then(|text| text.chars().next()) {
+            None => return Some(CharFault::Malformed(at, hex(one))),
+            Some(c) if is_private(c) => return Some(CharFault::UserDefined(at, hex(one))),
+            Some('\u{80}') => return Some(CharFault::Malformed(at, hex(one))),
+            Some(c) if is_hidden(c) => return Some(CharFault::Control(at, c)),
+            Some(_) => rest = tail,
+        }
+    }
+    None
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().take(4).map(|b| format!("{b:02X}")).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn user_defined_characters_are_refused_with_their_place() {
+        let bytes = [0x89, 0xcb, 0xf0, 0x40];
+        assert_eq!(decode(&bytes, Encoding::Cp932), Err(CharFault::UserDefined(2, "F0 40".into())));
+        assert!(decode("\u{e000}".as_bytes(), Encoding::Utf8).is_err());
+    }
+
+    #[test]
+    fn characters_whose_second_byte_is_a_backslash_survive() {
+        let mut bytes = Vec::new();
+        encode("表ソ能①髙～", Encoding::Cp932, &mut bytes).unwrap();
+        assert!(bytes.contains(&0x5c));
+        assert_eq!(decode(&bytes, Encoding::Cp932).unwrap(), "表ソ能①髙～");
+    }
+
+    #[test]
+    fn what_cp932_cannot_hold_is_an_error_and_never_a_look_alike() {
+        for (text, bad) in [("価格¥", '¥'), ("𠮷野", '𠮷'), ("3−1", '−'), ("a\u{202e}b", '\u{202e}'), ("〜", '〜')]
+        {
+            assert_eq!(encode(text, Encoding::Cp932, &mut Vec::new()), Err(bad), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_individual_number_is_found_inside_a_text() {
+        for text in ["123456789018", "番号：１２３４ ５６７８ ９０１８。", "a1234-5678-9018b"] {
+            assert!(holds_individual_number(text), "{text}");
+        }
+        for text in ["1234567890189", "099-000-0101", "20260401 1030", "000012345678", "1234-567-89018"] {
+            assert!(!holds_individual_number(text), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_decoder_panic_and_what_it_reads_it_can_write(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            for encoding in [Encoding::Cp932, Encoding::Utf8] {
+                if let Ok(text) = decode(&bytes, encoding) {
+                    let mut out = Vec::new();
+                    prop_assert_eq!(encode(&text, encoding, &mut out), Ok(()));
+                    prop_assert_eq!(decode(&out, encoding), Ok(text));
+                }
+            }
+        }
+
+        #[test]
+        fn every_text_is_shown_without_controls(text in any::<String>()) {
+            prop_assert!(!show(&text, 40).chars().any(is_hidden));
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! 入口: what each way in may be used for (`tables/ways.tsv`, P-165, P-166). Asked before the decision, never instead.
+
+use crate::table::{Row, SharingTable, TableError};
+use crate::tsv;
+
+/// How a request arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// A person at a screen, fully logged in.
+    Interactive,
+    /// A vendor's program acting for a staff member.
+    VendorProgram,
+    /// An unattended program of a municipality or hospital: packages and inbox only.
+    Connector,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UseCase {
+    /// Identity check and 担当事業所登録.
+    Eligibility,
+    /// 同意の登録・撤回.
+    RecordConsent,
+    /// 居宅サービス計画作成依頼届出.
+    FilePlanRequest,
+    /// 主治医意見書の提出.
+    SubmitOpinion,
+    /// Disaster search and view.
+    Disaster,
+    /// The office's own list of users.
+    ListPeople,
+    /// ケアプランの送受信, 交付用登録.
+    ExchangePlan,
+    /// Who looked at this person.
+    LookUpLog,
+    /// A file package.
+    ImportPackage,
+    /// 提出物の受取り・受理.
+    Inbox,
+    /// Viewing one kind.
+    View(Row),
+}
+
+impl UseCase {
+    fn code(self) -> String {
+        let name = match self {
+            Self::Eligibility => "eligibility",
+            Self::RecordConsent => "record_consent",
+            Self::FilePlanRequest => "file_plan_request",
+            Self::SubmitOpinion => "submit_opinion",
+            Self::Disaster => "disaster",
+            Self::ListPeople => "list_people",
+            Self::ExchangePlan => "exchange_plan",
+            Self::LookUpLog => "look_up_log",
+            Self::ImportPackage => "import_package",
+            Self::Inbox => "inbox",
+            Self::View(row) => return format!("view:{}", row.code()),
+        };
+        name.to_owned()
+    }
+}
+
+/// Whether this way in is open for this use case. What the table does not name is closed.
+pub fn way_allows(way: Way, use_case: UseCase, table: &SharingTable) -> bool {
+    // ※3: asking for claims ends in "not stored", which a person at a screen may be told.
+    if matches!(use_case, UseCase::View(row) if !row.is_stored()) {
+        return way == Way::Interactive;
+    }
+    table.way_rule(&use_case.code()).is_some_and(|rule| rule.open[way as usize])
+}
+
+/// One line of `ways.tsv`.
+#[derive(Debug, Clone)]
+pub(crate) struct WayRule {
+    pub(crate) code: String,
+    open: [bool; 3],
+}
+
+pub(crate) fn parse(text: &str) -> Result<Vec<WayRule>, TableError> {
+    let columns = ["操作", "名称", "画面", "ソフト連携", "接続プログラム", "要件"];
+    let mut out: Vec<WayRule> = Vec::new();
+    for line in tsv::lines("ways.tsv", text, &columns)? {
+        let code = line.text(0)?.to_owned();
+        if out.iter().any(|known| known.code == code) {
+            return Err(line.error(0));
+        }
+        out.push(WayRule { code, open: [line.yes(2)?, line.yes(3)?, line.yes(4)?] });
+    }
+    Ok(out)
+}

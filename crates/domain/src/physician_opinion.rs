@@ -164,7 +164,7 @@ pub struct Illness {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SpecialCare {
     /// 処置内容
-    pub treatments: Vec<Treatment>,
+    pub treatments: Vec<MedicalTreatment>,
     /// 特別な対応
     pub responses: Vec<SpecialResponse>,
     /// 失禁への対応: カテーテル（コンドームカテーテル、留置カテーテル等）

@@ -90,7 +90,7 @@ choices! {
 
     /// 特別な医療 (過去14日間以内) の処置内容.
     #[doc(alias = "特別な医療")]
-    Treatment {
+    MedicalTreatment {
         Infusion "1" "点滴の管理",
         CentralVenousNutrition "2" "中心静脈栄養",
         Dialysis "3" "透析",

@@ -230,7 +230,7 @@ fn every_choice_is_found_again_by_its_code() {
         )+};
     }
     check! {
-        Setting 2 PhysicianConsent 2 OpinionCount 2 Presence 2 Department 13 Stability 3 Treatment 9 SpecialResponse 2
+        Setting 2 PhysicianConsent 2 OpinionCount 2 Presence 2 Department 13 Stability 3 MedicalTreatment 9 SpecialResponse 2
         PhysicalIndependence 9 DementiaIndependence 8 ShortTermMemory 2 DecisionMaking 4 Communication 4
         BehavioralSymptom 12 Side 2 WeightChange 3 Degree 3 OutdoorWalking 3 Wheelchair 3 WalkingAid 3 Eating 2
         Nutrition 2 Risk 14 Outlook 3 MedicalService 13 PrecautionNeed 2 Infection 3

@@ -10,7 +10,6 @@ pub mod insurance_card;
 pub mod insured;
 pub mod kind;
 pub mod limits;
-pub mod limits;
 pub mod municipality;
 pub mod office;
 pub mod physician_opinion;

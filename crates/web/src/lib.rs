@@ -1,1 +1,3 @@
 //! HTTP and nothing else.
+
+pub mod tls;

@@ -1,1 +1,381 @@
-//! stub
+//! ケアプランデータ連携標準仕様 Ver. 4.1 (CSVバージョン 202407): 第1・2・3・6・7表, 利用者補足情報, 実績 and withdrawals.
+//!
+//! Files come in units of sending that share a ファイル連番. A unit is taken as a whole or not at all: when one of its
+//! files has an error, nothing of it is returned, and every problem of every file is. Preventive-care files (UPKIHON,
+//! UPYOBO) are not read yet.
+
+mod name;
+mod rows;
+mod rules;
+
+pub use name::{PlanFileKind, PlanFileName, Sending};
+
+use crate::layout::{self, Dialect, FileLayout, Record};
+use crate::{Problem, Problems};
+use kiban_domain::care_plan::{
+    CarePlan, PlanWithdrawal, ServiceActuals, ServiceSlip, Supplement, Table1, Table2, Table3,
+};
+use kiban_domain::dates::ServiceMonth;
+use kiban_domain::{Date, PersonKey};
+use rules::ReadFile;
+use std::collections::BTreeMap;
+
+/// What the files of a message hold, in the order of their serials.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Received {
+    /// 第1・2・3表
+    pub plans: Vec<CarePlan>,
+    /// 第6表 予定 and 第7表
+    pub slips: Vec<ServiceSlip>,
+    /// 第6表 実績
+    pub actuals: Vec<ServiceActuals>,
+    /// Withdrawals
+    pub withdrawals: Vec<PlanWithdrawal>,
+}
+
+/// Reads any mix of files of the exchange.
+pub fn read_set<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> (Received, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let mut read = Vec::new();
+    for (name, bytes) in files {
+        match read_file(name.as_ref(), bytes.as_ref()) {
+            Ok(file) => read.push(file),
+            Err(problem) => problems.push(*problem),
+        }
+    }
+    let mut received = Received::default();
+    for mut unit in units(read) {
+        rules::check_unit(&mut unit);
+        if unit.iter().all(|file| file.problems.errors() == 0) {
+            take(&unit, &mut received);
+        }
+        problems.extend(unit.into_iter().flat_map(|file| file.problems.finish()));
+    }
+    (received, problems)
+}
+
+/// Reads UP1KYO + UP2KYO + UP3KYO + UPHOSOKU into plans.
+pub fn read_plan_set<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> (Vec<CarePlan>, Vec<Problem>) {
+    let (received, problems) = read_set(files);
+    (received.plans, problems)
+}
+
+/// Reads UPPLAN + UPSIKYU + UPHOSOKU into slips.
+pub fn read_slip_set<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> (Vec<ServiceSlip>, Vec<Problem>) {
+    let (received, problems) = read_set(files);
+    (received.slips, problems)
+}
+
+/// Reads one file by the layout its name begins with. Only a name that says nothing of the content is an error here.
+fn read_file<'a>(name: &str, bytes: &[u8]) -> Result<ReadFile<'a>, Box<Problem>> {
+    let mut problems = Problems::new(name);
+    let parsed = PlanFileName::parse(name);
+    let kind = PlanFileKind::of_name(name);
+    let layout = kind.and_then(|kind| layout::care_plan().file(kind.prefix()));
+    let (parsed, kind, layout) = match (parsed, kind, layout) {
+        (Ok(parsed), Some(kind), Some(layout)) => (Some(parsed), kind, layout),
+        (Err(problem), Some(kind), Some(layout)) => {
+            problems.push(*problem);
+            (None, kind, layout)
+        }
+        (Err(problem), ..) => return Err(problem),
+        (Ok(_), ..) => {
+            return Err(Box::new(Problem::of_file(name, "unsupported_file", "この版では受け付けていません")));
+        }
+    };
+    let mut reader = layout::Reader::new(layout, bytes, Dialect::CARE_PLAN, &mut problems);
+    let mut rows = Vec::new();
+    while let Some(row) = reader.next_row(&mut problems) {
+        rows.push(row);
+    }
+    if reader.rows_seen() == 0 {
+        let text = "データの行がありません。出力し直してください";
+        let problem = Problem::of_file(name, "no_rows", text);
+        let may_be_empty = matches!(kind, PlanFileKind::Table2 | PlanFileKind::Table3);
+        problems.push(if may_be_empty { problem.warning() } else { problem });
+    }
+    let mut file = ReadFile { kind, name: parsed, layout, rows, problems };
+    rules::check_file(&mut file);
+    Ok(file)
+}
+
+/// Which files belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Family {
+    Plan,
+    Slip,
+    Alone(PlanFileKind),
+}
+
+fn family(file: &ReadFile<'_>) -> Family {
+    match file.kind {
+        PlanFileKind::Table1 | PlanFileKind::Table2 | PlanFileKind::Table3 => Family::Plan,
+        PlanFileKind::Slip | PlanFileKind::Table7 => Family::Slip,
+        PlanFileKind::Supplement => {
+            let month = file.layout.column("month").0 as usize - 1;
+            let with_plan = match &file.name {
+                Some(name) => name.month.is_none(),
+                None => file.rows.first().is_none_or(|row| row.get(month) == "000000"),
+            };
+            if with_plan { Family::Plan } else { Family::Slip }
+        }
+        kind => Family::Alone(kind),
+    }
+}
+
+/// Files by sending and family, in the order of their serials. A file whose name is wrong is put where a file of its
+/// kind is missing, so that one wrong name is told once.
+fn units(files: Vec<ReadFile<'_>>) -> Vec<Vec<ReadFile<'_>>> {
+    let mut units: BTreeMap<(String, Sending, Family), Vec<ReadFile<'_>>> = BTreeMap::new();
+    let mut stray = Vec::new();
+    for file in files {
+        match file.name.as_ref().map(|name| name.sending.clone()) {
+            Some(sending) => {
+                units.entry((sending.serial.clone(), sending, family(&file))).or_default().push(file);
+            }
+            None => stray.push(file),
+        }
+    }
+    let mut alone: Vec<Vec<ReadFile<'_>>> = Vec::new();
+    for file in stray {
+        let own = family(&file);
+        let open = units
+            .iter_mut()
+            .filter(|((_, _, family), unit)| *family == own && unit.iter().all(|other| other.kind != file.kind))
+            .map(|(_, unit)| unit)
+            .next();
+        match open {
+            Some(unit) => unit.push(file),
+            None => match alone.iter_mut().find(|unit| unit.first().is_some_and(|first| family(first) == own)) {
+                Some(unit) => unit.push(file),
+                None => alone.push(vec![file]),
+            },
+        }
+    }
+    units.into_values().chain(alone).collect()
+}
+
+/// Turns the sound rows of a unit into values.
+fn take(unit: &[ReadFile<'_>], received: &mut Received) {
+    let mut plans: BTreeMap<(PersonKey, Date), PlanParts> = BTreeMap::new();
+    let mut plan_order = Vec::new();
+    let mut slips: Vec<ServiceSlip> = Vec::new();
+    let mut supplements: Vec<(PersonKey, Supplement)> = Vec::new();
+    for file in unit {
+        for row in &file.rows {
+            let layout = file.layout;
+            match file.kind {
+                PlanFileKind::Table1 => {
+                    if let Some((person, day, table)) = rows::table1(layout, row) {
+                        plans.entry((person, day)).or_default().table1 = Some(table);
+                        plan_order.push((person, day));
+                    }
+                }
+                PlanFileKind::Table2 => {
+                    if let Some((person, day, line)) = rows::table2(layout, row) {
+                        plans.entry((person, day)).or_default().table2.push(line);
+                    }
+                }
+                PlanFileKind::Table3 => {
+                    if let Some((person, day, made_on, week)) = rows::table3(layout, row) {
+                        let parts = plans.entry((person, day)).or_default();
+                        parts.table3.made_on = parts.table3.made_on.or(made_on);
+                        parts.table3.rows.push(week);
+                    }
+                }
+                PlanFileKind::Supplement => supplements.extend(rows::supplement(layout, row)),
+                PlanFileKind::Slip => {
+                    if let Some((person, month, line)) = rows::slip_line(layout, row) {
+                        slip_of(&mut slips, person, month).lines.push(line);
+                    }
+                }
+                PlanFileKind::Table7 => {
+                    if let Some((person, month, line)) = rows::table7(layout, row) {
+                        slip_of(&mut slips, person, month).table7.push(line);
+                    }
+                }
+                PlanFileKind::Actuals => {
+                    if let Some((person, month, line)) = rows::slip_line(layout, row) {
+                        actuals_of(&mut received.actuals, person, month).lines.push(line);
+                    }
+                }
+                _ => received.withdrawals.extend(rows::withdrawal(layout, row)),
+            }
+        }
+    }
+    for (person, supplement) in supplements {
+        match (supplement.changed_on, supplement.month) {
+            (Some(day), _) => plans.entry((person, day)).or_default().supplement = Some(supplement),
+            (None, Some(month)) => slip_of(&mut slips, person, month).supplement = Some(supplement),
+            (None, None) => {}
+        }
+    }
+    for key in plan_order {
+        received.plans.extend(plans.remove(&key).and_then(|parts| parts.finish(key)));
+    }
+    received.slips.append(&mut slips);
+}
+
+fn slip_of(slips: &mut Vec<ServiceSlip>, person: PersonKey, month: ServiceMonth) -> &mut ServiceSlip {
+    let at = slips.iter().rposition(|slip| slip.person == person && slip.month == month).unwrap_or_else(|| {
+        slips.push(ServiceSlip { person, month, lines: Vec::new(), table7: Vec::new(), supplement: None });
+        slips.len() - 1
+    });
+    &mut slips[at]
+}
+
+fn actuals_of(all: &mut Vec<ServiceActuals>, person: PersonKey, month: ServiceMonth) -> &mut ServiceActuals {
+    let at = all.iter().rposition(|one| one.person == person && one.month == month).unwrap_or_else(|| {
+        all.push(ServiceActuals { person, month, lines: Vec::new() });
+        all.len() - 1
+    });
+    &mut all[at]
+}
+
+/// A plan being put together.
+#[derive(Debug)]
+struct PlanParts {
+    table1: Option<Table1>,
+    table2: Vec<rows::Table2Row>,
+    table3: Table3,
+    supplement: Option<Supplement>,
+}
+
+impl Default for PlanParts {
+    fn default() -> Self {
+        let table3 = Table3 { made_on: None, rows: Vec::new() };
+        Self { table1: None, table2: Vec::new(), table3, supplement: None }
+    }
+}
+
+impl PlanParts {
+    fn finish(self, (person, changed_on): (PersonKey, Date)) -> Option<CarePlan> {
+        let made_on = self.table2.first().and_then(|row| row.made_on);
+        Some(CarePlan {
+            person,
+            changed_on,
+            table1: self.table1?,
+            table2: Table2 { made_on, needs: rows::build_needs(self.table2) },
+            table3: self.table3,
+            supplement: self.supplement,
+        })
+    }
+}
+
+/// Files of one unit: name and bytes.
+pub type Files = Vec<(String, Vec<u8>)>;
+
+/// Writes plans as one unit: UP1KYO, UP2KYO, UP3KYO, UPHOSOKU. Every plan needs its supplement.
+pub fn write_plan_set(plans: &[CarePlan], sending: &Sending) -> Result<Files, Vec<Problem>> {
+    let set = layout::care_plan();
+    let mut unit = Writer::new(sending, None);
+    unit.file(PlanFileKind::Table1, set.file("UP1KYO"), |layout| {
+        plans.iter().map(|plan| rows::write_table1(layout, &plan.person, plan.changed_on, &plan.table1)).collect()
+    });
+    unit.file(PlanFileKind::Table2, set.file("UP2KYO"), |layout| {
+        let needs = |plan: &CarePlan| {
+            let made_on = plan.table2.made_on.unwrap_or(plan.table1.made_on);
+            rows::write_needs(layout, &plan.person, plan.changed_on, made_on, &plan.table2.needs)
+        };
+        plans.iter().flat_map(needs).collect()
+    });
+    unit.file(PlanFileKind::Table3, set.file("UP3KYO"), |layout| {
+        let mut records = Vec::new();
+        for plan in plans {
+            let made_on = plan.table3.made_on.unwrap_or(plan.table1.made_on);
+            let week = plan.table3.rows.iter();
+            records.extend(week.map(|row| rows::write_table3(layout, &plan.person, plan.changed_on, made_on, row)));
+        }
+        records
+    });
+    unit.file(PlanFileKind::Supplement, set.file("UPHOSOKU"), |layout| {
+        let with = plans.iter().filter_map(|plan| plan.supplement.as_ref().map(|s| (&plan.person, s)));
+        with.map(|(person, supplement)| rows::write_supplement(layout, person, supplement)).collect()
+    });
+    unit.finish()
+}
+
+/// Writes slips of one month as one unit: UPPLAN, UPSIKYU, UPHOSOKU.
+pub fn write_slip_set(slips: &[ServiceSlip], sending: &Sending) -> Result<Files, Vec<Problem>> {
+    let set = layout::care_plan();
+    let mut unit = Writer::new(sending, slips.first().map(|slip| slip.month));
+    unit.file(PlanFileKind::Slip, set.file("UPPLAN"), |layout| {
+        let lines = |slip: &ServiceSlip| -> Vec<Record<'_>> {
+            slip.lines.iter().map(|line| rows::write_slip_line(layout, &slip.person, slip.month, line)).collect()
+        };
+        slips.iter().flat_map(lines).collect()
+    });
+    unit.file(PlanFileKind::Table7, set.file("UPSIKYU"), |layout| {
+        let lines = |slip: &ServiceSlip| -> Vec<Record<'_>> {
+            slip.table7.iter().map(|line| rows::write_table7(layout, &slip.person, slip.month, line)).collect()
+        };
+        slips.iter().flat_map(lines).collect()
+    });
+    unit.file(PlanFileKind::Supplement, set.file("UPHOSOKU"), |layout| {
+        let with = slips.iter().filter_map(|slip| slip.supplement.as_ref().map(|s| (&slip.person, s)));
+        with.map(|(person, supplement)| rows::write_supplement(layout, person, supplement)).collect()
+    });
+    unit.finish()
+}
+
+/// Writes actuals of one month as UPJSK.
+pub fn write_actuals(actuals: &[ServiceActuals], sending: &Sending) -> Result<Files, Vec<Problem>> {
+    let mut unit = Writer::new(sending, actuals.first().map(|one| one.month));
+    unit.file(PlanFileKind::Actuals, layout::care_plan().file("UPJSK"), |layout| {
+        let lines = |one: &ServiceActuals| -> Vec<Record<'_>> {
+            one.lines.iter().map(|line| rows::write_slip_line(layout, &one.person, one.month, line)).collect()
+        };
+        actuals.iter().flat_map(lines).collect()
+    });
+    unit.finish()
+}
+
+/// Writes withdrawals of one kind and, for slips and actuals, of one month.
+pub fn write_withdrawals(withdrawals: &[PlanWithdrawal], sending: &Sending) -> Result<Files, Vec<Problem>> {
+    let (kind, month) = match withdrawals.first() {
+        Some(PlanWithdrawal::Slip { month, .. }) => (PlanFileKind::WithdrawSlip, Some(*month)),
+        Some(PlanWithdrawal::Actuals { month, .. }) => (PlanFileKind::WithdrawActuals, Some(*month)),
+        _ => (PlanFileKind::WithdrawPlan, None),
+    };
+    let mut unit = Writer::new(sending, month);
+    unit.file(kind, layout::care_plan().file(kind.prefix()), |layout| {
+        withdrawals.iter().map(|withdrawal| rows::write_withdrawal(layout, withdrawal)).collect()
+    });
+    unit.finish()
+}
+
+/// Files of a unit being written. What has been written is read again before it is handed out, so that nothing leaves
+/// that a receiver would refuse (a missing supplement, two months in one file).
+struct Writer<'a> {
+    sending: &'a Sending,
+    month: Option<ServiceMonth>,
+    files: Files,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(sending: &'a Sending, month: Option<ServiceMonth>) -> Self {
+        Self { sending, month, files: Vec::new(), problems: Vec::new() }
+    }
+
+    fn file<'l>(
+        &mut self,
+        kind: PlanFileKind,
+        layout: Option<&'l FileLayout>,
+        records: impl FnOnce(&'l FileLayout) -> Vec<Record<'l>>,
+    ) {
+        let Some(layout) = layout else { return };
+        let name = PlanFileName { kind, month: self.month, sending: self.sending.clone() }.to_string();
+        match layout::write(layout, &name, &records(layout), Dialect::CARE_PLAN) {
+            Ok(bytes) => self.files.push((name, bytes)),
+            Err(problems) => self.problems.extend(problems),
+        }
+    }
+
+    fn finish(mut self) -> Result<Files, Vec<Problem>> {
+        if self.problems.is_empty() {
+            self.problems = read_set(&self.files).1.into_iter().filter(Problem::is_error).collect();
+        }
+        if self.problems.is_empty() { Ok(self.files) } else { Err(self.problems) }
+    }
+}

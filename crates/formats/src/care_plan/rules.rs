@@ -1,0 +1,275 @@
+//! Rules between rows and between files (careplan-csv.md §7): what the item checks cannot see.
+
+use super::name::{PlanFileKind, PlanFileName};
+use crate::layout::{FileLayout, Row};
+use crate::{Problem, Problems};
+use std::collections::{HashMap, HashSet};
+
+/// One file read, with its problems so far.
+#[derive(Debug)]
+pub struct ReadFile<'a> {
+    pub kind: PlanFileKind,
+    /// None when the name is wrong.
+    pub name: Option<PlanFileName>,
+    pub layout: &'a FileLayout,
+    pub rows: Vec<Row>,
+    pub problems: Problems,
+}
+
+impl ReadFile<'_> {
+    fn index(&self, key: &str) -> usize {
+        (self.layout.column(key).0 as usize).saturating_sub(1)
+    }
+
+    fn problem(&self, row: &Row, key: &str, rule: &'static str, text: impl Into<String>) -> Problem {
+        let (column, name) = self.layout.column(key);
+        Problem::of_file(self.problems.file(), rule, text).at_line(row.line()).at_item(column, name)
+    }
+
+    fn push_all(&mut self, problems: Vec<Problem>) {
+        problems.into_iter().for_each(|problem| self.problems.push(problem));
+    }
+}
+
+/// Service types whose records are not exchanged (careplan-csv.md §2).
+const OUT_OF_SCOPE: [&str; 17] =
+    ["33", "36", "32", "41", "42", "51", "52", "53", "54", "59", "81", "35", "37", "44", "45", "5A", "5B"];
+
+/// Rules of one file.
+pub fn check_file(file: &mut ReadFile<'_>) {
+    check_month(file);
+    match file.kind {
+        PlanFileKind::Table1 => {
+            unique(file, &["insurer", "insured", "changed_on"], "changed_on");
+            ordered(file, "valid_from", "valid_to");
+        }
+        PlanFileKind::Table2 => {
+            let keys = ["insurer", "insured", "changed_on", "need_no", "goal_no", "service_no"];
+            unique(file, &keys, "service_no");
+        }
+        PlanFileKind::Supplement => {
+            unique(file, &["insurer", "insured", "changed_on", "month"], "changed_on");
+            ordered(file, "limit_from", "limit_to");
+            supplement_key(file);
+        }
+        PlanFileKind::Slip | PlanFileKind::Actuals => {
+            equipment_code(file);
+            out_of_scope(file);
+            days_in_month(file);
+        }
+        PlanFileKind::Table7 => {
+            equipment_code(file);
+            grand_total(file);
+        }
+        PlanFileKind::WithdrawPlan => unique(file, &["insurer", "insured", "changed_on"], "changed_on"),
+        PlanFileKind::WithdrawSlip => unique(file, &["insurer", "insured", "month"], "month"),
+        PlanFileKind::WithdrawActuals => unique(file, &["insurer", "insured", "month", "office", "service"], "service"),
+        PlanFileKind::Table3 => {}
+    }
+}
+
+/// Month in the name = 対象年月 of every row; one month per file. Each differing month is told once.
+fn check_month(file: &mut ReadFile<'_>) {
+    if !file.kind.has_month() {
+        return;
+    }
+    let at = file.index("month");
+    let named = file.name.as_ref().map(|name| name.month.map_or("000000".to_owned(), |month| month.to_string()));
+    let from_name = named.is_some();
+    let Some(expected) = named.or_else(|| file.rows.iter().find(|r| r.is_sound()).map(|row| row.get(at).to_owned()))
+    else {
+        return;
+    };
+    let mut told = HashSet::new();
+    let mut found = Vec::new();
+    for row in file.rows.iter().filter(|row| row.is_sound() && row.get(at) != expected) {
+        if told.insert(row.get(at)) {
+            let text = if from_name {
+                format!(
+                    "ファイル名の年月 {expected} と異なります。1つのファイルには1つの年月だけを入れ、ファイル名と合わせてください"
+                )
+            } else {
+                format!("ほかの行の年月 {expected} と異なります。1つのファイルには1つの年月だけを入れてください")
+            };
+            found.push(file.problem(row, "month", "month_mismatch", text).found(row.get(at)));
+        }
+    }
+    file.push_all(found);
+}
+
+/// Rows with the same key.
+fn unique(file: &mut ReadFile<'_>, keys: &[&str], told_at: &str) {
+    let columns: Vec<usize> = keys.iter().map(|key| file.index(key)).collect();
+    let mut first: HashMap<Vec<&str>, u64> = HashMap::new();
+    let mut found = Vec::new();
+    for row in file.rows.iter().filter(|row| row.is_sound()) {
+        let key: Vec<&str> = columns.iter().map(|at| row.get(*at)).collect();
+        if key.iter().any(|value| value.is_empty()) {
+            continue;
+        }
+        if let Some(line) = first.get(&key) {
+            let text = format!("{line}行目と同じキーの行です。どちらかを取り除くか、番号を直してください");
+            found.push(file.problem(row, told_at, "duplicate_key", text).found(key.last().unwrap_or(&"")));
+        } else {
+            first.insert(key, row.line());
+        }
+    }
+    file.push_all(found);
+}
+
+/// An end before its start. Days of eight digits compare as text.
+fn ordered(file: &mut ReadFile<'_>, from: &str, to: &str) {
+    let (from_at, to_at) = (file.index(from), file.index(to));
+    let wrong = file.rows.iter().filter(|row| {
+        let (from, to) = (row.get(from_at), row.get(to_at));
+        row.is_sound() && !from.is_empty() && !to.is_empty() && to < from
+    });
+    let text = "終了日が開始日より前になっています。日付を確認してください";
+    let found = wrong.map(|row| file.problem(row, to, "date_order", text).found(row.get(to_at))).collect();
+    file.push_all(found);
+}
+
+/// 利用者補足情報 goes with the plan tables or with the slip, never with both or none.
+fn supplement_key(file: &mut ReadFile<'_>) {
+    let (day, month) = (file.index("changed_on"), file.index("month"));
+    let text = "1〜3表に添えるときは計画作成（変更）日を入れて対象年月を 000000 に、6表・7表に添えるときは計画作成（変更）日を 00000000 にして対象年月を入れてください";
+    let wrong = file.rows.iter().filter(|row| {
+        let has_day = !matches!(row.get(day), "" | "00000000");
+        row.is_sound() && has_day == (row.get(month) != "000000")
+    });
+    let found = wrong.map(|row| file.problem(row, "changed_on", "supplement_key", text)).collect();
+    file.push_all(found);
+}
+
+/// 福祉用具貸与 (17, 67) needs a TAISコード or a 届出コード.
+fn equipment_code(file: &mut ReadFile<'_>) {
+    let (code, tais, equipment) = (file.index("service_code"), file.index("tais_code"), file.index("equipment_code"));
+    let text = "福祉用具貸与(17・67)の行には、TAISコードか福祉用具届出コードのどちらかを入れてください";
+    let wrong = file.rows.iter().filter(|row| {
+        let service = row.get(code);
+        let is_total = ["AAAA", "EEEE", "ZZZZ"].iter().any(|mark| service.ends_with(mark));
+        let lent = (service.starts_with("17") || service.starts_with("67")) && !is_total;
+        row.is_sound() && lent && row.get(tais).is_empty() && row.get(equipment).is_empty()
+    });
+    let found = wrong.map(|row| file.problem(row, "tais_code", "equipment_code", text)).collect();
+    file.push_all(found);
+}
+
+fn out_of_scope(file: &mut ReadFile<'_>) {
+    let code = file.index("service_code");
+    let mut told = HashSet::new();
+    let mut found = Vec::new();
+    for row in file.rows.iter().filter(|row| row.is_sound()) {
+        let service = row.get(code).get(..2).unwrap_or_default();
+        if OUT_OF_SCOPE.contains(&service) && told.insert(service) {
+            let text = "データ連携の対象外のサービス種類です。この行は送らないでください";
+            found.push(file.problem(row, "service_code", "out_of_scope", text).found(row.get(code)).warning());
+        }
+    }
+    file.push_all(found);
+}
+
+fn days_in_month(file: &mut ReadFile<'_>) {
+    let (day, month) = (file.index("day"), file.index("month"));
+    let wrong = file.rows.iter().filter(|row| row.is_sound() && !row.get(day).starts_with(row.get(month)));
+    let text = "サービス利用日が対象年月の外にあります。日付を確認してください";
+    let found =
+        wrong.map(|row| file.problem(row, "day", "day_outside_month", text).found(row.get(day)).warning()).collect();
+    file.push_all(found);
+}
+
+/// Each person of 第7表 has one grand total row.
+fn grand_total(file: &mut ReadFile<'_>) {
+    let (insured, code) = (file.index("insured"), file.index("service_code"));
+    let total: HashSet<&str> =
+        file.rows.iter().filter(|row| row.get(code) == "999999").map(|row| row.get(insured)).collect();
+    let mut told = HashSet::new();
+    let text = "この利用者の総合計の行(サービスコード 999999)がありません。加えてください";
+    let wrong = file
+        .rows
+        .iter()
+        .filter(|row| row.is_sound() && !total.contains(row.get(insured)) && told.insert(row.get(insured)));
+    let found = wrong.map(|row| file.problem(row, "service_code", "total_row", text).warning()).collect();
+    file.push_all(found);
+}
+
+/// Rules of one unit of sending: every part present once, every child with its parent.
+pub fn check_unit(files: &mut [ReadFile<'_>]) {
+    let kinds: Vec<PlanFileKind> = files.iter().map(|file| file.kind).collect();
+    let Some(parts) = parts_of(&kinds) else { return };
+    let missing: Vec<&str> = parts.iter().filter(|kind| !kinds.contains(kind)).map(|kind| kind.prefix()).collect();
+    if !missing.is_empty() {
+        let all: Vec<&str> = parts.iter().map(|kind| kind.prefix()).collect();
+        let text = format!(
+            "同じファイル連番の {} がありません。{} をそろえて送ってください",
+            missing.join("・"),
+            all.join("・")
+        );
+        let first = &mut files[0].problems;
+        first.push(Problem::of_file(first.file(), "unit", text));
+    }
+    for i in 1..files.len() {
+        if kinds[..i].contains(&kinds[i]) {
+            let text = "同じファイル連番に同じ種類のファイルが2つあります。どちらかを取り除いてください";
+            let problems = &mut files[i].problems;
+            problems.push(Problem::of_file(problems.file(), "unit", text));
+        }
+    }
+    let (parent, day) = if parts.contains(&PlanFileKind::Table1) {
+        (PlanFileKind::Table1, "changed_on")
+    } else {
+        (PlanFileKind::Slip, "month")
+    };
+    check_parents(files, parent, day);
+}
+
+/// The files of the unit to which these belong; none for files that stand alone.
+fn parts_of(kinds: &[PlanFileKind]) -> Option<&'static [PlanFileKind]> {
+    use PlanFileKind::{Slip, Supplement, Table1, Table2, Table3, Table7};
+    if kinds.iter().any(|kind| matches!(kind, Table1 | Table2 | Table3)) {
+        Some(&[Table1, Table2, Table3, Supplement])
+    } else if kinds.iter().any(|kind| matches!(kind, Slip | Table7)) {
+        Some(&[Slip, Table7, Supplement])
+    } else if kinds.contains(&Supplement) {
+        Some(&[Table1, Table2, Table3, Supplement])
+    } else {
+        None
+    }
+}
+
+/// Every row has a parent row with the same person and day (or month). A parent file that is missing or faulty has
+/// been told already, so nothing more is said then.
+fn check_parents(files: &mut [ReadFile<'_>], parent: PlanFileKind, key: &str) {
+    let keys_of = |file: &ReadFile<'_>, row: &Row| {
+        let at = [file.index("insurer"), file.index("insured"), file.index(key)];
+        at.map(|at| row.get(at).to_owned())
+    };
+    let mut parents = HashSet::new();
+    let mut any = false;
+    for file in files.iter().filter(|file| file.kind == parent) {
+        any = true;
+        if file.problems.errors() > 0 {
+            return;
+        }
+        parents.extend(file.rows.iter().map(|row| keys_of(file, row)));
+    }
+    if !any {
+        return;
+    }
+    for file in files.iter_mut().filter(|file| file.kind != parent) {
+        let mut told = HashSet::new();
+        let mut found = Vec::new();
+        for row in file.rows.iter().filter(|row| row.is_sound()) {
+            let keys = keys_of(file, row);
+            if !parents.contains(&keys) && told.insert(keys) {
+                let text = format!(
+                    "同じ保険者番号・被保険者番号・{}の行が{}にありません。番号と日付を確認してください",
+                    file.layout.column(key).1,
+                    parent.prefix()
+                );
+                found.push(file.problem(row, key, "parent", text).found(row.get(file.index(key))));
+            }
+        }
+        file.push_all(found);
+    }
+}

@@ -1,0 +1,101 @@
+//! Every file under `examples/`: the valid ones are read without a problem and written back byte for byte, the faulty
+//! ones give exactly the list in their `expected.txt`. `UPDATE_EXPECTED=1` writes the lists anew for review.
+
+use kiban_domain::care_plan::PlanWithdrawal;
+use kiban_formats::care_plan::{self, PlanFileName, Sending};
+use kiban_formats::Problem;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+type Files = Vec<(String, Vec<u8>)>;
+
+fn examples(sub: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(sub)
+}
+
+fn folders(sub: &str) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = fs::read_dir(examples(sub)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    assert!(!folders.is_empty(), "no examples in {sub}");
+    folders
+}
+
+fn files(folder: &Path) -> Files {
+    let mut files: Files = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_name() != "expected.txt")
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+/// One line a problem: severity, rule, message.
+fn listing(problems: &[Problem]) -> String {
+    problems.iter().fold(String::new(), |out, problem| {
+        let severity = if problem.is_error() { "error" } else { "warning" };
+        out + &format!("{severity} {} {}\n", problem.rule, problem.message_ja())
+    })
+}
+
+fn assert_expected(folder: &Path, problems: &[Problem]) {
+    let found = listing(problems);
+    let path = folder.join("expected.txt");
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        fs::write(&path, &found).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, expected, "{}", folder.display());
+    assert!(problems.iter().any(Problem::is_error), "{} has no error", folder.display());
+}
+
+fn sending(files: &Files, start: &str) -> Option<Sending> {
+    let (name, _) = files.iter().find(|(name, _)| name.starts_with(start))?;
+    Some(PlanFileName::parse(name).unwrap().sending)
+}
+
+#[test]
+fn valid_care_plan_files_come_back_byte_for_byte() {
+    for folder in folders("care-plan/valid") {
+        let files = files(&folder);
+        let (received, problems) = care_plan::read_set(&files);
+        assert_eq!(listing(&problems), "", "{}", folder.display());
+        let mut written: Files = Vec::new();
+        if let Some(sending) = sending(&files, "UP1KYO") {
+            written.extend(care_plan::write_plan_set(&received.plans, &sending).unwrap());
+        }
+        if let Some(sending) = sending(&files, "UPPLAN") {
+            written.extend(care_plan::write_slip_set(&received.slips, &sending).unwrap());
+        }
+        if let Some(sending) = sending(&files, "UPJSK") {
+            written.extend(care_plan::write_actuals(&received.actuals, &sending).unwrap());
+        }
+        for start in ["DLT1KYO", "DLTPLAN", "DLTJSK"] {
+            let of_kind = |withdrawal: &&PlanWithdrawal| match withdrawal {
+                PlanWithdrawal::Plan { .. } => start == "DLT1KYO",
+                PlanWithdrawal::Slip { .. } => start == "DLTPLAN",
+                PlanWithdrawal::Actuals { .. } => start == "DLTJSK",
+            };
+            if let Some(sending) = sending(&files, start) {
+                let withdrawals: Vec<_> = received.withdrawals.iter().filter(of_kind).cloned().collect();
+                written.extend(care_plan::write_withdrawals(&withdrawals, &sending).unwrap());
+            }
+        }
+        written.sort();
+        let names = |files: &Files| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&written), names(&files));
+        for (ours, theirs) in written.iter().zip(&files) {
+            assert!(ours.1 == theirs.1, "{} differs:\n{}", ours.0, String::from_utf8_lossy(&ours.1));
+        }
+    }
+}
+
+#[test]
+fn faulty_care_plan_files_give_the_expected_problems_and_nothing_else() {
+    for folder in folders("care-plan/bad") {
+        let (received, problems) = care_plan::read_set(&files(&folder));
+        assert_expected(&folder, &problems);
+        assert!(received.plans.is_empty() && received.slips.is_empty(), "{} was taken", folder.display());
+    }
+}

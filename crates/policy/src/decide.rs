@@ -6,7 +6,7 @@
 //! only to somebody who lacks nothing else (P-056). Step 9, the audit entry, belongs to the caller of this function.
 
 use crate::facts::{Action, Caller, Consent, Disaster, Facts, KindFacts, MunicipalityRelation, OfficeFacts, Opinion};
-use crate::office::CarePlanningColumn;
+use crate::office::{CarePlanningColumn, ServiceColumn};
 use crate::register::Writer;
 use crate::rule::Rule;
 use crate::table::{Audience, Mark, Row, SharingTable};
@@ -125,6 +125,10 @@ impl Case<'_> {
         self.require(Step::OpinionWriter, may_be_author, Rule::NotOpinionWriter)?;
         self.require(Step::Writer, !writing || (mark == Mark::Creator && self.writes()), Rule::NotWriter)?;
         self.require(Step::OwnFiling, !cell.own_only || self.is_author(), Rule::NotOwnFiling)?;
+        // Step 7: P-045. It narrows the cell, so it is asked with the cell and answered like a blank one.
+        let card_for_care = matches!(row, Row::A3b | Row::A3c);
+        let without_care = self.office().is_some_and(|o| o.class == OfficeClass::Hospital);
+        self.require(Step::HospitalCare, !(card_for_care && without_care), Rule::HospitalWithoutCare)?;
         // Step 3b: an opinion reaches the 居宅 column only once the city accepted it.
         if let (Audience::CarePlanning, KindFacts::A2(opinion)) = (audience, f.kind) {
             self.require(Step::OpinionAccepted, opinion != Opinion::NotAccepted, Rule::OpinionNotAccepted)?;
@@ -137,10 +141,6 @@ impl Case<'_> {
         let narrowed = audience == Audience::CarePlanning && self.table.is_plan_maker_only(row);
         self.require(Step::PlanMaker, !narrowed || self.is_plan_maker(), Rule::NotPlanMaker)?;
         self.require(Step::Switch, !self.office().is_some_and(|o| o.switched_off), Rule::SwitchedOff)?;
-        // Step 7: P-045.
-        let card_for_care = matches!(row, Row::A3b | Row::A3c);
-        let without_care = self.office().is_some_and(|o| o.class == OfficeClass::Hospital);
-        self.require(Step::HospitalCare, !(card_for_care && without_care), Rule::HospitalWithoutCare)?;
         // P-037: whereabouts.
         let whereabouts_hidden = !self.sees_whereabouts(ground);
         let closed = whereabouts_hidden && is_closed(row, self.table) && !writing && !self.is_author();
@@ -177,9 +177,14 @@ impl Case<'_> {
         let own = self.facts.creator || self.facts.action == Action::Create;
         let service = if own { Audience::ServiceCreator } else { Audience::ServiceOther };
         let hospital = if own { Audience::HospitalCreator } else { Audience::HospitalOther };
+        let stands_in_service = match class.service {
+            ServiceColumn::Always => true,
+            ServiceColumn::OwnOnly => own && self.writes(),
+            ServiceColumn::Never => false,
+        };
         [
             planning.then_some(Audience::CarePlanning),
-            class.service.then_some(service),
+            stands_in_service.then_some(service),
             class.hospital.then_some(hospital),
         ]
     }
@@ -245,14 +250,14 @@ impl Case<'_> {
         let waived = self.facts.disaster == Disaster::OpenWithoutConsent
             && self.in_disaster()
             && self.table.disaster(self.row).without_consent;
-        match self.facts.consent {
-            Consent::Given => self.require(Step::ConsentGiven, true, Rule::ConsentMissing).map(|()| Rule::Consented),
-            Consent::NotObtained if self.steps.holds(Step::ConsentWaiver, waived) => Ok(Rule::DisasterWithoutConsent),
-            Consent::NotObtained => self.require(Step::Consent, false, Rule::ConsentMissing).map(|()| Rule::Consented),
-            Consent::RefusedForKind => {
-                self.require(Step::KindRefused, false, Rule::KindRefused).map(|()| Rule::Consented)
-            }
+        if self.steps.holds(Step::ConsentGiven, self.facts.consent == Consent::Given) {
+            return Ok(Rule::Consented);
         }
+        let refused = self.facts.consent == Consent::RefusedForKind;
+        if self.steps.holds(Step::ConsentWaiver, waived) && self.steps.holds(Step::KindNotRefused, !refused) {
+            return Ok(Rule::DisasterWithoutConsent);
+        }
+        Err(if refused { Rule::KindRefused } else { Rule::ConsentMissing })
     }
 
     fn office(&self) -> Option<OfficeFacts> {
@@ -314,20 +319,23 @@ fn better(a: Result<Decision, Rule>, b: Result<Decision, Rule>) -> Result<Decisi
 
 /// How far the evaluation of a column got before this rule stopped it.
 fn progress(rule: Rule) -> usize {
-    const ORDER: [Rule; 16] = [
+    const ORDER: [Rule; 19] = [
         Rule::NoAudience,
         Rule::BlankCell,
         Rule::NotStored,
         Rule::NotOpinionWriter,
         Rule::NotWriter,
         Rule::NotOwnFiling,
+        Rule::HospitalWithoutCare,
         Rule::OpinionNotAccepted,
         Rule::DoctorRefused,
+        Rule::NotBound,
+        Rule::ProxyNotLive,
+        Rule::OtherMunicipality,
         Rule::NotAssigned,
         Rule::NotCreator,
         Rule::NotPlanMaker,
         Rule::SwitchedOff,
-        Rule::HospitalWithoutCare,
         Rule::Withheld,
         Rule::ConsentMissing,
         Rule::KindRefused,
@@ -353,7 +361,7 @@ steps! {
     Session, Started, NoColumnForOperators, PlanMakerColumn, Cell, Stored, OpinionWriter, Writer, OwnFiling,
     OpinionAccepted, DoctorAgreed, Bound, ProxyLive, ProxySuspended, OtherCity, AuthorGround, OpinionRequest, Assignment,
     DisasterRuns, DisasterReadsOnly, DisasterNotWithheld, OnlyCreatorWrites, PlanMaker, CareManager, PlanMakerNamed,
-    PlanMakerLive,     Switch, HospitalCare, WithheldMask, WithheldKind, OwnConsent, ConsentGiven, ConsentWaiver, Consent, KindRefused,
+    PlanMakerLive,     Switch, HospitalCare, WithheldMask, WithheldKind, OwnConsent, ConsentGiven, ConsentWaiver, KindNotRefused,
 }
 
 /// What a mutated step does instead.

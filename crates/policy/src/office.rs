@@ -18,11 +18,22 @@ pub(crate) enum CarePlanningColumn {
     Never,
 }
 
+/// How a class reaches the 介護事業所 column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServiceColumn {
+    /// As writer and as other.
+    Always,
+    /// Only for what it wrote itself, when the same number also offers other services.
+    OwnOnly,
+    /// Never.
+    Never,
+}
+
 /// In which columns a class may stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClassRule {
     pub(crate) care_planning: CarePlanningColumn,
-    pub(crate) service: bool,
+    pub(crate) service: ServiceColumn,
     pub(crate) hospital: bool,
 }
 
@@ -112,7 +123,13 @@ pub(crate) fn parse_classes(text: &str) -> Result<Vec<ClassRule>, TableError> {
             "–" => Some(CarePlanningColumn::Never),
             _ => None,
         })?;
-        *slot = Some(ClassRule { care_planning, service: line.yes(3)?, hospital: line.yes(4)? });
+        let service = line.read(3, |text| match text {
+            "○" => Some(ServiceColumn::Always),
+            "自作のみ" => Some(ServiceColumn::OwnOnly),
+            "–" => Some(ServiceColumn::Never),
+            _ => None,
+        })?;
+        *slot = Some(ClassRule { care_planning, service, hospital: line.yes(4)? });
     }
     let missing = || TableError::new(FILE, 0, "a class has no line".to_owned());
     found.into_iter().map(|rule| rule.ok_or_else(missing)).collect()

@@ -257,6 +257,11 @@ impl SharingTable {
         current.ok_or_else(|| TableError::new("tables", 0, "no version".to_owned()))
     }
 
+    /// Name of the version: year and month from which it holds.
+    pub fn version(&self) -> String {
+        format!("{:04}-{:02}", self.from.year(), self.from.month())
+    }
+
     /// A cell.
     pub fn cell(&self, row: Row, audience: Audience) -> &Cell {
         &self.cells[row as usize * Audience::ALL.len() + audience as usize]

@@ -1,5 +1,7 @@
 //! The certification authority as its operator sees it: what it issues, what it refuses, what survives.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may stop")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

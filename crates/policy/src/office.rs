@@ -32,6 +32,7 @@ pub(crate) enum ServiceColumn {
 /// In which columns a class may stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClassRule {
+    pub(crate) name_ja: String,
     pub(crate) care_planning: CarePlanningColumn,
     pub(crate) service: ServiceColumn,
     pub(crate) hospital: bool,
@@ -102,12 +103,6 @@ pub(crate) fn parse_class(code: &str) -> Option<OfficeClass> {
     CODES.iter().position(|known| *known == code).map(|at| CLASSES[at])
 }
 
-/// Code of a class in the tables.
-#[cfg(test)]
-pub(crate) fn class_code(class: OfficeClass) -> &'static str {
-    CODES[class_index(class)]
-}
-
 pub(crate) fn parse_classes(text: &str) -> Result<Vec<ClassRule>, TableError> {
     const FILE: &str = "office_classes.tsv";
     let columns = ["区分", "名称", "居宅介護支援の欄", "介護事業所の欄", "医療機関の欄", "要件", "理由"];
@@ -129,7 +124,7 @@ pub(crate) fn parse_classes(text: &str) -> Result<Vec<ClassRule>, TableError> {
             "–" => Some(ServiceColumn::Never),
             _ => None,
         })?;
-        *slot = Some(ClassRule { care_planning, service, hospital: line.yes(4)? });
+        *slot = Some(ClassRule { name_ja: line.text(1)?.to_owned(), care_planning, service, hospital: line.yes(4)? });
     }
     let missing = || TableError::new(FILE, 0, "a class has no line".to_owned());
     found.into_iter().map(|rule| rule.ok_or_else(missing)).collect()

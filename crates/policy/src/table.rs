@@ -272,6 +272,11 @@ impl SharingTable {
         &self.reasons[rule as usize]
     }
 
+    /// 区分の名称, for screens.
+    pub fn class_name(&self, class: OfficeClass) -> &str {
+        &self.class(class).name_ja
+    }
+
     pub(crate) fn class(&self, class: OfficeClass) -> &ClassRule {
         &self.classes[class_index(class)]
     }
@@ -324,7 +329,7 @@ pub(crate) fn class_index(class: OfficeClass) -> usize {
     CLASSES.iter().position(|other| *other == class).unwrap_or(CLASSES.len() - 1)
 }
 
-/// `# 適用開始	YYYYMMDD`
+/// Reads the remark that names the first day, `YYYYMMDD` after a tab.
 fn start_date(text: &str) -> Result<Date, TableError> {
     let error = || TableError::new("sharing", 0, "no valid line '# 適用開始'".to_owned());
     let value = text.lines().find_map(|line| line.strip_prefix("# 適用開始\t")).ok_or_else(error)?;

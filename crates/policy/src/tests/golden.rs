@@ -8,7 +8,7 @@ use super::{asks, city, office, table};
 use crate::consent::{ConsentSubject, ConsentTaker, may_take_consent};
 use crate::decide::{Decision, Disclosure, Steps, decide_with};
 use crate::facts::{Action, CLASSES, CONSENTS, Caller, Disaster, Facts, KindFacts, MunicipalityRelation, OfficeFacts};
-use crate::office::{class_code, class_of, makes_plans};
+use crate::office::{class_of, makes_plans};
 use crate::register::{Writer, may_register, may_write_on_screen};
 use crate::rule::Rule;
 use crate::table::{Audience, Mark, Row, SharingTable};
@@ -45,7 +45,7 @@ fn sign(decision: &Decision) -> &'static str {
     }
 }
 
-fn opinion_name(kind: KindFacts) -> String {
+fn kind_name(kind: KindFacts) -> String {
     use crate::facts::Opinion;
     match kind {
         KindFacts::A2(Opinion::NotAccepted) => "A2未".to_owned(),
@@ -55,58 +55,81 @@ fn opinion_name(kind: KindFacts) -> String {
     }
 }
 
-/// Who asks, by name: everybody who differs in the eyes of the law.
-fn callers() -> Vec<(String, Caller)> {
+/// Somebody who asks: who it is and how tied to the person, the 職種 if that may matter, and the facts.
+struct Asker {
+    who: String,
+    job: &'static str,
+    caller: Caller,
+}
+
+/// Everybody who differs in the eyes of the law.
+fn askers() -> Vec<Asker> {
+    let plain = |who: &str, caller| Asker { who: who.to_owned(), job: "", caller };
     let mut out = vec![
-        ("利用者 本人".to_owned(), Caller::Person { bound: true }),
-        ("利用者 別人".to_owned(), Caller::Person { bound: false }),
-        ("代理 有効".to_owned(), Caller::Proxy { live: true }),
-        ("代理 無効".to_owned(), Caller::Proxy { live: false }),
-        ("市区町村 保険者".to_owned(), city(MunicipalityRelation::Own)),
-        ("市区町村 避難受入".to_owned(), city(MunicipalityRelation::HostOfEvacuees)),
-        ("市区町村 その他".to_owned(), city(MunicipalityRelation::Other)),
-        ("都道府県".to_owned(), Caller::Prefecture),
-        ("運用者".to_owned(), Caller::Operator),
+        plain("利用者 本人", Caller::Person { bound: true }),
+        plain("利用者 別人", Caller::Person { bound: false }),
+        plain("代理 有効", Caller::Proxy { live: true }),
+        plain("代理 無効", Caller::Proxy { live: false }),
+        plain("市区町村 保険者", city(MunicipalityRelation::Own)),
+        plain("市区町村 避難受入", city(MunicipalityRelation::HostOfEvacuees)),
+        plain("市区町村 その他", city(MunicipalityRelation::Other)),
+        plain("都道府県", Caller::Prefecture),
+        plain("運用者", Caller::Operator),
+    ];
+    const TIES: [(&str, bool, bool); 3] =
+        [("担当", true, false), ("意見書依頼", false, true), ("登録なし", false, false)];
+    const JOBS: [(&str, bool, bool); 4] = [
+        ("計画担当の介護支援専門員", true, true),
+        ("介護支援専門員", true, false),
+        ("計画担当だが他職種", false, true),
+        ("他職種", false, false),
     ];
     for class in CLASSES {
-        for (job, care_manager, plan_maker) in [
-            ("計画担当", true, true),
-            ("介護支援専門員", true, false),
-            ("計画担当だが他職種", false, true),
-            ("他職種", false, false),
-        ] {
-            for (tie, assignment_live, opinion_requested) in
-                [("担当", true, false), ("意見書依頼", false, true), ("登録なし", false, false)]
-            {
-                let name = format!("{} {job} {tie}", class_code(class));
+        for (tie, assignment_live, opinion_requested) in TIES {
+            for (job, care_manager, plan_maker) in JOBS {
+                let who = format!("{} {tie}", table().class_name(class));
                 let facts =
                     OfficeFacts { care_manager, plan_maker, assignment_live, opinion_requested, ..office(class) };
-                out.push((name, Caller::Office(facts)));
+                out.push(Asker { who, job, caller: Caller::Office(facts) });
             }
         }
     }
     out
 }
 
-/// One line: every kind × consent.
-fn line(out: &mut String, name: &str, base: Facts, table: &SharingTable, steps: Steps) {
-    let _ = write!(out, "{name}\t");
-    for kind in KindFacts::ALL {
-        for consent in CONSENTS {
-            out.push_str(sign(&decide_with(&Facts { kind, consent, ..base }, table, steps)));
+/// One line per asker: every kind × consent. Neighbouring 職種 with the same answers share a line.
+fn matrix(out: &mut String, title: &str, change: fn(&mut Facts), table: &SharingTable, steps: Steps) {
+    let kinds: Vec<String> = KindFacts::ALL.into_iter().map(kind_name).collect();
+    let _ = writeln!(out, "\n== {title}\n立場\t職種\t{}", kinds.join(" "));
+    let mut lines: Vec<(String, Vec<&str>, String)> = Vec::new();
+    for Asker { who, job, caller } in askers() {
+        let mut base = asks(caller, KindFacts::A1);
+        change(&mut base);
+        let answers = answers(base, table, steps);
+        match lines.last_mut().filter(|last| last.0 == who && last.2 == answers) {
+            Some(last) => last.1.push(job),
+            None => lines.push((who, vec![job], answers)),
         }
-        out.push(' ');
     }
-    out.pop();
-    out.push('\n');
+    for (who, jobs, answers) in lines {
+        let jobs = if jobs.len() == 4 { "全職種".to_owned() } else { jobs.join("・") };
+        let _ = writeln!(out, "{who}\t{jobs}\t{answers}");
+    }
 }
+
+fn answers(base: Facts, table: &SharingTable, steps: Steps) -> String {
+    let answer = |kind, consent| sign(&decide_with(&Facts { kind, consent, ..base }, table, steps));
+    KindFacts::ALL.map(|kind| CONSENTS.map(|consent| answer(kind, consent)).concat()).join(" ")
+}
+
+/// A section of the golden table: its title, and how it differs from an ordinary day.
+type Circumstance = (&'static str, fn(&mut Facts));
 
 /// The whole policy as text.
 pub(super) fn golden(table: &SharingTable, steps: Steps) -> String {
     let mut out = String::from(LEGEND);
     plain(&mut out, table);
-    let kinds: Vec<String> = KindFacts::ALL.into_iter().map(opinion_name).collect();
-    let circumstances: [(&str, fn(&mut Facts)); 13] = [
+    const CIRCUMSTANCES: [Circumstance; 14] = [
         ("閲覧", |_| {}),
         ("閲覧、自ら作成した文書", |f| f.creator = true),
         ("閲覧、災害時モード", |f| f.disaster = Disaster::Open),
@@ -130,23 +153,13 @@ pub(super) fn golden(table: &SharingTable, steps: Steps) -> String {
         ("閲覧、未開始の市区町村", |f| f.insurer_started = false),
         ("閲覧、無効なログイン", |f| f.session_valid = false),
         ("作成", |f| (f.action, f.creator) = (Action::Create, true)),
+        ("他の作成者の文書の書換え", |f| f.action = Action::Create),
         ("作成、災害時モード（同意なしでも見せる）", |f| {
             (f.action, f.creator, f.disaster) = (Action::Create, true, Disaster::OpenWithoutConsent);
         }),
     ];
-    for (title, change) in circumstances {
-        let _ = writeln!(out, "\n== {title}\n立場\t{}", kinds.join(" "));
-        for (name, caller) in callers() {
-            let mut base = asks(caller, KindFacts::A1);
-            change(&mut base);
-            line(&mut out, &name, base, table, steps);
-        }
-    }
-    let _ = writeln!(out, "\n== 他の作成者の文書の書換え\n立場\t{}", kinds.join(" "));
-    for (name, caller) in
-        callers().into_iter().filter(|(name, _)| name.ends_with("計画担当 担当") || !name.contains('_'))
-    {
-        line(&mut out, &name, Facts { action: Action::Create, ..asks(caller, KindFacts::A1) }, table, steps);
+    for (title, change) in CIRCUMSTANCES {
+        matrix(&mut out, title, change, table, steps);
     }
     reasons(&mut out, table, steps);
     side_tables(&mut out, table);
@@ -166,11 +179,10 @@ fn plain(out: &mut String, table: &SharingTable) {
 /// Rule and sentence of the main cases.
 fn reasons(out: &mut String, table: &SharingTable, steps: Steps) {
     let _ = writeln!(out, "\n== 理由（同意なし・同意ありの順に、規則 要件 手順。伏せる答えの規則は監査にだけ残る）");
-    for (name, caller) in
-        callers().into_iter().filter(|(name, _)| !name.contains("だが") && !name.contains("介護支援専門員"))
-    {
+    const MAIN: [&str; 3] = ["", "計画担当の介護支援専門員", "他職種"];
+    for Asker { who, job, caller } in askers().into_iter().filter(|asker| MAIN.contains(&asker.job)) {
         for kind in KindFacts::ALL {
-            let _ = write!(out, "{name}\t{}", opinion_name(kind));
+            let _ = write!(out, "{who}\t{job}\t{}", kind_name(kind));
             for consent in [CONSENTS[1], CONSENTS[2]] {
                 let rule = decide_with(&Facts { consent, ..asks(caller, kind) }, table, steps).rule();
                 let reason = table.reason(rule);
@@ -195,7 +207,12 @@ fn side_tables(out: &mut String, table: &SharingTable) {
             };
             Some(format!("{}:{means}", row.code()))
         });
-        let _ = writeln!(out, "{writer:?}\t{}", kinds.collect::<Vec<_>>().join(" "));
+        let name = match writer {
+            Writer::Person => "利用者・代理",
+            Writer::Municipality => "市区町村",
+            Writer::Office(class) => table.class_name(class),
+        };
+        let _ = writeln!(out, "{name}\t{}", kinds.collect::<Vec<_>>().join(" "));
     }
     let _ = writeln!(out, "\n== 同意の取得（認定なし / 認定あり・次の申請前 / 認定あり・市区町村が申請を受付け済み）");
     for (name, taker) in takers() {
@@ -217,7 +234,7 @@ fn side_tables(out: &mut String, table: &SharingTable) {
     for class in CLASSES {
         let rule = table.class(class);
         let hospital = circle(rule.hospital);
-        let _ = writeln!(out, "{}\t{:?} {:?} {hospital}", class_code(class), rule.care_planning, rule.service);
+        let _ = writeln!(out, "{}\t{:?} {:?} {hospital}", table.class_name(class), rule.care_planning, rule.service);
     }
     let narrowed: Vec<_> = Row::ALL.into_iter().filter(|row| table.is_plan_maker_only(*row)).map(Row::code).collect();
     let _ = writeln!(out, "\n== 計画担当の介護支援専門員に限る種別\n{}", narrowed.join(" "));
@@ -240,8 +257,15 @@ fn side_tables(out: &mut String, table: &SharingTable) {
         let code = ServiceType::parse(&rule.code).unwrap();
         let class = class_of(std::slice::from_ref(&code), false, table);
         let plans = if makes_plans(&code, table) { "※1" } else { "" };
-        let _ =
-            writeln!(out, "{}\t{}\t{}\t{plans}\t{}–{}", rule.code, rule.name, class_code(class), rule.from, rule.to);
+        let _ = writeln!(
+            out,
+            "{}\t{}\t{}\t{plans}\t{}–{}",
+            rule.code,
+            rule.name,
+            table.class_name(class),
+            rule.from,
+            rule.to
+        );
     }
 }
 
@@ -250,12 +274,12 @@ fn circle(yes: bool) -> &'static str {
 }
 
 fn takers() -> Vec<(String, ConsentTaker)> {
-    let mut out = vec![("municipality".to_owned(), ConsentTaker::Municipality)];
+    let mut out = vec![("市区町村".to_owned(), ConsentTaker::Municipality)];
     for class in CLASSES {
         for job in [JobType::CareManager, JobType::Clerk] {
             for assignment_live in [true, false] {
                 let tie = if assignment_live { "担当" } else { "登録なし" };
-                let name = format!("{} {} {tie}", class_code(class), job.name_ja());
+                let name = format!("{} {} {tie}", table().class_name(class), job.name_ja());
                 out.push((name, ConsentTaker::Office { class, job, assignment_live }));
             }
         }

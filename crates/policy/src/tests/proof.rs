@@ -93,7 +93,7 @@ const INVARIANTS: &[Invariant] = &[
         !(f.withheld && free_text && f.action == Action::Read && d.is_allowed()) || may_know_where(f) || own
     }),
     ("a proxy is suspended while the person is withheld", |f, d| {
-        !(f.withheld && matches!(f.caller, Caller::Proxy { .. })) || !d.is_allowed()
+        !(f.withheld && matches!(f.caller, Caller::Proxy { .. }) && d.is_allowed())
     }),
     ("another city never sees anybody; a host city only in a disaster", |f, d| match f.caller {
         Caller::Municipality { relation: MunicipalityRelation::Other } => !d.is_allowed(),

@@ -1,0 +1,70 @@
+//! The audit log: who looked at or changed what, durable before the answer leaves, provable afterwards (P-188, S-016,
+//! design-store.md 1–9, docs/audit.md).
+//!
+//! How it is used:
+//! - a read: `log.release(unreleased, entry).await?` gives the value once its entry is durable;
+//! - a refusal or anything without a value: `log.append(entry).await?`;
+//! - a write: `let slot = log.stage(&mut raw_tx, entry).await?;` then, after the commit, `slot.committed()` or
+//!   `slot.unknown()`; a slot that is dropped means rolled back, and its number is filled with a void;
+//! - `log.about_person(…)`, `log.of_organization(…)`, `log.detail_of(&stored)` answer questions;
+//! - `log.anchor_now()`, `log.verify()`, `log.proof(position)` prove; `log.shutdown()` closes the segment and signs.
+//!
+//! Files: `entry` what is stored · `writer` who gives numbers · `log` the running log and its tasks · `segment` closing and
+//! chaining · `tree` hashes · `anchor` signatures · `verify`, `proof`, `query`.
+
+mod anchor;
+mod entry;
+mod log;
+mod proof;
+mod query;
+mod segment;
+mod tree;
+mod verify;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use crate::seal::Clock;
+pub use anchor::{Anchor, Head, PublicKey, SigningKey};
+pub use entry::{Cursor, Detail, Entry, Outcome, Position, StoredEntry};
+pub use log::{AuditLog, AuditSettings, Slot};
+pub use proof::{Proof, ProofRefused, ShownGroup, ShownHeader, Value, verify_proof};
+pub(crate) use verify::verify;
+pub use verify::{Finding, VerifyReport};
+
+use crate::StoreError;
+
+/// A value read from the store that may not leave before its audit entry is durable. Only [`AuditLog::release`] opens it.
+#[must_use]
+pub struct Unreleased<T>(T);
+
+impl<T> Unreleased<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// Turns the value into another, still unreleased. The function must not carry it out.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Unreleased<U> {
+        Unreleased(change(self.0))
+    }
+
+    /// Two values under one entry.
+    pub fn zip<U>(self, other: Unreleased<U>) -> Unreleased<(T, U)> {
+        Unreleased((self.0, other.0))
+    }
+}
+
+impl<T> std::fmt::Debug for Unreleased<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unreleased(..)")
+    }
+}
+
+impl AuditLog {
+    /// Opens a value after its entry is durable; no audit, no answer.
+    pub async fn release<T>(&self, value: Unreleased<T>, entry: Entry) -> Result<T, StoreError> {
+        self.append(entry).await?;
+        Ok(value.0)
+    }
+}

@@ -1,0 +1,473 @@
+//! Keys and sealing: what the database holds about a person it cannot read (design-store.md 21–24, P-190).
+//!
+//! A master key in a file outside the database wraps random data keys, one set per insurer. A sealed value is
+//! `format (1) · key generation (4) · nonce (12) · AES-256-GCM ciphertext · tag (16)`; its plaintext carries its length and is
+//! padded to 64 bytes, so the stored size tells little. Whatever the value belongs to goes into the additional data, so a
+//! value moved to another row does not open. Not here: compression, rotation of data keys, key shares.
+
+use crate::engine::{Engine, Row, args};
+use crate::{NO_INSURER, StoreError};
+use kiban_domain::Timestamp;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::{digest, hmac};
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use zeroize::{Zeroize, Zeroizing};
+
+/// Gives the present instant; the store itself never reads a clock.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+const FORMAT: u8 = 1;
+const HEADER: usize = 1 + 4 + NONCE_LEN;
+const PAD: usize = 64;
+const MASTER_FILE_LABEL: &str = "kiban-master-key-1";
+
+/// The key that wraps all others: 32 random bytes in a file outside the database.
+pub struct MasterKey(Zeroizing<[u8; 32]>);
+
+impl MasterKey {
+    /// Reads the file, or creates it (mode 0600, synced) when there is none.
+    pub fn load_or_create(path: &Path) -> Result<Self, StoreError> {
+        if !path.exists() {
+            let key = Self(Zeroizing::new(random_bytes()?));
+            let text = Zeroizing::new(format!("{MASTER_FILE_LABEL} {} {}\n", hex(&key.0[..]), key.check_value()));
+            create_secret_file(path, text.as_bytes())?;
+        }
+        Self::load(path)
+    }
+
+    /// Reads the file; refuses one that is cut or altered.
+    pub fn load(path: &Path) -> Result<Self, StoreError> {
+        let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| file_error(path, &error))?);
+        let broken = || StoreError::File(format!("{} is not a whole master key file", path.display()));
+        let mut words = text.split_whitespace();
+        let (Some(MASTER_FILE_LABEL), Some(key), Some(check), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(broken());
+        };
+        let bytes = Zeroizing::new(unhex(key).ok_or_else(broken)?);
+        let key = Self(Zeroizing::new(bytes.as_slice().try_into().map_err(|_| broken())?));
+        if key.check_value() == check { Ok(key) } else { Err(broken()) }
+    }
+
+    fn check_value(&self) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0[..]);
+        hex(&hmac::sign(&key, b"kiban master key check").as_ref()[..8])
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(..)")
+    }
+}
+
+/// The data keys of all insurers, opened as they are needed. Cheap to clone.
+#[derive(Clone)]
+pub struct Keyring(Arc<Ring>);
+
+struct Ring {
+    engine: Engine,
+    master: Aes,
+    clock: Clock,
+    insurers: RwLock<HashMap<String, Arc<InsurerKeys>>>,
+    door: hmac::Key,
+    audit: SealKeys,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keyring(..)")
+    }
+}
+
+impl Keyring {
+    /// Opens the platform's own keys, creating them in an empty database. A master key that did not wrap the keys found
+    /// there is refused (threats.md F-24).
+    pub(crate) async fn open(engine: &Engine, master: MasterKey, clock: Clock) -> Result<Self, StoreError> {
+        let master = Aes::new(&master.0)?;
+        let door = load_keys(engine, &master, &clock, NO_INSURER, "door").await?;
+        let audit = load_keys(engine, &master, &clock, NO_INSURER, "audit").await?;
+        Ok(Self(Arc::new(Ring {
+            engine: engine.clone(),
+            door: newest_mac(&door),
+            audit: SealKeys::new(NO_INSURER, "audit", &audit)?,
+            master,
+            clock,
+            insurers: RwLock::default(),
+        })))
+    }
+
+    /// The keys of an insurer, created at first use. Creating needs the database's writer: on SQLite call this before
+    /// beginning a transaction, never inside one.
+    pub async fn keys_of(&self, insurer_number: &str) -> Result<Arc<InsurerKeys>, StoreError> {
+        if let Some(keys) = self.0.insurers.read().unwrap_or_else(PoisonError::into_inner).get(insurer_number) {
+            return Ok(Arc::clone(keys));
+        }
+        let load = |purpose| load_keys(&self.0.engine, &self.0.master, &self.0.clock, insurer_number, purpose);
+        let keys = Arc::new(InsurerKeys {
+            seal: SealKeys::new(insurer_number, "seal", &load("seal").await?)?,
+            index: newest_mac(&load("index").await?),
+            digest: newest_mac(&load("digest").await?),
+        });
+        let mut insurers = self.0.insurers.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(insurers.entry(insurer_number.to_owned()).or_insert(keys)))
+    }
+
+    /// The code that a row which opens a door carries (design-store.md 31): HMAC over the table's name and the row's parts.
+    pub fn door_mac(&self, table: &str, parts: &[&[u8]]) -> [u8; 32] {
+        mac(&self.0.door, table, parts)
+    }
+
+    /// Whether a door row carries its code; in constant time. A row that does not is treated as absent.
+    pub fn door_matches(&self, table: &str, parts: &[&[u8]], found: &[u8]) -> bool {
+        hmac::verify(&self.0.door, &message(table, parts), found).is_ok()
+    }
+
+    pub(crate) fn audit(&self) -> &SealKeys {
+        &self.0.audit
+    }
+}
+
+/// The open keys of one insurer.
+pub struct InsurerKeys {
+    seal: SealKeys,
+    index: hmac::Key,
+    digest: hmac::Key,
+}
+
+impl fmt::Debug for InsurerKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InsurerKeys(..)")
+    }
+}
+
+impl InsurerKeys {
+    /// Seals a value to everything in `aad`: purpose, insured, kind, natural key, revision, creator, validity …
+    pub fn seal(&self, aad: &[&[u8]], plain: &[u8]) -> Vec<u8> {
+        self.seal.seal(aad, plain)
+    }
+
+    /// Opens a sealed value; any altered byte and any other `aad` is [`StoreError::Unreadable`].
+    pub fn open(&self, aad: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.seal.open(aad, sealed)
+    }
+
+    /// HMAC-SHA256 of a content, comparable within this insurer only; a bare hash of so few values would be guessed.
+    pub fn digest(&self, bytes: &[u8]) -> [u8; 32] {
+        mac(&self.digest, "digest", &[bytes])
+    }
+
+    /// 128-bit blind index of a normalised text, such as kanji name + birth (disaster search).
+    pub fn token(&self, purpose: &str, text: &str) -> [u8; 16] {
+        let whole = mac(&self.index, purpose, &[text.as_bytes()]);
+        let mut token = [0; 16];
+        token.copy_from_slice(&whole[..16]);
+        token
+    }
+}
+
+/// Generations of one sealing key; the newest open one seals, all of them open.
+pub(crate) struct SealKeys {
+    insurer_number: String,
+    purpose: &'static str,
+    generations: Vec<(u32, Aes)>,
+    sealing: usize,
+}
+
+impl SealKeys {
+    fn new(insurer_number: &str, purpose: &'static str, keys: &[DataKey]) -> Result<Self, StoreError> {
+        let sealing = keys.iter().rposition(|key| key.is_open).ok_or(StoreError::Unreadable("data_key"))?;
+        let generations =
+            keys.iter().map(|key| Ok((key.generation, Aes::new(&key.bytes)?))).collect::<Result<_, StoreError>>()?;
+        Ok(Self { insurer_number: insurer_number.to_owned(), purpose, generations, sealing })
+    }
+
+    pub(crate) fn seal(&self, aad: &[&[u8]], plain: &[u8]) -> Vec<u8> {
+        let (generation, key) = &self.generations[self.sealing];
+        key.seal(*generation, &self.whole_aad(*generation, aad), plain)
+    }
+
+    pub(crate) fn open(&self, aad: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let unreadable = StoreError::Unreadable("sealed value");
+        let Some((FORMAT, rest)) = sealed.split_first().map(|(first, rest)| (*first, rest)) else {
+            return Err(unreadable);
+        };
+        let Some((generation, _)) = rest.split_first_chunk::<4>() else { return Err(unreadable) };
+        let generation = u32::from_be_bytes(*generation);
+        let Some((_, key)) = self.generations.iter().find(|(number, _)| *number == generation) else {
+            return Err(unreadable);
+        };
+        key.open(&self.whole_aad(generation, aad), sealed).ok_or(unreadable)
+    }
+
+    fn whole_aad(&self, generation: u32, parts: &[&[u8]]) -> Vec<u8> {
+        let mut whole = vec![FORMAT];
+        whole.extend(generation.to_be_bytes());
+        push_part(&mut whole, self.purpose.as_bytes());
+        push_part(&mut whole, self.insurer_number.as_bytes());
+        parts.iter().for_each(|part| push_part(&mut whole, part));
+        whole
+    }
+}
+
+/// One AES-256-GCM key with its own source of nonces: a keyed hash of a counter under a random seed, which is as good as
+/// random, never fails and costs no system call.
+struct Aes {
+    key: LessSafeKey,
+    seed: hmac::Key,
+    counter: AtomicU64,
+}
+
+impl Aes {
+    fn new(bytes: &[u8; 32]) -> Result<Self, StoreError> {
+        let key = UnboundKey::new(&AES_256_GCM, bytes).map_err(|_| StoreError::Internal("key length".to_owned()))?;
+        let seed = Zeroizing::new(random_bytes::<32>()?);
+        Ok(Self {
+            key: LessSafeKey::new(key),
+            seed: hmac::Key::new(hmac::HMAC_SHA256, &seed[..]),
+            counter: AtomicU64::new(0),
+        })
+    }
+
+    fn nonce(&self) -> [u8; NONCE_LEN] {
+        let count = self.counter.fetch_add(1, Ordering::Relaxed);
+        let mut nonce = [0; NONCE_LEN];
+        nonce.copy_from_slice(&hmac::sign(&self.seed, &count.to_be_bytes()).as_ref()[..NONCE_LEN]);
+        nonce
+    }
+
+    fn seal(&self, generation: u32, aad: &[u8], plain: &[u8]) -> Vec<u8> {
+        let nonce = self.nonce();
+        let padded = (plain.len() + 4).next_multiple_of(PAD);
+        let mut body = Vec::with_capacity(HEADER + padded + AES_256_GCM.tag_len());
+        body.push(FORMAT);
+        body.extend(generation.to_be_bytes());
+        body.extend(nonce);
+        let mut secret = Zeroizing::new(Vec::with_capacity(padded));
+        secret.extend((plain.len() as u32).to_be_bytes());
+        secret.extend(plain);
+        secret.resize(padded, 0);
+        let sealed =
+            self.key.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut secret);
+        // The only error there is: more than 64 GiB. Nothing is then stored that could be read as the value.
+        let Ok(tag) = sealed else { return Vec::new() };
+        body.extend(secret.iter());
+        body.extend(tag.as_ref());
+        body
+    }
+
+    fn open(&self, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let (header, body) = sealed.split_at_checked(HEADER)?;
+        let nonce = Nonce::try_assume_unique_for_key(&header[HEADER - NONCE_LEN..]).ok()?;
+        let mut body = Zeroizing::new(body.to_vec());
+        let padded = self.key.open_in_place(nonce, Aad::from(aad), &mut body).ok()?;
+        let (length, rest) = padded.split_first_chunk::<4>()?;
+        Some(rest.get(..u32::from_be_bytes(*length) as usize)?.to_vec())
+    }
+}
+
+/// A data key out of its wrapping.
+struct DataKey {
+    generation: u32,
+    bytes: Zeroizing<[u8; 32]>,
+    is_open: bool,
+}
+
+/// All generations of a key, oldest first. The first is made when there is none; of two processes that make it at the same
+/// time one wins and both read the winner's.
+async fn load_keys(
+    engine: &Engine,
+    master: &Aes,
+    clock: &Clock,
+    insurer_number: &str,
+    purpose: &'static str,
+) -> Result<Vec<DataKey>, StoreError> {
+    const READ: &str = "SELECT generation, wrapped, closed_at FROM data_key WHERE insurer_number = $1 AND purpose = $2 ORDER BY generation";
+    let mut rows = engine.rows(READ, args![insurer_number, purpose]).await?;
+    if rows.is_empty() {
+        let fresh = Zeroizing::new(random_bytes::<32>()?);
+        let wrapped = master.seal(1, &wrap_aad(insurer_number, purpose, 1), &fresh[..]);
+        let mut tx = engine.begin().await?;
+        tx.run(
+            "INSERT INTO data_key (insurer_number, purpose, generation, wrapped, created_at, closed_at) \
+             VALUES ($1, $2, 1, $3, $4, NULL) ON CONFLICT DO NOTHING",
+            args![insurer_number, purpose, &wrapped, clock().as_microsecond()],
+        )
+        .await?;
+        if tx.commit().await == crate::engine::Committed::Unknown {
+            return Err(StoreError::Unavailable("a new key may not be stored".to_owned()));
+        }
+        rows = engine.rows(READ, args![insurer_number, purpose]).await?;
+    }
+    rows.iter().map(|row| unwrap_key(master, insurer_number, purpose, row)).collect()
+}
+
+fn unwrap_key(master: &Aes, insurer_number: &str, purpose: &str, row: &Row) -> Result<DataKey, StoreError> {
+    let unreadable = || {
+        StoreError::Unreadable(
+            "data_key: the master key file does not belong to this database, or the key row was altered",
+        )
+    };
+    let generation = u32::try_from(row.int(0)?).map_err(|_| unreadable())?;
+    let plain = master.open(&wrap_aad(insurer_number, purpose, generation), &row.blob(1)?).ok_or_else(unreadable)?;
+    let plain = Zeroizing::new(plain);
+    let bytes = Zeroizing::new(plain.as_slice().try_into().map_err(|_| unreadable())?);
+    Ok(DataKey { generation, bytes, is_open: row.big_or_null(2)?.is_none() })
+}
+
+fn wrap_aad(insurer_number: &str, purpose: &str, generation: u32) -> Vec<u8> {
+    let mut aad = Vec::new();
+    [b"wrap".as_slice(), insurer_number.as_bytes(), purpose.as_bytes(), &generation.to_be_bytes()]
+        .iter()
+        .for_each(|part| push_part(&mut aad, part));
+    aad
+}
+
+fn newest_mac(keys: &[DataKey]) -> hmac::Key {
+    let bytes = keys.iter().rfind(|key| key.is_open).or(keys.last()).map_or([0; 32], |key| *key.bytes);
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
+    Zeroizing::new(bytes).zeroize();
+    key
+}
+
+fn mac(key: &hmac::Key, label: &str, parts: &[&[u8]]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(hmac::sign(key, &message(label, parts)).as_ref());
+    out
+}
+
+fn message(label: &str, parts: &[&[u8]]) -> Vec<u8> {
+    let mut message = Vec::new();
+    push_part(&mut message, label.as_bytes());
+    parts.iter().for_each(|part| push_part(&mut message, part));
+    message
+}
+
+/// Appends a part with its length before it, so that `ab, c` and `a, bc` differ.
+pub(crate) fn push_part(out: &mut Vec<u8>, part: &[u8]) {
+    out.extend((part.len() as u64).to_be_bytes());
+    out.extend(part);
+}
+
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], StoreError> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| StoreError::Internal("no random numbers".to_owned()))?;
+    Ok(bytes)
+}
+
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    parts.iter().for_each(|part| context.update(part));
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    if text.len() % 2 == 1 || !text.is_ascii() {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok()).collect()
+}
+
+/// Writes a secret file whole or not at all, readable by its owner only; an existing one is left as it is.
+pub(crate) fn create_secret_file(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| file_error(path, &error);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(failed)?;
+    let half = folder.join(format!(".{}.tmp", hex(&random_bytes::<8>()?)));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&half).map_err(failed)?;
+    let written = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| fs::hard_link(&half, path));
+    let _ = fs::remove_file(&half);
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(failed(error)),
+        _ => fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed),
+    }
+}
+
+pub(crate) fn file_error(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::File(format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(insurer_number: &str) -> SealKeys {
+        let key = DataKey { generation: 1, bytes: Zeroizing::new([7; 32]), is_open: true };
+        SealKeys::new(insurer_number, "seal", &[key]).unwrap()
+    }
+
+    #[test]
+    fn a_sealed_value_opens_only_whole_and_only_where_it_belongs() {
+        let keys_here = keys("011002");
+        let aad: &[&[u8]] = &[b"record", b"0000000001"];
+        let sealed = keys_here.seal(aad, "架空 花子".as_bytes());
+        assert_eq!(keys_here.open(aad, &sealed).unwrap(), "架空 花子".as_bytes());
+        for i in 0..sealed.len() {
+            for bit in 0..8 {
+                let mut altered = sealed.clone();
+                altered[i] ^= 1 << bit;
+                assert!(
+                    matches!(keys_here.open(aad, &altered), Err(StoreError::Unreadable(_))),
+                    "bit {bit} of byte {i}"
+                );
+            }
+            assert!(keys_here.open(aad, &sealed[..i]).is_err());
+        }
+        assert!(keys_here.open(&[b"record", b"0000000002"], &sealed).is_err());
+        assert!(keys_here.open(&[b"record0", b"000000001"], &sealed).is_err(), "parts must not run together");
+        assert!(keys("012025").open(aad, &sealed).is_err(), "another insurer");
+    }
+
+    #[test]
+    fn the_stored_size_hides_the_length_of_a_name_and_the_same_name_never_looks_the_same() {
+        let keys = keys("011002");
+        let short = keys.seal(&[], b"a");
+        assert_eq!(short.len(), keys.seal(&[], &[b'a'; 60]).len());
+        assert!(short.len() < keys.seal(&[], &[b'a'; 61]).len());
+        assert_eq!(keys.open(&[], &keys.seal(&[], b"")).unwrap(), b"");
+        assert_ne!(short, keys.seal(&[], b"a"));
+    }
+
+    #[test]
+    fn older_generations_still_open_after_a_new_one_seals() {
+        let key = |generation, is_open| DataKey { generation, bytes: Zeroizing::new([generation as u8; 32]), is_open };
+        let before = SealKeys::new("011002", "seal", &[key(1, true)]).unwrap();
+        let after = SealKeys::new("011002", "seal", &[key(1, false), key(2, true)]).unwrap();
+        let old = before.seal(&[b"x"], b"value");
+        assert_eq!(after.open(&[b"x"], &old).unwrap(), b"value");
+        assert!(before.open(&[b"x"], &after.seal(&[b"x"], b"value")).is_err());
+    }
+
+    #[test]
+    fn a_master_key_file_is_private_and_a_cut_or_altered_one_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys/master.key");
+        assert!(MasterKey::load(&path).is_err());
+        let first = MasterKey::load_or_create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(*first.0, *MasterKey::load_or_create(&path).unwrap().0, "an existing key is kept");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, &text[..text.len() - 9]).unwrap();
+        assert!(matches!(MasterKey::load(&path), Err(StoreError::File(_))));
+        let digit = MASTER_FILE_LABEL.len() + 1;
+        let other = if &text[digit..=digit] == "0" { "1" } else { "0" };
+        fs::write(&path, format!("{}{other}{}", &text[..digit], &text[digit + 1..])).unwrap();
+        assert!(matches!(MasterKey::load_or_create(&path), Err(StoreError::File(_))));
+    }
+}

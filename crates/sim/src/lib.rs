@@ -1,1 +1,104 @@
-//! A synthetic municipality from a seed.
+//! A synthetic municipality from a seed, written as files in the real formats. Everybody in it is invented and says so.
+//!
+//! No clock and no I/O: the day is an argument, files are bytes. The same seed gives the same bytes.
+//!
+//! | module | what it makes |
+//! |---|---|
+//! | [`people`] | the insured, each from the seed and a number alone |
+//! | [`offices`] | offices, hospitals and the accounts of their staff |
+//! | [`cast`] | the people a demo tells its story with, the same for every seed |
+//! | [`canary`] | the unmistakable word in every free item; [`needle`] finds them in any bytes |
+
+mod application;
+pub mod canary;
+mod cards;
+pub mod cast;
+mod consents;
+pub mod needle;
+pub mod offices;
+pub mod people;
+mod random;
+
+pub use cast::{Cast, cast};
+pub use offices::{Role, SimOffice};
+pub use people::{Care, Generator, SimPerson};
+
+use jiff::civil::Date;
+use kiban_domain::InsurerNumber;
+use kiban_domain::ids::IdError;
+use kiban_domain::office::Staff;
+
+/// Which city to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CitySpec {
+    /// Same seed, same city.
+    pub seed: u64,
+    /// The paying insurer.
+    pub insurer: InsurerNumber,
+    /// Number printed on the card; another one inside a 広域連合 (P-038).
+    pub card_insurer: InsurerNumber,
+    /// Name of the city.
+    pub name: String,
+    /// Number of insured people. At least the cast is made.
+    pub people: u32,
+    /// The day the city is looked at; everything in it lies on or before this day.
+    pub today: Date,
+}
+
+impl CitySpec {
+    /// 架空県見本市 (999003), a city that does not exist.
+    pub fn sample(seed: u64, people: u32, today: Date) -> Result<Self, IdError> {
+        let insurer = InsurerNumber::parse("999003")?;
+        Ok(Self { seed, insurer, card_insurer: insurer, name: "架空県見本市".to_owned(), people, today })
+    }
+
+    /// People made: at least the cast, at most what seven digits can number.
+    pub fn people(&self) -> u32 {
+        self.people.clamp(cast::CAST, 9_000_000)
+    }
+}
+
+/// A whole city in memory; for a large one use [`people`](fn@people) instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct City {
+    /// What it was made from.
+    pub spec: CitySpec,
+    /// The paying insurer.
+    pub insurer: InsurerNumber,
+    /// Name of the city.
+    pub name: String,
+    /// Offices and hospitals with their staff.
+    pub offices: Vec<SimOffice>,
+    /// Officers of the city.
+    pub officers: Vec<Staff>,
+    /// Two people of the operator.
+    pub operators: Vec<Staff>,
+    /// The insured.
+    pub people: Vec<SimPerson>,
+}
+
+impl City {
+    /// Makes the city.
+    pub fn generate(spec: &CitySpec) -> Self {
+        let generator = Generator::new(spec);
+        Self {
+            spec: spec.clone(),
+            insurer: spec.insurer,
+            name: spec.name.clone(),
+            offices: generator.offices().to_vec(),
+            officers: offices::officers(spec.insurer),
+            operators: offices::operators(),
+            people: generator.people().collect(),
+        }
+    }
+
+    /// An office of a role, the first one.
+    pub fn office(&self, role: Role) -> Option<&SimOffice> {
+        self.offices.iter().find(|office| office.role == role)
+    }
+}
+
+/// The people of a city one by one, in constant memory.
+pub fn people(spec: &CitySpec) -> impl Iterator<Item = SimPerson> {
+    Generator::new(spec).people()
+}

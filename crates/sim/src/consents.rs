@@ -1,0 +1,69 @@
+//! Acts of consent: taken by the city at the application, or by the planning office on its behalf (P-062, P-063).
+
+use crate::application::plus;
+use crate::canary;
+use crate::offices::Role;
+use crate::people::{Consenting, Generator, SimPerson, Sketch};
+use crate::random::Random;
+use jiff::civil::{Date, Time};
+use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, IdentityProof};
+use kiban_domain::dates::instant_in_japan;
+use kiban_domain::{Kind, Organization};
+
+/// Name and version of the form in use.
+pub const FORM: &str = "同意様式 第1版";
+
+/// Adds what the person has declared until today.
+pub(crate) fn record(generator: &Generator, person: &mut SimPerson, sketch: &Sketch) {
+    if sketch.consent == Consenting::Nothing {
+        return;
+    }
+    let mut random = Random::new(sketch.seed, person.n, "consent");
+    let today = generator.spec().today;
+    let Some(applied_on) = person.applications.last().map(|progress| progress.applied_on) else { return };
+    let first = if sketch.consent == Consenting::NotObtainable { ConsentAct::NotObtainable } else { ConsentAct::Given };
+    let later = match sketch.consent {
+        Consenting::Withdrawn => Some(ConsentAct::Withdrawn),
+        Consenting::KindRefused => Some(ConsentAct::KindRefused(if random.chance(700) { Kind::C1 } else { Kind::A2 })),
+        _ => None,
+    };
+    let acts = [Some((first, applied_on)), later.map(|act| (act, plus(applied_on, random.between(1, 40)).min(today)))];
+    for (act, day) in acts.into_iter().flatten() {
+        let record = act_of(generator, person, &mut random, act, day);
+        person.consents.extend(record);
+    }
+    person.consents.sort_by_key(|record| record.acted_at);
+}
+
+fn act_of(
+    generator: &Generator,
+    person: &SimPerson,
+    random: &mut Random,
+    act: ConsentAct,
+    day: Date,
+) -> Option<ConsentRecord> {
+    let planner = person.care.planner.and_then(|number| generator.office(number));
+    let planner = planner.filter(|office| matches!(office.role, Role::Planning | Role::HiddenPlanning));
+    let by_office = planner.filter(|_| random.chance(200)).map(|office| Organization::Office(office.number()));
+    let is_representative = act == ConsentAct::NotObtainable || random.chance(180);
+    let relation = ["長女", "長男", "配偶者", "成年後見人"][random.weighted(&[4, 3, 2, 1])];
+    // The first act of a day in the morning, withdrawals and refusals in the afternoon.
+    let hour = if matches!(act, ConsentAct::Given | ConsentAct::NotObtainable) { 9 } else { 14 };
+    let time = Time::new(hour + random.below(3) as i8, random.below(60) as i8, random.below(60) as i8, 0).ok()?;
+    Some(ConsentRecord {
+        person: person.insured.key,
+        act,
+        acted_at: instant_in_japan(day.to_datetime(time))?,
+        declarant: if is_representative {
+            Declarant::Representative { relation: format!("{relation} {}", canary::word("続柄", person.n)) }
+        } else {
+            Declarant::Person
+        },
+        proof: if by_office.is_some() { IdentityProof::InsuranceCard } else { IdentityProof::ApplicationForm },
+        taken_by: by_office.unwrap_or(Organization::Municipality(generator.spec().insurer)),
+        staff: None,
+        form: FORM.to_owned(),
+        remark: (act == ConsentAct::NotObtainable)
+            .then(|| format!("意思の確認ができないため {}", canary::word("備考", person.n))),
+    })
+}

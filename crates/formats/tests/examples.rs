@@ -2,8 +2,8 @@
 //! ones give exactly the list in their `expected.txt`. `UPDATE_EXPECTED=1` writes the lists anew for review.
 
 use kiban_domain::care_plan::PlanWithdrawal;
-use kiban_formats::care_plan::{self, PlanFileName, Sending};
 use kiban_formats::Problem;
+use kiban_formats::care_plan::{self, PlanFileName, Sending};
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,467 @@
+//! The municipal package, profile `KGKB-1`: what a 介護保険事務システム hands over (P-023, P-025, P-160).
+//!
+//! **A profile of this project, not the official layout**, which is not public. A package is `MANIFEST.csv` and the
+//! files it names. Every row carries 保険者番号, 被保険者番号, 履歴番号 and 異動区分. Rows are read one at a time; what is
+//! remembered of a file is its keys (16 bytes a row), to find two rows with one key.
+//!
+//! Not checked here, because it needs the clock or the store: acts dated in the future (P-071), unknown offices, older
+//! history numbers, and whether the sender is this insurer.
+
+mod rows;
+mod write;
+
+pub use write::MunicipalPackage;
+
+use crate::layout::{self, Dialect, Fields, FileLayout, Row};
+use crate::text::Encoding;
+use crate::{Problem, Problems};
+use jiff::Timestamp;
+use kiban_domain::certification::CertificationProgress;
+use kiban_domain::consent::ConsentRecord;
+use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
+use kiban_domain::insured::Insured;
+use kiban_domain::{Date, InsurerNumber, PersonKey};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+/// プロファイル版 that is read and written.
+pub const PROFILE: &str = "KGKB-1";
+/// Name of the manifest.
+pub const MANIFEST: &str = "MANIFEST.csv";
+
+/// What a file of the package holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MunicipalKind {
+    /// 被保険者
+    Insured,
+    /// A3a 被保険者証
+    InsuranceCard,
+    /// A3b 負担割合証
+    CopaymentRate,
+    /// A3c 負担限度額認定証
+    CostCeiling,
+    /// A5 申請・進捗
+    Progress,
+    /// G1 同意
+    Consent,
+}
+
+impl MunicipalKind {
+    /// All kinds, in the order in which a package is best applied.
+    pub const ALL: [Self; 6] =
+        [Self::Insured, Self::InsuranceCard, Self::CopaymentRate, Self::CostCeiling, Self::Progress, Self::Consent];
+
+    /// 種別 in manifest and file name, and name of the layout.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Insured => "INSURED",
+            Self::InsuranceCard => "A3A",
+            Self::CopaymentRate => "A3B",
+            Self::CostCeiling => "A3C",
+            Self::Progress => "A5",
+            Self::Consent => "CONSENT",
+        }
+    }
+
+    /// Inverse of [`MunicipalKind::code`].
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    fn layout(self) -> Option<&'static FileLayout> {
+        layout::municipal().file(self.code())
+    }
+}
+
+/// 異動区分 (P-025). Corrections and deletions carry all items of the record they mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// 1 新規
+    New,
+    /// 2 訂正
+    Corrected,
+    /// 3 削除
+    Deleted,
+}
+
+impl Change {
+    /// `1`, `2`, `3`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::New => "1",
+            Self::Corrected => "2",
+            Self::Deleted => "3",
+        }
+    }
+
+    /// Inverse of [`Change::code`].
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::New, Self::Corrected, Self::Deleted].into_iter().find(|change| change.code() == code)
+    }
+}
+
+/// What a row says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MunicipalValue {
+    /// 被保険者
+    Insured(Box<Insured>),
+    /// A3a
+    InsuranceCard(Box<InsuranceCard>),
+    /// A3b
+    CopaymentRate(CopaymentRate),
+    /// A3c
+    CostCeiling(CostCeiling),
+    /// A5
+    Progress(Box<CertificationProgress>),
+    /// G1
+    Consent(Box<ConsentRecord>),
+}
+
+/// One sound row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MunicipalRow {
+    /// Physical line, 1-based.
+    pub line: u64,
+    /// Name of the file.
+    pub file: Arc<str>,
+    /// 保険者番号 and 被保険者番号.
+    pub key: PersonKey,
+    /// 履歴番号, from 1.
+    pub history: u32,
+    /// 異動区分
+    pub change: Change,
+    /// The record.
+    pub value: MunicipalValue,
+}
+
+/// One record to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry<T> {
+    /// 保険者番号 and 被保険者番号.
+    pub key: PersonKey,
+    /// 履歴番号, from 1.
+    pub history: u32,
+    /// 異動区分
+    pub change: Change,
+    /// The record.
+    pub value: T,
+}
+
+/// One file as the manifest names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestFile {
+    /// ファイル名
+    pub name: String,
+    /// 種別
+    pub kind: MunicipalKind,
+    /// 文字コード
+    pub encoding: Encoding,
+    /// 件数, header row not counted.
+    pub rows: u64,
+    /// SHA-256 of the whole file, lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// The manifest of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// 保険者番号: every row belongs to this insurer.
+    pub insurer: InsurerNumber,
+    /// パッケージID
+    pub package: String,
+    /// 基準日
+    pub base_date: Date,
+    /// 作成日時
+    pub created_at: Timestamp,
+    /// The files.
+    pub files: Vec<ManifestFile>,
+}
+
+/// Reads the manifest. A manifest with an error is no manifest.
+pub fn read_manifest(bytes: &[u8]) -> (Option<Manifest>, Vec<Problem>) {
+    let mut problems = Problems::new(MANIFEST);
+    let Some(layout) = layout::municipal().file("MANIFEST") else { return (None, Vec::new()) };
+    let encoding = if std::str::from_utf8(bytes).is_ok() { Encoding::Utf8 } else { Encoding::Cp932 };
+    let mut reader = layout::Reader::new(layout, bytes, Dialect { encoding, ..Dialect::MUNICIPAL }, &mut problems);
+    let mut manifest: Option<Manifest> = None;
+    while let Some(row) = reader.next_row(&mut problems) {
+        let Some(line) = manifest_line(layout, &row) else { continue };
+        if row.get(0) != PROFILE {
+            let text = format!("プロファイル版は {PROFILE} だけを受け付けます");
+            problems.push(located(layout, &row, MANIFEST, "profile", "version", &text).found(row.get(0)));
+        }
+        match &mut manifest {
+            None => manifest = Some(line),
+            Some(all) => {
+                let head = |m: &Manifest| (m.insurer, m.package.clone(), m.base_date, m.created_at);
+                if head(all) != head(&line) {
+                    let text = "保険者番号・パッケージID・基準日・作成日時を全行で同じにしてください";
+                    problems.push(located(layout, &row, MANIFEST, "package", "manifest", text));
+                }
+                for file in line.files {
+                    if all.files.iter().any(|other| other.name == file.name) {
+                        let text = "同じファイル名が2回あります。どちらかを取り除いてください";
+                        problems.push(located(layout, &row, MANIFEST, "file", "duplicate_key", text).found(&file.name));
+                    }
+                    all.files.push(file);
+                }
+            }
+        }
+    }
+    if manifest.is_none() && problems.errors() == 0 {
+        problems.push(Problem::of_file(MANIFEST, "no_rows", "ファイルの行がありません。出力し直してください"));
+    }
+    let sound = problems.errors() == 0;
+    (manifest.filter(|_| sound), problems.finish())
+}
+
+fn manifest_line(layout: &FileLayout, row: &Row) -> Option<Manifest> {
+    if !row.is_sound() {
+        return None;
+    }
+    let mut f = Fields::of(layout, row);
+    f.str("profile");
+    let insurer = InsurerNumber::parse(f.str("insurer")).ok()?;
+    let package = f.text("package");
+    let base_date = f.date("base_date")?;
+    let created_at = parse_date_time(f.str("created_at"))?;
+    let file = ManifestFile {
+        name: f.text("file"),
+        kind: f.code("kind", MunicipalKind::from_code)?,
+        encoding: if f.str("encoding") == "CP932" { Encoding::Cp932 } else { Encoding::Utf8 },
+        rows: f.number("rows")?,
+        sha256: f.text("sha256"),
+    };
+    Some(Manifest { insurer, package, base_date, created_at, files: vec![file] })
+}
+
+fn parse_date_time(text: &str) -> Option<Timestamp> {
+    let day = kiban_domain::dates::parse_yyyymmdd(text.get(..8)?).ok()?;
+    rows::instant(day, text.get(8..)?)
+}
+
+/// `YYYYMMDDHHMMSS` in Japan.
+fn date_time(at: Timestamp) -> String {
+    jiff::tz::Offset::constant(9).to_datetime(at).strftime("%Y%m%d%H%M%S").to_string()
+}
+
+/// `KGKB_<種別>_<保険者番号>_<作成日時>_<連番3>.csv`
+fn file_name(kind: MunicipalKind, insurer: InsurerNumber, created_at: Timestamp, number: usize) -> String {
+    format!("KGKB_{}_{insurer}_{}_{number:03}.csv", kind.code(), date_time(created_at))
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn located(layout: &FileLayout, row: &Row, file: &str, key: &str, rule: &'static str, text: &str) -> Problem {
+    let (column, name) = layout.column(key);
+    Problem::of_file(file, rule, text).at_line(row.line()).at_item(column, name)
+}
+
+/// Whether a problem speaks against the package as a whole, so that no row of it should be applied: a manifest that
+/// does not fit, a changed or missing file, a row of another insurer.
+pub fn refuses_package(problem: &Problem) -> bool {
+    let whole =
+        ["digest", "count", "file_name", "file_missing", "not_in_manifest", "foreign_insurer", "manifest", "cut"];
+    problem.is_error() && (whole.contains(&problem.rule.as_ref()) || problem.file == MANIFEST)
+}
+
+/// A package as it was handed over.
+#[derive(Debug)]
+pub struct Package {
+    files: Vec<(String, Vec<u8>)>,
+    manifest: Option<Manifest>,
+    problems: Vec<Problem>,
+}
+
+/// Opens a package: the files with their names. Nothing is refused yet; [`Package::check`] tells everything.
+pub fn open(files: Vec<(String, Vec<u8>)>) -> Package {
+    let (manifest, problems) = match files.iter().find(|(name, _)| name == MANIFEST) {
+        Some((_, bytes)) => read_manifest(bytes),
+        None => (
+            None,
+            vec![Problem::of_file(MANIFEST, "file_missing", "MANIFEST.csv がありません。パッケージに加えてください")],
+        ),
+    };
+    Package { files, manifest, problems }
+}
+
+impl Package {
+    /// The manifest, if there is a sound one.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.manifest.as_ref()
+    }
+
+    /// The files as handed over.
+    pub fn files(&self) -> &[(String, Vec<u8>)] {
+        &self.files
+    }
+
+    /// Reads every file, hands each sound row to `take`, and returns all problems. Rows of a file that is not the one
+    /// the manifest names (digest, name) are judged but not handed out; without a manifest no row is.
+    pub fn check(&self, take: &mut impl FnMut(MunicipalRow)) -> Vec<Problem> {
+        let mut problems = self.problems.clone();
+        let named = self.manifest.as_ref().map_or(&[][..], |manifest| &manifest.files);
+        for entry in named {
+            match self.files.iter().find(|(name, _)| *name == entry.name) {
+                Some((_, bytes)) => problems.extend(self.check_file(entry, bytes, take)),
+                None => {
+                    let text = "MANIFEST.csv にあるファイルがありません。パッケージに加えてください";
+                    problems.push(Problem::of_file(&entry.name, "file_missing", text));
+                }
+            }
+        }
+        for (name, bytes) in &self.files {
+            if name == MANIFEST || named.iter().any(|entry| entry.name == *name) {
+                continue;
+            }
+            if self.manifest.is_some() {
+                let text = "MANIFEST.csv にないファイルです。MANIFEST.csv に加えるか、取り除いてください";
+                problems.push(Problem::of_file(name, "not_in_manifest", text));
+            } else {
+                problems.extend(judge_alone(name, bytes));
+            }
+        }
+        problems
+    }
+
+    fn check_file(&self, entry: &ManifestFile, bytes: &[u8], take: &mut impl FnMut(MunicipalRow)) -> Vec<Problem> {
+        let mut problems = Problems::new(&entry.name);
+        let Some(manifest) = &self.manifest else { return Vec::new() };
+        check_name(entry, manifest, &mut problems);
+        if sha256(bytes) != entry.sha256 {
+            let text =
+                "内容がMANIFEST.csvのSHA-256と一致しません。送付の途中で変わっていないか確認し、作り直してください";
+            problems.push(Problem::of_file(&entry.name, "digest", text));
+        }
+        let trusted = problems.errors() == 0;
+        let rows = read_file(entry, Some(manifest.insurer), bytes, &mut problems, &mut |row| {
+            if trusted {
+                take(row);
+            }
+        });
+        if rows != entry.rows {
+            let text = format!(
+                "MANIFEST.csvの件数は{}件ですが、{rows}件あります。件数を確認して作り直してください",
+                entry.rows
+            );
+            problems.push(Problem::of_file(&entry.name, "count", text));
+        }
+        problems.finish()
+    }
+}
+
+/// Judges a file of a package without manifest by its name.
+fn judge_alone(name: &str, bytes: &[u8]) -> Vec<Problem> {
+    let Some(kind) = name.split('_').nth(1).and_then(MunicipalKind::from_code) else { return Vec::new() };
+    let encoding = if std::str::from_utf8(bytes).is_ok() { Encoding::Utf8 } else { Encoding::Cp932 };
+    let entry = ManifestFile { name: name.to_owned(), kind, encoding, rows: 0, sha256: String::new() };
+    let mut problems = Problems::new(name);
+    read_file(&entry, None, bytes, &mut problems, &mut drop);
+    problems.finish()
+}
+
+fn check_name(entry: &ManifestFile, manifest: &Manifest, problems: &mut Problems) {
+    let first = file_name(entry.kind, manifest.insurer, manifest.created_at, 1);
+    let start = first.trim_end_matches("001.csv");
+    let number = entry.name.strip_prefix(start).and_then(|rest| rest.strip_suffix(".csv"));
+    if number.is_none_or(|number| number.len() != 3 || !number.bytes().all(|b| b.is_ascii_digit())) {
+        let text = format!(
+            "ファイル名を「{start}連番3桁.csv」の形にしてください（種別・保険者番号・作成日時をMANIFEST.csvと合わせます）"
+        );
+        problems.push(Problem::of_file(&entry.name, "file_name", text));
+    }
+}
+
+/// Reads the rows of a file; returns how many there were, sound or not.
+fn read_file(
+    entry: &ManifestFile,
+    insurer: Option<InsurerNumber>,
+    bytes: &[u8],
+    problems: &mut Problems,
+    take: &mut impl FnMut(MunicipalRow),
+) -> u64 {
+    let Some(layout) = entry.kind.layout() else { return 0 };
+    let dialect = Dialect { encoding: entry.encoding, ..Dialect::MUNICIPAL };
+    let mut reader = layout::Reader::new(layout, bytes, dialect, problems);
+    let mut keys = Keys::new();
+    let file: Arc<str> = Arc::from(entry.name.as_str());
+    while let Some(row) = reader.next_row(problems) {
+        if insurer.is_some_and(|insurer| is_foreign(&row, insurer)) {
+            let text = "ほかの保険者の行です。取り除いて作り直してください（番号は表示しません）";
+            problems.push(located(layout, &row, &entry.name, "insurer", "foreign_insurer", text));
+            continue;
+        }
+        if !row.is_sound() {
+            continue;
+        }
+        let mut built = rows::Builder::new(layout, &row);
+        let value = built.row(entry.kind);
+        for fault in &built.faults {
+            problems.push(located(layout, &row, &entry.name, fault.key, fault.rule, &fault.text));
+        }
+        if !built.faults.is_empty() {
+            continue;
+        }
+        let Some((key, history, change, value)) = value else {
+            let text = "この行を読み取れませんでした。項目表と照らし合わせてください";
+            problems.push(located(layout, &row, &entry.name, "history", "value", text));
+            continue;
+        };
+        match keys.insert(&row) {
+            Seen::New => take(MunicipalRow { line: row.line(), file: file.clone(), key, history, change, value }),
+            Seen::Same(line) => {
+                let text = format!("{line}行目とまったく同じ行です。1行にしてください");
+                problems.push(located(layout, &row, &entry.name, "history", "duplicate_row", &text).warning());
+            }
+            Seen::Other(line) => {
+                let text = format!(
+                    "{line}行目と同じ被保険者番号・履歴番号ですが内容が違います。新しい履歴番号を付けてください"
+                );
+                problems.push(located(layout, &row, &entry.name, "history", "duplicate_key", &text).found(row.get(2)));
+            }
+        }
+    }
+    reader.rows_seen()
+}
+
+/// A well-formed number of another insurer. A number that is no insurer's has been told as such.
+fn is_foreign(row: &Row, insurer: InsurerNumber) -> bool {
+    InsurerNumber::parse(row.get(0)).is_ok_and(|found| found != insurer)
+}
+
+/// Keys of the rows seen, with line and content: 16 bytes each.
+struct Keys {
+    hasher: RandomState,
+    seen: HashMap<u64, (u32, u32)>,
+}
+
+enum Seen {
+    New,
+    Same(u32),
+    Other(u32),
+}
+
+impl Keys {
+    fn new() -> Self {
+        Self { hasher: RandomState::new(), seen: HashMap::new() }
+    }
+
+    fn insert(&mut self, row: &Row) -> Seen {
+        let key = self.hasher.hash_one((row.get(1), row.get(2).trim_start_matches('0')));
+        let content = self.hasher.hash_one(row.content()) as u32;
+        let line = u32::try_from(row.line()).unwrap_or(u32::MAX);
+        match self.seen.get(&key) {
+            None => {
+                self.seen.insert(key, (line, content));
+                Seen::New
+            }
+            Some((line, same)) if *same == content => Seen::Same(*line),
+            Some((line, _)) => Seen::Other(*line),
+        }
+    }
+}

@@ -1,0 +1,634 @@
+//! Rows of the municipal package ⇄ domain values, with the rules between the items of a row.
+
+use super::{Change, Entry, MunicipalKind, MunicipalValue};
+use crate::layout::{Fields, FileLayout, Record, Row};
+use jiff::Timestamp;
+use kiban_domain::certification::{ApplicationKind, CareLevel, CertificationProgress, CertificationResult, Closing};
+use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, IdentityProof};
+use kiban_domain::dates::{Period, instant_in_japan};
+use kiban_domain::insurance_card::{
+    BenefitRestriction, CardIssue, CertifiedLevel, CopaymentPeriod, CopaymentRate, CostCeiling, FacilityStay,
+    IncomeStage, InsuranceCard, PlanningOffice, RoomCeilings, ServiceLimit, Tenths,
+};
+use kiban_domain::insured::{Identity, Insured, LossReason, Sex};
+use kiban_domain::office::StaffId;
+use kiban_domain::{Date, InsurerNumber, Kind, Organization, PersonKey};
+
+/// A rule between items that a row breaks, told at one item.
+#[derive(Debug)]
+pub struct RowFault {
+    pub key: &'static str,
+    pub rule: &'static str,
+    pub text: String,
+}
+
+/// Instant of a day and `HHMMSS` in Japan.
+pub fn instant(day: Date, clock: &str) -> Option<Timestamp> {
+    let part = |at: usize| clock.get(at..at + 2)?.parse::<i8>().ok();
+    let time = jiff::civil::Time::new(part(0)?, part(2)?, part(4)?, 0).ok()?;
+    instant_in_japan(day.to_datetime(time))
+}
+
+/// Builds the value of a row whose items are sound, and notes which rules between them it breaks.
+pub struct Builder<'a> {
+    layout: &'static FileLayout,
+    f: Fields<'a>,
+    pub faults: Vec<RowFault>,
+}
+
+/// Key, 履歴番号, 異動区分 and value.
+type Built = (PersonKey, u32, Change, MunicipalValue);
+
+impl<'a> Builder<'a> {
+    pub fn new(layout: &'static FileLayout, row: &'a Row) -> Self {
+        Self { layout, f: Fields::of(layout, row), faults: Vec::new() }
+    }
+
+    /// None only together with a fault.
+    pub fn row(&mut self, kind: MunicipalKind) -> Option<Built> {
+        let key = self.f.person()?;
+        let history = self.f.number("history")?;
+        let change = self.f.code("change", Change::from_code)?;
+        if history == 0 {
+            self.fault("history", "history", "履歴番号は 1 から始めてください");
+        }
+        let value = match kind {
+            MunicipalKind::Insured => MunicipalValue::Insured(Box::new(self.insured(key)?)),
+            MunicipalKind::InsuranceCard => MunicipalValue::InsuranceCard(Box::new(self.card()?)),
+            MunicipalKind::CopaymentRate => MunicipalValue::CopaymentRate(self.copayment()?),
+            MunicipalKind::CostCeiling => MunicipalValue::CostCeiling(self.ceiling()?),
+            MunicipalKind::Progress => MunicipalValue::Progress(Box::new(self.progress()?)),
+            MunicipalKind::Consent => {
+                if change != Change::New {
+                    let text = "同意の記録は訂正・削除できません。撤回は行為区分 2 の新しい行で送ってください";
+                    self.fault("change", "change", text);
+                }
+                MunicipalValue::Consent(Box::new(self.consent(key)?))
+            }
+        };
+        Some((key, history, change, value))
+    }
+
+    fn fault(&mut self, key: &str, rule: &'static str, text: impl Into<String>) {
+        let key = self.layout.items.iter().find(|item| item.key == key).map_or("", |item| item.key);
+        self.faults.push(RowFault { key, rule, text: text.into() });
+    }
+
+    /// Name of an item, for messages.
+    fn name(&self, key: &str) -> &'static str {
+        self.layout.column(key).1
+    }
+
+    /// A value that must be there because `because` is.
+    fn needed<T>(&mut self, value: Option<T>, key: &str, because: &str) -> Option<T> {
+        if value.is_none() {
+            let text = format!("「{}」があるときは必ず入れてください", self.name(because));
+            self.fault(key, "required", text);
+        }
+        value
+    }
+
+    /// A period from the next two items.
+    fn period(&mut self, from: &str, to: &str) -> Option<Period> {
+        let (start, end) = (self.f.date(from), self.f.date(to));
+        match (start, end) {
+            (Some(start), end) => match Period::new(start, end) {
+                Ok(period) => Some(period),
+                Err(_) => {
+                    let text = format!("「{}」より前の日付です。期間を確認してください", self.name(from));
+                    self.fault(to, "date_order", text);
+                    None
+                }
+            },
+            (None, Some(_)) => self.needed(None, from, to),
+            (None, None) => None,
+        }
+    }
+
+    fn order(&mut self, earlier: Option<Date>, earlier_key: &str, later: Option<Date>, later_key: &str) {
+        if let (Some(earlier), Some(later)) = (earlier, later)
+            && later < earlier
+        {
+            let text = format!("「{}」より前の日付です。日付を確認してください", self.name(earlier_key));
+            self.fault(later_key, "date_order", text);
+        }
+    }
+
+    fn insured(&mut self, key: PersonKey) -> Option<Insured> {
+        let card_insurer = InsurerNumber::parse(self.f.str("card_insurer")).ok()?;
+        let name = self.f.text("name");
+        let kana = self.f.text("kana");
+        let birth = self.f.date("birth")?;
+        let sex = self.f.code("sex", Sex::from_code)?;
+        let postal_code = self.f.opt_text("postal_code");
+        let address = self.f.opt_text("address");
+        let telephone = self.f.opt_text("telephone");
+        let withheld = self.f.flag("withheld");
+        let acquired_on = self.f.date("acquired_on")?;
+        let lost_on = self.f.date("lost_on");
+        let reason = self.f.code("loss_reason", loss_reason);
+        let domicile_exception = self.f.flag("domicile_exception");
+        let lost = match (lost_on, reason) {
+            (Some(day), Some(reason)) => Some((day, reason)),
+            (Some(_), None) => self.needed(None, "loss_reason", "lost_on"),
+            (None, Some(_)) => self.needed(None, "lost_on", "loss_reason"),
+            (None, None) => None,
+        };
+        self.order(Some(birth), "birth", Some(acquired_on), "acquired_on");
+        self.order(Some(acquired_on), "acquired_on", lost_on, "lost_on");
+        let identity = Identity { name, kana, birth, sex, postal_code, address, telephone };
+        Some(Insured { key, card_insurer, identity, withheld, acquired_on, lost, domicile_exception })
+    }
+
+    fn card(&mut self) -> Option<InsuranceCard> {
+        let state = self.f.str("issue");
+        let issued_on = self.f.date("issued_on");
+        let issue = match (state, issued_on) {
+            ("0", None) => CardIssue::NeverIssued,
+            ("0", Some(_)) => {
+                self.fault("issued_on", "conflict", "交付状況が 0（未交付）のときは空にしてください");
+                CardIssue::NeverIssued
+            }
+            (_, None) => {
+                self.fault("issued_on", "required", "交付状況が 1・2 のときは必ず入れてください");
+                CardIssue::NeverIssued
+            }
+            ("2", Some(day)) => CardIssue::Lost(day),
+            (_, Some(day)) => CardIssue::Issued(day),
+        };
+        let certified = self.certified();
+        let mut card = InsuranceCard {
+            issue,
+            certified,
+            restrictions: Vec::new(),
+            planning_offices: Vec::new(),
+            facilities: Vec::new(),
+        };
+        for n in 1..=3 {
+            card.restrictions.extend(self.restriction(n));
+        }
+        for n in 1..=3 {
+            card.planning_offices.extend(self.planner(n));
+        }
+        for n in 1..=2 {
+            card.facilities.extend(self.facility(n));
+        }
+        Some(card)
+    }
+
+    fn certified(&mut self) -> Option<CertifiedLevel> {
+        let level = self.f.code("level", CareLevel::from_code);
+        let decided_on = self.f.date("decided_on");
+        let valid = self.period("valid_from", "valid_to");
+        let limit_units = self.f.number("limit_units");
+        let limit_period = self.period("limit_from", "limit_to");
+        let mut service_limits = Vec::new();
+        for n in 1..=9 {
+            let (service_key, units_key) = (format!("limit{n}_service"), format!("limit{n}_units"));
+            let service = self.f.service(&service_key);
+            let units = self.f.number(&units_key);
+            match (service, units) {
+                (Some(service), Some(units)) => service_limits.push(ServiceLimit { service, units }),
+                (Some(_), None) => drop(self.needed::<u32>(None, &units_key, &service_key)),
+                (None, Some(_)) => drop(self.needed::<u32>(None, &service_key, &units_key)),
+                (None, None) => {}
+            }
+        }
+        let board_opinion = self.f.opt_text("board_opinion");
+        let Some(level) = level else {
+            let anything = decided_on.is_some()
+                || valid.is_some()
+                || limit_units.is_some()
+                || limit_period.is_some()
+                || board_opinion.is_some()
+                || !service_limits.is_empty();
+            if anything {
+                self.fault("level", "required", "認定の項目があるときは必ず入れてください");
+            }
+            return None;
+        };
+        let decided_on = self.needed(decided_on, "decided_on", "level")?;
+        Some(CertifiedLevel { level, decided_on, valid, limit_units, limit_period, service_limits, board_opinion })
+    }
+
+    fn restriction(&mut self, n: usize) -> Option<BenefitRestriction> {
+        let key = |part: &str| format!("restriction{n}_{part}");
+        let content = self.f.opt_text(&key("content"));
+        let period = self.period(&key("from"), &key("to"));
+        let percent: Option<u32> = self.f.number(&key("percent"));
+        if percent.is_some_and(|percent| percent > 100) {
+            self.fault(&key("percent"), "range", "0 から 100 の百分率を入れてください");
+        }
+        let benefit_percent = percent.and_then(|percent| u8::try_from(percent).ok());
+        if content.is_none() && period.is_none() && benefit_percent.is_none() {
+            return None;
+        }
+        let content = self.needed(content, &key("content"), &key("from"));
+        let period = if period.is_none() && self.faults.is_empty() {
+            self.needed(None, &key("from"), &key("content"))
+        } else {
+            period
+        };
+        Some(BenefitRestriction { content: content?, period: period?, benefit_percent })
+    }
+
+    fn planner(&mut self, n: usize) -> Option<PlanningOffice> {
+        let key = |part: &str| format!("planner{n}_{part}");
+        let office = self.f.office(&key("office"));
+        let name = self.f.opt_text(&key("name"));
+        let filed_on = self.f.date(&key("filed_on"));
+        if office.is_none() && name.is_none() && filed_on.is_none() {
+            return None;
+        }
+        let office = self.needed(office, &key("office"), &key("name"));
+        let name = self.needed(name, &key("name"), &key("office"));
+        let filed_on = self.needed(filed_on, &key("filed_on"), &key("office"));
+        Some(PlanningOffice { office: office?, name: name?, filed_on: filed_on? })
+    }
+
+    fn facility(&mut self, n: usize) -> Option<FacilityStay> {
+        let key = |part: &str| format!("facility{n}_{part}");
+        let kind = self.f.opt_text(&key("kind"));
+        let name = self.f.opt_text(&key("name"));
+        let stay = self.period(&key("from"), &key("to"));
+        if kind.is_none() && name.is_none() && stay.is_none() {
+            return None;
+        }
+        let kind = self.needed(kind, &key("kind"), &key("name"));
+        let name = self.needed(name, &key("name"), &key("kind"));
+        let stay =
+            if stay.is_none() && self.faults.is_empty() { self.needed(None, &key("from"), &key("name")) } else { stay };
+        Some(FacilityStay { kind: kind?, name: name?, stay: stay? })
+    }
+
+    fn copayment(&mut self) -> Option<CopaymentRate> {
+        let issued_on = self.f.date("issued_on")?;
+        let mut rows = Vec::new();
+        for n in 1..=2 {
+            let (rate_key, from, to) = (format!("rate{n}"), format!("rate{n}_from"), format!("rate{n}_to"));
+            let rate = self.f.code(&rate_key, |code| code.parse().ok().and_then(Tenths::new));
+            let period = self.period(&from, &to);
+            match (rate, period) {
+                (Some(rate), Some(period)) => rows.push(CopaymentPeriod { rate, period }),
+                (Some(_), None) if self.faults.is_empty() => drop(self.needed::<u8>(None, &from, &rate_key)),
+                (None, Some(_)) => drop(self.needed::<u8>(None, &rate_key, &from)),
+                _ => {}
+            }
+        }
+        if let [first, second] = &rows[..]
+            && first.period.to().is_none_or(|end| second.period.from() <= end)
+        {
+            self.fault("rate2_from", "date_order", "適用期間1と重なっています。期間を確認してください");
+        }
+        Some(CopaymentRate { issued_on, rows })
+    }
+
+    fn ceiling(&mut self) -> Option<CostCeiling> {
+        let issued_on = self.f.date("issued_on")?;
+        let period = self.period("valid_from", "valid_to");
+        let stage = self.f.code("stage", IncomeStage::from_code)?;
+        let meals_facility = self.f.number("meals_facility")?;
+        let meals_short_stay = self.f.number("meals_short_stay")?;
+        let rooms = RoomCeilings {
+            unit_private: self.f.number("unit_private")?,
+            unit_semi_private: self.f.number("unit_semi_private")?,
+            private_welfare: self.f.number("private_welfare")?,
+            private_health: self.f.number("private_health")?,
+            shared: self.f.number("shared")?,
+        };
+        Some(CostCeiling { issued_on, period: period?, stage, meals_facility, meals_short_stay, rooms })
+    }
+
+    fn progress(&mut self) -> Option<CertificationProgress> {
+        let mut progress =
+            CertificationProgress::apply(self.f.date("applied_on")?, self.f.code("kind", ApplicationKind::from_code)?);
+        progress.survey_requested_on = self.f.date("survey_requested_on");
+        progress.survey_done_on = self.f.date("survey_done_on");
+        progress.survey_received_on = self.f.date("survey_received_on");
+        progress.opinion_requested_on = self.f.date("opinion_requested_on");
+        progress.opinion_requested_from = self.f.office("opinion_requested_from");
+        progress.opinion_received_on = self.f.date("opinion_received_on");
+        progress.first_judged_on = self.f.date("first_judged_on");
+        progress.board_planned_on = self.f.date("board_planned_on");
+        progress.board_done_on = self.f.date("board_done_on");
+        progress.delay_notified_on = self.f.date("delay_notified_on");
+        progress.delay_reason = self.f.opt_text("delay_reason");
+        progress.result = self.result();
+        progress.closing = self.closing();
+        if progress.result.is_some() && progress.closing.is_some() {
+            self.fault("closing", "conflict", "結果が出た申請では空にしてください");
+        }
+        let closed_on = progress.closing.as_ref().map(|closing| match closing {
+            Closing::Withdrawn(day) | Closing::Rejected(day) | Closing::Lapsed(day) => *day,
+        });
+        self.order(Some(progress.applied_on), "applied_on", closed_on, "closed_on");
+        for text in progress.disorder() {
+            let item = self
+                .layout
+                .items
+                .iter()
+                .find(|item| text.strip_prefix(item.name).is_some_and(|rest| rest.starts_with('が')));
+            let key = item.map_or("applied_on", |item| item.key);
+            self.fault(key, "date_order", format!("{text}。日付を確認してください"));
+        }
+        Some(progress)
+    }
+
+    fn result(&mut self) -> Option<CertificationResult> {
+        let level = self.f.code("level", CareLevel::from_code);
+        let decided_on = self.f.date("decided_on");
+        let valid = self.period("valid_from", "valid_to");
+        let months = self.f.number("months");
+        let board_opinion = self.f.opt_text("board_opinion");
+        let reason = self.f.opt_text("reason");
+        let notified_on = self.f.date("notified_on");
+        let Some(level) = level else {
+            let anything = decided_on.is_some()
+                || valid.is_some()
+                || months.is_some()
+                || board_opinion.is_some()
+                || reason.is_some()
+                || notified_on.is_some();
+            if anything {
+                self.fault("level", "required", "認定日などの結果の項目があるときは必ず入れてください");
+            }
+            return None;
+        };
+        let decided_on = self.needed(decided_on, "decided_on", "level")?;
+        Some(CertificationResult { level, decided_on, valid, months, board_opinion, reason, notified_on })
+    }
+
+    fn closing(&mut self) -> Option<Closing> {
+        let code = self.f.str("closing");
+        let day = self.f.date("closed_on");
+        if code.is_empty() {
+            return if day.is_some() { self.needed(None, "closing", "closed_on") } else { None };
+        }
+        let day = self.needed(day, "closed_on", "closing")?;
+        Some(match code {
+            "1" => Closing::Withdrawn(day),
+            "2" => Closing::Rejected(day),
+            _ => Closing::Lapsed(day),
+        })
+    }
+
+    fn consent(&mut self, person: PersonKey) -> Option<ConsentRecord> {
+        let act = self.f.str("act");
+        let kind = self.f.code("kind", Kind::parse);
+        let act = match (act, kind) {
+            ("3" | "4", None) => {
+                self.fault("kind", "required", "行為区分が 3・4 のときは必ず入れてください");
+                ConsentAct::NotObtainable
+            }
+            ("3", Some(kind)) => ConsentAct::KindRefused(kind),
+            ("4", Some(kind)) => ConsentAct::KindAllowed(kind),
+            (_, Some(_)) => {
+                self.fault("kind", "conflict", "行為区分が 3・4 でないときは空にしてください");
+                ConsentAct::NotObtainable
+            }
+            ("1", None) => ConsentAct::Given,
+            ("2", None) => ConsentAct::Withdrawn,
+            (_, None) => ConsentAct::NotObtainable,
+        };
+        let day = self.f.date("acted_on")?;
+        let clock = self.f.str("acted_time");
+        // P-071: without a time an opening act counts from the first second of the day, a closing one from the last.
+        let clock = match act {
+            _ if !clock.is_empty() => clock,
+            ConsentAct::Withdrawn | ConsentAct::KindRefused(_) => "235959",
+            _ => "000000",
+        };
+        let acted_at = instant(day, clock)?;
+        let is_person = self.f.str("declarant") == "1";
+        let relation = self.f.opt_text("relation");
+        let declarant = if is_person {
+            if relation.is_some() {
+                self.fault("relation", "conflict", "申告者区分が 1（本人）のときは空にしてください");
+            }
+            Declarant::Person
+        } else {
+            Declarant::Representative { relation: self.needed(relation, "relation", "declarant")? }
+        };
+        Some(ConsentRecord {
+            person,
+            act,
+            acted_at,
+            declarant,
+            proof: self.f.code("proof", proof)?,
+            taken_by: Organization::parse(self.f.str("taken_by")).ok()?,
+            staff: self.f.opt_text("staff").map(StaffId),
+            form: self.f.text("form"),
+            remark: self.f.opt_text("remark"),
+        })
+    }
+}
+
+fn loss_reason(code: &str) -> Option<LossReason> {
+    Some(match code {
+        "1" => LossReason::MovedOut,
+        "2" => LossReason::Died,
+        "9" => LossReason::Other,
+        _ => return None,
+    })
+}
+
+fn proof(code: &str) -> Option<IdentityProof> {
+    Some(match code {
+        "1" => IdentityProof::IndividualNumberCard,
+        "2" => IdentityProof::InsuranceCard,
+        "3" => IdentityProof::ApplicationForm,
+        "4" => IdentityProof::OtherDocument,
+        _ => return None,
+    })
+}
+
+/// A kind of record that can be written.
+pub trait Writable {
+    /// Its file.
+    const KIND: MunicipalKind;
+    /// Fills the items behind the four key items.
+    fn fill(&self, record: &mut Record<'_>);
+}
+
+/// The row of an entry.
+pub fn record<'l, T: Writable>(layout: &'l FileLayout, entry: &Entry<T>) -> Record<'l> {
+    let mut r = Record::new(layout);
+    r.put("insurer", entry.key.insurer)
+        .put("insured", entry.key.insured)
+        .put("history", entry.history)
+        .put("change", entry.change.code());
+    entry.value.fill(&mut r);
+    r
+}
+
+fn put_period(r: &mut Record<'_>, from: &str, to: &str, period: Option<&Period>) {
+    r.date(from, period.map(Period::from)).date(to, period.and_then(Period::to));
+}
+
+impl Writable for Insured {
+    const KIND: MunicipalKind = MunicipalKind::Insured;
+
+    fn fill(&self, r: &mut Record<'_>) {
+        let reason = self.lost.map(|(_, reason)| match reason {
+            LossReason::MovedOut => "1",
+            LossReason::Died => "2",
+            LossReason::Other => "9",
+        });
+        r.put("card_insurer", self.card_insurer)
+            .put("name", &self.identity.name)
+            .put("kana", &self.identity.kana)
+            .date("birth", self.identity.birth)
+            .put("sex", self.identity.sex.code())
+            .opt("postal_code", self.identity.postal_code.as_ref())
+            .opt("address", self.identity.address.as_ref())
+            .opt("telephone", self.identity.telephone.as_ref())
+            .flag("withheld", self.withheld)
+            .date("acquired_on", self.acquired_on)
+            .date("lost_on", self.lost.map(|(day, _)| day))
+            .opt("loss_reason", reason)
+            .flag("domicile_exception", self.domicile_exception);
+    }
+}
+
+impl Writable for InsuranceCard {
+    const KIND: MunicipalKind = MunicipalKind::InsuranceCard;
+
+    fn fill(&self, r: &mut Record<'_>) {
+        let (state, day) = match self.issue {
+            CardIssue::NeverIssued => ("0", None),
+            CardIssue::Issued(day) => ("1", Some(day)),
+            CardIssue::Lost(day) => ("2", Some(day)),
+        };
+        r.put("issue", state).date("issued_on", day);
+        let c = self.certified.as_ref();
+        r.opt("level", c.map(|c| c.level.code())).date("decided_on", c.map(|c| c.decided_on));
+        put_period(r, "valid_from", "valid_to", c.and_then(|c| c.valid.as_ref()));
+        r.opt("limit_units", c.and_then(|c| c.limit_units));
+        put_period(r, "limit_from", "limit_to", c.and_then(|c| c.limit_period.as_ref()));
+        for n in 1..=9 {
+            let limit = c.and_then(|c| c.service_limits.get(n - 1));
+            r.opt(&format!("limit{n}_service"), limit.map(|l| l.service));
+            r.opt(&format!("limit{n}_units"), limit.map(|l| l.units));
+        }
+        r.opt("board_opinion", c.and_then(|c| c.board_opinion.as_ref()));
+        for n in 1..=3 {
+            let key = |part: &str| format!("restriction{n}_{part}");
+            let one = self.restrictions.get(n - 1);
+            r.opt(&key("content"), one.map(|one| &one.content));
+            put_period(r, &key("from"), &key("to"), one.map(|one| &one.period));
+            r.opt(&key("percent"), one.and_then(|one| one.benefit_percent));
+        }
+        for n in 1..=3 {
+            let key = |part: &str| format!("planner{n}_{part}");
+            let one = self.planning_offices.get(n - 1);
+            r.opt(&key("office"), one.map(|one| one.office))
+                .opt(&key("name"), one.map(|one| &one.name))
+                .date(&key("filed_on"), one.map(|one| one.filed_on));
+        }
+        for n in 1..=2 {
+            let key = |part: &str| format!("facility{n}_{part}");
+            let one = self.facilities.get(n - 1);
+            r.opt(&key("kind"), one.map(|one| &one.kind)).opt(&key("name"), one.map(|one| &one.name));
+            put_period(r, &key("from"), &key("to"), one.map(|one| &one.stay));
+        }
+    }
+}
+
+impl Writable for CopaymentRate {
+    const KIND: MunicipalKind = MunicipalKind::CopaymentRate;
+
+    fn fill(&self, r: &mut Record<'_>) {
+        r.date("issued_on", self.issued_on);
+        for n in 1..=2 {
+            let one = self.rows.get(n - 1);
+            r.opt(&format!("rate{n}"), one.map(|one| one.rate.get()));
+            put_period(r, &format!("rate{n}_from"), &format!("rate{n}_to"), one.map(|one| &one.period));
+        }
+    }
+}
+
+impl Writable for CostCeiling {
+    const KIND: MunicipalKind = MunicipalKind::CostCeiling;
+
+    fn fill(&self, r: &mut Record<'_>) {
+        r.date("issued_on", self.issued_on);
+        put_period(r, "valid_from", "valid_to", Some(&self.period));
+        r.put("stage", self.stage.code())
+            .put("meals_facility", self.meals_facility)
+            .put("meals_short_stay", self.meals_short_stay)
+            .put("unit_private", self.rooms.unit_private)
+            .put("unit_semi_private", self.rooms.unit_semi_private)
+            .put("private_welfare", self.rooms.private_welfare)
+            .put("private_health", self.rooms.private_health)
+            .put("shared", self.rooms.shared);
+    }
+}
+
+impl Writable for CertificationProgress {
+    const KIND: MunicipalKind = MunicipalKind::Progress;
+
+    fn fill(&self, r: &mut Record<'_>) {
+        r.date("applied_on", self.applied_on)
+            .put("kind", self.kind.code())
+            .date("survey_requested_on", self.survey_requested_on)
+            .date("survey_done_on", self.survey_done_on)
+            .date("survey_received_on", self.survey_received_on)
+            .date("opinion_requested_on", self.opinion_requested_on)
+            .opt("opinion_requested_from", self.opinion_requested_from)
+            .date("opinion_received_on", self.opinion_received_on)
+            .date("first_judged_on", self.first_judged_on)
+            .date("board_planned_on", self.board_planned_on)
+            .date("board_done_on", self.board_done_on)
+            .date("delay_notified_on", self.delay_notified_on)
+            .opt("delay_reason", self.delay_reason.as_ref());
+        let result = self.result.as_ref();
+        r.opt("level", result.map(|x| x.level.code())).date("decided_on", result.map(|x| x.decided_on));
+        put_period(r, "valid_from", "valid_to", result.and_then(|x| x.valid.as_ref()));
+        r.opt("months", result.and_then(|x| x.months))
+            .opt("board_opinion", result.and_then(|x| x.board_opinion.as_ref()))
+            .opt("reason", result.and_then(|x| x.reason.as_ref()))
+            .date("notified_on", result.and_then(|x| x.notified_on));
+        let closing = self.closing.as_ref().map(|closing| match closing {
+            Closing::Withdrawn(day) => ("1", *day),
+            Closing::Rejected(day) => ("2", *day),
+            Closing::Lapsed(day) => ("3", *day),
+        });
+        r.opt("closing", closing.map(|(code, _)| code)).date("closed_on", closing.map(|(_, day)| day));
+    }
+}
+
+impl Writable for ConsentRecord {
+    const KIND: MunicipalKind = MunicipalKind::Consent;
+
+    fn fill(&self, r: &mut Record<'_>) {
+        let (act, kind) = match self.act {
+            ConsentAct::Given => ("1", None),
+            ConsentAct::Withdrawn => ("2", None),
+            ConsentAct::KindRefused(kind) => ("3", Some(kind)),
+            ConsentAct::KindAllowed(kind) => ("4", Some(kind)),
+            ConsentAct::NotObtainable => ("5", None),
+        };
+        let at = jiff::tz::Offset::constant(9).to_datetime(self.acted_at);
+        let (declarant, relation) = match &self.declarant {
+            Declarant::Person => ("1", None),
+            Declarant::Representative { relation } => ("2", Some(relation)),
+        };
+        let proof = match self.proof {
+            IdentityProof::IndividualNumberCard => "1",
+            IdentityProof::InsuranceCard => "2",
+            IdentityProof::ApplicationForm => "3",
+            IdentityProof::OtherDocument => "4",
+        };
+        r.put("act", act)
+            .opt("kind", kind)
+            .date("acted_on", at.date())
+            .put("acted_time", at.strftime("%H%M%S"))
+            .put("declarant", declarant)
+            .opt("relation", relation)
+            .put("proof", proof)
+            .put("taken_by", self.taken_by)
+            .opt("staff", self.staff.as_ref())
+            .put("form", &self.form)
+            .opt("remark", self.remark.as_ref());
+    }
+}

@@ -1,4 +1,4 @@
-//! アクセス判断: the nine steps of platform.md §3.1 as one pure function.
+//! アクセス判断: the nine steps of docs/access.md as one pure function.
 //!
 //! A caller may stand in several columns of the sharing table (a hospital that is also a care office, a care manager
 //! of a facility, ※1). Each column is asked on its own and the best permit wins, so no refusal in one column takes away
@@ -42,7 +42,7 @@ pub enum Decision {
     Refuse {
         /// The rule against it.
         rule: Rule,
-        /// Step of platform.md §3.1.
+        /// Number of the step in docs/access.md.
         step: u8,
         /// How it is answered.
         disclosure: Disclosure,
@@ -276,7 +276,7 @@ impl Case<'_> {
         })
     }
 
-    /// A facility stands in the 居宅 column for the plans it wrote itself (platform.md §3, reading notes).
+    /// A facility stands in the 居宅 column for the plans it wrote itself (a reading note of the published table).
     fn reads_own_plan(&self) -> bool {
         self.facts.action == Action::Read && matches!(self.row, Row::Cp1 | Row::Cp2) && self.is_author()
     }

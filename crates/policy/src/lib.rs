@@ -1,4 +1,4 @@
-//! Who may see or do what: the law's tables (`tables/*.tsv`) and one pure decision over them (platform.md §3).
+//! Who may see or do what: the law's tables (`tables/*.tsv`) and one pure decision over them.
 //!
 //! Gather [`Facts`], call [`decide`], obey the [`Decision`]; [`why`] turns it into a sentence for the screen. Nothing
 //! here reads a clock, a database or a request. How to change a rule: `docs/access.md`.

@@ -104,7 +104,7 @@ rules! {
 /// What a rule says for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// Step of platform.md §3.1, 1–9.
+    /// Number of the step in docs/access.md, 1–9.
     pub step: u8,
     /// P-number.
     pub requirement: String,

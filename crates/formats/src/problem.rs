@@ -142,6 +142,23 @@ impl Problems {
         self.errors
     }
 
+    /// How many are kept so far; for [`Problems::forget_row`].
+    pub(crate) fn kept(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Takes back what was told of the items of a row after the first `kept`: a row of another insurer is not quoted.
+    pub(crate) fn forget_row(&mut self, kept: usize, line: u64) {
+        let tail = self.list.split_off(kept.min(self.list.len()));
+        for problem in tail {
+            if problem.line == line && problem.column > 0 {
+                self.errors -= u64::from(problem.is_error());
+            } else {
+                self.list.push(problem);
+            }
+        }
+    }
+
     /// The list, in the order of the file, with a last entry for what was only counted.
     pub fn finish(mut self) -> Vec<Problem> {
         self.list.sort_by_key(|problem| problem.line);

@@ -403,7 +403,7 @@ fn faulty() -> Vec<(&'static str, Files)> {
         ("encoding-of-character", broken_utf8),
         ("user-defined-character", patched(&[("INSURED", "架空 花子", "架空 \u{e000}子")])),
         ("duplicate-key", appended("A3B", copy_row)),
-        ("foreign-insurer", appended("A3B", &copy_row.replace("999003", "232074"))),
+        ("foreign-insurer", appended("A3B", &copy_row.replace("999003,0001234567", "232074,001234567"))),
         ("wrong-count", wrong_count),
         ("changed-after-manifest", {
             let mut files = start();

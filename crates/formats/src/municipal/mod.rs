@@ -266,7 +266,7 @@ fn located(layout: &FileLayout, row: &Row, file: &str, key: &str, rule: &'static
 /// does not fit, a changed or missing file, a row of another insurer.
 pub fn refuses_package(problem: &Problem) -> bool {
     let whole =
-        ["digest", "count", "file_name", "file_missing", "not_in_manifest", "foreign_insurer", "manifest", "cut"];
+        ["digest", "count", "file_name", "file_missing", "not_in_manifest", "duplicate_file", "foreign_insurer", "cut"];
     problem.is_error() && (whole.contains(&problem.rule.as_ref()) || problem.file == MANIFEST)
 }
 
@@ -315,7 +315,12 @@ impl Package {
                 }
             }
         }
-        for (name, bytes) in &self.files {
+        for (i, (name, bytes)) in self.files.iter().enumerate() {
+            if self.files[..i].iter().any(|(other, _)| other == name) {
+                let text = "同じ名前のファイルが2つあります。どちらかを取り除いてください";
+                problems.push(Problem::of_file(name, "duplicate_file", text));
+                continue;
+            }
             if name == MANIFEST || named.iter().any(|entry| entry.name == *name) {
                 continue;
             }
@@ -390,8 +395,11 @@ fn read_file(
     let mut reader = layout::Reader::new(layout, bytes, dialect, problems);
     let mut keys = Keys::new();
     let file: Arc<str> = Arc::from(entry.name.as_str());
-    while let Some(row) = reader.next_row(problems) {
+    loop {
+        let kept = problems.kept();
+        let Some(row) = reader.next_row(problems) else { break };
         if insurer.is_some_and(|insurer| is_foreign(&row, insurer)) {
+            problems.forget_row(kept, row.line());
             let text = "ほかの保険者の行です。取り除いて作り直してください（番号は表示しません）";
             problems.push(located(layout, &row, &entry.name, "insurer", "foreign_insurer", text));
             continue;

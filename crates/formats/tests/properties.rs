@@ -1,0 +1,152 @@
+//! Whatever the bytes are, the readers answer; and a valid file that was changed is either equivalent or told where.
+
+use jiff::civil::date;
+use kiban_domain::care_plan::{CarePlan, Need};
+use kiban_formats::care_plan::{self, PlanFileName};
+use kiban_formats::{Problem, municipal};
+use proptest::prelude::*;
+use std::fs;
+use std::path::Path;
+
+type Files = Vec<(String, Vec<u8>)>;
+
+fn folder(sub: &str) -> Files {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(sub);
+    let mut files: Files = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+/// One byte replaced, put in or taken out.
+fn mutate(bytes: &mut Vec<u8>, place: usize, byte: u8, how: u8) {
+    let place = place % bytes.len().max(1);
+    match how % 3 {
+        0 => bytes[place] = byte,
+        1 => bytes.insert(place, byte),
+        _ => drop(bytes.remove(place)),
+    }
+}
+
+/// Bytes that matter to a reader more often than others.
+fn byte() -> impl Strategy<Value = u8> {
+    prop_oneof![any::<u8>(), prop::sample::select(b"\",\r\n0129AH\0\x1b\\".to_vec())]
+}
+
+fn assert_located(problems: &[Problem], files: &Files) {
+    for problem in problems {
+        let (_, bytes) = files.iter().find(|(name, _)| *name == problem.file).expect("a file of the set");
+        let lines = bytes.iter().filter(|b| **b == b'\n').count() as u64 + 1;
+        assert!(problem.line <= lines, "line {} of {lines}", problem.line);
+        assert!(!problem.rule.is_empty() && !problem.expected.is_empty());
+        assert!(!problem.message_ja().chars().any(char::is_control));
+    }
+}
+
+/// A plan that says the same as another, whatever the order of writing.
+fn rewritten(plans: &[CarePlan]) -> Result<Vec<CarePlan>, Vec<Problem>> {
+    let name = "UP1KYO_9970000015_43_9970000023_11_20260326101500.CSV";
+    let files = care_plan::write_plan_set(plans, &PlanFileName::parse(name).unwrap().sending)?;
+    let (plans, problems) = care_plan::read_plan_set(&files);
+    assert!(problems.iter().all(|problem| !problem.is_error()), "{problems:?}");
+    Ok(plans)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn no_bytes_make_a_reader_panic(
+        name in prop::sample::select(folder("care-plan/valid/plan").into_iter().chain(folder("care-plan/valid/slip"))
+            .map(|(name, _)| name).collect::<Vec<_>>()),
+        bytes in prop::collection::vec(byte(), 0..600),
+    ) {
+        let files = vec![(name, bytes.clone())];
+        let (received, problems) = care_plan::read_set(&files);
+        assert_located(&problems, &files);
+        prop_assert!(received.plans.is_empty() && !problems.is_empty());
+        let _ = municipal::read_manifest(&bytes);
+        let mut package = folder("municipal/valid/small");
+        package.push(("KGKB_A3A_999003_20260401090000_002.csv".into(), bytes));
+        package.retain(|(name, _)| name != "MANIFEST.csv");
+        let problems = municipal::open(package).check(&mut |_| panic!("a row without manifest"));
+        prop_assert!(problems.iter().any(Problem::is_error));
+    }
+
+    #[test]
+    fn a_changed_plan_is_equivalent_or_told(file in 0usize..4, place in any::<usize>(), byte in byte(), how in any::<u8>()) {
+        let mut files = folder("care-plan/valid/plan");
+        mutate(&mut files[file].1, place, byte, how);
+        let (received, problems) = care_plan::read_set(&files);
+        assert_located(&problems, &files);
+        if problems.iter().any(Problem::is_error) {
+            prop_assert!(received.plans.is_empty(), "half a unit was taken");
+        } else {
+            prop_assert_eq!(received.plans.len(), 1);
+            prop_assert_eq!(&rewritten(&received.plans).unwrap(), &received.plans);
+        }
+    }
+
+    #[test]
+    fn a_changed_slip_is_equivalent_or_told(file in 0usize..3, place in any::<usize>(), byte in byte(), how in any::<u8>()) {
+        let mut files = folder("care-plan/valid/slip");
+        mutate(&mut files[file].1, place, byte, how);
+        let (received, problems) = care_plan::read_set(&files);
+        assert_located(&problems, &files);
+        prop_assert_eq!(received.slips.is_empty(), problems.iter().any(Problem::is_error));
+    }
+
+    #[test]
+    fn a_changed_package_is_noticed(file in 0usize..7, place in any::<usize>(), byte in byte(), how in any::<u8>()) {
+        let before = folder("municipal/valid/small");
+        let mut files = before.clone();
+        mutate(&mut files[file].1, place, byte, how);
+        if files != before {
+            let mut rows = 0;
+            let problems = municipal::open(files.clone()).check(&mut |_| rows += 1);
+            let manifest = files[file].0 == "MANIFEST.csv";
+            prop_assert!(manifest || problems.iter().any(municipal::refuses_package));
+            prop_assert!(rows <= 14);
+        }
+    }
+
+    #[test]
+    fn any_text_that_the_encoding_holds_is_written_and_read_exactly(
+        texts in prop::collection::vec("[ -~ぁ-んァ-ヶ①～表ソ髙亜腕㈱\"\n\r\t,]{1,30}", 6),
+        goals in 1usize..4,
+    ) {
+        let plans = plan_with(&texts, goals);
+        match rewritten(&plans) {
+            Ok(again) => prop_assert_eq!(again, plans),
+            Err(problems) => prop_assert!(problems.iter().all(|p| p.rule == "individual_number"), "{:?}", problems),
+        }
+    }
+
+    #[test]
+    fn a_character_that_the_encoding_does_not_hold_is_told_with_its_item(bad in "[¥‾−〜𠮷😀\u{202e}\u{0}\u{e000}]") {
+        let mut texts = vec!["よい".to_owned(); 6];
+        texts[1] = format!("総合的な{bad}方針");
+        let problems = rewritten(&plan_with(&texts, 1)).unwrap_err();
+        prop_assert_eq!((problems.len(), problems[0].column, problems[0].rule.as_ref()), (1, 24, "encoding"));
+    }
+}
+
+/// The example plan with these texts and this many needs.
+fn plan_with(texts: &[String], needs: usize) -> Vec<CarePlan> {
+    let (mut plans, _) = care_plan::read_plan_set(&folder("care-plan/valid/plan"));
+    let plan = &mut plans[0];
+    plan.changed_on = date(2026, 4, 1);
+    plan.supplement.as_mut().unwrap().changed_on = Some(plan.changed_on);
+    plan.table1.analysis = texts[0].clone();
+    plan.table1.policy = texts[1].clone();
+    plan.table3.rows[0].other = texts[2].clone();
+    plan.supplement.as_mut().unwrap().name = texts[3].clone();
+    let need: Need = plan.table2.needs[0].clone();
+    plan.table2.needs =
+        (1..=needs as u8).map(|number| Need { number: Some(number), text: texts[4].clone(), ..need.clone() }).collect();
+    plan.table2.needs[0].long_goals[0].short_goals[0].services[0].content = texts[5].clone();
+    plans
+}

@@ -52,15 +52,16 @@ pub(crate) fn certify(generator: &Generator, person: &mut SimPerson, sketch: &Sk
         facilities: stay(generator, person, &mut random, issued_on).into_iter().collect(),
     };
     if !sketch.on_public_aid {
-        person.copayment = copayment(&mut random, person, generator.spec().today, issued_on);
-        person.ceiling = cost_ceiling(generator, &mut random, person);
+        let as_of = sketch.as_of(generator.spec().today);
+        person.copayment = copayment(&mut random, person, as_of, issued_on);
+        person.ceiling = cost_ceiling(generator, &mut random, person, as_of);
     }
 }
 
 /// 事業対象者: found by the 基本チェックリスト, without a period.
 pub(crate) fn project_target(generator: &Generator, person: &mut SimPerson, sketch: &Sketch) {
     let mut random = Random::new(sketch.seed, person.n, "project target");
-    let today = generator.spec().today;
+    let today = sketch.as_of(generator.spec().today);
     let decided_on = plus(today, -random.between(10, 700));
     person.card.issue = CardIssue::Issued(decided_on);
     person.card.certified = Some(CertifiedLevel {
@@ -129,7 +130,7 @@ fn copayment(random: &mut Random, person: &SimPerson, today: Date, issued_on: Da
 }
 
 /// Some residents of 特養 and 老健 have a 負担限度額認定証.
-fn cost_ceiling(generator: &Generator, random: &mut Random, person: &SimPerson) -> Option<CostCeiling> {
+fn cost_ceiling(generator: &Generator, random: &mut Random, person: &SimPerson, as_of: Date) -> Option<CostCeiling> {
     let home = generator.office(person.care.facility?)?;
     let shared = match home.role {
         Role::NursingHome => CostItem::SharedWelfare,
@@ -140,7 +141,7 @@ fn cost_ceiling(generator: &Generator, random: &mut Random, person: &SimPerson) 
         return None;
     }
     let stage = IncomeStage::ALL[random.weighted(&[120, 330, 250, 300])];
-    let period = burden_year(generator.spec().today, Date::MIN)?;
+    let period = burden_year(as_of, Date::MIN)?;
     let yen = |item| ceiling(stage, item, period.from());
     Some(CostCeiling {
         issued_on: plus(period.from(), -12),

@@ -19,15 +19,20 @@ pub(crate) fn record(generator: &Generator, person: &mut SimPerson, sketch: &Ske
         return;
     }
     let mut random = Random::new(sketch.seed, person.n, "consent");
-    let today = generator.spec().today;
+    // Acts carry a time of day, so the last of them lie on the day before.
+    let yesterday = plus(sketch.as_of(generator.spec().today), -1);
     let Some(applied_on) = person.applications.last().map(|progress| progress.applied_on) else { return };
-    let first = if sketch.consent == Consenting::NotObtainable { ConsentAct::NotObtainable } else { ConsentAct::Given };
+    let first_act =
+        if sketch.consent == Consenting::NotObtainable { ConsentAct::NotObtainable } else { ConsentAct::Given };
     let later = match sketch.consent {
         Consenting::Withdrawn => Some(ConsentAct::Withdrawn),
         Consenting::KindRefused => Some(ConsentAct::KindRefused(if random.chance(700) { Kind::C1 } else { Kind::A2 })),
         _ => None,
     };
-    let acts = [Some((first, applied_on)), later.map(|act| (act, plus(applied_on, random.between(1, 40)).min(today)))];
+    let acts = [
+        Some((first_act, applied_on.min(yesterday))),
+        later.map(|act| (act, plus(applied_on, random.between(1, 40)).min(yesterday))),
+    ];
     for (act, day) in acts.into_iter().flatten() {
         let record = act_of(generator, person, &mut random, act, day);
         person.consents.extend(record);

@@ -14,12 +14,14 @@ pub mod canary;
 mod cards;
 pub mod cast;
 mod consents;
+pub mod files;
 pub mod needle;
 pub mod offices;
 pub mod people;
 mod random;
 
 pub use cast::{Cast, cast};
+pub use files::{city_package, difference_package, write_package_streaming};
 pub use offices::{Role, SimOffice};
 pub use people::{Care, Generator, SimPerson};
 
@@ -52,9 +54,9 @@ impl CitySpec {
         Ok(Self { seed, insurer, card_insurer: insurer, name: "架空県見本市".to_owned(), people, today })
     }
 
-    /// People made: at least the cast, at most what seven digits can number.
+    /// People made: at least the cast, at most what one package can number its files for.
     pub fn people(&self) -> u32 {
-        self.people.clamp(cast::CAST, 9_000_000)
+        self.people.clamp(cast::CAST, 4_900_000)
     }
 }
 

@@ -118,7 +118,7 @@ impl Generator {
     }
 
     fn finish(&self, n: u32, sketch: Sketch) -> Option<SimPerson> {
-        let today = self.spec.today;
+        let as_of = sketch.as_of(self.spec.today);
         let mut random = Random::new(sketch.seed, n, "care");
         let hospital_role = if random.chance(700) { Role::Hospital } else { Role::HospitalWithNursing };
         let hospital = match sketch.hospital_at {
@@ -131,11 +131,11 @@ impl Generator {
             card: cards::never_issued(),
             copayment: None,
             ceiling: None,
-            applications: sketch.applications(n, today, hospital.map(SimOffice::number)),
+            applications: sketch.applications(n, as_of, hospital.map(SimOffice::number)),
             consents: Vec::new(),
             care: Care { hospital: hospital.map(SimOffice::number), ..Care::default() },
         };
-        if let Some(result) = sketch.printed(&person.applications, today) {
+        if let Some(result) = sketch.printed(&person.applications, as_of) {
             self.arrange_care(&mut random, &mut person, &sketch, &result);
             cards::certify(self, &mut person, &sketch, &result);
         } else if sketch.has_card {
@@ -175,7 +175,7 @@ impl Generator {
                 telephone: Some(canary::telephone(n)),
             },
             withheld: sketch.withheld,
-            acquired_on: acquired_on(sketch.birth),
+            acquired_on: acquired_on(sketch.birth, sketch.as_of(self.spec.today)),
             lost: sketch.lost,
             domicile_exception: sketch.domicile_exception,
         })
@@ -222,11 +222,11 @@ fn living(random: &mut Random, level: CareLevel) -> Role {
     }
 }
 
-/// 資格取得日: the day on which the age of 65 is completed, or of 40 for the second insured.
-fn acquired_on(birth: Date) -> Date {
-    let at = |age: i16| plus(Date::new(birth.year() + age, birth.month(), birth.day().min(28)).unwrap_or(birth), -1);
-    // People of 40 to 64 come into the register when they apply; their day is that of 40.
-    at(if birth.year() < 1961 { 65 } else { 40 })
+/// 資格取得日: the day on which the age of 65 is completed; for the second insured, who come into the register when they
+/// apply, that of 40.
+fn acquired_on(birth: Date, as_of: Date) -> Date {
+    let years = if age_on(birth, as_of) >= 65 { 65 } else { 40 };
+    plus(Date::new(birth.year() + years, birth.month(), birth.day().min(28)).unwrap_or(birth), -1)
 }
 
 /// What is decided about a person before the details are drawn; the cast fills it by hand.
@@ -358,9 +358,16 @@ impl Sketch {
         sketch.draw_consent(&mut random);
         if random.chance(20) {
             let reason = [LossReason::Died, LossReason::MovedOut, LossReason::Other];
-            sketch.lost = Some((plus(today, -random.between(1, 300)), reason[random.weighted(&[550, 400, 50])]));
+            let days = random.between(1, 300);
+            sketch.lost = Some((plus(today, -days), reason[random.weighted(&[550, 400, 50])]));
+            sketch.running = sketch.running.map(|(kind, applied_on)| (kind, plus(applied_on, -days)));
         }
         sketch
+    }
+
+    /// The day until which the city kept records of the person.
+    pub(crate) fn as_of(&self, today: Date) -> Date {
+        self.lost.map_or(today, |(day, _)| day.min(today))
     }
 
     fn draw_certification(&mut self, random: &mut Random, age: i16, today: Date) {
@@ -370,18 +377,18 @@ impl Sketch {
             if random.chance(900) {
                 self.certified = Some(level(random, age));
             } else {
-                self.running = Some((ApplicationKind::New, plus(today, -random.between(0, 34))));
+                self.running = Some((ApplicationKind::New, plus(today, -random.between(1, 34))));
             }
         } else if random.chance(share_certified(age)) {
             self.certified = Some(level(random, age));
         } else if random.chance(if age >= 75 { 14 } else { 4 }) {
-            self.running = Some((ApplicationKind::New, plus(today, -random.between(0, 36))));
+            self.running = Some((ApplicationKind::New, plus(today, -random.between(1, 36))));
             self.closing = random.chance(50).then(|| random.chance(800));
         } else {
             self.project_target = age >= 72 && random.chance(12);
         }
         if self.certified.is_some() && random.chance(15) {
-            self.running = Some((ApplicationKind::Change, plus(today, -random.between(0, 34))));
+            self.running = Some((ApplicationKind::Change, plus(today, -random.between(1, 34))));
         }
     }
 
@@ -428,8 +435,8 @@ impl Sketch {
         let first_day = valid_to.map(|end| plus(end, -59));
         let (kind, applied_on) = match (self.running, first_day) {
             (Some(running), _) => running,
-            (None, Some(first)) if first <= today && random.chance(750) => {
-                let days = (today - first).get_days().min(30);
+            (None, Some(first)) if first < today && random.chance(750) => {
+                let days = (today - first).get_days().clamp(1, 30) - 1;
                 (ApplicationKind::Renewal, plus(first, random.between(0, days)))
             }
             _ => return None,

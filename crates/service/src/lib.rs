@@ -1,1 +1,126 @@
-//! What people do: one use case per file.
+//! What people do: one use case per file, one transaction each. Every use case ends in the same three steps: facts in
+//! one round trip, one pure decision, effect with its audit entry durable before the answer (ARCHITECTURE.md).
+
+mod accounts;
+mod caller;
+mod consent;
+mod decision;
+mod disaster;
+mod error;
+mod handle;
+mod intake;
+mod intake_plans;
+mod look_ups;
+mod municipality;
+mod people;
+mod registration;
+mod standing;
+mod submission;
+mod view;
+
+pub use accounts::{LogIn, LoggedIn, NewAccount, hash_password};
+pub use caller::{Caller, Context, Peer};
+pub use consent::ConsentRequest;
+pub use disaster::{DisasterProposal, DisasterQuery, FoundPerson};
+pub use error::{Error, ItemFault, Refusal};
+pub use intake::{IntakeResult, PackageReport};
+pub use kiban_policy::Way;
+pub use look_ups::LookUp;
+pub use municipality::InsurerStart;
+pub use people::PersonStatus;
+pub use registration::{Registered, RegistrationRequest};
+pub use standing::Standing;
+pub use submission::{Decide, Filed, InboxItem};
+pub use view::{Document, KindView, PersonPage, WhyKind};
+
+use kiban_domain::{Timestamp, dates};
+use kiban_policy::SharingTable;
+use kiban_store::Store;
+use std::sync::{Arc, RwLock};
+use tokio::sync::Semaphore;
+
+/// Figures an operator may set; each is [inferred] in the specification and therefore data.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Months without a claim after which viewing ends (P-108).
+    pub months_without_claim: i32,
+    /// Mismatches a day with the same kana, birth and sex before that typed identity is locked (P-106).
+    pub mismatches_per_identity: i32,
+    /// Mismatches a day of one office with one insurer before it is locked.
+    pub mismatches_per_office: i32,
+    /// Failed log-ins in a row before an account is locked (S-009).
+    pub login_failures: i32,
+    /// Minutes such a lock lasts.
+    pub login_lock_minutes: i64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            months_without_claim: kiban_domain::assignment::DEFAULT_MONTHS_WITHOUT_CLAIM,
+            mismatches_per_identity: 5,
+            mismatches_per_office: 50,
+            login_failures: 5,
+            login_lock_minutes: 15,
+        }
+    }
+}
+
+/// The platform: the store and what every use case shares. Cheap to clone.
+#[derive(Clone)]
+pub struct Platform {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    config: Config,
+    standing: RwLock<Arc<Standing>>,
+    /// argon2id costs memory on purpose; at most two at a time (design-store.md 29).
+    password_checks: Semaphore,
+}
+
+impl Platform {
+    /// The platform over a store; reads the standing map once.
+    pub async fn open(store: Store, config: Config, now: Timestamp) -> Result<Self, Error> {
+        let standing = Standing::read(&store, now).await?;
+        let inner =
+            Inner { store, config, standing: RwLock::new(Arc::new(standing)), password_checks: Semaphore::new(2) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The store, for commands that keep house (audit verification, backup).
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The sharing table of a day (P-040): live access uses the table of now.
+    pub fn table_at(&self, now: Timestamp) -> Result<&'static SharingTable, Error> {
+        SharingTable::at(dates::day_in_japan(now)).map_err(|error| Error::Internal(error.to_string()))
+    }
+
+    /// Who may come in at this moment.
+    pub fn standing(&self) -> Arc<Standing> {
+        Arc::clone(&self.inner.standing.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Reads the standing map again; called every two seconds and after each own change.
+    pub async fn refresh_standing(&self, now: Timestamp) -> Result<(), Error> {
+        let standing = Arc::new(Standing::read(&self.inner.store, now).await?);
+        *self.inner.standing.write().unwrap_or_else(std::sync::PoisonError::into_inner) = standing;
+        Ok(())
+    }
+}
+
+/// A random id of 128 bits in lower-case hexadecimal: request ids, receipts, submissions.
+pub fn random_id() -> Result<String, Error> {
+    let bytes: [u8; 16] = random()?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0u8; N];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+        .map_err(|_| Error::Internal("no random numbers".to_owned()))?;
+    Ok(bytes)
+}

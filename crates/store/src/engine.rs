@@ -167,7 +167,11 @@ impl Engine {
     async fn open_postgres(address: &str) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(address)?
             .application_name("kiban")
-            .options([("statement_timeout", "10s"), ("lock_timeout", "5s"), ("idle_in_transaction_session_timeout", "30s")])
+            .options([
+                ("statement_timeout", "10s"),
+                ("lock_timeout", "5s"),
+                ("idle_in_transaction_session_timeout", "30s"),
+            ])
             .disable_statement_logging();
         let pool = PgPoolOptions::new()
             .max_connections(24)
@@ -181,7 +185,12 @@ impl Engine {
 
     /// Durable means durable: a server that may lose a commit is not used (design-store.md 7).
     async fn refuse_unsafe_postgres(&self) -> Result<(), StoreError> {
-        for (setting, refused) in [("fsync", "off"), ("synchronous_commit", "off"), ("synchronous_commit", "local"), ("full_page_writes", "off")] {
+        for (setting, refused) in [
+            ("fsync", "off"),
+            ("synchronous_commit", "off"),
+            ("synchronous_commit", "local"),
+            ("full_page_writes", "off"),
+        ] {
             let rows = self.rows("SELECT current_setting($1)", args![setting]).await?;
             let value = rows.first().map(|row| row.text(0)).transpose()?.unwrap_or_default();
             if value == refused {
@@ -199,7 +208,9 @@ impl Engine {
     /// Rows of a statement that only reads.
     pub(crate) async fn rows(&self, sql: &'static str, args: &[Arg<'_>]) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
-            Self::Sqlite { read, .. } => bound!(sql, args).fetch_all(read).await?.into_iter().map(Row::Sqlite).collect(),
+            Self::Sqlite { read, .. } => {
+                bound!(sql, args).fetch_all(read).await?.into_iter().map(Row::Sqlite).collect()
+            }
             Self::Postgres(pool) => bound!(sql, args).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect(),
         })
     }
@@ -241,7 +252,9 @@ impl RawTx {
             Self::Sqlite(guard) => {
                 bound!(sql, args).fetch_all(&mut guard.connection).await?.into_iter().map(Row::Sqlite).collect()
             }
-            Self::Postgres(tx) => bound!(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect(),
+            Self::Postgres(tx) => {
+                bound!(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
+            }
         })
     }
 

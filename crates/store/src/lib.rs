@@ -1,7 +1,121 @@
 //! Remember and find. All SQL of the platform lives in this crate; above it nobody sees a row or a table.
+//!
+//! Reads are methods of [`Store`]; writes are methods of [`Tx`], and [`Tx::commit`] with its audit entry is the only
+//! commit there is, so nothing is written unaudited. Values leave sealed storage only here, opened with the insurer's
+//! key; rows that open a door carry a MAC under a key outside the database, and a row whose MAC fails opens nothing.
 
-#[macro_use]
+mod assignment;
+mod audit;
+mod bulk;
+mod consent;
+mod counter;
+mod disaster;
+mod door;
 mod engine;
 mod error;
+mod facts;
+mod insurer;
+mod migrations;
+mod office;
+mod person;
+mod receipt;
+mod record;
+mod seal;
+mod session;
+mod submission;
 
+pub use audit::*;
+pub use bulk::{Present, PresentRecords};
+pub use consent::StoredConsent;
+pub use counter::MismatchCounts;
 pub use error::StoreError;
+pub use facts::PersonFacts;
+pub use office::{Account, CertificateRow, LockState};
+pub use person::{PersonHeader, SearchTokens};
+pub use receipt::{NewReceipt, Receipt, ReceiptCounts, ReceiptState};
+pub use record::{NewRecord, RecordHeader, StoredRecord};
+pub use seal::{InsurerKeys, Keyring, MasterKey};
+pub use session::{Idempotent, Session, SessionWay};
+pub use submission::{NewSubmission, Submission};
+
+use engine::{Committed, Engine, RawTx};
+use kiban_domain::InsurerNumber;
+use std::sync::Arc;
+
+/// The pseudo-insurer of everything that concerns no one person.
+pub const NO_INSURER: &str = "000000";
+
+/// The store of one process.
+#[derive(Clone)]
+pub struct Store {
+    engine: Engine,
+    keys: Keyring,
+    audit: AuditLog,
+}
+
+/// A running write. Dropped without [`Tx::commit`] it leaves nothing behind.
+pub struct Tx {
+    raw: RawTx,
+    keys: Keyring,
+    audit: AuditLog,
+}
+
+impl Store {
+    /// Opens and migrates a database (`sqlite:PATH` or `postgres://…`) and starts the audit log of this process.
+    pub async fn open(address: &str, master: MasterKey, audit: AuditSettings) -> Result<Self, StoreError> {
+        let engine = Engine::open(address).await?;
+        migrations::migrate(&engine).await?;
+        let keys = Keyring::open(&engine, master, audit.clock.clone()).await?;
+        let audit = AuditLog::start(engine.clone(), keys.clone(), audit).await?;
+        Ok(Self { engine, keys, audit })
+    }
+
+    /// The audit log.
+    pub fn audit(&self) -> &AuditLog {
+        &self.audit
+    }
+
+    /// The keys of an insurer, to seal what leaves for a token or to compute a keyed digest.
+    pub async fn keys_of(&self, insurer: InsurerNumber) -> Result<Arc<InsurerKeys>, StoreError> {
+        self.keys.keys_of(insurer.as_str()).await
+    }
+
+    /// Keys for what concerns no insurer.
+    pub async fn platform_keys(&self) -> Result<Arc<InsurerKeys>, StoreError> {
+        self.keys.keys_of(NO_INSURER).await
+    }
+
+    /// Begins a write.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(Tx { raw: self.engine.begin().await?, keys: self.keys.clone(), audit: self.audit.clone() })
+    }
+
+    /// `sqlite` or `postgresql`.
+    pub fn engine_name(&self) -> &'static str {
+        if self.engine.is_postgres() { "postgresql" } else { "sqlite" }
+    }
+
+    /// Closes the segment, signs an anchor, closes every connection.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.audit.shutdown().await?;
+        self.engine.close().await;
+        Ok(())
+    }
+}
+
+impl Tx {
+    /// Writes the entry into the same transaction and commits. The only commit there is.
+    pub async fn commit(mut self, entry: Entry) -> Result<(), StoreError> {
+        let slot = self.audit.stage(&mut self.raw, entry).await?;
+        match self.raw.commit().await {
+            Committed::Done => {
+                slot.committed();
+                Ok(())
+            }
+            Committed::Unknown => {
+                slot.unknown();
+                Err(StoreError::Unknown)
+            }
+        }
+    }
+}

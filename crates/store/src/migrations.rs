@@ -13,7 +13,8 @@ const STEPS: &[(&str, &str)] = &[
 /// Brings the schema up to date; each step in its own transaction with its row in `schema_step`.
 pub(crate) async fn migrate(engine: &Engine) -> Result<(), StoreError> {
     let mut tx = engine.begin().await?;
-    tx.script(dialect("CREATE TABLE IF NOT EXISTS schema_step (name TEXT PRIMARY KEY) STRICT;", engine.is_postgres())).await?;
+    tx.script(dialect("CREATE TABLE IF NOT EXISTS schema_step (name TEXT PRIMARY KEY) STRICT;", engine.is_postgres()))
+        .await?;
     if engine.is_postgres() {
         tx.script(DISTRIBUTE_FUNCTION.to_owned()).await?;
     }

@@ -1,0 +1,287 @@
+//! Log-in by certificate, id and password (P-164, P-185, S-005…009). The full account life cycle is a later issue; the
+//! caller type it yields is final.
+
+use crate::caller::fingerprint_bytes;
+use crate::{Caller, Context, Error, Peer, Platform, random};
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use kiban_domain::office::{JobType, Staff, StaffId};
+use kiban_domain::{CareManagerNumber, Organization, Timestamp};
+use kiban_policy::{Way, class_of};
+use kiban_store::{Account, Entry, Outcome, Session, SessionWay};
+
+/// What somebody types, or a program sends, to log in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LogIn {
+    /// Account within the organisation of the certificate.
+    pub account: String,
+    /// Password.
+    pub password: String,
+    /// Name of the vendor's program; `None` for a person at a screen.
+    pub software: Option<String>,
+}
+
+/// A session just opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedIn {
+    /// Bearer token, 256 random bits in hexadecimal.
+    pub token: String,
+    /// End of validity.
+    pub expires_at: Timestamp,
+    /// Whose it is.
+    pub staff: Staff,
+    /// Where they work.
+    pub organization: Organization,
+}
+
+/// An account about to be added by the operator or the organisation's administrator.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewAccount {
+    /// Organisation.
+    pub organization: Organization,
+    /// Account name: ASCII letters, digits, `.`, `-`, `_`.
+    pub account: String,
+    /// 氏名
+    pub name: String,
+    /// 職種
+    pub job: JobType,
+    /// 介護支援専門員番号
+    pub care_manager: Option<CareManagerNumber>,
+    /// Password, kept only as argon2id hash.
+    pub password: String,
+}
+
+/// P-164: an access token lasts 60 minutes.
+const TOKEN_MINUTES: i64 = 60;
+/// What is compared when there is no such account, so that it costs the same.
+const DUMMY_HASH: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$a2liYW4ta2liYW4ta2li$hKkQeLhBP5rb0lhHBbkkyfJ54j5gIe2LUgEwNGWQPHo";
+
+fn argon2id() -> Result<Argon2<'static>, Error> {
+    let params = Params::new(19_456, 2, 1, None).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+/// argon2id hash of a password (19 MiB, two passes), as a PHC string.
+pub fn hash_password(password: &str) -> Result<String, Error> {
+    let salt: [u8; 16] = random()?;
+    let hash = argon2id()?
+        .hash_password_with_salt(password.as_bytes(), &salt)
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(hash.to_string())
+}
+
+fn verify_password(password: &str, hash: &str) -> bool {
+    let (Ok(argon2), Ok(hash)) = (argon2id(), PasswordHash::new(hash)) else { return false };
+    argon2.verify_password(password.as_bytes(), &hash).is_ok()
+}
+
+/// Id of an account.
+pub(crate) fn staff_id(organization: Organization, account: &str) -> Result<StaffId, Error> {
+    let fits = !account.is_empty()
+        && account.len() <= 64
+        && account.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
+    if fits { Ok(StaffId(format!("{organization}/{account}"))) } else { Err(Error::Unauthenticated("wrong_password")) }
+}
+
+impl Platform {
+    /// Adds or replaces an account. `by` is who did it, for the log.
+    pub async fn put_account(&self, new: NewAccount, by: &str, context: &Context) -> Result<StaffId, Error> {
+        if new.password.chars().count() < 13 {
+            return Err(Error::item("password", "パスワードは13文字以上にしてください"));
+        }
+        let id = staff_id(new.organization, &new.account)
+            .map_err(|_| Error::item("account", "アカウント名は半角英数字と . - _ の64文字以内にしてください"))?;
+        let staff = Staff { id: id.clone(), name: new.name, job: new.job, care_manager: new.care_manager };
+        let account = Account {
+            staff,
+            organization: new.organization,
+            password_hash: hash_password(&new.password)?,
+            active: true,
+        };
+        let mut tx = self.store().begin().await?;
+        tx.put_account(&account).await?;
+        let entry = Entry::new(context.now, &context.request_id, by, "account.put", Outcome::Done);
+        tx.commit(Entry { organization: Some(new.organization.to_string()), staff: Some(id.0.clone()), ..entry })
+            .await?;
+        Ok(id)
+    }
+
+    /// Disables an account: its sessions end within two seconds on every process.
+    pub async fn disable_account(&self, id: &StaffId, by: &str, context: &Context) -> Result<(), Error> {
+        let mut account = self.store().account(id).await?.ok_or(Error::Unknown)?;
+        account.active = false;
+        let mut tx = self.store().begin().await?;
+        tx.put_account(&account).await?;
+        let entry = Entry::new(context.now, &context.request_id, by, "account.disable", Outcome::Done);
+        tx.commit(Entry { organization: Some(account.organization.to_string()), staff: Some(id.0.clone()), ..entry })
+            .await?;
+        self.refresh_standing(context.now).await
+    }
+
+    /// Opens a session. A wrong account and a wrong password are one answer at one cost.
+    pub async fn log_in(&self, peer: &Peer, request: LogIn, context: &Context) -> Result<LoggedIn, Error> {
+        let organization = self.organization_of(peer, context)?;
+        let id = staff_id(organization, &request.account);
+        let account = match &id {
+            Ok(id) => self.store().account(id).await?.filter(|account| account.organization == organization),
+            Err(_) => None,
+        };
+        let lock = match &account {
+            Some(account) => self.store().lock_state(organization, &account.staff.id).await?,
+            None => kiban_store::LockState::default(),
+        };
+        let window = context.now - jiff::SignedDuration::from_mins(self.inner.config.login_lock_minutes);
+        if lock.failures >= self.inner.config.login_failures && lock.last_failure_at.is_some_and(|at| at > window) {
+            self.refuse_log_in(peer, organization, account.as_ref(), "login.locked", context).await?;
+            return Err(Error::Unauthenticated("locked"));
+        }
+        let hash = account.as_ref().map_or(DUMMY_HASH.to_owned(), |account| account.password_hash.clone());
+        let fits = self.check_password(request.password, hash).await?;
+        let Some(account) = account.filter(|account| fits && account.active) else {
+            self.count_failure(peer, organization, id.ok(), window, context).await?;
+            return Err(Error::Unauthenticated("wrong_password"));
+        };
+        self.open_session(peer, account, request.software, context).await
+    }
+
+    async fn check_password(&self, password: String, hash: String) -> Result<bool, Error> {
+        let _permit = self.inner.password_checks.acquire().await.map_err(|error| Error::Internal(error.to_string()))?;
+        tokio::task::spawn_blocking(move || verify_password(&password, &hash))
+            .await
+            .map_err(|error| Error::Internal(error.to_string()))
+    }
+
+    async fn open_session(
+        &self,
+        peer: &Peer,
+        account: Account,
+        software: Option<String>,
+        context: &Context,
+    ) -> Result<LoggedIn, Error> {
+        let bytes: [u8; 32] = random()?;
+        let token: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        let expires_at = context.now + jiff::SignedDuration::from_mins(TOKEN_MINUTES);
+        let session = Session {
+            staff: account.staff.id.clone(),
+            fingerprint: peer.fingerprint.clone(),
+            way: if software.is_some() { SessionWay::Program } else { SessionWay::Interactive },
+            software,
+            expires_at,
+            ended_at: None,
+        };
+        let mut tx = self.store().begin().await?;
+        tx.clear_login_failures(account.organization, &account.staff.id).await?;
+        tx.put_session(account.organization, token.as_bytes(), &session).await?;
+        tx.commit(log_in_entry(peer, account.organization, Some(&account.staff.id), "login", Outcome::Done, context))
+            .await?;
+        Ok(LoggedIn { token, expires_at, staff: account.staff, organization: account.organization })
+    }
+
+    async fn count_failure(
+        &self,
+        peer: &Peer,
+        organization: Organization,
+        id: Option<StaffId>,
+        window: Timestamp,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let mut tx = self.store().begin().await?;
+        if let Some(id) = &id {
+            tx.count_login_failure(organization, id, context.now, window).await?;
+        }
+        tx.commit(log_in_entry(peer, organization, id.as_ref(), "login", Outcome::Refused, context)).await?;
+        Ok(())
+    }
+
+    async fn refuse_log_in(
+        &self,
+        peer: &Peer,
+        organization: Organization,
+        account: Option<&Account>,
+        action: &str,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let id = account.map(|account| &account.staff.id);
+        self.store().audit().append(log_in_entry(peer, organization, id, action, Outcome::Refused, context)).await?;
+        Ok(())
+    }
+
+    /// The organisation behind a connection, if its certificate is in good standing at this moment.
+    pub fn organization_of(&self, peer: &Peer, context: &Context) -> Result<Organization, Error> {
+        let standing = self.standing();
+        if !standing.is_fresh(context.now) {
+            return Err(Error::Unavailable("the standing map is older than 60 s".to_owned()));
+        }
+        standing.organization(&peer.fingerprint, context.now).map_err(Error::Unauthenticated)
+    }
+
+    /// The caller behind a token: certificate, session, account and office are all checked again on every request.
+    pub async fn authenticate(&self, peer: Peer, token: &str, context: &Context) -> Result<Caller, Error> {
+        let organization = self.organization_of(&peer, context)?;
+        let session = self.store().session(organization, token.as_bytes()).await?;
+        let Some(session) = session.filter(|s| s.ended_at.is_none() && s.expires_at > context.now) else {
+            return Err(Error::Unauthenticated("login_required"));
+        };
+        if session.fingerprint != peer.fingerprint {
+            let entry =
+                log_in_entry(&peer, organization, Some(&session.staff), "session.binding", Outcome::Refused, context);
+            self.store().audit().append(entry).await?;
+            return Err(Error::Unauthenticated("binding"));
+        }
+        let standing = self.standing();
+        let Some(account) = standing.account(&session.staff).filter(|account| account.active) else {
+            let entry = log_in_entry(
+                &peer,
+                organization,
+                Some(&session.staff),
+                "standing.staff_left",
+                Outcome::Refused,
+                context,
+            );
+            self.store().audit().append(entry).await?;
+            return Err(Error::Unauthenticated("login_required"));
+        };
+        let table = self.table_at(context.now)?;
+        let office = match organization.office() {
+            Some(number) => {
+                let office = standing.office(number).cloned().ok_or(Error::Unauthenticated("office_inactive"))?;
+                let class = class_of(&office.service_types, office.is_hospital, table);
+                Some((office, class))
+            }
+            None => None,
+        };
+        let way = match (session.way, organization) {
+            (SessionWay::Interactive, _) => Way::Interactive,
+            (SessionWay::Program, Organization::Municipality(_)) => Way::Connector,
+            (SessionWay::Program, _) => Way::VendorProgram,
+        };
+        Ok(Caller { organization, office, staff: account.staff.clone(), way, peer, software: session.software })
+    }
+
+    /// Ends a session.
+    pub async fn log_out(&self, caller: &Caller, token: &str, context: &Context) -> Result<(), Error> {
+        let mut tx = self.store().begin().await?;
+        tx.end_session(caller.organization, token.as_bytes(), context.now).await?;
+        tx.commit(caller.entry(context, "logout", Outcome::Done)).await?;
+        Ok(())
+    }
+}
+
+fn log_in_entry(
+    peer: &Peer,
+    organization: Organization,
+    staff: Option<&StaffId>,
+    action: &str,
+    outcome: Outcome,
+    context: &Context,
+) -> Entry {
+    Entry {
+        organization: Some(organization.to_string()),
+        staff: staff.map(|staff| staff.0.clone()),
+        certificate: fingerprint_bytes(&peer.fingerprint),
+        source: Some(peer.source.clone()),
+        ..Entry::new(context.now, &context.request_id, "tls", action, outcome)
+    }
+}

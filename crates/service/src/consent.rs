@@ -1,0 +1,142 @@
+//! 同意の登録: taken by the municipality, or on its behalf by 居宅介護支援 and 施設・居住系 (P-062, P-063); withdrawn or
+//! narrowed at any time, effective on the next view (P-069). On screen only (P-072).
+
+use crate::view::latest;
+use crate::{Caller, Context, Error, Platform, random_id};
+use kiban_domain::certification::CertificationProgress;
+use kiban_domain::consent::{ConsentAct, ConsentRecord, ConsentState, Declarant, IdentityProof};
+use kiban_domain::insurance_card::InsuranceCard;
+use kiban_domain::{Kind, dates};
+use kiban_policy::{ConsentSubject, ConsentTaker, UseCase, may_record_withdrawal, may_take_consent};
+use kiban_store::{Entry, NewSubmission, Outcome, StoredRecord};
+
+/// What was declared on screen. The time of the act is the server's (T-7).
+#[derive(Debug, Clone)]
+pub struct ConsentRequest {
+    /// What was done.
+    pub act: ConsentAct,
+    /// Who declared it.
+    pub declarant: Declarant,
+    /// How the declarant was identified.
+    pub proof: IdentityProof,
+    /// 様式と版
+    pub form: String,
+    /// Reason or remark.
+    pub remark: Option<String>,
+}
+
+impl Platform {
+    /// Records an act and tells the municipality when an office took it (P-073).
+    pub async fn record_consent(
+        &self,
+        caller: &Caller,
+        handle: &str,
+        request: ConsentRequest,
+        context: &Context,
+    ) -> Result<ConsentState, Error> {
+        let table = self.table_at(context.now)?;
+        caller.require_way(UseCase::RecordConsent, table)?;
+        let person = self.person_of(caller, handle).await?;
+        let case = self.case(caller, person, context).await?;
+        if !(case.is_assigned() || case.is_own_municipality()) {
+            let refused = Entry {
+                rule: Some("not_assigned".to_owned()),
+                ..caller.entry_about(context, person, "consent.record", Outcome::Refused)
+            };
+            self.store().audit().append(refused).await?;
+            return Err(Error::Unknown);
+        }
+        check(&request)?;
+        let taker = match &caller.office {
+            Some((_, class)) => {
+                ConsentTaker::Office { class: *class, job: caller.staff.job, assignment_live: case.is_assigned() }
+            }
+            None => ConsentTaker::Municipality,
+        };
+        let opens = matches!(request.act, ConsentAct::Given | ConsentAct::KindAllowed(_) | ConsentAct::NotObtainable);
+        let allowed = if opens {
+            may_take_consent(taker, self.consent_subject(&case, context).await?, table)
+        } else {
+            may_record_withdrawal(taker)
+        };
+        if let Err(rule) = allowed {
+            let refused = Entry {
+                rule: Some(rule.code().to_owned()),
+                ..caller.entry_about(context, person, "consent.record", Outcome::Refused)
+            };
+            self.store().audit().append(refused).await?;
+            return Err(Error::rule(rule, table));
+        }
+        let record = ConsentRecord {
+            person,
+            act: request.act,
+            acted_at: context.now,
+            declarant: request.declarant,
+            proof: request.proof,
+            taken_by: caller.organization,
+            staff: Some(caller.staff.id.clone()),
+            form: request.form,
+            remark: request.remark,
+        };
+        let id = random_id()?;
+        let mut tx = self.store().begin().await?;
+        let revision = tx.next_receipt_number(person.insurer).await?;
+        tx.put_consent(&id, revision, context.now, &record).await?;
+        if caller.office.is_some() {
+            tx.put_submission(&NewSubmission {
+                id: id.clone(),
+                person,
+                kind: Kind::G1,
+                sender: caller.organization,
+                submitted_by: caller.staff.id.clone(),
+                submitted_at: context.now,
+                natural_key: id.clone(),
+                payload: serde_json::to_vec(&record).map_err(|error| Error::Internal(error.to_string()))?,
+            })
+            .await?;
+        }
+        let detail = serde_json::json!({ "act": record.act }).to_string();
+        let entry = caller.entry_about(context, person, "consent.record", Outcome::Done);
+        tx.commit(Entry { kind: Some("G1".to_owned()), natural_key: Some(id), detail: Some(detail), ..entry }).await?;
+        let facts = self.store().person_facts(person, caller.organization, None, None).await?;
+        Ok(facts.consent)
+    }
+
+    /// P-063: certified, and not yet asked by the municipality itself since its start.
+    async fn consent_subject(&self, case: &crate::decision::Case, context: &Context) -> Result<ConsentSubject, Error> {
+        let (now, unapplied) = (context.now, &case.stored.unapplied);
+        let started_on = case.stored.start.date();
+        let (mut certified, mut asked) = (false, false);
+        // Only two truths leave the records here; the audit entry of the act itself covers them.
+        let _ = self.store().records(case.person, Kind::A3a).await?.map(|records: Vec<StoredRecord>| {
+            let card: Option<InsuranceCard> = latest(records, now, unapplied);
+            let valid = card.and_then(|card| card.certified).and_then(|certified| certified.valid);
+            certified = valid.is_some_and(|period| period.contains(dates::day_in_japan(now)));
+        });
+        let _ = self.store().records(case.person, Kind::A5).await?.map(|records: Vec<StoredRecord>| {
+            asked = StoredRecord::as_known(records, now, unapplied)
+                .iter()
+                .filter_map(|record| serde_json::from_slice::<CertificationProgress>(&record.payload).ok())
+                .any(|progress| started_on.is_some_and(|day| progress.applied_on >= day));
+        });
+        Ok(ConsentSubject { certified, asked_by_municipality: asked })
+    }
+}
+
+fn check(request: &ConsentRequest) -> Result<(), Error> {
+    if request.form.trim().is_empty() {
+        return Err(Error::item("form", "同意を取った様式と版を入力してください（例: 同意様式 第1版）"));
+    }
+    if matches!(&request.declarant, Declarant::Representative { relation } if relation.trim().is_empty()) {
+        return Err(Error::item("declarant", "代理人等の続柄・資格を入力してください（例: 長女、成年後見人）"));
+    }
+    if request.act == ConsentAct::NotObtainable && request.remark.as_deref().is_none_or(|text| text.trim().is_empty()) {
+        return Err(Error::item("remark", "同意を取得できない理由を入力してください"));
+    }
+    if let ConsentAct::KindRefused(kind) | ConsentAct::KindAllowed(kind) = request.act
+        && !kind.is_stored()
+    {
+        return Err(Error::item("kind", "この情報は基盤に保存されていません（※3）"));
+    }
+    Ok(())
+}

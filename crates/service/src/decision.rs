@@ -1,0 +1,184 @@
+//! Facts and decision of one question: may this caller do this with this kind of information about this person, now?
+
+use crate::{Caller, Context, Error, Platform};
+use kiban_domain::{Kind, Organization, PersonKey};
+use kiban_policy::{
+    Action, Consent, Decision, Disaster, Explanation, Facts, KindFacts, MunicipalityRelation, OfficeFacts, Opinion,
+    Rule, SharingTable, decide, disaster_for_municipality, disaster_for_office, is_care_manager, makes_plans, why,
+};
+use kiban_store::{Entry, Outcome, PersonFacts};
+
+/// Everything known about one caller and one person, before a kind is asked for.
+pub(crate) struct Case {
+    pub(crate) person: PersonKey,
+    pub(crate) stored: PersonFacts,
+    pub(crate) table: &'static SharingTable,
+    caller: kiban_policy::Caller,
+    disaster: Disaster,
+    started: bool,
+}
+
+impl Platform {
+    /// Step 1: facts, in one round trip.
+    pub(crate) async fn case(&self, caller: &Caller, person: PersonKey, context: &Context) -> Result<Case, Error> {
+        let today = context.today();
+        let office = caller.organization.office();
+        let stored = self.store().person_facts(person, caller.organization, office, Some(&caller.staff.id)).await?;
+        let standing = self.standing();
+        let modes: Vec<_> = standing.disasters().cloned().collect();
+        let table = self.table_at(context.now)?;
+        let area = stored.card_insurer.unwrap_or(person.insurer);
+        let (policy_caller, disaster) = match (&caller.organization, &caller.office) {
+            (Organization::Office(_), Some((office, class))) => {
+                let assignment = stored.assignment.as_ref().filter(|assignment| assignment.is_live(today));
+                let care_manager = is_care_manager(caller.staff.job);
+                let plans = office.service_types.iter().any(|service| makes_plans(service, table));
+                let named = assignment.and_then(|a| a.plan_maker.as_ref()) == Some(&caller.staff.id);
+                let facts = OfficeFacts {
+                    class: *class,
+                    assignment_live: assignment.is_some(),
+                    care_manager,
+                    plan_maker: named && plans && care_manager,
+                    switched_off: stored.switched_off,
+                    confirmed_by_city: assignment.is_some_and(|a| a.confirmed_by_municipality),
+                    opinion_requested: stored.opinion_requested_on.is_some(),
+                };
+                (kiban_policy::Caller::Office(facts), disaster_for_office(&modes, office, &area, today))
+            }
+            (Organization::Municipality(number), _) => {
+                let disaster = disaster_for_municipality(&modes, number, &area, today);
+                // A member city of a 広域連合 sees its own residents only (T-13).
+                let relation = if *number == person.insurer || *number == area {
+                    MunicipalityRelation::Own
+                } else if disaster != Disaster::None {
+                    MunicipalityRelation::HostOfEvacuees
+                } else {
+                    MunicipalityRelation::Other
+                };
+                (kiban_policy::Caller::Municipality { relation }, disaster)
+            }
+            (Organization::Prefecture(_), _) => (kiban_policy::Caller::Prefecture, Disaster::None),
+            _ => (kiban_policy::Caller::Operator, Disaster::None),
+        };
+        let started = stored.start.is_started(today);
+        Ok(Case { person, stored, table, caller: policy_caller, disaster, started })
+    }
+
+    /// Records a refusal and turns it into the answer the caller may have.
+    pub(crate) async fn refuse(
+        &self,
+        caller: &Caller,
+        case: &Case,
+        question: Question,
+        action: &str,
+        context: &Context,
+    ) -> Result<Error, Error> {
+        let facts = case.facts(question);
+        let explanation = why(&facts, case.table);
+        let outcome = Outcome::Refused;
+        let entry = case.entry(caller, context, action, outcome, question, explanation.rule);
+        self.store().audit().append(entry).await?;
+        Ok(if case.stored.known { Error::from_explanation(explanation) } else { unknown_person(&explanation) })
+    }
+}
+
+/// An unknown number answers exactly like a person of somebody else. "Not started" and the like depend on the insurer
+/// and the caller only, so they may be said for any number.
+fn unknown_person(explanation: &Explanation) -> Error {
+    match explanation.rule {
+        Rule::NotStarted | Rule::SessionInvalid | Rule::NotStored => Error::from_explanation(explanation.clone()),
+        _ => Error::Unknown,
+    }
+}
+
+/// What is asked about a person.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question {
+    pub(crate) kind: Kind,
+    pub(crate) opinion: Opinion,
+    pub(crate) action: Action,
+    pub(crate) creator: bool,
+}
+
+impl Question {
+    /// May the kind be read at all?
+    pub(crate) fn read(kind: Kind) -> Self {
+        Self { kind, opinion: Opinion::Accepted, action: Action::Read, creator: false }
+    }
+
+    /// The same for a document of the caller's own organisation.
+    pub(crate) fn by_creator(self) -> Self {
+        Self { creator: true, ..self }
+    }
+
+    /// May the caller make one?
+    pub(crate) fn create(kind: Kind) -> Self {
+        Self { action: Action::Create, creator: true, ..Self::read(kind) }
+    }
+}
+
+impl Case {
+    pub(crate) fn facts(&self, question: Question) -> Facts {
+        let consent = if self.stored.consent.given_at.is_none() {
+            Consent::NotObtained
+        } else if self.stored.consent.refused.contains(&question.kind) {
+            Consent::RefusedForKind
+        } else {
+            Consent::Given
+        };
+        Facts {
+            caller: self.caller,
+            kind: KindFacts::of(question.kind, question.opinion),
+            action: question.action,
+            creator: question.creator,
+            consent,
+            disaster: self.disaster,
+            session_valid: true,
+            insurer_started: self.started,
+            withheld: self.stored.withheld,
+        }
+    }
+
+    /// Step 2: the decision. Nobody may do anything with a person who is not known here.
+    pub(crate) fn decide(&self, question: Question) -> Decision {
+        let decision = decide(&self.facts(question), self.table);
+        if decision.is_allowed() && !self.stored.known {
+            return Decision::Refuse { rule: Rule::NotAssigned, step: 4, disclosure: kiban_policy::Disclosure::Blind };
+        }
+        decision
+    }
+
+    /// Why, in words.
+    pub(crate) fn why(&self, question: Question) -> Explanation {
+        why(&self.facts(question), self.table)
+    }
+
+    /// The audit entry of this question, with the decision's facts for replay.
+    pub(crate) fn entry(
+        &self,
+        caller: &Caller,
+        context: &Context,
+        action: &str,
+        outcome: Outcome,
+        question: Question,
+        rule: Rule,
+    ) -> Entry {
+        Entry {
+            kind: Some(question.kind.code().to_owned()),
+            rule: Some(rule.code().to_owned()),
+            policy_version: Some(self.table.version()),
+            facts: self.facts(question).to_bits(),
+            ..caller.entry_about(context, self.person, action, outcome)
+        }
+    }
+
+    /// Whether a live registration of the calling office exists.
+    pub(crate) fn is_assigned(&self) -> bool {
+        matches!(self.caller, kiban_policy::Caller::Office(facts) if facts.assignment_live) && self.stored.known
+    }
+
+    /// Whether the caller is the person's own municipality.
+    pub(crate) fn is_own_municipality(&self) -> bool {
+        self.caller == kiban_policy::Caller::Municipality { relation: MunicipalityRelation::Own } && self.stored.known
+    }
+}

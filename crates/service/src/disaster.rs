@@ -1,0 +1,275 @@
+//! 災害時モード: opened by two operators, searched by exact match, read-only, everything recorded (P-120…126, S-033).
+
+use crate::decision::Question;
+use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
+use kiban_domain::assignment::DisasterMode;
+use kiban_domain::dates::{self, Period};
+use kiban_domain::insured::{Insured, Sex, normalize_kana, normalize_kanji};
+use kiban_domain::office::StaffId;
+use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, Organization, PersonKey};
+use kiban_policy::UseCase;
+use kiban_store::{Entry, Outcome, SearchTokens};
+use serde::Serialize;
+
+/// A mode as proposed by the first operator.
+#[derive(Debug, Clone)]
+pub struct DisasterProposal {
+    /// 災害名
+    pub event: String,
+    /// Municipalities under 災害救助法.
+    pub areas: Vec<InsurerNumber>,
+    /// Offices named one by one.
+    pub offices: Vec<OfficeNumber>,
+    /// Municipalities that take in evacuees.
+    pub hosts: Vec<InsurerNumber>,
+    /// C1/CP without consent for this event.
+    pub without_consent: bool,
+    /// First and last day.
+    pub period: Period,
+}
+
+/// What a helper knows of a person without a card: a name in kana or kanji, the municipality, birth or sex, or an
+/// address (P-123).
+#[derive(Debug, Clone)]
+pub struct DisasterQuery {
+    /// Why the person is searched for; recorded.
+    pub reason: String,
+    /// Municipality of the person.
+    pub insurer: InsurerNumber,
+    /// 氏名 in kanji.
+    pub name: Option<String>,
+    /// 氏名 in kana.
+    pub kana: Option<String>,
+    /// 生年月日
+    pub birth: Option<Date>,
+    /// 性別
+    pub sex: Option<Sex>,
+    /// 住所
+    pub address: Option<String>,
+}
+
+/// A person found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FoundPerson {
+    /// Handle of the person for the caller's organisation.
+    pub handle: String,
+    /// 氏名
+    pub name: String,
+    /// フリガナ
+    pub kana: String,
+    /// 生年月日
+    pub birth: Date,
+    /// 性別
+    pub sex: Sex,
+    /// 町丁目までの住所
+    pub address: Option<String>,
+}
+
+/// Longest period one act may open (T-6).
+const MAX_DAYS: i32 = 14;
+
+impl Platform {
+    /// The first operator proposes a mode. Nothing opens yet.
+    pub async fn propose_disaster(
+        &self,
+        caller: &Caller,
+        proposal: DisasterProposal,
+        context: &Context,
+    ) -> Result<String, Error> {
+        self.require_operator(caller, context).await?;
+        let mut faults = Vec::new();
+        if proposal.event.trim().is_empty() {
+            faults.push(ItemFault::new("event", "災害名を入力してください"));
+        }
+        if proposal.areas.is_empty() {
+            faults.push(ItemFault::new("areas", "対象の市区町村を1つ以上指定してください"));
+        }
+        let days = proposal.period.to().map(|to| (to - proposal.period.from()).get_days() + 1);
+        if days.is_none_or(|days| days > MAX_DAYS) {
+            faults.push(ItemFault::new(
+                "period",
+                format!("期間は{MAX_DAYS}日以内にしてください。必要なら期間の終わりに開き直します"),
+            ));
+        }
+        if !faults.is_empty() {
+            return Err(Error::Invalid(faults));
+        }
+        let id = random_id()?;
+        let mode = DisasterMode {
+            id: id.clone(),
+            event: proposal.event,
+            areas: proposal.areas,
+            offices: proposal.offices,
+            hosts: proposal.hosts,
+            without_consent: proposal.without_consent,
+            period: proposal.period,
+            opened_by: (caller.staff.id.clone(), StaffId(String::new())),
+            closed_at: None,
+        };
+        self.write_mode(caller, &mode, "disaster.propose", context).await?;
+        Ok(id)
+    }
+
+    /// A second operator approves it: another account over another certificate.
+    pub async fn approve_disaster(&self, caller: &Caller, id: &str, context: &Context) -> Result<(), Error> {
+        self.require_operator(caller, context).await?;
+        let mut mode = self.mode(id).await?;
+        if !mode.opened_by.1.0.is_empty() || mode.closed_at.is_some() {
+            return Err(Error::Conflict("この災害時モードは承認済みか終了済みです"));
+        }
+        if mode.opened_by.0 == caller.staff.id {
+            return Err(Error::Conflict("提案した人とは別の運用者が承認してください"));
+        }
+        mode.opened_by.1 = caller.staff.id.clone();
+        self.write_mode(caller, &mode, "disaster.approve", context).await
+    }
+
+    /// One operator suffices to close.
+    pub async fn close_disaster(&self, caller: &Caller, id: &str, context: &Context) -> Result<(), Error> {
+        self.require_operator(caller, context).await?;
+        let mut mode = self.mode(id).await?;
+        mode.closed_at = Some(context.now);
+        self.write_mode(caller, &mode, "disaster.close", context).await
+    }
+
+    /// Finds people by exact match. Nothing found and nobody withheld look the same.
+    pub async fn search_disaster(
+        &self,
+        caller: &Caller,
+        query: DisasterQuery,
+        context: &Context,
+    ) -> Result<Vec<FoundPerson>, Error> {
+        let table = self.table_at(context.now)?;
+        caller.require_way(UseCase::Disaster, table)?;
+        check(&query)?;
+        let insurer = kiban_domain::municipality::paying_insurer(query.insurer, context.today());
+        let keys = self.store().keys_of(insurer).await?;
+        let mut numbers = Vec::new();
+        for token in tokens(&keys, &query) {
+            numbers.extend(self.store().find_by_token(insurer, &token).await?);
+        }
+        numbers.sort();
+        numbers.dedup();
+        let (mut found, mut subjects, mut covered) = (Vec::new(), Vec::new(), false);
+        for insured in numbers {
+            let person = PersonKey { insurer, insured };
+            let case = self.case(caller, person, context).await?;
+            if case.stored.withheld || !case.decide(Question::read(Kind::A3a)).is_allowed() {
+                continue;
+            }
+            covered = true;
+            let Some((_, insured)) = self.store().person(person).await? else { continue };
+            if fits(&insured, &query) {
+                subjects.push(person.insured.to_string());
+                found.push(self.found(caller, person, &insured).await?);
+            }
+        }
+        let outcome = if covered || self.is_covered(caller, query.insurer, context) {
+            Outcome::Allowed
+        } else {
+            Outcome::Refused
+        };
+        let detail = serde_json::json!({ "reason": query.reason, "found": found.len() }).to_string();
+        let entry = caller.entry(context, "disaster.search", outcome);
+        self.store()
+            .audit()
+            .append(Entry { insurer: Some(insurer.to_string()), subjects, detail: Some(detail), ..entry })
+            .await?;
+        if outcome == Outcome::Refused { Err(Error::Unknown) } else { Ok(found) }
+    }
+
+    /// Whether a running mode covers the caller for people of this insurer.
+    fn is_covered(&self, caller: &Caller, insurer: InsurerNumber, context: &Context) -> bool {
+        let standing = self.standing();
+        let modes: Vec<_> = standing.disasters().cloned().collect();
+        let disaster = match (&caller.office, caller.organization) {
+            (Some((office, _)), _) => kiban_policy::disaster_for_office(&modes, office, &insurer, context.today()),
+            (None, Organization::Municipality(number)) => {
+                kiban_policy::disaster_for_municipality(&modes, &number, &insurer, context.today())
+            }
+            _ => kiban_policy::Disaster::None,
+        };
+        disaster != kiban_policy::Disaster::None
+    }
+
+    async fn found(&self, caller: &Caller, person: PersonKey, insured: &Insured) -> Result<FoundPerson, Error> {
+        let identity = &insured.identity;
+        Ok(FoundPerson {
+            handle: self.handle_of(caller, person).await?,
+            name: identity.name.clone(),
+            kana: identity.kana.clone(),
+            birth: identity.birth,
+            sex: identity.sex,
+            address: identity.address.clone(),
+        })
+    }
+
+    async fn require_operator(&self, caller: &Caller, context: &Context) -> Result<(), Error> {
+        if caller.organization == Organization::Operator && caller.way == kiban_policy::Way::Interactive {
+            return Ok(());
+        }
+        self.store().audit().append(caller.entry(context, "disaster", Outcome::Refused)).await?;
+        Err(Error::Unknown)
+    }
+
+    async fn mode(&self, id: &str) -> Result<DisasterMode, Error> {
+        self.store().disasters().await?.into_iter().find(|mode| mode.id == id).ok_or(Error::Unknown)
+    }
+
+    async fn write_mode(
+        &self,
+        caller: &Caller,
+        mode: &DisasterMode,
+        action: &str,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let mut tx = self.store().begin().await?;
+        tx.put_disaster(mode).await?;
+        let detail = serde_json::to_string(mode).map_err(|error| Error::Internal(error.to_string()))?;
+        tx.commit(Entry {
+            natural_key: Some(mode.id.clone()),
+            detail: Some(detail),
+            ..caller.entry(context, action, Outcome::Done)
+        })
+        .await?;
+        self.refresh_standing(context.now).await
+    }
+}
+
+/// P-123: a name, and birth or sex with the municipality, or an address; never a browse list.
+fn check(query: &DisasterQuery) -> Result<(), Error> {
+    let mut faults = Vec::new();
+    if query.reason.trim().is_empty() {
+        faults.push(ItemFault::new("reason", "検索の理由を入力してください（本人と市区町村に後で示されます）"));
+    }
+    if query.name.is_none() && query.kana.is_none() {
+        faults.push(ItemFault::new("name", "氏名を漢字またはカナで入力してください"));
+    }
+    if query.birth.is_none() && query.address.is_none() {
+        faults.push(ItemFault::new("birth", "生年月日、または住所（町名まで）を入力してください"));
+    }
+    if query.birth.is_none() && query.name.is_none() {
+        faults.push(ItemFault::new("name", "住所で探すときは氏名を漢字で入力してください"));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
+}
+
+fn tokens(keys: &kiban_store::InsurerKeys, query: &DisasterQuery) -> Vec<[u8; 16]> {
+    let mut tokens = Vec::new();
+    if let Some(birth) = query.birth.map(dates::yyyymmdd) {
+        tokens.extend(query.name.as_ref().map(|name| SearchTokens::kanji_birth(keys, name, &birth)));
+        tokens.extend(query.kana.as_ref().map(|kana| SearchTokens::kana_birth(keys, kana, &birth)));
+    } else if let (Some(name), Some(address)) = (&query.name, &query.address) {
+        tokens.push(SearchTokens::kanji_place(keys, name, address));
+    }
+    tokens
+}
+
+/// Everything that was typed must fit.
+fn fits(insured: &Insured, query: &DisasterQuery) -> bool {
+    let identity = &insured.identity;
+    query.name.as_ref().is_none_or(|name| normalize_kanji(name) == normalize_kanji(&identity.name))
+        && query.kana.as_ref().is_none_or(|kana| normalize_kana(kana) == normalize_kana(&identity.kana))
+        && query.birth.is_none_or(|birth| birth == identity.birth)
+        && query.sex.is_none_or(|sex| sex == identity.sex)
+}

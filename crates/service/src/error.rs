@@ -1,0 +1,114 @@
+//! What a use case answers when it does not do what was asked, by meaning (style.md §6). Where existence is secret the
+//! answer is [`Error::Unknown`], the same for an unknown number, a blank cell, another office's person (P-041).
+
+use kiban_policy::{Explanation, Rule};
+use kiban_store::StoreError;
+use serde::Serialize;
+
+/// Why a use case did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What was sent cannot be used; each item with what to do.
+    #[error("{} items cannot be used", .0.len())]
+    Invalid(Vec<ItemFault>),
+    /// No such thing, or none the caller may know of.
+    #[error("unknown")]
+    Unknown,
+    /// The four items do not fit anybody (P-106: never which of them).
+    #[error("the four items do not match")]
+    NotMatched,
+    /// A rule is against it, and the caller may be told which.
+    #[error("refused by {}", .0.rule.code())]
+    Refused(Box<Refusal>),
+    /// No valid log-in; the code says what to do (`login_required`, `wrong_password`, `locked`, `binding`, `certificate`).
+    #[error("not authenticated: {0}")]
+    Unauthenticated(&'static str),
+    /// Too many attempts; seconds after which to try again.
+    #[error("too many attempts")]
+    TooMany(u64),
+    /// It was changed meanwhile, or is in a state that does not allow it.
+    #[error("conflict: {0}")]
+    Conflict(&'static str),
+    /// The database or the audit log does not answer; nothing was done.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// A commit was sent and no clear answer came; ask again with the same idempotency key.
+    #[error("outcome unknown")]
+    OutcomeUnknown,
+    /// A fault of the platform.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+/// One item that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ItemFault {
+    /// Name of the item in the request.
+    pub item: String,
+    /// What is wrong and what to do, in Japanese.
+    pub message: String,
+}
+
+impl ItemFault {
+    /// A fault of an item.
+    pub fn new(item: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { item: item.into(), message: message.into() }
+    }
+}
+
+/// A refusal that may be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The rule.
+    pub rule: Rule,
+    /// P-number of the rule.
+    pub requirement: String,
+    /// Why, in Japanese.
+    pub reason: String,
+    /// What to do next, in Japanese.
+    pub next: String,
+}
+
+impl Error {
+    /// A refusal in the words of an explanation: told or blind.
+    pub(crate) fn from_explanation(explanation: Explanation) -> Self {
+        match explanation.disclosure {
+            kiban_policy::Disclosure::Blind => Self::Unknown,
+            kiban_policy::Disclosure::Told => Self::Refused(Box::new(Refusal {
+                rule: explanation.rule,
+                requirement: explanation.requirement,
+                reason: explanation.reason,
+                next: explanation.next,
+            })),
+        }
+    }
+
+    /// A refusal by a rule that may be told.
+    pub(crate) fn rule(rule: Rule, table: &kiban_policy::SharingTable) -> Self {
+        let reason = table.reason(rule);
+        Self::Refused(Box::new(Refusal {
+            rule,
+            requirement: reason.requirement.clone(),
+            reason: reason.reason.clone(),
+            next: reason.next.clone(),
+        }))
+    }
+
+    /// One item that cannot be used.
+    pub(crate) fn item(item: &str, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![ItemFault::new(item, message)])
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(text) | StoreError::File(text) | StoreError::Unsafe(text) => {
+                Self::Unavailable(text)
+            }
+            StoreError::Unknown => Self::OutcomeUnknown,
+            StoreError::Conflict(what) => Self::Conflict(what),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}

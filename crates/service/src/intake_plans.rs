@@ -1,0 +1,216 @@
+//! 取込み of care plans (CP1: 第1–3表, 第6・7表) from a care manager's software, ケアプラン標準仕様 4.1 (P-142, P-143).
+//!
+//! The sender named in the files must be the caller's office, and each person must be registered for it with the caller's
+//! office as 居宅介護支援 (or plan maker, ※1). A unit of sending is taken whole or not at all.
+
+use crate::decision::Question;
+use crate::intake::{IntakeResult, PackageReport, ReportedProblem, bundle, is_safe_name, may_import};
+use crate::submission::{RETENTION_YEARS, years_after};
+use crate::{Caller, Context, Error, Platform, random_id};
+use kiban_domain::care_plan::{CarePlan, ServiceSlip};
+use kiban_domain::dates::{Period, yyyymmdd};
+use kiban_domain::{Kind, Organization, PersonKey};
+use kiban_formats::Problem;
+use kiban_formats::care_plan::{PlanFileName, read_set};
+use kiban_policy::{Decision, UseCase, Writer};
+use kiban_store::{Entry, NewReceipt, NewRecord, Outcome, ReceiptCounts, ReceiptState};
+use std::collections::BTreeMap;
+
+impl Platform {
+    /// Takes a set of 4.1 files.
+    pub async fn import_plans(
+        &self,
+        caller: &Caller,
+        files: Vec<(String, Vec<u8>)>,
+        context: &Context,
+    ) -> Result<IntakeResult, Error> {
+        let table = self.table_at(context.now)?;
+        caller.require_way(UseCase::ExchangePlan, table)?;
+        let Some((office, class)) = &caller.office else {
+            return Err(Error::rule(kiban_policy::Rule::NotWriter, table));
+        };
+        if !may_import(Kind::Cp1, Writer::Office(*class), table) {
+            return Err(Error::rule(kiban_policy::Rule::NotWriter, table));
+        }
+        let (received, mut problems) = read_set(&files);
+        for (name, _) in &files {
+            let foreign = PlanFileName::parse(name).is_ok_and(|parsed| parsed.sending.sender != office.number);
+            if foreign || !is_safe_name(name) {
+                let text = "ファイル名の送信元事業所番号が、ログインしている事業所の番号と違います";
+                problems.push(Problem::of_file(name, "sender", text));
+            }
+        }
+        let bytes = bundle(&files);
+        let keep = !problems.iter().any(|problem| problem.rule == "individual_number");
+        let mut people: BTreeMap<PersonKey, Vec<NewRecord>> = BTreeMap::new();
+        for plan in &received.plans {
+            people.entry(plan.person).or_default().push(plan_record(plan, caller.organization)?);
+        }
+        for slip in &received.slips {
+            people.entry(slip.person).or_default().push(slip_record(slip, caller.organization)?);
+        }
+        let mut counts = ReceiptCounts {
+            read: people.values().map(|records| records.len() as i64).sum(),
+            ..ReceiptCounts::default()
+        };
+        if people.is_empty() && problems.is_empty() {
+            problems.push(Problem::of_file(
+                "",
+                "empty",
+                "取り込めるケアプランのファイルがありません（UP1KYO・UP2KYO・UP3KYO・UPPLAN・UPSIKYU・UPHOSOKU）",
+            ));
+        }
+        if problems.iter().any(Problem::is_error) {
+            counts.refused = counts.read;
+            return self.answer_plans(caller, None, counts, &problems, context).await;
+        }
+        let mut receipts = Vec::new();
+        for (person, records) in people {
+            match self.store_plans(caller, person, records, keep.then_some(&bytes), &mut counts, context).await? {
+                Some(receipt) => receipts.push(receipt),
+                None => {
+                    counts.refused += 1;
+                    // The same words for an unknown number and for somebody else's user.
+                    let text = "この利用者は、この事業所の担当利用者として登録されていません。先に本人確認と担当事業所登録をしてください";
+                    problems.push(Problem::of_file("", "not_assigned", text));
+                }
+            }
+        }
+        self.answer_plans(caller, receipts.pop(), counts, &problems, context).await
+    }
+
+    /// Stores the plans of one person; `None` when the caller may not write them.
+    async fn store_plans(
+        &self,
+        caller: &Caller,
+        person: PersonKey,
+        records: Vec<NewRecord>,
+        original: Option<&Vec<u8>>,
+        counts: &mut ReceiptCounts,
+        context: &Context,
+    ) -> Result<Option<String>, Error> {
+        let case = self.case(caller, person, context).await?;
+        if let Decision::Refuse { .. } = case.decide(Question::create(Kind::Cp1)) {
+            self.refuse(caller, &case, Question::create(Kind::Cp1), "import.plan", context).await?;
+            return Ok(None);
+        }
+        let present = self.store().present_records(person.insurer, &[person.insured]).await?;
+        let keys = self.store().keys_of(person.insurer).await?;
+        let digest =
+            keys.digest(&[person.insured.as_str().as_bytes(), original.map_or(&[][..], Vec::as_slice)].concat());
+        if let Some(before) = self.store().receipt_by_digest(person.insurer, caller.organization, &digest).await? {
+            counts.unchanged += records.len() as i64;
+            self.store()
+                .audit()
+                .append(caller.entry_about(context, person, "import.repeated", Outcome::Allowed))
+                .await?;
+            return Ok(Some(before.public_id));
+        }
+        let public_id = random_id()?;
+        let mut tx = self.store().begin().await?;
+        let new = NewReceipt {
+            insurer: person.insurer,
+            public_id: public_id.clone(),
+            sender: caller.organization,
+            received_at: context.now,
+            original: original.map(Vec::as_slice),
+            digest,
+        };
+        let number = tx.put_receipt(&new).await?;
+        let mut applied = 0;
+        for record in &records {
+            let same = present.get(&(person.insured, record.kind, record.natural_key.clone()));
+            if same.is_some_and(|p| !p.deleted && p.digest == keys.digest(&record.payload)) {
+                counts.unchanged += 1;
+                continue;
+            }
+            tx.put_record(number, context.now, record).await?;
+            applied += 1;
+        }
+        counts.applied += applied;
+        let own = ReceiptCounts { read: records.len() as i64, applied, ..ReceiptCounts::default() };
+        let result = serde_json::to_vec(&PackageReport { counts: own, problems: Vec::new() })
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        tx.finish_receipt(person.insurer, number, ReceiptState::Applied, own, &result).await?;
+        let entry = case.entry(
+            caller,
+            context,
+            "import.plan",
+            Outcome::Done,
+            Question::create(Kind::Cp1),
+            case.decide(Question::create(Kind::Cp1)).rule(),
+        );
+        tx.commit(Entry { natural_key: Some(public_id.clone()), ..entry }).await?;
+        Ok(Some(public_id))
+    }
+
+    async fn answer_plans(
+        &self,
+        caller: &Caller,
+        receipt: Option<String>,
+        counts: ReceiptCounts,
+        problems: &[Problem],
+        context: &Context,
+    ) -> Result<IntakeResult, Error> {
+        let applied = receipt.is_some();
+        let detail = serde_json::to_string(&counts).map_err(|error| Error::Internal(error.to_string()))?;
+        let outcome = if applied { Outcome::Done } else { Outcome::Refused };
+        self.store()
+            .audit()
+            .append(Entry { detail: Some(detail), ..caller.entry(context, "import.plans", outcome) })
+            .await?;
+        Ok(IntakeResult {
+            receipt: receipt.unwrap_or_else(|| context.request_id.clone()),
+            state: if applied { ReceiptState::Applied } else { ReceiptState::Refused }.code(),
+            received_at: context.now,
+            repeated: applied && counts.applied == 0,
+            report: PackageReport { counts, problems: problems.iter().map(ReportedProblem::of).collect() },
+        })
+    }
+}
+
+/// 第1–3表: a changed plan has a new 計画作成（変更）日, hence a new key; the old one stays as history.
+fn plan_record(plan: &CarePlan, creator: Organization) -> Result<NewRecord, Error> {
+    let made_on = plan.changed_on;
+    new_record(
+        plan.person,
+        format!("plan-{}-{creator}", yyyymmdd(made_on)),
+        creator,
+        Period::new(made_on, None),
+        made_on,
+        serde_json::to_vec(&serde_json::json!({ "plan": plan })),
+    )
+}
+
+/// 第6・7表 of a month: sent again it replaces what the same key had.
+fn slip_record(slip: &ServiceSlip, creator: Organization) -> Result<NewRecord, Error> {
+    let (first, last) = (slip.month.first_day(), slip.month.last_day());
+    new_record(
+        slip.person,
+        format!("slip-{}-{creator}", slip.month),
+        creator,
+        Period::new(first, Some(last)),
+        last,
+        serde_json::to_vec(&serde_json::json!({ "slip": slip })),
+    )
+}
+
+fn new_record(
+    person: PersonKey,
+    natural_key: String,
+    creator: Organization,
+    valid: Result<Period, kiban_domain::dates::DateError>,
+    completed: kiban_domain::Date,
+    payload: Result<Vec<u8>, serde_json::Error>,
+) -> Result<NewRecord, Error> {
+    Ok(NewRecord {
+        person,
+        kind: Kind::Cp1,
+        natural_key,
+        creator,
+        valid: valid.map_err(|error| Error::Internal(error.to_string()))?,
+        deleted: false,
+        purge_after: years_after(completed, RETENTION_YEARS),
+        payload: payload.map_err(|error| Error::Internal(error.to_string()))?,
+    })
+}

@@ -1,0 +1,165 @@
+//! 担当利用者の一覧: an office's own people with consent, 閲覧期限, 認定期限 and 進捗 (P-140, P-168, P-213), the page that ends
+//! telephone calls to city hall. Each value only where the decision allows it.
+
+use crate::decision::{Case, Question};
+use crate::view::latest;
+use crate::{Caller, Context, Error, Platform};
+use kiban_domain::certification::{CertificationProgress, Step};
+use kiban_domain::insurance_card::InsuranceCard;
+use kiban_domain::municipality::StartState;
+use kiban_domain::{Date, Kind, PersonKey};
+use kiban_policy::UseCase;
+use kiban_store::{Entry, Outcome, StoredRecord};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// One line of the list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PersonStatus {
+    /// Handle of the person for this office.
+    pub handle: String,
+    /// 被保険者番号
+    pub insured_number: String,
+    /// 保険者番号
+    pub insurer_number: String,
+    /// 氏名
+    pub name: Option<String>,
+    /// フリガナ
+    pub kana: Option<String>,
+    /// `given`, `missing`, `withdrawn`, `not_obtainable`
+    pub consent: &'static str,
+    /// 閲覧期限
+    pub viewable_until: Date,
+    /// Whether the registration is live today.
+    pub live: bool,
+    /// 要介護状態区分
+    pub care_level: Option<&'static str>,
+    /// 認定有効期間の終了日
+    pub certified_until: Option<Date>,
+    /// Days until then; negative when past (P-033 warns at 90, 60, 30).
+    pub days_left: Option<i32>,
+    /// Latest application: step reached.
+    pub step: Option<Step>,
+    /// Its name.
+    pub step_name: Option<&'static str>,
+    /// Start of use of the municipality (P-150).
+    pub start: StartState,
+}
+
+impl Platform {
+    /// The office's people in key order; `after` is the handle of the last line of the page before.
+    pub async fn list_people(
+        &self,
+        caller: &Caller,
+        after: Option<&str>,
+        limit: i32,
+        context: &Context,
+    ) -> Result<Vec<PersonStatus>, Error> {
+        let table = self.table_at(context.now)?;
+        caller.require_way(UseCase::ListPeople, table)?;
+        let Some((office, _)) = &caller.office else { return Err(Error::Unknown) };
+        let after = match after {
+            Some(handle) => Some(self.person_of(caller, handle).await?),
+            None => None,
+        };
+        let people = self.store().people_of_office(office.number, after, limit.clamp(1, 200)).await?;
+        let mut lines = Vec::with_capacity(people.len());
+        let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for person in people {
+            let case = self.case(caller, person, context).await?;
+            // The membership table only lists; the assignment row alone decides (design-store.md 14).
+            let Some(assignment) = case.stored.assignment.clone().filter(|a| a.ended.is_none() && case.stored.known)
+            else {
+                continue;
+            };
+            seen.entry(person.insurer.to_string()).or_default().push(person.insured.to_string());
+            lines.push(self.line(caller, &case, assignment.viewable_until, context).await?);
+        }
+        for (insurer, subjects) in seen {
+            let entry = caller.entry(context, "list_people", Outcome::Allowed);
+            self.store().audit().append(Entry { insurer: Some(insurer), subjects, ..entry }).await?;
+        }
+        Ok(lines)
+    }
+
+    async fn line(
+        &self,
+        caller: &Caller,
+        case: &Case,
+        viewable_until: Date,
+        context: &Context,
+    ) -> Result<PersonStatus, Error> {
+        let today = context.today();
+        let (now, unapplied) = (context.now, &case.stored.unapplied);
+        let (mut card, mut progress): (Option<InsuranceCard>, Option<CertificationProgress>) = (None, None);
+        // Covered by the one entry of the list, made before it is answered.
+        if case.decide(Question::read(Kind::A3a)).is_allowed() {
+            let _ = self
+                .store()
+                .records(case.person, Kind::A3a)
+                .await?
+                .map(|r: Vec<StoredRecord>| card = latest(r, now, unapplied));
+        }
+        if case.decide(Question::read(Kind::A5)).is_allowed() {
+            let _ = self
+                .store()
+                .records(case.person, Kind::A5)
+                .await?
+                .map(|r: Vec<StoredRecord>| progress = latest(r, now, unapplied));
+        }
+        let shown = case.decide(Question::read(Kind::A3a)).is_allowed();
+        let identity =
+            if shown { self.store().person(case.person).await?.map(|(_, insured)| insured.identity) } else { None };
+        let certified = card.and_then(|card| card.certified);
+        let until = certified.as_ref().and_then(|c| c.valid).and_then(|valid| valid.to());
+        let consent = &case.stored.consent;
+        Ok(PersonStatus {
+            handle: self.handle_of(caller, case.person).await?,
+            insured_number: case.person.insured.to_string(),
+            insurer_number: case.person.insurer.to_string(),
+            name: identity.as_ref().map(|i| i.name.clone()),
+            kana: identity.map(|i| i.kana),
+            consent: match (consent.given_at, consent.withdrawn_at, consent.not_obtainable) {
+                (Some(_), _, _) => "given",
+                (None, Some(_), _) => "withdrawn",
+                (None, None, true) => "not_obtainable",
+                _ => "missing",
+            },
+            viewable_until,
+            live: today <= viewable_until,
+            care_level: certified.map(|c| c.level.name_ja()),
+            certified_until: until,
+            days_left: until.map(|until| (until - today).get_days()),
+            step: progress.as_ref().map(CertificationProgress::step),
+            step_name: progress.map(|p| p.step().name_ja()),
+            start: case.stored.start,
+        })
+    }
+
+    /// The office's own switch for one staff member and person (P-014).
+    pub async fn set_switch(
+        &self,
+        caller: &Caller,
+        handle: &str,
+        account: &str,
+        hidden: bool,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let person: PersonKey = self.person_of(caller, handle).await?;
+        let case = self.case(caller, person, context).await?;
+        if !case.is_assigned() {
+            return Err(Error::Unknown);
+        }
+        let staff = crate::accounts::staff_id(caller.organization, account)
+            .map_err(|_| Error::item("account", "アカウント名が正しくありません"))?;
+        if self.store().account(&staff).await?.is_none() {
+            return Err(Error::item("account", "この事業所にそのアカウントはありません"));
+        }
+        let mut tx = self.store().begin().await?;
+        tx.put_switch(&staff, caller.organization, person, hidden).await?;
+        let detail = serde_json::json!({ "staff": staff, "hidden": hidden }).to_string();
+        tx.commit(Entry { detail: Some(detail), ..caller.entry_about(context, person, "switch", Outcome::Done) })
+            .await?;
+        Ok(())
+    }
+}

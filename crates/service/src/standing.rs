@@ -1,0 +1,73 @@
+//! Who may come in at this moment: certificates, offices, staff and disaster modes in memory, asked at every handshake
+//! and every request, so that a revocation works on open connections (design-store.md 27).
+
+use crate::Error;
+use kiban_domain::assignment::DisasterMode;
+use kiban_domain::office::{Office, StaffId};
+use kiban_domain::{OfficeNumber, Organization, Timestamp};
+use kiban_store::{Account, CertificateRow, Store};
+use std::collections::HashMap;
+
+/// Seconds after which a map that could not be refreshed is no longer trusted.
+const STALE_AFTER_SECONDS: i64 = 60;
+
+/// The map.
+#[derive(Debug)]
+pub struct Standing {
+    read_at: Timestamp,
+    certificates: HashMap<String, CertificateRow>,
+    offices: HashMap<OfficeNumber, Office>,
+    accounts: HashMap<StaffId, Account>,
+    disasters: Vec<DisasterMode>,
+}
+
+impl Standing {
+    /// Reads it from the store. Rows whose MAC fails are not there.
+    pub async fn read(store: &Store, now: Timestamp) -> Result<Self, Error> {
+        let certificates = store.certificates().await?.into_iter().map(|row| (row.fingerprint.clone(), row)).collect();
+        let offices =
+            store.offices().await?.into_iter().filter(|(_, active)| *active).map(|(o, _)| (o.number, o)).collect();
+        let accounts = store.accounts().await?.into_iter().map(|account| (account.staff.id.clone(), account)).collect();
+        Ok(Self { read_at: now, certificates, offices, accounts, disasters: store.disasters().await? })
+    }
+
+    /// The organisation of a certificate that is in good standing now, or the reason against it.
+    pub fn organization(&self, fingerprint: &str, now: Timestamp) -> Result<Organization, &'static str> {
+        let certificate = self.certificates.get(fingerprint).ok_or("certificate_unknown")?;
+        if certificate.revoked_at.is_some_and(|at| at <= now) {
+            return Err("certificate_revoked");
+        }
+        if certificate.not_after <= now {
+            return Err("certificate_expired");
+        }
+        match certificate.organization.office() {
+            Some(number) if !self.offices.contains_key(&number) => Err("office_inactive"),
+            _ => Ok(certificate.organization),
+        }
+    }
+
+    /// Whether the map is recent enough to be trusted.
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        now.as_second() - self.read_at.as_second() <= STALE_AFTER_SECONDS
+    }
+
+    /// An active office.
+    pub fn office(&self, number: OfficeNumber) -> Option<&Office> {
+        self.offices.get(&number)
+    }
+
+    /// An account, active or not.
+    pub fn account(&self, id: &StaffId) -> Option<&Account> {
+        self.accounts.get(id)
+    }
+
+    /// Disaster modes approved by two operators.
+    pub fn disasters(&self) -> impl Iterator<Item = &DisasterMode> {
+        self.disasters.iter().filter(|mode| !mode.opened_by.1.0.is_empty())
+    }
+
+    /// Certificates of an organisation.
+    pub fn certificates_of(&self, organization: Organization) -> impl Iterator<Item = &CertificateRow> {
+        self.certificates.values().filter(move |row| row.organization == organization)
+    }
+}

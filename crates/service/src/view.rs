@@ -1,0 +1,326 @@
+//! Viewing: one kind with its history, the whole page of a person, and "why can I, or can't I, see this" (P-139, P-024,
+//! P-056). Blank cells do not appear at all; a ◎ kind without consent says 同意未取得 and how to get it.
+
+use crate::decision::{Case, Question};
+use crate::{Caller, Context, Error, Platform};
+use kiban_domain::physician_opinion::PhysicianOpinion;
+use kiban_domain::plan_request::SubmissionState;
+use kiban_domain::{Date, Kind, Organization, Timestamp};
+use kiban_policy::{Decision, Disclosure, KindFacts, Opinion, Rule, Treatment, UseCase};
+use kiban_store::{Entry, Outcome, StoredRecord};
+use serde::Serialize;
+use serde_json::Value;
+
+/// One document of a kind.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Document {
+    /// 履歴番号 or natural key.
+    pub key: String,
+    /// Who made it; absent where it would tell where a 不開示 person is.
+    pub creator: Option<Organization>,
+    /// First day on which it holds.
+    pub valid_from: Date,
+    /// Last day, if there is one.
+    pub valid_to: Option<Date>,
+    /// 登録日時
+    pub recorded_at: Timestamp,
+    /// Content, the shape of the kind.
+    pub content: Value,
+}
+
+/// One kind of a person.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KindView {
+    /// Code of the kind.
+    pub kind: Kind,
+    /// Name of the kind.
+    pub name: &'static str,
+    /// ★, ○ or ◎ of the cell.
+    pub mark: &'static str,
+    /// Rule that allows it.
+    pub rule: &'static str,
+    /// Documents, newest first. Empty: nothing is registered.
+    pub documents: Vec<Document>,
+}
+
+/// A kind the caller is entitled to but may not see yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WhyKind {
+    /// Code of the kind.
+    pub kind: Kind,
+    /// Name of the kind.
+    pub name: &'static str,
+    /// Whether it may be seen.
+    pub allowed: bool,
+    /// Rule that settled it.
+    pub rule: &'static str,
+    /// P-number.
+    pub requirement: String,
+    /// Why, in Japanese.
+    pub reason: String,
+    /// What to do next, in Japanese.
+    pub next: String,
+}
+
+/// The page of a person.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PersonPage {
+    /// Who it is: number, name, kana, birth, sex; address only where it may be known.
+    pub person: Value,
+    /// What may be seen.
+    pub kinds: Vec<KindView>,
+    /// What the caller would be entitled to, with what is missing.
+    pub hidden: Vec<WhyKind>,
+}
+
+impl Platform {
+    /// One kind with its history. `known_on`: as it was known at that instant (P-024).
+    pub async fn view_kind(
+        &self,
+        caller: &Caller,
+        handle: &str,
+        kind: Kind,
+        known_on: Option<Timestamp>,
+        context: &Context,
+    ) -> Result<KindView, Error> {
+        let person = self.person_of(caller, handle).await?;
+        let case = self.case(caller, person, context).await?;
+        caller.require_way(UseCase::View(KindFacts::of(kind, Opinion::Accepted).row()), case.table)?;
+        match self.open_kind(caller, &case, kind, known_on, context).await? {
+            Some((view, entry)) => {
+                let view = view.map(|view| view.ok_or(Error::Unknown));
+                self.store().audit().release(view, entry).await?
+            }
+            None => Err(self.refuse(caller, &case, Question::read(kind), "view", context).await?),
+        }
+    }
+
+    /// The whole page: every kind the caller may see, one audit entry each.
+    pub async fn view_person(&self, caller: &Caller, handle: &str, context: &Context) -> Result<PersonPage, Error> {
+        let person = self.person_of(caller, handle).await?;
+        let case = self.case(caller, person, context).await?;
+        let (mut kinds, mut hidden) = (Vec::new(), Vec::new());
+        let mut visible = None;
+        for kind in Kind::ALL.iter().copied().filter(|kind| kind.is_stored()) {
+            if caller.require_way(UseCase::View(KindFacts::of(kind, Opinion::Accepted).row()), case.table).is_err() {
+                continue;
+            }
+            match self.open_kind(caller, &case, kind, None, context).await? {
+                Some((view, entry)) => {
+                    if let Some(view) = self.store().audit().release(view, entry).await? {
+                        kinds.push(view);
+                    }
+                    visible.get_or_insert(kind);
+                }
+                None => hidden.extend(told(&case, kind)),
+            }
+        }
+        let Some(kind) = visible else {
+            return Err(self.refuse(caller, &case, Question::read(Kind::A3a), "view_page", context).await?);
+        };
+        let person = self.identity(caller, &case, kind, context).await?;
+        Ok(PersonPage { person, kinds, hidden })
+    }
+
+    /// Why each kind can or cannot be seen; blank cells are left out (P-056).
+    pub async fn why(&self, caller: &Caller, handle: &str, context: &Context) -> Result<Vec<WhyKind>, Error> {
+        let person = self.person_of(caller, handle).await?;
+        let case = self.case(caller, person, context).await?;
+        if !Kind::ALL.iter().any(|kind| case.decide(Question::read(*kind)).is_allowed()) {
+            return Err(self.refuse(caller, &case, Question::read(Kind::A3a), "why", context).await?);
+        }
+        self.store().audit().append(caller.entry_about(context, person, "why", Outcome::Allowed)).await?;
+        let kinds = Kind::ALL.iter().copied();
+        Ok(kinds.filter_map(|kind| explained(&case, kind).or_else(|| told(&case, kind))).collect())
+    }
+
+    /// Reads a kind if the decision allows it for any document; the entry names what is shown. `None`: refused.
+    async fn open_kind(
+        &self,
+        caller: &Caller,
+        case: &Case,
+        kind: Kind,
+        known_on: Option<Timestamp>,
+        context: &Context,
+    ) -> Result<Option<Opened>, Error> {
+        let question = Question::read(kind);
+        let general = case.decide(question);
+        let own = case.decide(question.by_creator());
+        let Decision::Allow { mark, rule, .. } = (if general.is_allowed() { general } else { own }) else {
+            return Ok(None);
+        };
+        let records = self.store().records(case.person, kind).await?;
+        let at = known_on.unwrap_or(context.now);
+        let mut keys = Vec::new();
+        let view = records.map(|records| {
+            let records = StoredRecord::as_known(records, at, &case.stored.unapplied);
+            let documents: Vec<Document> =
+                records.into_iter().filter_map(|record| document(case, caller, record)).collect();
+            keys.extend(documents.iter().map(|document| document.key.clone()));
+            // Somebody who may see only their own documents learns nothing of the kind when there are none.
+            (general.is_allowed() || !documents.is_empty()).then_some(KindView {
+                kind,
+                name: kind.name_ja(),
+                mark: mark.sign(),
+                rule: rule.code(),
+                documents,
+            })
+        });
+        let nothing = keys.is_empty() && !general.is_allowed();
+        let outcome = if nothing { Outcome::Refused } else { Outcome::Allowed };
+        let entry = case.entry(caller, context, "view", outcome, question, if nothing { general.rule() } else { rule });
+        let detail = serde_json::json!({ "documents": keys, "known_on": known_on }).to_string();
+        Ok(Some((view, Entry { detail: Some(detail), ..entry })))
+    }
+
+    /// Name, kana, birth, sex and, where it may be known, address.
+    async fn identity(&self, caller: &Caller, case: &Case, kind: Kind, context: &Context) -> Result<Value, Error> {
+        let Some((_, insured)) = self.store().person(case.person).await? else { return Err(Error::Unknown) };
+        let decision = case.decide(Question::read(kind));
+        let whereabouts_hidden = !matches!(decision, Decision::Allow { whereabouts_hidden: false, .. });
+        let identity = &insured.identity;
+        let mut value = serde_json::json!({
+            "insurer_number": insured.card_insurer,
+            "insured_number": insured.key.insured,
+            "name": identity.name,
+            "kana": identity.kana,
+            "birth": identity.birth,
+            "sex": identity.sex,
+        });
+        if !(whereabouts_hidden && case.stored.withheld) {
+            value["postal_code"] = serde_json::to_value(&identity.postal_code).unwrap_or_default();
+            value["address"] = serde_json::to_value(&identity.address).unwrap_or_default();
+            value["telephone"] = serde_json::to_value(&identity.telephone).unwrap_or_default();
+            value["domicile_exception"] = Value::Bool(insured.domicile_exception);
+        }
+        self.store()
+            .audit()
+            .append(caller.entry_about(context, case.person, "view_identity", Outcome::Allowed))
+            .await?;
+        Ok(value)
+    }
+}
+
+type Opened = (kiban_store::Unreleased<Option<KindView>>, Entry);
+
+/// A record as a document, if this caller may see this one (creator and state are facts of the document).
+fn document(case: &Case, caller: &Caller, record: StoredRecord) -> Option<Document> {
+    let header = record.header;
+    let mut content: Value = serde_json::from_slice(&record.payload).ok()?;
+    let creator = header.creator == caller.organization;
+    let opinion = opinion_state(header.kind, &content);
+    let decision = case.decide(Question { opinion, creator, ..Question::read(header.kind) });
+    let Decision::Allow { whereabouts_hidden, .. } = decision else { return None };
+    let mut shown_creator = Some(header.creator);
+    if whereabouts_hidden && case.stored.withheld {
+        mask(case, header.kind, &mut content);
+        if !matches!(header.creator, Organization::Municipality(_)) {
+            shown_creator = None;
+        }
+    }
+    Some(Document {
+        key: header.natural_key,
+        creator: shown_creator,
+        valid_from: header.valid.from(),
+        valid_to: header.valid.to(),
+        recorded_at: header.recorded_at,
+        content,
+    })
+}
+
+/// Step 3b: a stored opinion was accepted; one written before 2026-04-01 may carry the doctor's refusal.
+fn opinion_state(kind: Kind, content: &Value) -> Opinion {
+    if kind != Kind::A2 {
+        return Opinion::Accepted;
+    }
+    match serde_json::from_value::<PhysicianOpinion>(content.clone()) {
+        Ok(opinion) if !opinion.is_refused_by_physician() => Opinion::Accepted,
+        _ => Opinion::DoctorRefused,
+    }
+}
+
+/// Takes the items out that tell where a 不開示 person is (P-037). Items are data (`whereabouts.tsv`); here only their
+/// places in the stored shapes.
+fn mask(case: &Case, kind: Kind, content: &mut Value) {
+    let row = KindFacts::of(kind, Opinion::Accepted).row();
+    for item in case.table.whereabouts(row).filter(|item| item.treatment == Treatment::Mask) {
+        for field in fields_of(&item.item) {
+            remove(content, field);
+        }
+    }
+}
+
+/// Names under which an item of `whereabouts.tsv` stands in the stored shapes.
+fn fields_of(item: &str) -> &'static [&'static str] {
+    match item {
+        "address" => &["address", "postal_code", "telephone", "office_address", "office_telephone"],
+        "contacts" => &["contacts", "relation", "declarant", "telephone"],
+        "survey_place" => &["survey_place"],
+        "facility" => &["facilities", "facility"],
+        "hospital" => &["hospital", "institution", "opinion_requested_from", "physician_name"],
+        "planning_office" => &["planning_offices"],
+        "residence_exception" => &["domicile_exception"],
+        "linked_insurer" => &["linked_insurer"],
+        "office" => &["office", "office_name", "taken_by", "staff", "provider", "provider_name"],
+        "free_text" => &["free_text", "remark", "delay_reason"],
+        _ => &[],
+    }
+}
+
+fn remove(value: &mut Value, field: &str) {
+    match value {
+        Value::Object(map) => {
+            map.remove(field);
+            map.values_mut().for_each(|inner| remove(inner, field));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|inner| remove(inner, field)),
+        _ => {}
+    }
+}
+
+/// The explanation of a kind that may be seen.
+fn explained(case: &Case, kind: Kind) -> Option<WhyKind> {
+    let question =
+        [Question::read(kind), Question::read(kind).by_creator()].into_iter().find(|q| case.decide(*q).is_allowed())?;
+    Some(why_kind(case, kind, question, true))
+}
+
+/// The explanation of a refusal that may be told, such as 同意未取得.
+fn told(case: &Case, kind: Kind) -> Option<WhyKind> {
+    let question = Question::read(kind);
+    let explanation = case.why(question);
+    let tellable = case.stored.known
+        && !explanation.allowed
+        && explanation.disclosure == Disclosure::Told
+        && explanation.rule != Rule::NotStored;
+    tellable.then(|| why_kind(case, kind, question, false))
+}
+
+fn why_kind(case: &Case, kind: Kind, question: Question, allowed: bool) -> WhyKind {
+    let explanation = case.why(question);
+    WhyKind {
+        kind,
+        name: kind.name_ja(),
+        allowed,
+        rule: explanation.rule.code(),
+        requirement: explanation.requirement,
+        reason: explanation.reason,
+        next: explanation.next,
+    }
+}
+
+/// The latest content of a kind, for use cases that need a fact of it.
+pub(crate) fn latest<T: serde::de::DeserializeOwned>(
+    records: Vec<StoredRecord>,
+    now: Timestamp,
+    unapplied: &[i64],
+) -> Option<T> {
+    StoredRecord::as_known(records, now, unapplied)
+        .into_iter()
+        .find_map(|record| serde_json::from_slice(&record.payload).ok())
+}
+
+/// Whether a document waits for the municipality.
+pub(crate) fn waits(state: &SubmissionState) -> bool {
+    matches!(state, SubmissionState::Submitted | SubmissionState::Fetched)
+}

@@ -1,0 +1,217 @@
+//! 担当事業所登録 and 意見書作成依頼: the rows that let an office or hospital view a person (P-048, P-100…112).
+
+use crate::door::Door;
+use crate::engine::{Row, args};
+use crate::office::instant;
+use crate::{Keyring, Store, StoreError, Tx};
+use kiban_domain::assignment::{Assignment, EndReason, IdentityCheck};
+use kiban_domain::office::StaffId;
+use kiban_domain::{Date, InsuredNumber, InsurerNumber, OfficeNumber, PersonKey, dates};
+
+const PUT: &str = "INSERT INTO assignment (insurer_number, insured_number, office_number, identity_check, registered_by, registered_at,
+       viewable_until, plan_maker, confirmed, ended_at, end_reason, mac)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+     ON CONFLICT (insurer_number, insured_number, office_number) DO UPDATE SET identity_check = excluded.identity_check,
+       registered_by = excluded.registered_by, registered_at = excluded.registered_at, viewable_until = excluded.viewable_until,
+       plan_maker = excluded.plan_maker, confirmed = excluded.confirmed, ended_at = excluded.ended_at, end_reason = excluded.end_reason, mac = excluded.mac";
+const PUT_MEMBER: &str = "INSERT INTO office_person (office_number, insurer_number, insured_number) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+const OF_PERSON: &str = "SELECT office_number, identity_check, registered_by, registered_at, viewable_until, plan_maker, confirmed, ended_at,
+       end_reason, mac FROM assignment WHERE insurer_number = $1 AND insured_number = $2 ORDER BY registered_at, office_number";
+const OF_OFFICE: &str = "SELECT insurer_number, insured_number FROM office_person
+     WHERE office_number = $1 AND (insurer_number, insured_number) > ($2, $3) ORDER BY insurer_number, insured_number LIMIT $4";
+const PUT_REQUEST: &str = "INSERT INTO opinion_request (insurer_number, insured_number, office_number, requested_on, applied_on, revision, mac)
+     VALUES ($1, $2, $3, $4, $5, $6, $7)
+     ON CONFLICT (insurer_number, insured_number, office_number, applied_on) DO UPDATE SET requested_on = excluded.requested_on,
+       revision = excluded.revision, mac = excluded.mac";
+pub(crate) const ALL: &[&str] = &[PUT, PUT_MEMBER, OF_PERSON, OF_OFFICE, PUT_REQUEST];
+
+impl Tx {
+    /// Registers an office for a person, or changes the registration.
+    pub async fn put_assignment(&mut self, assignment: &Assignment) -> Result<(), StoreError> {
+        let row = Columns::of(assignment);
+        let mac = row.door(&assignment.person).mac(&self.keys);
+        let person = &assignment.person;
+        self.raw
+            .run(
+                PUT,
+                args![
+                    person.insurer.as_str(),
+                    person.insured.as_str(),
+                    &row.office,
+                    &row.check,
+                    &row.registered_by,
+                    row.registered_at,
+                    row.viewable_until,
+                    row.plan_maker.as_deref(),
+                    row.confirmed,
+                    row.ended_at,
+                    row.end_reason.as_deref(),
+                    &mac
+                ],
+            )
+            .await?;
+        self.raw.run(PUT_MEMBER, args![&row.office, person.insurer.as_str(), person.insured.as_str()]).await?;
+        Ok(())
+    }
+
+    /// Records that the municipality asked a hospital for an opinion (P-048).
+    pub async fn put_opinion_request(
+        &mut self,
+        person: PersonKey,
+        office: OfficeNumber,
+        requested_on: Date,
+        applied_on: Date,
+        revision: i64,
+    ) -> Result<(), StoreError> {
+        let (requested_on, applied_on) = (dates::to_number(requested_on), dates::to_number(applied_on));
+        let mac = request_door(&person, office.as_str(), requested_on, applied_on).mac(&self.keys);
+        self.raw
+            .run(
+                PUT_REQUEST,
+                args![
+                    person.insurer.as_str(),
+                    person.insured.as_str(),
+                    office.as_str(),
+                    requested_on,
+                    applied_on,
+                    revision,
+                    &mac
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Every registration of a person, ended ones included; rows whose MAC fails are left out.
+    pub async fn assignments(&self, person: PersonKey) -> Result<Vec<Assignment>, StoreError> {
+        let rows = self.engine.rows(OF_PERSON, args![person.insurer.as_str(), person.insured.as_str()]).await?;
+        let mut assignments = Vec::with_capacity(rows.len());
+        for row in &rows {
+            assignments.extend(Columns::read(row, 0)?.open(&self.keys, &person, &row.blob(9)?)?);
+        }
+        Ok(assignments)
+    }
+
+    /// People an office is or was registered for, in key order after `after`.
+    pub async fn people_of_office(
+        &self,
+        office: OfficeNumber,
+        after: Option<PersonKey>,
+        limit: i32,
+    ) -> Result<Vec<PersonKey>, StoreError> {
+        let (insurer, insured) =
+            after.map_or((String::new(), String::new()), |key| (key.insurer.to_string(), key.insured.to_string()));
+        let rows = self.engine.rows(OF_OFFICE, args![office.as_str(), &insurer, &insured, limit]).await?;
+        let unreadable = |_| StoreError::Unreadable("office_person");
+        rows.iter()
+            .map(|row| {
+                Ok(PersonKey {
+                    insurer: InsurerNumber::parse(&row.text(0)?).map_err(unreadable)?,
+                    insured: InsuredNumber::parse(&row.text(1)?).map_err(unreadable)?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// An assignment as it is stored.
+pub(crate) struct Columns {
+    pub(crate) office: String,
+    pub(crate) check: String,
+    pub(crate) registered_by: String,
+    pub(crate) registered_at: i64,
+    pub(crate) viewable_until: i32,
+    pub(crate) plan_maker: Option<String>,
+    pub(crate) confirmed: bool,
+    pub(crate) ended_at: Option<i64>,
+    pub(crate) end_reason: Option<String>,
+}
+
+impl Columns {
+    fn of(assignment: &Assignment) -> Self {
+        Self {
+            office: assignment.office.to_string(),
+            check: code_of(&assignment.check),
+            registered_by: assignment.registered_by.0.clone(),
+            registered_at: assignment.registered_at.as_microsecond(),
+            viewable_until: dates::to_number(assignment.viewable_until),
+            plan_maker: assignment.plan_maker.as_ref().map(|staff| staff.0.clone()),
+            confirmed: assignment.confirmed_by_municipality,
+            ended_at: assignment.ended.map(|(at, _)| at.as_microsecond()),
+            end_reason: assignment.ended.map(|(_, reason)| code_of(&reason)),
+        }
+    }
+
+    /// Reads the nine columns in the order of `OF_PERSON`.
+    pub(crate) fn read(row: &Row, first: usize) -> Result<Self, StoreError> {
+        Ok(Self {
+            office: row.text(first)?,
+            check: row.text(first + 1)?,
+            registered_by: row.text(first + 2)?,
+            registered_at: row.big(first + 3)?,
+            viewable_until: row.int(first + 4)?,
+            plan_maker: row.text_or_null(first + 5)?,
+            confirmed: row.boolean(first + 6)?,
+            ended_at: row.big_or_null(first + 7)?,
+            end_reason: row.text_or_null(first + 8)?,
+        })
+    }
+
+    pub(crate) fn door(&self, person: &PersonKey) -> Door {
+        Door::new("assignment")
+            .text(person.insurer.as_str())
+            .text(person.insured.as_str())
+            .text(&self.office)
+            .text(&self.check)
+            .text(&self.registered_by)
+            .number(self.registered_at)
+            .number(self.viewable_until)
+            .maybe_text(self.plan_maker.as_deref())
+            .flag(self.confirmed)
+            .maybe_number(self.ended_at)
+            .maybe_text(self.end_reason.as_deref())
+    }
+
+    /// The assignment, if the MAC fits.
+    pub(crate) fn open(self, keys: &Keyring, person: &PersonKey, mac: &[u8]) -> Result<Option<Assignment>, StoreError> {
+        if !self.door(person).fits(keys, mac) {
+            return Ok(None);
+        }
+        let unreadable = || StoreError::Unreadable("assignment");
+        let ended = match (self.ended_at, &self.end_reason) {
+            (Some(at), Some(reason)) => Some((instant(at)?, from_code::<EndReason>(reason).ok_or_else(unreadable)?)),
+            _ => None,
+        };
+        Ok(Some(Assignment {
+            person: *person,
+            office: OfficeNumber::parse(&self.office).map_err(|_| unreadable())?,
+            check: from_code::<IdentityCheck>(&self.check).ok_or_else(unreadable)?,
+            registered_by: StaffId(self.registered_by),
+            registered_at: instant(self.registered_at)?,
+            viewable_until: dates::from_number(self.viewable_until).map_err(|_| unreadable())?,
+            plan_maker: self.plan_maker.map(StaffId),
+            confirmed_by_municipality: self.confirmed,
+            ended,
+        }))
+    }
+}
+
+/// The snake_case code under which a plain enum is stored.
+fn code_of<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn from_code<T: serde::de::DeserializeOwned>(code: &str) -> Option<T> {
+    serde_json::from_value(serde_json::Value::String(code.to_owned())).ok()
+}
+
+pub(crate) fn request_door(person: &PersonKey, office: &str, requested_on: i32, applied_on: i32) -> Door {
+    Door::new("opinion_request")
+        .text(person.insurer.as_str())
+        .text(person.insured.as_str())
+        .text(office)
+        .number(requested_on)
+        .number(applied_on)
+}

@@ -1,0 +1,131 @@
+//! 同意 acts: insert-only, each under a MAC (P-066, P-071, S-032).
+
+use crate::door::Door;
+use crate::engine::args;
+use crate::office::instant;
+use crate::{Keyring, Store, StoreError, Tx};
+use kiban_domain::consent::{ConsentAct, ConsentRecord};
+use kiban_domain::{Kind, PersonKey, Timestamp};
+
+const PUT: &str = "INSERT INTO consent_act (insurer_number, insured_number, act_id, act, kind, acted_at, recorded_at, revision, taken_by, detail, mac)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING";
+const OF_PERSON: &str =
+    "SELECT act_id, act, kind, acted_at, recorded_at, revision, taken_by, detail, mac FROM consent_act
+     WHERE insurer_number = $1 AND insured_number = $2 ORDER BY acted_at DESC, act_id";
+pub(crate) const ALL: &[&str] = &[PUT, OF_PERSON];
+
+/// A consent act as recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredConsent {
+    /// Its id.
+    pub act_id: String,
+    /// When the platform recorded it.
+    pub recorded_at: Timestamp,
+    /// Receipt that wrote it.
+    pub revision: i64,
+    /// The act.
+    pub record: ConsentRecord,
+}
+
+impl Tx {
+    /// Adds an act; the same id again changes nothing. True when it was new.
+    pub async fn put_consent(
+        &mut self,
+        act_id: &str,
+        revision: i64,
+        recorded_at: Timestamp,
+        record: &ConsentRecord,
+    ) -> Result<bool, StoreError> {
+        let keys = self.keys.keys_of(record.person.insurer.as_str()).await?;
+        let detail = serde_json::to_vec(record).map_err(|error| StoreError::Internal(error.to_string()))?;
+        let sealed = keys.seal(&consent_aad(&record.person, act_id), &detail);
+        let (act, kind) = act_code(record.act);
+        let acted_at = record.acted_at.as_microsecond();
+        let mac = consent_door(&record.person, act_id, act, kind, acted_at).mac(&self.keys);
+        let rows = self
+            .raw
+            .run(
+                PUT,
+                args![
+                    record.person.insurer.as_str(),
+                    record.person.insured.as_str(),
+                    act_id,
+                    act,
+                    kind,
+                    acted_at,
+                    recorded_at.as_microsecond(),
+                    revision,
+                    &record.taken_by.to_string(),
+                    &sealed,
+                    &mac
+                ],
+            )
+            .await?;
+        Ok(rows == 1)
+    }
+}
+
+impl Store {
+    /// All acts of a person, latest first.
+    pub async fn consents(&self, person: PersonKey) -> Result<Vec<StoredConsent>, StoreError> {
+        let rows = self.engine.rows(OF_PERSON, args![person.insurer.as_str(), person.insured.as_str()]).await?;
+        let keys = self.keys.keys_of(person.insurer.as_str()).await?;
+        rows.iter()
+            .map(|row| {
+                let act_id = row.text(0)?;
+                let detail = keys.open(&consent_aad(&person, &act_id), &row.blob(7)?)?;
+                let record = serde_json::from_slice(&detail).map_err(|_| StoreError::Unreadable("consent_act"))?;
+                Ok(StoredConsent { act_id, recorded_at: instant(row.big(4)?)?, revision: row.big(5)?, record })
+            })
+            .collect()
+    }
+}
+
+fn act_code(act: ConsentAct) -> (&'static str, Option<&'static str>) {
+    match act {
+        ConsentAct::Given => ("given", None),
+        ConsentAct::Withdrawn => ("withdrawn", None),
+        ConsentAct::KindRefused(kind) => ("kind_refused", Some(kind.code())),
+        ConsentAct::KindAllowed(kind) => ("kind_allowed", Some(kind.code())),
+        ConsentAct::NotObtainable => ("not_obtainable", None),
+    }
+}
+
+/// An act from its clear columns; `None` when its MAC fails or it cannot be read, and then the person counts as not
+/// having consented at all, because the damaged act may have been a withdrawal.
+pub(crate) fn act_from(
+    keys: &Keyring,
+    person: &PersonKey,
+    act_id: &str,
+    act: &str,
+    kind: Option<&str>,
+    acted_at: i64,
+    mac: &[u8],
+) -> Option<ConsentAct> {
+    if !consent_door(person, act_id, act, kind, acted_at).fits(keys, mac) {
+        return None;
+    }
+    let kind = kind.map(Kind::parse);
+    match (act, kind) {
+        ("given", None) => Some(ConsentAct::Given),
+        ("withdrawn", None) => Some(ConsentAct::Withdrawn),
+        ("kind_refused", Some(Some(kind))) => Some(ConsentAct::KindRefused(kind)),
+        ("kind_allowed", Some(Some(kind))) => Some(ConsentAct::KindAllowed(kind)),
+        ("not_obtainable", None) => Some(ConsentAct::NotObtainable),
+        _ => None,
+    }
+}
+
+fn consent_aad<'a>(person: &'a PersonKey, act_id: &'a str) -> [&'a [u8]; 4] {
+    [b"consent", person.insurer.as_str().as_bytes(), person.insured.as_str().as_bytes(), act_id.as_bytes()]
+}
+
+fn consent_door(person: &PersonKey, act_id: &str, act: &str, kind: Option<&str>, acted_at: i64) -> Door {
+    Door::new("consent_act")
+        .text(person.insurer.as_str())
+        .text(person.insured.as_str())
+        .text(act_id)
+        .text(act)
+        .maybe_text(kind)
+        .number(acted_at)
+}

@@ -1,0 +1,44 @@
+//! Counters of mismatches at 本人確認, kept in the store so that every process counts together (design-store.md 29, 37).
+
+use crate::engine::args;
+use crate::{Store, StoreError, Tx};
+use kiban_domain::{Date, dates};
+
+const ADD: &str = "INSERT INTO mismatch (subject, day, count) VALUES ($1, $2, 1)
+     ON CONFLICT (subject, day) DO UPDATE SET count = mismatch.count + 1";
+const COUNT: &str = "SELECT count FROM mismatch WHERE subject = $1 AND day = $2";
+pub(crate) const ALL: &[&str] = &[ADD, COUNT];
+
+/// Mismatches of one day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MismatchCounts {
+    /// With this kana, birth and sex, whoever typed them: locks the typed identity, never the person.
+    pub identity: i32,
+    /// By this office for this insurer.
+    pub office: i32,
+}
+
+impl Tx {
+    /// Counts one mismatch for a subject (a keyed digest).
+    pub async fn count_mismatch(&mut self, subject: &[u8; 32], day: Date) -> Result<(), StoreError> {
+        self.raw.run(ADD, args![subject, dates::to_number(day)]).await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Mismatches of a day for a typed identity and for an office with an insurer.
+    pub async fn mismatches(
+        &self,
+        identity: &[u8; 32],
+        office: &[u8; 32],
+        day: Date,
+    ) -> Result<MismatchCounts, StoreError> {
+        Ok(MismatchCounts { identity: self.count_of(identity, day).await?, office: self.count_of(office, day).await? })
+    }
+
+    async fn count_of(&self, subject: &[u8; 32], day: Date) -> Result<i32, StoreError> {
+        let rows = self.engine.rows(COUNT, args![subject, dates::to_number(day)]).await?;
+        rows.first().map_or(Ok(0), |row| row.int(0))
+    }
+}

@@ -1,0 +1,125 @@
+//! 災害時モード as opened, approved and closed (P-121, S-033).
+
+use crate::door::Door;
+use crate::engine::{Row, args};
+use crate::office::instant;
+use crate::record::{period, period_numbers};
+use crate::{Store, StoreError, Tx};
+use kiban_domain::assignment::DisasterMode;
+use kiban_domain::ids::IdError;
+use kiban_domain::office::StaffId;
+use kiban_domain::{InsurerNumber, OfficeNumber, Timestamp};
+
+const PUT: &str = "INSERT INTO disaster_mode (mode_id, event, areas, offices, hosts, without_consent, open_from, open_to, proposed_by, approved_by, closed_at, mac)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+     ON CONFLICT (mode_id) DO UPDATE SET approved_by = excluded.approved_by, closed_at = excluded.closed_at, mac = excluded.mac";
+const MODES: &str = "SELECT mode_id, event, areas, offices, hosts, without_consent, open_from, open_to, proposed_by, approved_by, closed_at, mac
+     FROM disaster_mode ORDER BY open_from DESC, mode_id";
+pub(crate) const ALL: &[&str] = &[PUT, MODES];
+
+impl Tx {
+    /// Writes a mode: proposed (`opened_by.1` empty), approved, or closed.
+    pub async fn put_disaster(&mut self, mode: &DisasterMode) -> Result<(), StoreError> {
+        let (from, to) = period_numbers(&mode.period);
+        let (areas, offices, hosts) = (joined(&mode.areas), joined(&mode.offices), joined(&mode.hosts));
+        let approved = (!mode.opened_by.1.0.is_empty()).then_some(mode.opened_by.1.0.as_str());
+        let closed = mode.closed_at.map(Timestamp::as_microsecond);
+        let mac = door(
+            &mode.id,
+            &[&areas, &offices, &hosts],
+            mode.without_consent,
+            (from, to),
+            &mode.opened_by.0.0,
+            approved,
+            closed,
+        )
+        .mac(&self.keys);
+        self.raw
+            .run(
+                PUT,
+                args![
+                    &mode.id,
+                    &mode.event,
+                    &areas,
+                    &offices,
+                    &hosts,
+                    mode.without_consent,
+                    from,
+                    to,
+                    &mode.opened_by.0.0,
+                    approved,
+                    closed,
+                    &mac
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Every mode whose row is intact, newest first. One that waits for the second operator has an empty second name.
+    pub async fn disasters(&self) -> Result<Vec<DisasterMode>, StoreError> {
+        let rows = self.engine.rows(MODES, args![]).await?;
+        let mut modes = Vec::new();
+        for row in &rows {
+            modes.extend(self.mode_row(row)?);
+        }
+        Ok(modes)
+    }
+
+    fn mode_row(&self, row: &Row) -> Result<Option<DisasterMode>, StoreError> {
+        let (id, areas, offices, hosts) = (row.text(0)?, row.text(2)?, row.text(3)?, row.text(4)?);
+        let (without_consent, from, to) = (row.boolean(5)?, row.int(6)?, row.int(7)?);
+        let (proposed, approved, closed) = (row.text(8)?, row.text_or_null(9)?, row.big_or_null(10)?);
+        let door =
+            door(&id, &[&areas, &offices, &hosts], without_consent, (from, to), &proposed, approved.as_deref(), closed);
+        if !door.fits(&self.keys, &row.blob(11)?) {
+            return Ok(None);
+        }
+        Ok(Some(DisasterMode {
+            id,
+            event: row.text(1)?,
+            areas: parts(&areas, InsurerNumber::parse)?,
+            offices: parts(&offices, OfficeNumber::parse)?,
+            hosts: parts(&hosts, InsurerNumber::parse)?,
+            without_consent,
+            period: period(from, to)?,
+            opened_by: (StaffId(proposed), StaffId(approved.unwrap_or_default())),
+            closed_at: closed.map(instant).transpose()?,
+        }))
+    }
+}
+
+fn joined<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn parts<T>(text: &str, parse: fn(&str) -> Result<T, IdError>) -> Result<Vec<T>, StoreError> {
+    text.split(',')
+        .filter(|part| !part.is_empty())
+        .map(|part| parse(part).map_err(|_| StoreError::Unreadable("disaster_mode")))
+        .collect()
+}
+
+fn door(
+    id: &str,
+    lists: &[&str; 3],
+    without_consent: bool,
+    period: (i32, i32),
+    proposed: &str,
+    approved: Option<&str>,
+    closed: Option<i64>,
+) -> Door {
+    Door::new("disaster_mode")
+        .text(id)
+        .text(lists[0])
+        .text(lists[1])
+        .text(lists[2])
+        .flag(without_consent)
+        .number(period.0)
+        .number(period.1)
+        .text(proposed)
+        .maybe_text(approved)
+        .maybe_number(closed)
+}

@@ -1,0 +1,153 @@
+//! The facts of one access decision, gathered in one round trip (design-store.md 1, 25).
+
+use crate::assignment::{Columns, request_door};
+use crate::consent::act_from;
+use crate::engine::{Row, args};
+use crate::insurer::start_from;
+use crate::office::{instant, switch_door};
+use crate::person::person_door;
+use crate::{Store, StoreError};
+use kiban_domain::assignment::Assignment;
+use kiban_domain::consent::ConsentState;
+use kiban_domain::municipality::StartState;
+use kiban_domain::office::StaffId;
+use kiban_domain::{InsurerNumber, OfficeNumber, Organization, PersonKey};
+
+/// One statement, seven questions. Columns: what, five texts, three numbers, a flag, the MAC.
+const FACTS: &str = "
+SELECT 'person' AS what, card_insurer AS t1, CAST(NULL AS TEXT) AS t2, CAST(NULL AS TEXT) AS t3, CAST(NULL AS TEXT) AS t4, CAST(NULL AS TEXT) AS t5,
+       CAST(gone_on AS BIGINT) AS n1, CAST(NULL AS BIGINT) AS n2, CAST(NULL AS BIGINT) AS n3, CASE WHEN withheld THEN 1 ELSE 0 END AS flag, mac
+  FROM person WHERE insurer_number = $1 AND insured_number = $2
+UNION ALL SELECT 'insurer', start_state, NULL, NULL, NULL, NULL, start_on, NULL, NULL, 0, mac
+  FROM insurer WHERE insurer_number = $1
+UNION ALL SELECT 'assignment', office_number, identity_check, registered_by, plan_maker, end_reason, registered_at, viewable_until, ended_at,
+       CASE WHEN confirmed THEN 1 ELSE 0 END, mac
+  FROM assignment WHERE insurer_number = $1 AND insured_number = $2 AND office_number = $3
+UNION ALL SELECT 'request', office_number, NULL, NULL, NULL, NULL, requested_on, applied_on, NULL, 0, mac
+  FROM opinion_request WHERE insurer_number = $1 AND insured_number = $2 AND office_number = $3
+UNION ALL SELECT 'consent', act_id, act, kind, NULL, NULL, acted_at, revision, NULL, 0, mac
+  FROM consent_act WHERE insurer_number = $1 AND insured_number = $2
+UNION ALL SELECT 'switch', staff_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, CASE WHEN hidden THEN 1 ELSE 0 END, mac
+  FROM staff_switch WHERE organization = $4 AND staff_id = $5 AND insurer_number = $1 AND insured_number = $2
+UNION ALL SELECT 'unapplied', NULL, NULL, NULL, NULL, NULL, receipt_number, NULL, NULL, 0, NULL
+  FROM receipt WHERE insurer_number = $1 AND state = 'received'";
+pub(crate) const ALL: &[&str] = &[FACTS];
+
+/// What the store knows that bears on a decision about one person for one caller. Rows whose MAC fails are absent.
+#[derive(Debug, Clone)]
+pub struct PersonFacts {
+    /// Whether the person is known here and not only from an unapplied receipt.
+    pub known: bool,
+    /// 証記載保険者番号: the municipality in which the person is insured, member of a union or not.
+    pub card_insurer: Option<InsurerNumber>,
+    /// 不開示
+    pub withheld: bool,
+    /// Start of use of the insurer.
+    pub start: StartState,
+    /// The caller office's registration, live or not.
+    pub assignment: Option<Assignment>,
+    /// Newest 意見書依頼日 to the caller hospital, as a number.
+    pub opinion_requested_on: Option<i32>,
+    /// The office switched this person off for this staff member.
+    pub switched_off: bool,
+    /// Consent that follows from all acts.
+    pub consent: ConsentState,
+    /// Receipts whose rows are not visible yet.
+    pub unapplied: Vec<i64>,
+}
+
+impl Store {
+    /// Gathers the facts for a caller. `office` is empty for callers that are not an office.
+    pub async fn person_facts(
+        &self,
+        person: PersonKey,
+        organization: Organization,
+        office: Option<OfficeNumber>,
+        staff: Option<&StaffId>,
+    ) -> Result<PersonFacts, StoreError> {
+        let office = office.map(|n| n.to_string()).unwrap_or_default();
+        let staff = staff.map(|s| s.0.as_str()).unwrap_or_default();
+        let rows = self
+            .engine
+            .rows(
+                FACTS,
+                args![person.insurer.as_str(), person.insured.as_str(), &office, &organization.to_string(), staff],
+            )
+            .await?;
+        let mut facts = PersonFacts {
+            known: false,
+            card_insurer: None,
+            withheld: false,
+            start: StartState::Undecided,
+            assignment: None,
+            opinion_requested_on: None,
+            switched_off: false,
+            consent: ConsentState::default(),
+            unapplied: Vec::new(),
+        };
+        let mut acts = Vec::new();
+        let mut acts_intact = true;
+        let mut unapplied_acts = Vec::new();
+        for row in &rows {
+            match row.text(0)?.as_str() {
+                "person" => self.read_person(row, &person, &mut facts)?,
+                "insurer" => {
+                    facts.start =
+                        start_from(&self.keys, person.insurer.as_str(), &row.text(1)?, day(row, 6)?, &row.blob(10)?)
+                }
+                "assignment" => {
+                    facts.assignment = Columns {
+                        office: row.text(1)?,
+                        check: row.text(2)?,
+                        registered_by: row.text(3)?,
+                        plan_maker: row.text_or_null(4)?,
+                        end_reason: row.text_or_null(5)?,
+                        registered_at: row.big(6)?,
+                        viewable_until: row.big(7)? as i32,
+                        ended_at: row.big_or_null(8)?,
+                        confirmed: row.int(9)? == 1,
+                    }
+                    .open(&self.keys, &person, &row.blob(10)?)?;
+                }
+                "request" => {
+                    let (requested, applied) = (row.big(6)? as i32, row.big(7)? as i32);
+                    if request_door(&person, &row.text(1)?, requested, applied).fits(&self.keys, &row.blob(10)?) {
+                        facts.opinion_requested_on = facts.opinion_requested_on.max(Some(requested));
+                    }
+                }
+                "consent" => {
+                    let (id, act, kind, at) = (row.text(1)?, row.text(2)?, row.text_or_null(3)?, row.big(6)?);
+                    match act_from(&self.keys, &person, &id, &act, kind.as_deref(), at, &row.blob(10)?) {
+                        Some(act) => unapplied_acts.push((row.big(7)?, act, instant(at)?)),
+                        None => acts_intact = false,
+                    }
+                }
+                "switch" => {
+                    let hidden = row.int(9)? == 1;
+                    // A damaged switch hides: the office wanted something hidden.
+                    facts.switched_off =
+                        hidden || !switch_door(staff, &person, hidden).fits(&self.keys, &row.blob(10)?);
+                }
+                _ => facts.unapplied.push(row.big(6)?),
+            }
+        }
+        acts.extend(unapplied_acts.iter().filter(|(revision, ..)| !facts.unapplied.contains(revision)));
+        if acts_intact {
+            facts.consent = ConsentState::of(acts.iter().map(|(_, act, at)| (act, *at)));
+        }
+        Ok(facts)
+    }
+
+    fn read_person(&self, row: &Row, person: &PersonKey, facts: &mut PersonFacts) -> Result<(), StoreError> {
+        let withheld = row.int(9)? == 1;
+        let card_insurer = row.text(1)?;
+        facts.known = person_door(person, &card_insurer, withheld, day(row, 6)?).fits(&self.keys, &row.blob(10)?);
+        facts.card_insurer = InsurerNumber::parse(&card_insurer).ok();
+        facts.withheld = withheld;
+        Ok(())
+    }
+}
+
+fn day(row: &Row, column: usize) -> Result<Option<i32>, StoreError> {
+    Ok(row.big_or_null(column)?.map(|day| day as i32))
+}

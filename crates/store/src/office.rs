@@ -1,0 +1,331 @@
+//! Offices, their certificates and their people: the doors by which somebody comes in (P-012, P-182).
+
+use crate::door::Door;
+use crate::engine::{Row, args};
+use crate::{Store, StoreError, Tx};
+use kiban_domain::office::{JobType, Office, Staff, StaffId};
+use kiban_domain::{CareManagerNumber, InsurerNumber, OfficeNumber, Organization, PersonKey, ServiceType, Timestamp};
+
+const PUT_OFFICE: &str = "INSERT INTO office (office_number, name, municipality, is_hospital, service_types, address, telephone, active, mac)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+     ON CONFLICT (office_number) DO UPDATE SET name = excluded.name, municipality = excluded.municipality, is_hospital = excluded.is_hospital,
+       service_types = excluded.service_types, address = excluded.address, telephone = excluded.telephone, active = excluded.active, mac = excluded.mac";
+const OFFICE: &str =
+    "SELECT office_number, name, municipality, is_hospital, service_types, address, telephone, active, mac
+     FROM office WHERE office_number = $1";
+const OFFICES: &str =
+    "SELECT office_number, name, municipality, is_hospital, service_types, address, telephone, active, mac
+     FROM office ORDER BY office_number";
+const PUT_CERTIFICATE: &str =
+    "INSERT INTO certificate (fingerprint, organization, terminal, serial, not_after, revoked_at, mac)
+     VALUES ($1, $2, $3, $4, $5, $6, $7)
+     ON CONFLICT (fingerprint) DO UPDATE SET revoked_at = excluded.revoked_at, mac = excluded.mac";
+const CERTIFICATES: &str = "SELECT fingerprint, organization, terminal, serial, not_after, revoked_at, mac FROM certificate ORDER BY fingerprint";
+const PUT_STAFF: &str = "INSERT INTO staff (staff_id, organization, job, name, care_manager, password_hash, active, mac)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+     ON CONFLICT (staff_id) DO UPDATE SET job = excluded.job, name = excluded.name, care_manager = excluded.care_manager,
+       password_hash = excluded.password_hash, active = excluded.active, mac = excluded.mac";
+const STAFF: &str =
+    "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac FROM staff WHERE staff_id = $1";
+const STAFF_STANDING: &str =
+    "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac FROM staff ORDER BY staff_id";
+const LOCK: &str = "SELECT failures, last_failure_at FROM staff_lock WHERE organization = $1 AND staff_id = $2";
+const COUNT_FAILURE: &str = "INSERT INTO staff_lock (organization, staff_id, failures, last_failure_at) VALUES ($1, $2, 1, $3)
+     ON CONFLICT (organization, staff_id) DO UPDATE SET
+       failures = CASE WHEN staff_lock.last_failure_at < $4 THEN 1 ELSE staff_lock.failures + 1 END, last_failure_at = $3";
+const CLEAR_FAILURES: &str = "DELETE FROM staff_lock WHERE organization = $1 AND staff_id = $2";
+const PUT_SWITCH: &str = "INSERT INTO staff_switch (organization, staff_id, insurer_number, insured_number, hidden, mac)
+     VALUES ($1, $2, $3, $4, $5, $6)
+     ON CONFLICT (organization, staff_id, insurer_number, insured_number) DO UPDATE SET hidden = excluded.hidden, mac = excluded.mac";
+pub(crate) const ALL: &[&str] = &[
+    PUT_OFFICE,
+    OFFICE,
+    OFFICES,
+    PUT_CERTIFICATE,
+    CERTIFICATES,
+    PUT_STAFF,
+    STAFF,
+    STAFF_STANDING,
+    LOCK,
+    COUNT_FAILURE,
+    CLEAR_FAILURES,
+    PUT_SWITCH,
+];
+
+/// A certificate of the allow-list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateRow {
+    /// SHA-256 of the certificate, lower-case hexadecimal.
+    pub fingerprint: String,
+    /// Whose it is.
+    pub organization: Organization,
+    /// Terminal it is named after.
+    pub terminal: String,
+    /// Serial number, hexadecimal.
+    pub serial: String,
+    /// End of validity.
+    pub not_after: Timestamp,
+    /// Revoked since.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A staff account with what log-in needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The person.
+    pub staff: Staff,
+    /// Where they work.
+    pub organization: Organization,
+    /// argon2id, PHC string.
+    pub password_hash: String,
+    /// Not left, not locked by the administrator.
+    pub active: bool,
+}
+
+/// Failed log-ins of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LockState {
+    /// Failures in a row.
+    pub failures: i32,
+    /// The last one.
+    pub last_failure_at: Option<Timestamp>,
+}
+
+impl Tx {
+    /// Registers an office or changes it.
+    pub async fn put_office(&mut self, office: &Office, active: bool) -> Result<(), StoreError> {
+        let types = office.service_types.iter().map(ServiceType::as_str).collect::<Vec<_>>().join(",");
+        let (number, municipality) = (office.number.to_string(), office.municipality.to_string());
+        let mac = office_door(&number, &municipality, office.is_hospital, &types, active).mac(&self.keys);
+        let (address, telephone) = (office.address.as_deref(), office.telephone.as_deref());
+        self.raw
+            .run(
+                PUT_OFFICE,
+                args![
+                    &number,
+                    &office.name,
+                    &municipality,
+                    office.is_hospital,
+                    &types,
+                    address,
+                    telephone,
+                    active,
+                    &mac
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Binds a certificate to an organisation, or records its revocation.
+    pub async fn put_certificate(&mut self, row: &CertificateRow) -> Result<(), StoreError> {
+        let organization = row.organization.to_string();
+        let (not_after, revoked) = (row.not_after.as_microsecond(), row.revoked_at.map(Timestamp::as_microsecond));
+        let mac = certificate_door(&row.fingerprint, &organization, not_after, revoked).mac(&self.keys);
+        self.raw
+            .run(
+                PUT_CERTIFICATE,
+                args![&row.fingerprint, &organization, &row.terminal, &row.serial, not_after, revoked, &mac],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Adds a staff account or changes it.
+    pub async fn put_account(&mut self, account: &Account) -> Result<(), StoreError> {
+        let keys = self.keys.keys_of(crate::NO_INSURER).await?;
+        let (id, organization) = (account.staff.id.0.as_str(), account.organization.to_string());
+        let name = keys.seal(&[b"staff", id.as_bytes()], account.staff.name.as_bytes());
+        let job = account.staff.job.code();
+        let mac = account_door(id, &organization, job, &account.password_hash, account.active).mac(&self.keys);
+        let care_manager = account.staff.care_manager.map(|n| n.to_string());
+        self.raw
+            .run(
+                PUT_STAFF,
+                args![
+                    id,
+                    &organization,
+                    job,
+                    &name,
+                    care_manager.as_deref(),
+                    &account.password_hash,
+                    account.active,
+                    &mac
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// The office's own switch: this staff member does or does not see this person (P-014).
+    pub async fn put_switch(
+        &mut self,
+        staff: &StaffId,
+        organization: Organization,
+        person: PersonKey,
+        hidden: bool,
+    ) -> Result<(), StoreError> {
+        let organization = organization.to_string();
+        let mac = switch_door(&staff.0, &person, hidden).mac(&self.keys);
+        self.raw
+            .run(
+                PUT_SWITCH,
+                args![&organization, &staff.0, person.insurer.as_str(), person.insured.as_str(), hidden, &mac],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Counts a failed log-in; failures older than `since` no longer count.
+    pub async fn count_login_failure(
+        &mut self,
+        organization: Organization,
+        staff: &StaffId,
+        now: Timestamp,
+        since: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (now, since) = (now.as_microsecond(), since.as_microsecond());
+        self.raw.run(COUNT_FAILURE, args![&organization.to_string(), &staff.0, now, since]).await?;
+        Ok(())
+    }
+
+    /// A log-in succeeded: the count starts anew.
+    pub async fn clear_login_failures(
+        &mut self,
+        organization: Organization,
+        staff: &StaffId,
+    ) -> Result<(), StoreError> {
+        self.raw.run(CLEAR_FAILURES, args![&organization.to_string(), &staff.0]).await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// An office, if it is registered and its row is intact; with whether it is active.
+    pub async fn office(&self, number: OfficeNumber) -> Result<Option<(Office, bool)>, StoreError> {
+        let rows = self.engine.rows(OFFICE, args![number.as_str()]).await?;
+        rows.first().map(|row| self.office_row(row)).transpose().map(Option::flatten)
+    }
+
+    /// All offices.
+    pub async fn offices(&self) -> Result<Vec<(Office, bool)>, StoreError> {
+        let rows = self.engine.rows(OFFICES, args![]).await?;
+        let offices: Result<Vec<_>, _> = rows.iter().map(|row| self.office_row(row)).collect();
+        Ok(offices?.into_iter().flatten().collect())
+    }
+
+    fn office_row(&self, row: &Row) -> Result<Option<(Office, bool)>, StoreError> {
+        let (number, municipality, types) = (row.text(0)?, row.text(2)?, row.text(4)?);
+        let (is_hospital, active) = (row.boolean(3)?, row.boolean(7)?);
+        if !office_door(&number, &municipality, is_hospital, &types, active).fits(&self.keys, &row.blob(8)?) {
+            return Ok(None);
+        }
+        let unreadable = |_| StoreError::Unreadable("office");
+        let office = Office {
+            number: OfficeNumber::parse(&number).map_err(unreadable)?,
+            name: row.text(1)?,
+            address: row.text_or_null(5)?,
+            telephone: row.text_or_null(6)?,
+            municipality: InsurerNumber::parse(&municipality).map_err(unreadable)?,
+            is_hospital,
+            service_types: types
+                .split(',')
+                .filter(|t| !t.is_empty())
+                .map(ServiceType::parse)
+                .collect::<Result<_, _>>()
+                .map_err(unreadable)?,
+        };
+        Ok(Some((office, active)))
+    }
+
+    /// The whole allow-list; rows whose MAC fails are left out.
+    pub async fn certificates(&self) -> Result<Vec<CertificateRow>, StoreError> {
+        let rows = self.engine.rows(CERTIFICATES, args![]).await?;
+        let mut certificates = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (fingerprint, organization) = (row.text(0)?, row.text(1)?);
+            let (not_after, revoked) = (row.big(4)?, row.big_or_null(5)?);
+            if !certificate_door(&fingerprint, &organization, not_after, revoked).fits(&self.keys, &row.blob(6)?) {
+                continue;
+            }
+            certificates.push(CertificateRow {
+                fingerprint,
+                organization: Organization::parse(&organization).map_err(|_| StoreError::Unreadable("certificate"))?,
+                terminal: row.text(2)?,
+                serial: row.text(3)?,
+                not_after: instant(not_after)?,
+                revoked_at: revoked.map(instant).transpose()?,
+            });
+        }
+        Ok(certificates)
+    }
+
+    /// A staff account; `None` also when its MAC fails.
+    pub async fn account(&self, id: &StaffId) -> Result<Option<Account>, StoreError> {
+        let rows = self.engine.rows(STAFF, args![&id.0]).await?;
+        match rows.first() {
+            Some(row) => self.account_row(row).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Every account, for the standing map.
+    pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        let mut accounts = Vec::new();
+        for row in &self.engine.rows(STAFF_STANDING, args![]).await? {
+            accounts.extend(self.account_row(row).await?);
+        }
+        Ok(accounts)
+    }
+
+    async fn account_row(&self, row: &Row) -> Result<Option<Account>, StoreError> {
+        let (id, organization, job, hash, active) =
+            (row.text(0)?, row.text(1)?, row.text(2)?, row.text(5)?, row.boolean(6)?);
+        if !account_door(&id, &organization, &job, &hash, active).fits(&self.keys, &row.blob(7)?) {
+            return Ok(None);
+        }
+        let unreadable = || StoreError::Unreadable("staff");
+        let keys = self.keys.keys_of(crate::NO_INSURER).await?;
+        let name = keys.open(&[b"staff", id.as_bytes()], &row.blob(3)?)?;
+        let care_manager =
+            row.text_or_null(4)?.map(|n| CareManagerNumber::parse(&n)).transpose().map_err(|_| unreadable())?;
+        let staff = Staff {
+            id: StaffId(id),
+            name: String::from_utf8(name).map_err(|_| unreadable())?,
+            job: JobType::parse(&job).ok_or_else(unreadable)?,
+            care_manager,
+        };
+        let organization = Organization::parse(&organization).map_err(|_| unreadable())?;
+        Ok(Some(Account { staff, organization, password_hash: hash, active }))
+    }
+
+    /// Failed log-ins of an account.
+    pub async fn lock_state(&self, organization: Organization, staff: &StaffId) -> Result<LockState, StoreError> {
+        let rows = self.engine.rows(LOCK, args![&organization.to_string(), &staff.0]).await?;
+        match rows.first() {
+            Some(row) => Ok(LockState { failures: row.int(0)?, last_failure_at: Some(instant(row.big(1)?)?) }),
+            None => Ok(LockState::default()),
+        }
+    }
+}
+
+/// Microseconds of the store as an instant.
+pub(crate) fn instant(microseconds: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_microsecond(microseconds).map_err(|_| StoreError::Unreadable("instant"))
+}
+
+fn office_door(number: &str, municipality: &str, is_hospital: bool, types: &str, active: bool) -> Door {
+    Door::new("office").text(number).text(municipality).flag(is_hospital).text(types).flag(active)
+}
+
+fn certificate_door(fingerprint: &str, organization: &str, not_after: i64, revoked: Option<i64>) -> Door {
+    Door::new("certificate").text(fingerprint).text(organization).number(not_after).maybe_number(revoked)
+}
+
+fn account_door(id: &str, organization: &str, job: &str, hash: &str, active: bool) -> Door {
+    Door::new("staff").text(id).text(organization).text(job).text(hash).flag(active)
+}
+
+pub(crate) fn switch_door(staff: &str, person: &PersonKey, hidden: bool) -> Door {
+    Door::new("staff_switch").text(staff).text(person.insurer.as_str()).text(person.insured.as_str()).flag(hidden)
+}

@@ -1,0 +1,234 @@
+//! 受付: every package or document that came in, its counts, its result, its original bytes (style.md §3, P-030).
+
+use crate::engine::{Row, args};
+use crate::office::instant;
+use crate::{Store, StoreError, Tx};
+use kiban_domain::{InsurerNumber, Organization, Timestamp};
+
+const NEXT: &str = "INSERT INTO receipt_counter (insurer_number, last_number) VALUES ($1, 1)
+     ON CONFLICT (insurer_number) DO UPDATE SET last_number = receipt_counter.last_number + 1 RETURNING last_number";
+const PUT: &str = "INSERT INTO receipt (insurer_number, receipt_number, public_id, sender, received_at, digest, state, rows_read, rows_applied,
+       rows_unchanged, rows_refused, result, original)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, 0, NULL, $8)";
+const FINISH: &str = "UPDATE receipt SET state = $3, rows_read = $4, rows_applied = $5, rows_unchanged = $6, rows_refused = $7, result = $8
+     WHERE insurer_number = $1 AND receipt_number = $2 AND state = 'received'";
+const BY_DIGEST: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result
+     FROM receipt WHERE insurer_number = $1 AND sender = $2 AND digest = $3";
+const BY_PUBLIC_ID: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result
+     FROM receipt WHERE insurer_number = $1 AND public_id = $2";
+const OF_INSURER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result
+     FROM receipt WHERE insurer_number = $1 ORDER BY receipt_number DESC LIMIT $2";
+const ORIGINAL: &str = "SELECT original FROM receipt WHERE insurer_number = $1 AND receipt_number = $2";
+pub(crate) const ALL: &[&str] = &[NEXT, PUT, FINISH, BY_DIGEST, BY_PUBLIC_ID, OF_INSURER, ORIGINAL];
+
+/// Where a receipt stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiptState {
+    /// 受付済: kept, not applied yet; its rows are invisible.
+    Received,
+    /// 取込不可: nothing of it was applied.
+    Refused,
+    /// 反映済
+    Applied,
+}
+
+impl ReceiptState {
+    /// Code under which it is stored.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Refused => "refused",
+            Self::Applied => "applied",
+        }
+    }
+
+    fn parse(code: &str) -> Result<Self, StoreError> {
+        [Self::Received, Self::Refused, Self::Applied]
+            .into_iter()
+            .find(|state| state.code() == code)
+            .ok_or(StoreError::Unreadable("receipt"))
+    }
+}
+
+/// Rows of a receipt by what became of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct ReceiptCounts {
+    /// Rows read.
+    pub read: i64,
+    /// Rows that changed something.
+    pub applied: i64,
+    /// Rows already there with the same content.
+    pub unchanged: i64,
+    /// Rows refused, each with a problem.
+    pub refused: i64,
+}
+
+/// A receipt about to be given.
+#[derive(Debug, Clone)]
+pub struct NewReceipt<'a> {
+    /// For which insurer.
+    pub insurer: InsurerNumber,
+    /// Random id shown to the sender.
+    pub public_id: String,
+    /// Who sent it.
+    pub sender: Organization,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// The bytes, kept sealed as they came; `None` when they must not be kept (a 個人番号 in them, P-039).
+    pub original: Option<&'a [u8]>,
+    /// Keyed digest of the bytes.
+    pub digest: [u8; 32],
+}
+
+/// A receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Inner number, also the revision of what it wrote.
+    pub number: i64,
+    /// Id shown to the sender.
+    pub public_id: String,
+    /// Who sent it.
+    pub sender: Organization,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// Where it stands.
+    pub state: ReceiptState,
+    /// Its rows.
+    pub counts: ReceiptCounts,
+    /// Result file (JSON), once judged.
+    pub result: Option<Vec<u8>>,
+}
+
+impl Tx {
+    /// Next receipt number of an insurer, known before anything is sealed (design-store.md 20).
+    pub async fn next_receipt_number(&mut self, insurer: InsurerNumber) -> Result<i64, StoreError> {
+        let rows = self.raw.rows(NEXT, args![insurer.as_str()]).await?;
+        rows.first().ok_or(StoreError::Internal("no receipt number".to_owned()))?.big(0)
+    }
+
+    /// Keeps the bytes and gives a receipt; returns its number.
+    pub async fn put_receipt(&mut self, receipt: &NewReceipt<'_>) -> Result<i64, StoreError> {
+        let number = self.next_receipt_number(receipt.insurer).await?;
+        let keys = self.keys.keys_of(receipt.insurer.as_str()).await?;
+        let original =
+            receipt.original.map(|bytes| with_aad(receipt.insurer, number, "original", |aad| keys.seal(aad, bytes)));
+        self.raw
+            .run(
+                PUT,
+                args![
+                    receipt.insurer.as_str(),
+                    number,
+                    &receipt.public_id,
+                    &receipt.sender.to_string(),
+                    receipt.received_at.as_microsecond(),
+                    &receipt.digest,
+                    ReceiptState::Received.code(),
+                    original.as_deref()
+                ],
+            )
+            .await?;
+        Ok(number)
+    }
+
+    /// Closes a receipt: applied or refused, with counts and the result file.
+    pub async fn finish_receipt(
+        &mut self,
+        insurer: InsurerNumber,
+        number: i64,
+        state: ReceiptState,
+        counts: ReceiptCounts,
+        result: &[u8],
+    ) -> Result<(), StoreError> {
+        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        let sealed = with_aad(insurer, number, "result", |aad| keys.seal(aad, result));
+        let changed = self
+            .raw
+            .run(
+                FINISH,
+                args![
+                    insurer.as_str(),
+                    number,
+                    state.code(),
+                    counts.read,
+                    counts.applied,
+                    counts.unchanged,
+                    counts.refused,
+                    &sealed
+                ],
+            )
+            .await?;
+        if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("receipt already closed")) }
+    }
+}
+
+impl Store {
+    /// The receipt the same sender got for the same bytes.
+    pub async fn receipt_by_digest(
+        &self,
+        insurer: InsurerNumber,
+        sender: Organization,
+        digest: &[u8; 32],
+    ) -> Result<Option<Receipt>, StoreError> {
+        let rows = self.engine.rows(BY_DIGEST, args![insurer.as_str(), &sender.to_string(), digest]).await?;
+        self.first_receipt(insurer, &rows).await
+    }
+
+    /// A receipt by the id shown to its sender.
+    pub async fn receipt(&self, insurer: InsurerNumber, public_id: &str) -> Result<Option<Receipt>, StoreError> {
+        let rows = self.engine.rows(BY_PUBLIC_ID, args![insurer.as_str(), public_id]).await?;
+        self.first_receipt(insurer, &rows).await
+    }
+
+    /// The latest receipts of an insurer.
+    pub async fn receipts(&self, insurer: InsurerNumber, limit: i32) -> Result<Vec<Receipt>, StoreError> {
+        let rows = self.engine.rows(OF_INSURER, args![insurer.as_str(), limit]).await?;
+        let mut receipts = Vec::with_capacity(rows.len());
+        for row in &rows {
+            receipts.push(self.receipt_row(insurer, row).await?);
+        }
+        Ok(receipts)
+    }
+
+    /// The bytes as they came.
+    pub async fn original(&self, insurer: InsurerNumber, number: i64) -> Result<Option<Vec<u8>>, StoreError> {
+        let rows = self.engine.rows(ORIGINAL, args![insurer.as_str(), number]).await?;
+        let Some(sealed) = rows.first().map(|row| row.blob_or_null(0)).transpose()?.flatten() else { return Ok(None) };
+        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        with_aad(insurer, number, "original", |aad| keys.open(aad, &sealed)).map(Some)
+    }
+
+    async fn first_receipt(&self, insurer: InsurerNumber, rows: &[Row]) -> Result<Option<Receipt>, StoreError> {
+        match rows.first() {
+            Some(row) => self.receipt_row(insurer, row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn receipt_row(&self, insurer: InsurerNumber, row: &Row) -> Result<Receipt, StoreError> {
+        let number = row.big(0)?;
+        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        let result = row
+            .blob_or_null(9)?
+            .map(|sealed| with_aad(insurer, number, "result", |aad| keys.open(aad, &sealed)))
+            .transpose()?;
+        Ok(Receipt {
+            number,
+            public_id: row.text(1)?,
+            sender: Organization::parse(&row.text(2)?).map_err(|_| StoreError::Unreadable("receipt"))?,
+            received_at: instant(row.big(3)?)?,
+            state: ReceiptState::parse(&row.text(4)?)?,
+            counts: ReceiptCounts {
+                read: row.big(5)?,
+                applied: row.big(6)?,
+                unchanged: row.big(7)?,
+                refused: row.big(8)?,
+            },
+            result,
+        })
+    }
+}
+
+/// Seals or opens what a receipt keeps, bound to its insurer, number and part.
+fn with_aad<T>(insurer: InsurerNumber, number: i64, part: &str, act: impl FnOnce(&[&[u8]]) -> T) -> T {
+    act(&[b"receipt", insurer.as_str().as_bytes(), &number.to_be_bytes(), part.as_bytes()])
+}

@@ -1,0 +1,263 @@
+//! Records of every kind: nothing is overwritten, the present and any past state are chosen from a person's few rows
+//! (P-023…025, P-193, design-store.md 20).
+
+use crate::engine::{Row, args};
+use crate::office::instant;
+use crate::{InsurerKeys, Store, StoreError, Tx, Unreleased};
+use kiban_domain::dates::Period;
+use kiban_domain::{Date, Kind, Organization, PersonKey, Timestamp, dates};
+
+const PUT: &str =
+    "INSERT INTO record (insurer_number, insured_number, kind, natural_key, revision, creator, valid_from, valid_to,
+       recorded_at, deleted, purge_after, payload, digest)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+const OF_KIND: &str =
+    "SELECT natural_key, revision, creator, valid_from, valid_to, recorded_at, deleted, payload, digest FROM record
+     WHERE insurer_number = $1 AND insured_number = $2 AND kind = $3 ORDER BY natural_key DESC, revision DESC";
+const HEADERS: &str =
+    "SELECT kind, natural_key, revision, creator, valid_from, valid_to, recorded_at, deleted, digest FROM record
+     WHERE insurer_number = $1 AND insured_number = $2 ORDER BY kind, natural_key DESC, revision DESC";
+pub(crate) const ALL: &[&str] = &[PUT, OF_KIND, HEADERS];
+
+/// A record about to be written.
+#[derive(Debug, Clone)]
+pub struct NewRecord {
+    /// About whom.
+    pub person: PersonKey,
+    /// What kind.
+    pub kind: Kind,
+    /// 履歴番号 (ten digits) or the natural key of the kind.
+    pub natural_key: String,
+    /// Who made it.
+    pub creator: Organization,
+    /// Days on which it holds.
+    pub valid: Period,
+    /// Marked as deleted by its sender (異動区分 3); the earlier content stays readable as history (P-193).
+    pub deleted: bool,
+    /// Day after which it may be purged (P-200).
+    pub purge_after: Date,
+    /// Content as JSON of its domain type.
+    pub payload: Vec<u8>,
+}
+
+/// A record without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// Kind.
+    pub kind: Kind,
+    /// 履歴番号 or natural key.
+    pub natural_key: String,
+    /// Receipt that wrote it.
+    pub revision: i64,
+    /// Who made it.
+    pub creator: Organization,
+    /// Days on which it holds.
+    pub valid: Period,
+    /// 登録日時
+    pub recorded_at: Timestamp,
+    /// Marked as deleted.
+    pub deleted: bool,
+    /// Keyed digest of the content.
+    pub digest: Vec<u8>,
+}
+
+/// A record with its content opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Everything but the content.
+    pub header: RecordHeader,
+    /// JSON of its domain type.
+    pub payload: Vec<u8>,
+}
+
+impl Tx {
+    /// Adds a revision.
+    pub async fn put_record(
+        &mut self,
+        revision: i64,
+        recorded_at: Timestamp,
+        record: &NewRecord,
+    ) -> Result<(), StoreError> {
+        let keys = self.keys.keys_of(record.person.insurer.as_str()).await?;
+        let row = SealedRecord::seal(&keys, revision, record)?;
+        let (insurer, insured) = (record.person.insurer.to_string(), record.person.insured.to_string());
+        self.raw
+            .run(
+                PUT,
+                args![
+                    &insurer,
+                    &insured,
+                    record.kind.code(),
+                    &record.natural_key,
+                    revision,
+                    &row.creator,
+                    row.valid_from,
+                    row.valid_to,
+                    recorded_at.as_microsecond(),
+                    record.deleted,
+                    row.purge_after,
+                    &row.payload,
+                    &row.digest
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+}
+
+/// The columns of a record as they are stored.
+pub(crate) struct SealedRecord {
+    pub(crate) creator: String,
+    pub(crate) valid_from: i32,
+    pub(crate) valid_to: i32,
+    pub(crate) purge_after: i32,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) digest: [u8; 32],
+}
+
+impl SealedRecord {
+    pub(crate) fn seal(keys: &InsurerKeys, revision: i64, record: &NewRecord) -> Result<Self, StoreError> {
+        let creator = record.creator.to_string();
+        let (valid_from, valid_to) = period_numbers(&record.valid);
+        let aad = RecordAad::new(
+            &record.person,
+            record.kind,
+            &record.natural_key,
+            revision,
+            &creator,
+            (valid_from, valid_to),
+            record.deleted,
+        );
+        Ok(Self {
+            payload: keys.seal(&aad.slices(), &record.payload),
+            digest: keys.digest(&record.payload),
+            purge_after: dates::to_number(record.purge_after),
+            creator,
+            valid_from,
+            valid_to,
+        })
+    }
+}
+
+/// Everything clear on which access depends is authenticated with the content: whoever can write to the database cannot
+/// make himself the creator (design-store.md 21).
+struct RecordAad(Vec<Vec<u8>>);
+
+impl RecordAad {
+    fn new(
+        person: &PersonKey,
+        kind: Kind,
+        natural_key: &str,
+        revision: i64,
+        creator: &str,
+        valid: (i32, i32),
+        deleted: bool,
+    ) -> Self {
+        Self(vec![
+            b"record".to_vec(),
+            person.insurer.as_str().into(),
+            person.insured.as_str().into(),
+            kind.code().into(),
+            natural_key.into(),
+            revision.to_be_bytes().to_vec(),
+            creator.into(),
+            valid.0.to_be_bytes().to_vec(),
+            valid.1.to_be_bytes().to_vec(),
+            vec![u8::from(deleted)],
+        ])
+    }
+
+    fn slices(&self) -> Vec<&[u8]> {
+        self.0.iter().map(Vec::as_slice).collect()
+    }
+}
+
+impl Store {
+    /// Every revision of one kind of a person, newest first, contents opened. They leave only with their audit entry.
+    pub async fn records(&self, person: PersonKey, kind: Kind) -> Result<Unreleased<Vec<StoredRecord>>, StoreError> {
+        self.opened_records(person, kind).await.map(Unreleased::new)
+    }
+
+    async fn opened_records(&self, person: PersonKey, kind: Kind) -> Result<Vec<StoredRecord>, StoreError> {
+        let rows =
+            self.engine.rows(OF_KIND, args![person.insurer.as_str(), person.insured.as_str(), kind.code()]).await?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = self.keys.keys_of(person.insurer.as_str()).await?;
+        rows.iter().map(|row| open_row(&keys, &person, kind, row)).collect()
+    }
+
+    /// Headers of every record of a person.
+    pub async fn record_headers(&self, person: PersonKey) -> Result<Vec<RecordHeader>, StoreError> {
+        let rows = self.engine.rows(HEADERS, args![person.insurer.as_str(), person.insured.as_str()]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(RecordHeader {
+                    kind: Kind::parse(&row.text(0)?).ok_or(StoreError::Unreadable("record"))?,
+                    natural_key: row.text(1)?,
+                    revision: row.big(2)?,
+                    creator: creator(&row.text(3)?)?,
+                    valid: period(row.int(4)?, row.int(5)?)?,
+                    recorded_at: instant(row.big(6)?)?,
+                    deleted: row.boolean(7)?,
+                    digest: row.blob(8)?,
+                })
+            })
+            .collect()
+    }
+}
+
+impl StoredRecord {
+    /// Of many revisions, what was known at an instant: per natural key the latest revision recorded by then, unless it
+    /// is a deletion; revisions of unapplied receipts do not exist.
+    pub fn as_known(records: Vec<Self>, at: Timestamp, unapplied: &[i64]) -> Vec<Self> {
+        let mut known: Vec<Self> = Vec::new();
+        // Newest revision of a key comes first.
+        for record in records {
+            let header = &record.header;
+            if header.recorded_at > at || unapplied.contains(&header.revision) {
+                continue;
+            }
+            if known.last().is_none_or(|last| last.header.natural_key != header.natural_key) {
+                known.push(record);
+            }
+        }
+        known.retain(|record| !record.header.deleted);
+        known
+    }
+}
+
+fn open_row(keys: &InsurerKeys, person: &PersonKey, kind: Kind, row: &Row) -> Result<StoredRecord, StoreError> {
+    let (natural_key, revision, creator_code, deleted) = (row.text(0)?, row.big(1)?, row.text(2)?, row.boolean(6)?);
+    let valid = (row.int(3)?, row.int(4)?);
+    let aad = RecordAad::new(person, kind, &natural_key, revision, &creator_code, valid, deleted);
+    let payload = keys.open(&aad.slices(), &row.blob(7)?)?;
+    let header = RecordHeader {
+        kind,
+        natural_key,
+        revision,
+        creator: creator(&creator_code)?,
+        valid: period(valid.0, valid.1)?,
+        recorded_at: instant(row.big(5)?)?,
+        deleted,
+        digest: row.blob(8)?,
+    };
+    Ok(StoredRecord { header, payload })
+}
+
+const OPEN_END: i32 = 9999_12_31;
+
+pub(crate) fn period_numbers(period: &Period) -> (i32, i32) {
+    (dates::to_number(period.from()), period.to().map_or(OPEN_END, dates::to_number))
+}
+
+pub(crate) fn period(from: i32, to: i32) -> Result<Period, StoreError> {
+    let day = |number| dates::from_number(number).map_err(|_| StoreError::Unreadable("period"));
+    let to = if to == OPEN_END { None } else { Some(day(to)?) };
+    Period::new(day(from)?, to).map_err(|_| StoreError::Unreadable("period"))
+}
+
+fn creator(code: &str) -> Result<Organization, StoreError> {
+    Organization::parse(code).map_err(|_| StoreError::Unreadable("creator"))
+}

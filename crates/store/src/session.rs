@@ -1,0 +1,155 @@
+//! Log-ins, bound to the certificate they were made over, and answers to repeated writes (P-164, threats.md F-4, T-31).
+
+use crate::engine::args;
+use crate::office::instant;
+use crate::{NO_INSURER, Store, StoreError, Tx};
+use kiban_domain::office::StaffId;
+use kiban_domain::{Organization, Timestamp};
+
+const PUT: &str =
+    "INSERT INTO session (organization, token_digest, staff_id, fingerprint, way, software, expires_at, ended_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, NULL)";
+const ONE: &str = "SELECT staff_id, fingerprint, way, software, expires_at, ended_at FROM session WHERE organization = $1 AND token_digest = $2";
+const END: &str = "UPDATE session SET ended_at = $3 WHERE organization = $1 AND token_digest = $2 AND ended_at IS NULL";
+const REMEMBER: &str = "INSERT INTO idempotency (organization, key_digest, request_digest, answer, recorded_at) VALUES ($1, $2, $3, $4, $5)
+     ON CONFLICT (organization, key_digest) DO NOTHING";
+const REMEMBERED: &str = "SELECT request_digest, answer FROM idempotency WHERE organization = $1 AND key_digest = $2";
+pub(crate) const ALL: &[&str] = &[PUT, ONE, END, REMEMBER, REMEMBERED];
+
+/// How a session was opened; decides what it may do (P-165, P-166).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionWay {
+    /// A person at a screen.
+    Interactive,
+    /// A vendor's program on behalf of a staff member.
+    Program,
+}
+
+impl SessionWay {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Program => "program",
+        }
+    }
+}
+
+/// A log-in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Whose.
+    pub staff: StaffId,
+    /// Certificate it is bound to.
+    pub fingerprint: String,
+    /// How it was opened.
+    pub way: SessionWay,
+    /// Name of the vendor's program.
+    pub software: Option<String>,
+    /// End of validity.
+    pub expires_at: Timestamp,
+    /// Ended before.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// What is known of an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Idempotent {
+    /// Never seen.
+    New,
+    /// Seen with the same request: its answer.
+    Done(Vec<u8>),
+    /// Seen with another request.
+    OtherRequest,
+}
+
+impl Tx {
+    /// Opens a session; only the keyed digest of the token is stored.
+    pub async fn put_session(
+        &mut self,
+        organization: Organization,
+        token: &[u8],
+        session: &Session,
+    ) -> Result<(), StoreError> {
+        let digest = self.keys.keys_of(NO_INSURER).await?.digest(token);
+        self.raw
+            .run(
+                PUT,
+                args![
+                    &organization.to_string(),
+                    &digest,
+                    &session.staff.0,
+                    &session.fingerprint,
+                    session.way.code(),
+                    session.software.as_deref(),
+                    session.expires_at.as_microsecond()
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Ends a session.
+    pub async fn end_session(
+        &mut self,
+        organization: Organization,
+        token: &[u8],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let digest = self.keys.keys_of(NO_INSURER).await?.digest(token);
+        self.raw.run(END, args![&organization.to_string(), &digest, now.as_microsecond()]).await?;
+        Ok(())
+    }
+
+    /// Remembers the answer to a write under the caller's key.
+    pub async fn remember(
+        &mut self,
+        organization: Organization,
+        key: &[u8],
+        request: &[u8],
+        answer: &[u8],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let keys = self.keys.keys_of(NO_INSURER).await?;
+        let (key, request) = (keys.digest(key), keys.digest(request));
+        let sealed = keys.seal(&[b"idempotency", &key], answer);
+        let new = self
+            .raw
+            .run(REMEMBER, args![&organization.to_string(), &key, &request, &sealed, now.as_microsecond()])
+            .await?;
+        if new == 1 { Ok(()) } else { Err(StoreError::Conflict("the idempotency key is in use")) }
+    }
+}
+
+impl Store {
+    /// The session of a token of an organisation.
+    pub async fn session(&self, organization: Organization, token: &[u8]) -> Result<Option<Session>, StoreError> {
+        let digest = self.keys.keys_of(NO_INSURER).await?.digest(token);
+        let rows = self.engine.rows(ONE, args![&organization.to_string(), &digest]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(Some(Session {
+            staff: StaffId(row.text(0)?),
+            fingerprint: row.text(1)?,
+            way: if row.text(2)? == "interactive" { SessionWay::Interactive } else { SessionWay::Program },
+            software: row.text_or_null(3)?,
+            expires_at: instant(row.big(4)?)?,
+            ended_at: row.big_or_null(5)?.map(instant).transpose()?,
+        }))
+    }
+
+    /// What is known of an idempotency key of a caller.
+    pub async fn remembered(
+        &self,
+        organization: Organization,
+        key: &[u8],
+        request: &[u8],
+    ) -> Result<Idempotent, StoreError> {
+        let keys = self.keys.keys_of(NO_INSURER).await?;
+        let (key, request) = (keys.digest(key), keys.digest(request));
+        let rows = self.engine.rows(REMEMBERED, args![&organization.to_string(), &key]).await?;
+        let Some(row) = rows.first() else { return Ok(Idempotent::New) };
+        if row.blob(0)? != request {
+            return Ok(Idempotent::OtherRequest);
+        }
+        Ok(Idempotent::Done(keys.open(&[b"idempotency", &key], &row.blob(1)?)?))
+    }
+}

@@ -38,7 +38,7 @@ pub fn check(item: &Item, value: &str) -> Result<(), Misfit> {
         return Err(Misfit::error("control", "改行やタブは入れられません"));
     }
     match item.kind {
-        ItemKind::Text => max_len(item, value),
+        ItemKind::Text => max_len(item, value).and_then(|()| formula(value)),
         ItemKind::Ascii => {
             if !value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
                 return Err(Misfit::error("characters", "半角の英数字・記号で入れてください"));
@@ -148,6 +148,15 @@ fn max_len(item: &Item, value: &str) -> Result<(), Misfit> {
         }
         _ => Ok(()),
     }
+}
+
+/// A text that a spreadsheet would run. It is kept as it is (files must come back byte for byte); somebody should look.
+fn formula(value: &str) -> Result<(), Misfit> {
+    if value.starts_with(['=', '@', '＝', '＠']) {
+        let text = "表計算ソフトで開くと数式として動くおそれがある値です。意図した内容か確認してください";
+        return Err(Misfit::warning("formula", text));
+    }
+    Ok(())
 }
 
 fn digits(value: &str) -> Result<(), Misfit> {

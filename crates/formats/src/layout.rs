@@ -425,7 +425,9 @@ impl<'a> Reader<'a> {
     }
 
     fn decode_row(&mut self, sound: bool, problems: &mut Problems) -> Row {
-        let mut row = Row::new(self.raw.line, sound);
+        let bytes: usize = self.raw.fields.iter().map(|field| field.bytes.len()).sum();
+        // Two bytes of CP932 become three of UTF-8.
+        let mut row = Row::new(self.raw.line, sound, self.raw.fields.len(), bytes + bytes / 2);
         for (item, field) in self.layout.items.iter().zip(&self.raw.fields) {
             let undoubled: Vec<u8>;
             let bytes = if field.doubled {

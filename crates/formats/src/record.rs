@@ -16,8 +16,9 @@ pub struct Row {
 }
 
 impl Row {
-    pub(crate) fn new(line: u64, sound: bool) -> Self {
-        Self { line, sound, text: String::new(), ends: Vec::new() }
+    /// An empty row with room for this many values and bytes.
+    pub(crate) fn new(line: u64, sound: bool, values: usize, bytes: usize) -> Self {
+        Self { line, sound, text: String::with_capacity(bytes), ends: Vec::with_capacity(values) }
     }
 
     pub(crate) fn push(&mut self, value: &str) {

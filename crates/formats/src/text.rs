@@ -69,7 +69,7 @@ pub fn decode(bytes: &[u8], encoding: Encoding) -> Result<Cow<'_, str>, CharFaul
             .decode_without_bom_handling_and_without_replacement(bytes)
             .ok_or_else(|| fault_of_cp932(bytes).unwrap_or(CharFault::Malformed(1, hex(bytes))))?,
     };
-    match text.chars().position(|c| is_private(c) || is_hidden(c)) {
+    match text.chars().position(|c| is_suspect(c) && (is_private(c) || is_hidden(c))) {
         None => Ok(text),
         Some(at) => {
             let c = text.chars().nth(at).unwrap_or_default();
@@ -143,7 +143,8 @@ pub fn holds_individual_number(text: &str) -> bool {
         '　' => ' ',
         c => c,
     };
-    if text.len() < 12 || text.chars().filter(|c| fold(*c).is_ascii_digit()).count() < 12 {
+    // Most values end here: too few bytes that could belong to digits (a full-width one begins with EF).
+    if text.len() < 12 || text.bytes().filter(|b| b.is_ascii_digit() || *b == 0xef).count() < 12 {
         return false;
     }
     let chars: Vec<char> = text.chars().map(fold).collect();
@@ -172,6 +173,11 @@ pub fn is_hidden(c: char) -> bool {
         | '\u{fff9}'..='\u{fffd}' => true,
         _ => false,
     }
+}
+
+/// Quick look: false for nearly all characters of Japanese text, true for every hidden or private one.
+fn is_suspect(c: char) -> bool {
+    !matches!(c, ' '..='~' | '\u{2100}'..='\u{d7ff}' | '\u{ff00}'..='\u{ffef}')
 }
 
 fn is_private(c: char) -> bool {

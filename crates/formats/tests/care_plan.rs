@@ -1,5 +1,7 @@
 //! What a care manager or a service office would notice about reading care plans.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its files should fail")]
+
 use kiban_domain::care_plan::{ClockTime, Coverage, Weekday};
 use kiban_formats::care_plan;
 use kiban_formats::text::{Encoding, encode};

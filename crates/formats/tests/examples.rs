@@ -1,6 +1,8 @@
 //! Every file under `examples/`: the valid ones are read without a problem and written back byte for byte, the faulty
 //! ones give exactly the list in their `expected.txt`. `UPDATE_EXPECTED=1` writes the lists anew for review.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its files should fail")]
+
 use kiban_domain::care_plan::PlanWithdrawal;
 use kiban_formats::Problem;
 use kiban_formats::care_plan::{self, PlanFileName, Sending};

@@ -1,6 +1,8 @@
 //! The municipal package: written and read back, every fault located, the rest of the file still judged.
 //! The folders under `examples/municipal` are written by these tests with `UPDATE_EXPECTED=1` and compared otherwise.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its files should fail")]
+
 use jiff::civil::date;
 use kiban_domain::certification::{ApplicationKind, CareLevel, CertificationProgress, CertificationResult, Closing};
 use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, IdentityProof};

@@ -1,5 +1,7 @@
 //! Whatever the bytes are, the readers answer; and a valid file that was changed is either equivalent or told where.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its files should fail")]
+
 use jiff::civil::date;
 use kiban_domain::care_plan::{CarePlan, Need};
 use kiban_formats::care_plan::{self, PlanFileName};

@@ -1,0 +1,52 @@
+//! `docs/files.md` shows the item tables as the program knows them. `UPDATE_EXPECTED=1` writes them anew.
+
+use kiban_formats::layout::{self, FileLayout, Required};
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+fn table(layout: &FileLayout) -> String {
+    let mut out = String::from("| No. | 項目 | 種別 | 桁 | 必須 | コード・備考 |\n|---|---|---|---|---|---|\n");
+    for item in &layout.items {
+        let required = match item.required {
+            Required::Always => "必須",
+            Required::Probably => "空なら警告",
+            Required::Conditional => "条件",
+            Required::No => "",
+        };
+        let codes: Vec<String> = item.codes.iter().map(|(code, name)| format!("{code} {name}")).collect();
+        let remark = [codes.join("、"), item.note.to_owned()];
+        let remark: Vec<&str> = remark.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+        let len = item.max_len.map(|len| len.to_string()).unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {len} | {required} | {} |",
+            item.no,
+            item.name,
+            item.kind.name_ja(),
+            remark.join("。")
+        );
+    }
+    out
+}
+
+#[test]
+fn the_item_tables_of_the_document_are_those_of_the_program() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/files.md");
+    let mut text = fs::read_to_string(&path).unwrap();
+    for set in layout::all() {
+        for file in &set.files {
+            let begin = format!("<!-- items {} {} -->\n", set.name, file.file);
+            let start = text.find(&begin).unwrap_or_else(|| panic!("{begin} is missing")) + begin.len();
+            let end = start + text[start..].find("<!-- end -->").unwrap();
+            if std::env::var_os("UPDATE_EXPECTED").is_some() {
+                text.replace_range(start..end, &table(file));
+            } else {
+                assert_eq!(&text[start..end], table(file), "{}", file.file);
+            }
+        }
+    }
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        fs::write(&path, text).unwrap();
+    }
+}

@@ -21,6 +21,8 @@ const QUEUE: usize = 1024;
 const BATCH: usize = 256;
 /// A batch, and an entry in the queue, waits so long at most.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Age at which a segment is closed; sixty times as long until the next anchor.
+const PACE: Duration = Duration::from_secs(1);
 
 /// What a process needs to keep the log.
 pub struct AuditSettings {
@@ -84,6 +86,15 @@ impl AuditLog {
     /// Starts the log: refuses one that is older than its outside anchor, closes what dead writers left, opens a writer and
     /// signs.
     pub(crate) async fn start(engine: Engine, keyring: Keyring, settings: AuditSettings) -> Result<Self, StoreError> {
+        Self::start_paced(engine, keyring, settings, PACE).await
+    }
+
+    pub(super) async fn start_paced(
+        engine: Engine,
+        keyring: Keyring,
+        settings: AuditSettings,
+        pace: Duration,
+    ) -> Result<Self, StoreError> {
         let AuditSettings { signing_key, anchor_dir, clock } = settings;
         std::fs::create_dir_all(&anchor_dir).map_err(|error| file_error(&anchor_dir, &error))?;
         anchor::refuse_older_log(&engine, &signing_key.public_key(), &anchor_dir).await?;
@@ -104,8 +115,10 @@ impl AuditLog {
         });
         inner.open_writer().await?;
         inner.anchor().await?;
-        let tasks =
-            vec![tokio::spawn(batch(Arc::clone(&inner), waiting)), tokio::spawn(keep(Arc::clone(&inner), messages))];
+        let tasks = vec![
+            tokio::spawn(batch(Arc::clone(&inner), waiting)),
+            tokio::spawn(keep(Arc::clone(&inner), messages, pace)),
+        ];
         *lock(&inner.tasks) = tasks;
         Ok(Self(inner))
     }
@@ -280,7 +293,7 @@ impl Inner {
         Ok(writer)
     }
 
-    async fn close_segments(&self) -> Result<(), StoreError> {
+    pub(super) async fn close_segments(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.tending.lock().await;
         let Some(writer) = self.writer() else { return Ok(()) };
         writer.state().roll()?;
@@ -398,11 +411,11 @@ fn refuse(replies: impl IntoIterator<Item = oneshot::Sender<Result<Position, Sto
 }
 
 /// Settles writes, closes segments each second, signs each minute.
-async fn keep(inner: Arc<Inner>, mut messages: mpsc::UnboundedReceiver<Message>) {
+async fn keep(inner: Arc<Inner>, mut messages: mpsc::UnboundedReceiver<Message>, pace: Duration) {
     let mut voids = JoinSet::new();
-    let mut second = tokio::time::interval(Duration::from_secs(1));
-    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut seconds = 0u64;
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + pace, pace);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = 0u64;
     loop {
         tokio::select! {
             message = messages.recv() => match message {
@@ -421,11 +434,11 @@ async fn keep(inner: Arc<Inner>, mut messages: mpsc::UnboundedReceiver<Message>)
                 }
                 None => return,
             },
-            _ = second.tick() => {
+            _ = tick.tick() => {
                 while voids.try_join_next().is_some() {}
-                seconds += 1;
+                ticks += 1;
                 warn(inner.close_segments().await);
-                if seconds % 60 == 0 {
+                if ticks % 60 == 0 {
                     warn(inner.each_minute().await);
                 }
             }

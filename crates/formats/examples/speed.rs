@@ -1,6 +1,7 @@
 //! How fast the reader is beside bare decoding and splitting, in one run:
 //! `cargo run --release -p kiban-formats --example speed`.
 
+use kiban_formats::Problems;
 use kiban_formats::layout::{self, Dialect};
 use std::time::Instant;
 
@@ -22,7 +23,11 @@ fn main() {
         encoding_rs::SHIFT_JIS.decode(&bytes).0.lines().map(|line| line.split(',').count()).sum()
     });
     let Some(layout) = layout::care_plan().file("UP2KYO") else { return };
-    measure("read and check", bytes.len(), || layout::read(layout, "x.CSV", &bytes, Dialect::CARE_PLAN).0.len());
+    measure("read and check", bytes.len(), || {
+        let mut problems = Problems::new("x.CSV");
+        let mut reader = layout::Reader::new(layout, &bytes, Dialect::CARE_PLAN, &mut problems);
+        std::iter::from_fn(|| reader.next_row(&mut problems)).filter(layout::Row::is_sound).count()
+    });
     let mut state = 1u64;
     let mut noise = Vec::with_capacity(100_000_000);
     while noise.len() < 100_000_000 {

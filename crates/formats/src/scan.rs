@@ -49,11 +49,13 @@ pub struct RawRow<'a> {
     pub end: RowEnd,
     /// No value at all.
     pub blank: bool,
+    /// The whole row as it stands in the file.
+    pub bytes: &'a [u8],
 }
 
 impl RawRow<'_> {
     pub fn new() -> Self {
-        Self { line: 0, fields: Vec::new(), fault: None, end: RowEnd::Eof, blank: false }
+        Self { line: 0, fields: Vec::new(), fault: None, end: RowEnd::Eof, blank: false, bytes: &[] }
     }
 }
 
@@ -85,6 +87,7 @@ impl<'a> Scanner<'a> {
         let next = self.scan(start, row);
         row.blank = row.fault.is_none() && row.fields.len() == 1 && row.fields[0].bytes.is_empty();
         let next = self.resume(start, next, row);
+        row.bytes = &self.data[start..next];
         self.line += self.data[start..next].iter().filter(|b| **b == b'\n').count() as u64;
         self.at = next;
         true
@@ -173,10 +176,8 @@ impl<'a> Scanner<'a> {
         let mut doubled = false;
         let mut i = at;
         while i < limit {
-            if self.data[i] != b'"' {
-                i += 1;
-                continue;
-            }
+            let Some(ahead) = self.data[i..limit].iter().position(|b| *b == b'"') else { break };
+            i += ahead;
             match self.data.get(i + 1) {
                 None | Some(b',' | b'\n') => {
                     return (Some(RawField { bytes: &self.data[at..i], doubled }), i + 1);

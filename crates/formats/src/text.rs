@@ -161,6 +161,20 @@ pub fn holds_individual_number(text: &str) -> bool {
     })
 }
 
+/// The same in bytes that are not judged value by value: broken rows, files of unknown kind.
+pub(crate) fn bytes_hold_individual_number(bytes: &[u8], encoding: Encoding) -> bool {
+    const STEP: usize = 32 * 1024;
+    (0..bytes.len()).step_by(STEP).any(|start| {
+        // Windows overlap, so that a number on the border is seen whole.
+        let window = &bytes[start..bytes.len().min(start + STEP + 64)];
+        let text = match encoding {
+            Encoding::Cp932 => SHIFT_JIS.decode_without_bom_handling(window).0,
+            Encoding::Utf8 => String::from_utf8_lossy(window),
+        };
+        holds_individual_number(&text)
+    })
+}
+
 /// Controls but for tab and line breaks, direction marks and invisible characters: nobody sees them, so nobody can mean them.
 pub fn is_hidden(c: char) -> bool {
     match c {

@@ -11,7 +11,7 @@ mod rules;
 pub use name::{PlanFileKind, PlanFileName, Sending};
 
 use crate::layout::{self, Dialect, FileLayout, Record};
-use crate::{Problem, Problems};
+use crate::{Problem, Problems, check, text};
 use kiban_domain::care_plan::{
     CarePlan, PlanWithdrawal, ServiceActuals, ServiceSlip, Supplement, Table1, Table2, Table3,
 };
@@ -40,7 +40,12 @@ pub fn read_set<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> (Received, V
     for (name, bytes) in files {
         match read_file(name.as_ref(), bytes.as_ref()) {
             Ok(file) => read.push(file),
-            Err(problem) => problems.push(*problem),
+            Err(problem) => {
+                problems.push(*problem);
+                if text::bytes_hold_individual_number(bytes.as_ref(), text::Encoding::Cp932) {
+                    problems.push(check::individual_number(name.as_ref()));
+                }
+            }
         }
     }
     let mut received = Received::default();

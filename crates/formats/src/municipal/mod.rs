@@ -13,8 +13,8 @@ mod write;
 pub use write::MunicipalPackage;
 
 use crate::layout::{self, Dialect, Fields, FileLayout, Row};
-use crate::text::Encoding;
-use crate::{Problem, Problems};
+use crate::text::{self, Encoding};
+use crate::{Problem, Problems, check};
 use jiff::Timestamp;
 use kiban_domain::certification::CertificationProgress;
 use kiban_domain::consent::ConsentRecord;
@@ -327,6 +327,9 @@ impl Package {
             if self.manifest.is_some() {
                 let text = "MANIFEST.csv にないファイルです。MANIFEST.csv に加えるか、取り除いてください";
                 problems.push(Problem::of_file(name, "not_in_manifest", text));
+                if text::bytes_hold_individual_number(bytes, Encoding::Utf8) {
+                    problems.push(check::individual_number(name));
+                }
             } else {
                 problems.extend(judge_alone(name, bytes));
             }
@@ -362,8 +365,11 @@ impl Package {
 
 /// Judges a file of a package without manifest by its name.
 fn judge_alone(name: &str, bytes: &[u8]) -> Vec<Problem> {
-    let Some(kind) = name.split('_').nth(1).and_then(MunicipalKind::from_code) else { return Vec::new() };
     let encoding = if std::str::from_utf8(bytes).is_ok() { Encoding::Utf8 } else { Encoding::Cp932 };
+    let Some(kind) = name.split('_').nth(1).and_then(MunicipalKind::from_code) else {
+        let found = text::bytes_hold_individual_number(bytes, encoding);
+        return if found { vec![check::individual_number(name)] } else { Vec::new() };
+    };
     let entry = ManifestFile { name: name.to_owned(), kind, encoding, rows: 0, sha256: String::new() };
     let mut problems = Problems::new(name);
     read_file(&entry, None, bytes, &mut problems, &mut drop);

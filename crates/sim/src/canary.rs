@@ -5,8 +5,8 @@
 //! the folding of kana and kanji that the platform searches by, and every one fits into CP932.
 
 /// Items that carry a word: 住所, 審査会意見, … Name, kana and telephone have their own forms.
-const ITEMS: [&str; 13] =
-    ["住所", "審査会", "理由", "制限", "備考", "続柄", "意向", "方針", "課題", "目標", "援助", "週間", "用具"];
+const ITEMS: [&str; 14] =
+    ["住所", "審査会", "理由", "制限", "備考", "続柄", "意向", "方針", "課題", "目標", "援助", "週間", "用具", "特記"];
 
 /// 0 to 9 in kana without small letters and long marks: no digit begins like another one.
 const DIGITS_IN_KANA: [&str; 10] = ["ゼロ", "イチ", "ニ", "サン", "ヨン", "ゴ", "ロク", "ナナ", "ハチ", "ク"];
@@ -23,9 +23,9 @@ pub fn kana(n: u32) -> String {
     spoken.fold("カナリア".to_owned(), |word, digit| word + digit)
 }
 
-/// Telephone number that nobody has: `000-000-0042`.
+/// Telephone number that nobody has: `0000-000-0042`.
 pub fn telephone(n: u32) -> String {
-    format!("000-{:03}-{:04}", n / 10_000, n % 10_000)
+    format!("0000-{:03}-{:04}", n / 10_000, n % 10_000)
 }
 
 /// Word of another free item: `カナリア住所0000042`.
@@ -55,7 +55,7 @@ mod tests {
     fn the_digits_of_a_person_are_spelled_in_kana() {
         assert_eq!(kana(42), "カナリアゼロゼロゼロゼロゼロヨンニ");
         assert_eq!(name(42), "カナリア0000042");
-        assert_eq!(telephone(1_230_042), "000-123-0042");
+        assert_eq!(telephone(1_230_042), "0000-123-0042");
     }
 
     #[test]

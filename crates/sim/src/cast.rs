@@ -61,13 +61,11 @@ pub(crate) fn sketch(n: u32, today: Date) -> Option<Sketch> {
             sketch.certified = Some(CareLevel::Care2);
             sketch.consent = Consenting::Given;
             sketch.planner_at = Some(PLANNING);
-            sketch.full_plan = true;
         }
         2 => {
             sketch.surname = ("例示", "レイジ");
             sketch.certified = Some(CareLevel::Care3);
             sketch.planner_at = Some(OTHER_PLANNING);
-            sketch.full_plan = true;
         }
         3 => {
             sketch.surname = ("見本", "ミホン");
@@ -98,4 +96,56 @@ pub(crate) fn sketch(n: u32, today: Date) -> Option<Sketch> {
         sketch.living = Some(if n == 4 { Role::HiddenPlanning } else { Role::Planning });
     }
     Some(sketch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kiban_domain::certification::Step;
+    use kiban_domain::consent::ConsentState;
+
+    fn cast_of(seed: u64, people: u32) -> Cast {
+        cast(&CitySpec::sample(seed, people, date(2026, 11, 22)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_cast_is_the_same_whatever_the_seed_and_size_of_the_city() {
+        assert_eq!(cast_of(1, 10), cast_of(99, 50_000));
+    }
+
+    #[test]
+    fn each_member_of_the_cast_stands_where_the_story_needs_them() {
+        for today in [date(2026, 11, 22), date(2026, 4, 1), date(2027, 8, 2), date(2028, 2, 29)] {
+            let cast = cast(&CitySpec::sample(3, 100, today).unwrap()).unwrap();
+            let state = |person: &SimPerson| ConsentState::of(person.consents.iter().map(|c| (&c.act, c.acted_at)));
+            assert_eq!(cast.consenting.level(), Some(CareLevel::Care2));
+            assert!(state(&cast.consenting).given_at.is_some() && cast.consenting.care.care_manager.is_some());
+            assert_eq!(cast.without_consent.level(), Some(CareLevel::Care3));
+            assert!(cast.without_consent.consents.is_empty() && cast.without_consent.care.planner.is_some());
+            let [progress] = &cast.applying.applications[..] else { panic!("one application") };
+            assert_eq!(progress.step(), Step::Gathering);
+            assert!(progress.opinion_requested_from.is_some() && progress.opinion_received_on.is_none());
+            assert_eq!(progress.opinion_requested_from, cast.applying.care.hospital);
+            assert!(cast.withheld.insured.withheld && cast.withheld.level().is_some());
+            assert!(state(&cast.withheld).given_at.is_some());
+            assert!(matches!(cast.moved.insured.lost, Some((day, LossReason::MovedOut)) if day < today));
+        }
+    }
+
+    #[test]
+    fn nobody_else_uses_the_office_that_knows_where_the_withheld_person_is() {
+        let spec = CitySpec::sample(1, 3_000, date(2026, 11, 22)).unwrap();
+        let hidden = cast(&spec).unwrap().withheld.care.planner;
+        let users: Vec<u32> =
+            crate::people(&spec).filter(|person| person.care.planner == hidden).map(|person| person.n).collect();
+        assert_eq!(users, [4]);
+    }
+
+    #[test]
+    fn the_four_items_are_those_of_the_card() {
+        let items = cast_of(1, 10).consenting.four_items();
+        assert_eq!(items.number.insurer.as_str(), "999003");
+        assert_eq!(items.number.insured.as_str(), "0001000001");
+        assert!(items.kana.starts_with("カクウハナコカナリア"));
+    }
 }

@@ -33,23 +33,35 @@ pub(crate) fn record(generator: &Generator, person: &mut SimPerson, sketch: &Ske
         Some((first_act, applied_on.min(yesterday))),
         later.map(|act| (act, plus(applied_on, random.between(1, 40)).min(yesterday))),
     ];
+    let office = taken_at_office(generator, person, sketch, &mut random).filter(|(_, day)| *day <= yesterday);
     for (act, day) in acts.into_iter().flatten() {
-        let record = act_of(generator, person, &mut random, act, day);
+        let (taken_by, day) = office.unwrap_or((Organization::Municipality(generator.spec().insurer), day));
+        let record = act_of(person, &mut random, act, taken_by, day);
         person.consents.extend(record);
     }
     person.consents.sort_by_key(|record| record.acted_at);
 }
 
-fn act_of(
+/// Some consents are taken by the planning office when it files its 届出, on the city's behalf.
+fn taken_at_office(
     generator: &Generator,
+    person: &SimPerson,
+    sketch: &Sketch,
+    random: &mut Random,
+) -> Option<(Organization, Date)> {
+    let filed = person.card.planning_offices.first()?;
+    let office = generator.office(filed.office).filter(|office| office.role == Role::Planning)?;
+    let by_office = sketch.consent == Consenting::Given && sketch.planner_at.is_none() && random.chance(200);
+    by_office.then(|| (Organization::Office(office.number()), filed.filed_on))
+}
+
+fn act_of(
     person: &SimPerson,
     random: &mut Random,
     act: ConsentAct,
+    taken_by: Organization,
     day: Date,
 ) -> Option<ConsentRecord> {
-    let planner = person.care.planner.and_then(|number| generator.office(number));
-    let planner = planner.filter(|office| matches!(office.role, Role::Planning | Role::HiddenPlanning));
-    let by_office = planner.filter(|_| random.chance(200)).map(|office| Organization::Office(office.number()));
     let is_representative = act == ConsentAct::NotObtainable || random.chance(180);
     let relation = ["長女", "長男", "配偶者", "成年後見人"][random.weighted(&[4, 3, 2, 1])];
     // The first act of a day in the morning, withdrawals and refusals in the afternoon.
@@ -64,8 +76,8 @@ fn act_of(
         } else {
             Declarant::Person
         },
-        proof: if by_office.is_some() { IdentityProof::InsuranceCard } else { IdentityProof::ApplicationForm },
-        taken_by: by_office.unwrap_or(Organization::Municipality(generator.spec().insurer)),
+        proof: if taken_by.office().is_some() { IdentityProof::InsuranceCard } else { IdentityProof::ApplicationForm },
+        taken_by,
         staff: None,
         form: FORM.to_owned(),
         remark: (act == ConsentAct::NotObtainable)

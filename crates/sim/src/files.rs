@@ -72,7 +72,7 @@ fn write_people<E>(
             if name == MANIFEST {
                 let lines = String::from_utf8_lossy(&bytes).replace("_001.csv", &format!("_{number:03}.csv"));
                 let header = if number == 1 { 0 } else { lines.find('\n').map_or(0, |end| end + 1) };
-                manifest.extend_from_slice(lines[header..].as_bytes());
+                manifest.extend_from_slice(&lines.as_bytes()[header..]);
             } else {
                 let name = name.replace("_001.csv", &format!("_{number:03}.csv"));
                 sink(&name, &bytes).map_err(Stopped::Sink)?;

@@ -7,6 +7,10 @@
 //! | [`people`] | the insured, each from the seed and a number alone |
 //! | [`offices`] | offices, hospitals and the accounts of their staff |
 //! | [`cast`] | the people a demo tells its story with, the same for every seed |
+//! | [`files`] | municipal packages: the whole city, streamed for any size, and what changed since |
+//! | [`plans`] | ケアプラン標準仕様 files of people with a 居宅介護支援事業所 |
+//! | [`documents`] | a 主治医意見書 and a 届出 for a story |
+//! | [`faults`] | files with one fault each and the rule that must be named |
 //! | [`canary`] | the unmistakable word in every free item; [`needle`] finds them in any bytes |
 
 mod application;
@@ -14,21 +18,27 @@ pub mod canary;
 mod cards;
 pub mod cast;
 mod consents;
+pub mod documents;
+pub mod faults;
 pub mod files;
 pub mod needle;
 pub mod offices;
 pub mod people;
+pub mod plans;
 mod random;
 
+pub use canary::canaries;
 pub use cast::{Cast, cast};
 pub use files::{city_package, difference_package, write_package_streaming};
+pub use needle::{Hit, Needle, find_canary};
 pub use offices::{Role, SimOffice};
 pub use people::{Care, Generator, SimPerson};
+pub use plans::{care_plan_files, office_plan_files};
 
 use jiff::civil::Date;
-use kiban_domain::InsurerNumber;
 use kiban_domain::ids::IdError;
 use kiban_domain::office::Staff;
+use kiban_domain::{InsurerNumber, Organization};
 
 /// Which city to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +102,16 @@ impl City {
             operators: offices::operators(),
             people: generator.people().collect(),
         }
+    }
+
+    /// Every account with the organisation it belongs to.
+    pub fn staff(&self) -> impl Iterator<Item = (Organization, &Staff)> {
+        let of_offices = self
+            .offices
+            .iter()
+            .flat_map(|office| office.staff.iter().map(|staff| (Organization::Office(office.number()), staff)));
+        let of_city = self.officers.iter().map(|staff| (Organization::Municipality(self.insurer), staff));
+        of_offices.chain(of_city).chain(self.operators.iter().map(|staff| (Organization::Operator, staff)))
     }
 
     /// An office of a role, the first one.

@@ -134,7 +134,7 @@ fn open(
             serial,
             canary::word("所在地", serial)
         )),
-        telephone: Some(format!("000-9{:02}-{:04}", serial / 10_000, serial % 10_000)),
+        telephone: Some(format!("0000-9{:02}-{:04}", serial / 10_000, serial % 10_000)),
         municipality,
         is_hospital: matches!(role, Role::Hospital | Role::HospitalWithNursing),
         service_types: types.split_whitespace().filter_map(|code| ServiceType::parse(code).ok()).collect(),

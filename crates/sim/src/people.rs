@@ -196,12 +196,15 @@ impl Generator {
         person.care.care_manager = random.pick(&managers).map(|staff| (*staff).clone());
         if matches!(role, Role::Planning | Role::HiddenPlanning) {
             let wanted = [(Role::HomeHelp, 700), (Role::DayCare, 650), (Role::Equipment, 500), (Role::Nursing, 200)];
-            let wanted = wanted
-                .into_iter()
-                .filter(|(_, per_mille)| sketch.full_plan || random.chance(*per_mille))
-                .collect::<Vec<_>>();
-            person.care.services =
-                wanted.into_iter().filter_map(|(role, _)| self.one_of(random, role)).map(SimOffice::number).collect();
+            for (role, per_mille) in wanted {
+                // The cast uses the first office of each kind, however large the city is.
+                let office = match sketch.planner_at {
+                    Some(_) => self.offices.iter().find(|office| office.role == role),
+                    None if random.chance(per_mille) => self.one_of(random, role),
+                    None => None,
+                };
+                person.care.services.extend(office.map(SimOffice::number));
+            }
         }
     }
 }
@@ -256,7 +259,6 @@ pub(crate) struct Sketch {
     pub hospital_at: Option<usize>,
     pub planner_at: Option<usize>,
     pub living: Option<Role>,
-    pub full_plan: bool,
 }
 
 /// What a person has declared.
@@ -328,7 +330,6 @@ impl Sketch {
             hospital_at: None,
             planner_at: None,
             living: None,
-            full_plan: false,
         }
     }
 
@@ -435,7 +436,7 @@ impl Sketch {
         let first_day = valid_to.map(|end| plus(end, -59));
         let (kind, applied_on) = match (self.running, first_day) {
             (Some(running), _) => running,
-            (None, Some(first)) if first < today && random.chance(750) => {
+            (None, Some(first)) if first < today && self.planner_at.is_none() && random.chance(750) => {
                 let days = (today - first).get_days().clamp(1, 30) - 1;
                 (ApplicationKind::Renewal, plus(first, random.between(0, days)))
             }

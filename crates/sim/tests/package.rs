@@ -15,7 +15,7 @@ use std::convert::Infallible;
 const TODAY: Date = date(2026, 11, 22);
 
 fn spec(seed: u64, people: u32) -> CitySpec {
-    CitySpec::sample(seed, people, TODAY).unwrap()
+    CitySpec::sample(seed, people, TODAY).expect("a right number")
 }
 
 fn read(files: Files) -> Vec<MunicipalRow> {
@@ -186,5 +186,56 @@ fn validity_ends_at_a_month_end_and_nothing_lies_in_the_future() {
         let mut days: Vec<Date> = person.applications.iter().filter_map(|p| p.result.as_ref()?.notified_on).collect();
         days.push(person.insured.acquired_on);
         assert!(days.iter().all(|day| *day <= TODAY), "person {} {days:?}", person.n);
+    }
+}
+
+#[test]
+fn inside_a_union_the_card_carries_the_number_of_the_member() {
+    let member = kiban_domain::InsurerNumber::parse("232074").unwrap();
+    let spec = CitySpec { card_insurer: member, ..spec(1, 200) };
+    let city = City::generate(&spec);
+    assert_eq!(read(city_package(&city).unwrap()).iter().filter(|row| row.key.insurer == spec.insurer).count(), {
+        let rows = city.people.iter().map(|p| {
+            let cards = usize::from(p.copayment.is_some()) + usize::from(p.ceiling.is_some());
+            2 + cards + p.applications.len() + p.consents.len()
+        });
+        rows.sum::<usize>()
+    });
+    assert!(city.people.iter().all(|p| p.four_items().number.insurer == member));
+}
+
+#[test]
+fn a_consent_is_never_older_than_the_application_and_closing_acts_come_last() {
+    let city = City::generate(&spec(4, 8_000));
+    let mut by_office = 0;
+    for person in &city.people {
+        let Some(first) = person.consents.first() else { continue };
+        let applied = person.applications.last().unwrap().applied_on;
+        let taken = kiban_domain::dates::day_in_japan(first.acted_at);
+        let by_city = matches!(first.taken_by, kiban_domain::Organization::Municipality(_));
+        by_office += u32::from(!by_city);
+        assert!(taken >= applied || !by_city, "person {}", person.n);
+        assert!(person.consents.is_sorted_by_key(|record| record.acted_at));
+        assert!(matches!(
+            first.act,
+            kiban_domain::consent::ConsentAct::Given | kiban_domain::consent::ConsentAct::NotObtainable
+        ));
+    }
+    assert!(by_office > 20);
+}
+
+#[test]
+fn cities_of_any_seed_and_day_are_taken_without_a_remark() {
+    for (seed, today) in [
+        (11, date(2026, 4, 1)),
+        (12, date(2026, 7, 31)),
+        (13, date(2026, 8, 1)),
+        (14, date(2027, 1, 1)),
+        (15, date(2028, 2, 29)),
+        (u64::MAX, date(2026, 12, 31)),
+    ] {
+        let city = City::generate(&CitySpec { today, ..spec(seed, 1_500) });
+        assert!(!read(city_package(&city).unwrap()).is_empty());
+        assert!(!read(difference_package(&city, today.saturating_add(jiff::Span::new().days(12))).unwrap()).is_empty());
     }
 }

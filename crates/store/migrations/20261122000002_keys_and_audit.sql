@@ -18,7 +18,7 @@ CREATE TABLE audit_writer (
     writer BIGINT NOT NULL PRIMARY KEY,                              -- 記録者番号: random, positive
     opened_at BIGINT NOT NULL,                                       -- 開始日時
     alive_until BIGINT NOT NULL,                                     -- 生存期限: renewed while its process lives
-    state TEXT NOT NULL CHECK (state IN ('live', 'ended', 'anchored')) -- 状態: ended = all segments closed, anchored = and signed
+    state TEXT NOT NULL CHECK (state IN ('live', 'closing', 'ended', 'anchored')) -- 状態: closing = dead, takes no more entries; ended = all segments closed; anchored = and signed
 ) STRICT;
 SELECT kiban_distribute('audit_writer', '');
 

@@ -19,6 +19,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Gives the present instant; the store itself never reads a clock.
@@ -296,7 +297,9 @@ async fn load_keys(
     if rows.is_empty() {
         let fresh = Zeroizing::new(random_bytes::<32>()?);
         let wrapped = master.seal(1, &wrap_aad(insurer_number, purpose, 1), &fresh[..]);
-        let mut tx = engine.begin().await?;
+        // Bounded: inside a transaction on SQLite this would wait for itself.
+        let begun = tokio::time::timeout(Duration::from_secs(2), engine.begin()).await;
+        let mut tx = begun.map_err(|_| StoreError::Unavailable("no writer for a new key".to_owned()))??;
         tx.run(
             "INSERT INTO data_key (insurer_number, purpose, generation, wrapped, created_at, closed_at) \
              VALUES ($1, $2, 1, $3, $4, NULL) ON CONFLICT DO NOTHING",

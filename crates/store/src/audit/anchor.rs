@@ -235,6 +235,9 @@ async fn copy_outside(engine: &Engine, key: PublicKey, folder: &Path) -> Result<
         let outside = Outside::new(folder);
         let last = outside.newest()?;
         let missing = after(engine, last.as_ref().map_or(0, |anchor| anchor.number)).await?;
+        if last.is_none() && missing.first().is_some_and(|first| first.at != missing[missing.len() - 1].at) {
+            tracing::warn!(folder = %folder.display(), "no outside anchors here, they are written anew from the database");
+        }
         let mut previous = last.map_or(tree::HOLE, |anchor| anchor.hash());
         for anchor in &missing {
             if anchor.previous != previous || !anchor.is_signed_by(&key) {

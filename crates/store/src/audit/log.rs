@@ -145,6 +145,10 @@ impl AuditLog {
         let slot = Slot { log: Arc::clone(&self.0), staged: Some((writer, Box::new(stored.clone()))) };
         entry::insert(tx, std::slice::from_ref(&stored)).await?;
         entry::insert_seen(tx, &stored, &subjects).await?;
+        if let Err(error) = segment::refuse_closed_writer(tx, stored.position.writer).await {
+            slot.unknown();
+            return Err(error);
+        }
         Ok(slot)
     }
 
@@ -181,6 +185,7 @@ impl AuditLog {
         self.0.close_segments().await?;
         let writer = lock(&self.0.writer).take();
         if let Some(writer) = writer
+            && Arc::strong_count(&writer) == 1
             && writer.state().closing.is_empty()
         {
             segment::mark(&self.0.engine, writer.id, "live", "ended").await?;
@@ -263,7 +268,7 @@ impl Inner {
         Some(writer)
     }
 
-    /// Gives a writer up for good; its segments are closed late.
+    /// Gives a writer up for good; its segments are closed late, by whoever sees its lock free.
     fn abandon(&self, writer: &Arc<Writer>) {
         let mut current = lock(&self.writer);
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, writer)) {
@@ -373,7 +378,7 @@ async fn write_batch(inner: &Inner, writer: &Arc<Writer>, batch: Vec<Waiting>) {
             Err(error) => refuse([reply], &error),
         }
     }
-    match tokio::time::timeout(PATIENCE, store_batch(&inner.engine, &rows, &lists)).await {
+    match tokio::time::timeout(PATIENCE, store_batch(&inner.engine, writer.id, &rows, &lists)).await {
         Ok(Ok(())) => {
             for (row, reply) in rows.iter().zip(replies) {
                 writer.settle(row.position, None);
@@ -391,12 +396,18 @@ async fn write_batch(inner: &Inner, writer: &Arc<Writer>, batch: Vec<Waiting>) {
     }
 }
 
-async fn store_batch(engine: &Engine, rows: &[StoredEntry], lists: &[(usize, Vec<String>)]) -> Result<(), StoreError> {
+async fn store_batch(
+    engine: &Engine,
+    writer: i64,
+    rows: &[StoredEntry],
+    lists: &[(usize, Vec<String>)],
+) -> Result<(), StoreError> {
     let mut tx = engine.begin().await?;
     entry::insert(&mut tx, rows).await?;
     for (row, subjects) in lists {
         entry::insert_seen(&mut tx, &rows[*row], subjects).await?;
     }
+    segment::refuse_closed_writer(&mut tx, writer).await?;
     match tx.commit().await {
         Committed::Done => Ok(()),
         Committed::Unknown => Err(StoreError::Unknown),
@@ -461,6 +472,7 @@ async fn fill(inner: Arc<Inner>, writer: Arc<Writer>, entry: Box<StoredEntry>) {
 async fn store_void(engine: &Engine, void: &StoredEntry) -> Result<bool, StoreError> {
     let mut tx = engine.begin().await?;
     let filled = entry::insert_void(&mut tx, void).await?;
+    segment::refuse_closed_writer(&mut tx, void.position.writer).await?;
     match tx.commit().await {
         Committed::Done => Ok(filled),
         Committed::Unknown => Err(StoreError::Unknown),

@@ -7,7 +7,8 @@
 //! - a write: `let slot = log.stage(&mut raw_tx, entry).await?;` then, after the commit, `slot.committed()` or
 //!   `slot.unknown()`; a slot that is dropped means rolled back, and its number is filled with a void;
 //! - `log.about_person(…)`, `log.of_organization(…)`, `log.detail_of(&stored)` answer questions;
-//! - `log.anchor_now()`, `log.verify()`, `log.proof(position)` prove; `log.shutdown()` closes the segment and signs.
+//! - `log.anchor_now()`, `log.verify()`, `log.proof(position)` prove; `log.shutdown()` closes the segment and signs;
+//! - `kiban_store::verify_log(address, key, folder)` and `verify_proof(&proof, key)` need no running log.
 //!
 //! Files: `entry` what is stored · `writer` who gives numbers · `log` the running log and its tasks · `segment` closing and
 //! chaining · `tree` hashes · `anchor` signatures · `verify`, `proof`, `query`.

@@ -6,7 +6,7 @@ use super::entry::{StoredEntry, columns};
 use super::tree::{self, Hash};
 use super::writer::{self, OpenSegment, Writer};
 use crate::StoreError;
-use crate::engine::{Committed, Engine, Row, args};
+use crate::engine::{Committed, Engine, RawTx, Row, args};
 use crate::seal::{Clock, random_bytes, sha256};
 use std::collections::HashSet;
 use std::path::Path;
@@ -174,6 +174,20 @@ async fn store(engine: &Engine, header: &Header, leaves: &[Hash], salt: &Hash) -
     }
 }
 
+const UNFINISHED: &str =
+    "SELECT writer, alive_until, state FROM audit_writer WHERE state IN ('live', 'closing') ORDER BY writer";
+const STATE: &str = "SELECT state FROM audit_writer WHERE writer = $1";
+
+/// Refuses to commit an entry of a writer that others have begun to close. Asked in the entry's own transaction, after its
+/// INSERT: either this sees `closing`, or the one who closes sees this transaction and waits for it.
+pub(crate) async fn refuse_closed_writer(tx: &mut RawTx, writer: i64) -> Result<(), StoreError> {
+    let state = tx.rows(STATE, args![writer]).await?.first().map(|row| row.text(0)).transpose()?;
+    if state.as_deref() == Some("live") {
+        return Ok(());
+    }
+    Err(StoreError::Unavailable("this audit writer was taken for dead".to_owned()))
+}
+
 /// Closes the segments of every writer that is dead: killed processes, and writers abandoned by this one.
 pub(crate) async fn close_dead_writers(
     engine: &Engine,
@@ -183,12 +197,11 @@ pub(crate) async fn close_dead_writers(
 ) -> Result<usize, StoreError> {
     let now = clock().as_microsecond();
     let mut dead = Vec::new();
-    for row in engine
-        .rows("SELECT writer, alive_until FROM audit_writer WHERE state = 'live' ORDER BY writer", args![])
-        .await?
-    {
-        let id = row.big(0)?;
-        if Some(id) != own && (row.big(1)? < now || writer::lock_is_free(folder, id)) {
+    for row in engine.rows(UNFINISHED, args![]).await? {
+        let (id, is_closing) = (row.big(0)?, row.text(2)? == "closing");
+        if Some(id) != own && (is_closing || row.big(1)? < now || writer::lock_is_free(folder, id)) {
+            // From here on it takes no more entries, even if it is not dead but was asleep.
+            mark(engine, id, "live", "closing").await?;
             dead.push(id);
         }
     }
@@ -220,7 +233,7 @@ async fn close_late(engine: &Engine, writer: i64, clock: &Clock) -> Result<(), S
         previous = close_one_late(engine, writer, next, previous, clock).await?;
         next += 1;
     }
-    mark(engine, writer, "live", "ended").await
+    mark(engine, writer, "closing", "ended").await
 }
 
 /// A number without an entry becomes a hole: given away and not written when the process died, and never answered.
@@ -272,9 +285,9 @@ pub(crate) async fn mark(engine: &Engine, writer: i64, from: &'static str, to: &
     }
 }
 
-/// A killed process may leave a transaction that PostgreSQL is still committing. All that had inserted into `audit` when we
-/// came must have ended before a dead writer's entries are counted. (A COMMIT is only sent after its INSERT was answered, so
-/// there are no others. On SQLite our own BEGIN waits for them.)
+/// A killed process may leave a transaction that PostgreSQL is still committing. All that have inserted into `audit` when we
+/// come must have ended before a dead writer's entries are counted; later ones see that the writer is closing. (On SQLite
+/// our own BEGIN waits for them.)
 async fn wait_for_running_inserts(engine: &Engine) -> Result<(), StoreError> {
     if !engine.is_postgres() {
         return Ok(());

@@ -429,6 +429,39 @@ async fn entries_of_a_killed_process_are_closed_late_by_the_next_start() {
 }
 
 #[tokio::test]
+async fn a_process_that_slept_past_its_lease_writes_nothing_more_under_its_old_number() {
+    on_each_engine(async |world| {
+        let sleeper = world.start().await;
+        sleeper.append(look("before-sleep")).await.unwrap();
+        let old = sleeper.writer_id();
+        let (tx, slot) = write(&sleeper, world, "half-done").await;
+        drop(tx);
+        world.tick(3_600_000_000);
+        let other = world.start().await;
+        // Wakes up: what it had begun is not counted, what it begins is refused once, then goes on under a new number.
+        drop(slot);
+        assert!(matches!(sleeper.append(look("refused")).await, Err(StoreError::Unavailable(_))));
+        assert_ne!(sleeper.append(look("after-sleep")).await.unwrap().writer, old);
+        sleeper.shutdown().await.unwrap();
+        other.shutdown().await.unwrap();
+        let report = world.verify().await;
+        assert!(report.is_intact(), "{report:?}");
+        assert_eq!((report.entries, report.closed_late, report.voids), (2, 1, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_anchor_of_another_key_is_named() {
+    on_each_engine(async |world| {
+        sealed_log(world).await;
+        let report = verify(&world.engine, None, &[9; 32], &world.anchors()).await.unwrap();
+        assert_eq!(report.findings[0].what, "anchor 1 is not signed by this key");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_clock_set_back_never_puts_an_entry_before_its_predecessor() {
     on_each_engine(async |world| {
         let log = world.start().await;

@@ -122,7 +122,7 @@ impl Platform {
 
     /// Opens a session. A wrong account and a wrong password are one answer at one cost.
     pub async fn log_in(&self, peer: &Peer, request: LogIn, context: &Context) -> Result<LoggedIn, Error> {
-        let organization = self.organization_of(peer, context)?;
+        let organization = self.organization_in_standing(peer, context).await?;
         let id = staff_id(organization, &request.account);
         let account = match &id {
             Ok(id) => self.store().account(id).await?.filter(|account| account.organization == organization),
@@ -217,9 +217,24 @@ impl Platform {
         standing.organization(&peer.fingerprint, context.now).map_err(Error::Unauthenticated)
     }
 
+    /// The same, and a refusal is recorded: on an open connection this is the first to notice a revocation.
+    async fn organization_in_standing(&self, peer: &Peer, context: &Context) -> Result<Organization, Error> {
+        let result = self.organization_of(peer, context);
+        if let Err(Error::Unauthenticated(reason)) = result {
+            let entry = Entry {
+                certificate: fingerprint_bytes(&peer.fingerprint),
+                source: Some(peer.source.clone()),
+                rule: Some(reason.to_owned()),
+                ..Entry::new(context.now, &context.request_id, "tls", "standing.refused", Outcome::Refused)
+            };
+            self.store().audit().append(entry).await?;
+        }
+        result
+    }
+
     /// The caller behind a token: certificate, session, account and office are all checked again on every request.
     pub async fn authenticate(&self, peer: Peer, token: &str, context: &Context) -> Result<Caller, Error> {
-        let organization = self.organization_of(&peer, context)?;
+        let organization = self.organization_in_standing(&peer, context).await?;
         let session = self.store().session(organization, token.as_bytes()).await?;
         let Some(session) = session.filter(|s| s.ended_at.is_none() && s.expires_at > context.now) else {
             return Err(Error::Unauthenticated("login_required"));

@@ -139,7 +139,7 @@ impl Platform {
         let mut rows = Vec::new();
         let mut problems = package.check(&mut |row| rows.push(row));
         problems.extend(foreign_package(&package, insurer));
-        let keep = !problems.iter().any(|problem| problem.rule == "individual_number");
+        let keep = !problems.iter().any(Problem::forbids_keeping);
         let (number, public_id) = match before {
             Some(receipt) => (receipt.number, receipt.public_id),
             None => self.give_receipt(insurer, sender, keep.then_some(&bytes[..]), digest, &entry, context).await?,

@@ -41,7 +41,7 @@ impl Platform {
             }
         }
         let bytes = bundle(&files);
-        let keep = !problems.iter().any(|problem| problem.rule == "individual_number");
+        let keep = !problems.iter().any(Problem::forbids_keeping);
         let mut people: BTreeMap<PersonKey, Vec<NewRecord>> = BTreeMap::new();
         for plan in &received.plans {
             people.entry(plan.person).or_default().push(plan_record(plan, caller.organization)?);

@@ -7,7 +7,7 @@ use crate::{Caller, Context, Error, Platform};
 use kiban_domain::certification::{CertificationProgress, Step};
 use kiban_domain::insurance_card::InsuranceCard;
 use kiban_domain::municipality::StartState;
-use kiban_domain::{Date, Kind, PersonKey};
+use kiban_domain::{Date, Kind, PersonKey, dates};
 use kiban_policy::UseCase;
 use kiban_store::{Entry, Outcome, StoredRecord};
 use serde::Serialize;
@@ -28,10 +28,12 @@ pub struct PersonStatus {
     pub kana: Option<String>,
     /// `given`, `missing`, `withdrawn`, `not_obtainable`
     pub consent: &'static str,
-    /// 閲覧期限
-    pub viewable_until: Date,
+    /// 閲覧期限 of the registration, if there is one.
+    pub viewable_until: Option<Date>,
     /// Whether the registration is live today.
     pub live: bool,
+    /// 意見書依頼日 to this hospital, if the city asked it for an opinion (P-048).
+    pub opinion_requested_on: Option<Date>,
     /// 要介護状態区分
     pub care_level: Option<&'static str>,
     /// 認定有効期間の終了日
@@ -67,13 +69,13 @@ impl Platform {
         let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for person in people {
             let case = self.case(caller, person, context).await?;
-            // The membership table only lists; the assignment row alone decides (design-store.md 14).
-            let Some(assignment) = case.stored.assignment.clone().filter(|a| a.ended.is_none() && case.stored.known)
-            else {
+            // The membership table only lists; assignment and request alone decide (design-store.md 14).
+            let registered = case.stored.assignment.as_ref().is_some_and(|a| a.ended.is_none());
+            if !case.stored.known || !(registered || case.stored.opinion_requested_on.is_some()) {
                 continue;
-            };
+            }
             seen.entry(person.insurer.to_string()).or_default().push(person.insured.to_string());
-            lines.push(self.line(caller, &case, assignment.viewable_until, context).await?);
+            lines.push(self.line(caller, &case, context).await?);
         }
         for (insurer, subjects) in seen {
             let entry = caller.entry(context, "list_people", Outcome::Allowed);
@@ -82,13 +84,7 @@ impl Platform {
         Ok(lines)
     }
 
-    async fn line(
-        &self,
-        caller: &Caller,
-        case: &Case,
-        viewable_until: Date,
-        context: &Context,
-    ) -> Result<PersonStatus, Error> {
+    async fn line(&self, caller: &Caller, case: &Case, context: &Context) -> Result<PersonStatus, Error> {
         let today = context.today();
         let (now, unapplied) = (context.now, &case.stored.unapplied);
         let (mut card, mut progress): (Option<InsuranceCard>, Option<CertificationProgress>) = (None, None);
@@ -113,6 +109,8 @@ impl Platform {
         let certified = card.and_then(|card| card.certified);
         let until = certified.as_ref().and_then(|c| c.valid).and_then(|valid| valid.to());
         let consent = &case.stored.consent;
+        let registration = case.stored.assignment.as_ref().filter(|a| a.ended.is_none());
+        let viewable_until = registration.map(|a| a.viewable_until);
         Ok(PersonStatus {
             handle: self.handle_of(caller, case.person).await?,
             insured_number: case.person.insured.to_string(),
@@ -125,8 +123,9 @@ impl Platform {
                 (None, None, true) => "not_obtainable",
                 _ => "missing",
             },
+            live: viewable_until.is_some_and(|until| today <= until),
             viewable_until,
-            live: today <= viewable_until,
+            opinion_requested_on: case.stored.opinion_requested_on.and_then(|day| dates::from_number(day).ok()),
             care_level: certified.map(|c| c.level.name_ja()),
             certified_until: until,
             days_left: until.map(|until| (until - today).get_days()),

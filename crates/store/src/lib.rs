@@ -66,6 +66,9 @@ impl Store {
         let engine = Engine::open(address).await?;
         migrations::migrate(&engine).await?;
         let keys = Keyring::open(&engine, master, audit.clock.clone()).await?;
+        // A new key is written in its own transaction, which cannot begin inside another; an insurer's keys are made by its
+        // first package (`keys_of` before `begin`), these at once.
+        keys.keys_of(NO_INSURER).await?;
         let audit = AuditLog::start(engine.clone(), keys.clone(), audit).await?;
         Ok(Self { engine, keys, audit })
     }
@@ -101,6 +104,14 @@ impl Store {
         self.engine.close().await;
         Ok(())
     }
+}
+
+/// Verifies a whole audit log without serving: every entry, segment and anchor, against the anchors outside the database.
+pub async fn verify_log(address: &str, key: &PublicKey, anchor_dir: &std::path::Path) -> Result<VerifyReport, StoreError> {
+    let engine = Engine::open(address).await?;
+    let report = audit::verify(&engine, None, key, anchor_dir).await;
+    engine.close().await;
+    report
 }
 
 impl Tx {

@@ -1,0 +1,47 @@
+//! 運用者: registering offices and binding certificates. Acts of the operator's command line (B9): each is audited, and
+//! none of them opens a record.
+
+use crate::{Context, Error, Platform};
+use kiban_domain::office::Office;
+use kiban_store::{CertificateRow, Entry, Outcome};
+
+impl Platform {
+    /// Registers offices or changes them, in one act.
+    pub async fn put_offices(&self, offices: &[Office], active: bool, context: &Context) -> Result<(), Error> {
+        let mut tx = self.store().begin().await?;
+        for office in offices {
+            tx.put_office(office, active).await?;
+        }
+        let numbers: Vec<_> = offices.iter().map(|office| office.number).collect();
+        tx.commit(operator_entry("office.put", serde_json::json!({ "offices": numbers, "active": active }), context))
+            .await?;
+        self.refresh_standing(context.now).await
+    }
+
+    /// Binds certificates to their organisations: only a bound certificate opens anything (design-store.md 27).
+    pub async fn bind_certificates(&self, rows: &[CertificateRow], context: &Context) -> Result<(), Error> {
+        let mut tx = self.store().begin().await?;
+        for row in rows {
+            tx.put_certificate(row).await?;
+        }
+        let serials: Vec<_> = rows.iter().map(|row| &row.serial).collect();
+        tx.commit(operator_entry("certificate.bind", serde_json::json!({ "serials": serials }), context)).await?;
+        self.refresh_standing(context.now).await
+    }
+
+    /// Revokes a certificate; open connections feel it at their next request.
+    pub async fn revoke_certificate(&self, serial: &str, context: &Context) -> Result<(), Error> {
+        let mut row =
+            self.store().certificates().await?.into_iter().find(|row| row.serial == serial).ok_or(Error::Unknown)?;
+        row.revoked_at = Some(context.now);
+        let mut tx = self.store().begin().await?;
+        tx.put_certificate(&row).await?;
+        tx.commit(operator_entry("certificate.revoke", serde_json::json!({ "serial": serial }), context)).await?;
+        self.refresh_standing(context.now).await
+    }
+}
+
+fn operator_entry(action: &str, detail: serde_json::Value, context: &Context) -> Entry {
+    let entry = Entry::new(context.now, &context.request_id, "cli", action, Outcome::Done);
+    Entry { organization: Some("operator".to_owned()), detail: Some(detail.to_string()), ..entry }
+}

@@ -80,6 +80,9 @@ CREATE TABLE audit_anchor (
 ) STRICT;
 SELECT kiban_distribute('audit_anchor', '');
 
+-- 証明の作成用: which anchors can cover an entry.
+CREATE INDEX audit_anchor_by_time ON audit_anchor (at, number);
+
 -- 一覧閲覧の索引: a person was on a list that an organisation saw that day; points to the first such entry.
 CREATE TABLE audit_seen (
     insurer_number TEXT NOT NULL CHECK (length(insurer_number) = 6), -- 保険者番号

@@ -20,6 +20,14 @@ const FILE_NAME: &str = "anchors.jsonl";
 /// An idle log is still signed once a day (S-016).
 const DAY: i64 = 86_400_000_000;
 
+const NEWEST: &str = "SELECT number, at, previous, heads, signature FROM audit_anchor ORDER BY number DESC LIMIT 1";
+const BY_NUMBER: &str = "SELECT number, at, previous, heads, signature FROM audit_anchor WHERE number = $1";
+const AFTER: &str =
+    "SELECT number, at, previous, heads, signature FROM audit_anchor WHERE number > $1 ORDER BY number LIMIT 1000";
+const BEFORE: &str = "SELECT number FROM audit_anchor WHERE at < $1 ORDER BY at DESC, number DESC LIMIT 1";
+/// Statements that must never read a whole table.
+pub(crate) const ALL: &[&str] = &[NEWEST, BY_NUMBER, AFTER, BEFORE];
+
 /// The key that signs anchors.
 pub struct SigningKey(Ed25519KeyPair);
 
@@ -171,15 +179,18 @@ pub(crate) async fn anchor(engine: &Engine, key: &SigningKey, folder: &Path, now
     Err(StoreError::Unavailable("other processes sign at the same time".to_owned()))
 }
 
+/// The last closed segment of each writer that may have one not yet signed.
 async fn unfinished_heads(engine: &Engine) -> Result<Vec<Head>, StoreError> {
-    const SQL: &str = "SELECT s.writer, s.segment, s.header FROM audit_segment s JOIN audit_writer w ON w.writer = s.writer \
-                       WHERE w.state <> 'anchored' \
-                       AND s.segment = (SELECT MAX(x.segment) FROM audit_segment x WHERE x.writer = s.writer) ORDER BY s.writer";
-    let head = |row: &Row| -> Result<Head, StoreError> {
-        let header = tree::hash_from(&row.blob(2)?).ok_or(StoreError::Unreadable("audit_segment"))?;
-        Ok(Head { writer: row.big(0)?, segment: row.int(1)?, header })
-    };
-    engine.rows(SQL, args![]).await?.iter().map(head).collect()
+    let writers = "SELECT writer FROM audit_writer WHERE state <> 'anchored' ORDER BY writer";
+    let mut heads = Vec::new();
+    for row in engine.rows(writers, args![]).await? {
+        let writer = row.big(0)?;
+        if let Some(row) = engine.rows(segment::LAST_CLOSED, args![writer]).await?.first() {
+            let header = tree::hash_from(&row.blob(1)?).ok_or(StoreError::Unreadable("audit_segment"))?;
+            heads.push(Head { writer, segment: row.int(0)?, header });
+        }
+    }
+    Ok(heads)
 }
 
 async fn finish(engine: &Engine, ended: &[Row]) -> Result<(), StoreError> {
@@ -190,27 +201,22 @@ async fn finish(engine: &Engine, ended: &[Row]) -> Result<(), StoreError> {
 }
 
 pub(crate) async fn newest(engine: &Engine) -> Result<Option<Anchor>, StoreError> {
-    const SQL: &str = "SELECT number, at, previous, heads, signature FROM audit_anchor ORDER BY number DESC LIMIT 1";
-    engine.rows(SQL, args![]).await?.first().map(Anchor::from_row).transpose()
+    engine.rows(NEWEST, args![]).await?.first().map(Anchor::from_row).transpose()
 }
 
 pub(crate) async fn by_number(engine: &Engine, number: i64) -> Result<Option<Anchor>, StoreError> {
-    const SQL: &str = "SELECT number, at, previous, heads, signature FROM audit_anchor WHERE number = $1";
-    engine.rows(SQL, args![number]).await?.first().map(Anchor::from_row).transpose()
+    engine.rows(BY_NUMBER, args![number]).await?.first().map(Anchor::from_row).transpose()
 }
 
 /// Some anchors after a number, in order.
 pub(crate) async fn after(engine: &Engine, number: i64) -> Result<Vec<Anchor>, StoreError> {
-    const SQL: &str =
-        "SELECT number, at, previous, heads, signature FROM audit_anchor WHERE number > $1 ORDER BY number LIMIT 1000";
-    engine.rows(SQL, args![number]).await?.iter().map(Anchor::from_row).collect()
+    engine.rows(AFTER, args![number]).await?.iter().map(Anchor::from_row).collect()
 }
 
 /// Number of the last anchor that was signed before an instant; 0 when there is none. Clocks of two processes may differ, so
 /// an hour is taken off.
 pub(crate) async fn before(engine: &Engine, at: i64) -> Result<i64, StoreError> {
-    const SQL: &str = "SELECT number FROM audit_anchor WHERE at < $1 ORDER BY number DESC LIMIT 1";
-    let rows = engine.rows(SQL, args![at - 3_600_000_000]).await?;
+    let rows = engine.rows(BEFORE, args![at - 3_600_000_000]).await?;
     rows.first().map(|row| row.big(0)).transpose().map(Option::unwrap_or_default)
 }
 

@@ -509,6 +509,15 @@ static INSERT_SEEN: LazyLock<Sizes> = LazyLock::new(|| {
     )
 });
 
+const INSERT_VOID: &str = concat!(
+    "INSERT INTO audit (",
+    columns!(""),
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, ",
+    "$16, $17, $18, $19, $20) ON CONFLICT DO NOTHING"
+);
+/// Statements that must never read a whole table.
+pub(crate) const ALL: &[&str] = &[INSERT_VOID];
+
 /// Inserts entries; a number already taken is an error.
 pub(crate) async fn insert(tx: &mut RawTx, entries: &[StoredEntry]) -> Result<(), StoreError> {
     let mut left = entries;
@@ -526,13 +535,7 @@ pub(crate) async fn insert(tx: &mut RawTx, entries: &[StoredEntry]) -> Result<()
 
 /// Inserts a void unless the write it stands for was stored after all; waits for a running one. Whether it was inserted.
 pub(crate) async fn insert_void(tx: &mut RawTx, void: &StoredEntry) -> Result<bool, StoreError> {
-    const SQL: &str = concat!(
-        "INSERT INTO audit (",
-        columns!(""),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, ",
-        "$16, $17, $18, $19, $20) ON CONFLICT DO NOTHING"
-    );
-    Ok(tx.run(SQL, &void.args()).await? == 1)
+    Ok(tx.run(INSERT_VOID, &void.args()).await? == 1)
 }
 
 /// Lets each person on a list find the entry; the first of an organisation and day is kept (design-store.md 6).

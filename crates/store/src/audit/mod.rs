@@ -36,6 +36,10 @@ pub use verify::{Finding, VerifyReport};
 
 use crate::StoreError;
 
+/// Statements on the way of a request or of the log's upkeep; none may read a whole table.
+#[cfg(test)]
+pub(crate) const ALL: &[&[&str]] = &[query::ALL, segment::ALL, anchor::ALL, entry::ALL];
+
 /// A value read from the store that may not leave before its audit entry is durable. Only [`AuditLog::release`] opens it.
 #[must_use]
 pub struct Unreleased<T>(T);

@@ -8,6 +8,34 @@ use crate::engine::args;
 /// Later than every entry.
 const NEWEST: Cursor = Cursor { at: i64::MAX, position: Position { writer: i64::MAX, segment: i32::MAX, n: i32::MAX } };
 
+const OWN: &str = concat!(
+    "SELECT ",
+    columns!(""),
+    " FROM audit WHERE insurer_number = $1 AND insured_number = $2 ",
+    "AND (at, writer, segment, n) < ($3, $4, $5, $6) ORDER BY at DESC, writer DESC, segment DESC, n DESC LIMIT $7"
+);
+const LISTS: &str = concat!(
+    "SELECT ",
+    columns!("a."),
+    " FROM audit_seen s JOIN audit a ON a.writer = s.writer AND a.segment = s.segment ",
+    "AND a.n = s.n AND a.insurer_number = s.insurer_number WHERE s.insurer_number = $1 AND s.insured_number = $2 ",
+    "AND (a.at, a.writer, a.segment, a.n) < ($3, $4, $5, $6) ",
+    "ORDER BY a.at DESC, a.writer DESC, a.segment DESC, a.n DESC LIMIT $7"
+);
+const BY_ORGANIZATION: &str = concat!(
+    "SELECT ",
+    columns!(""),
+    " FROM audit WHERE organization = $1 AND (at, writer, segment, n) < ($2, $3, $4, $5) ",
+    "ORDER BY at DESC, writer DESC, segment DESC, n DESC LIMIT $6"
+);
+const AT: &str = concat!(
+    "SELECT ",
+    columns!(""),
+    " FROM audit WHERE writer = $1 AND segment = $2 AND n = $3 ORDER BY insurer_number"
+);
+/// Statements that must never read a whole table.
+pub(crate) const ALL: &[&str] = &[OWN, LISTS, BY_ORGANIZATION, AT];
+
 impl AuditLog {
     /// 「だれが私の情報を見たか」: entries about a person, newest first, also the list views the person was on (the first
     /// of each organisation and day). `before` is the cursor of the last entry shown.
@@ -18,20 +46,6 @@ impl AuditLog {
         limit: u32,
         before: Option<Cursor>,
     ) -> Result<Vec<StoredEntry>, StoreError> {
-        const OWN: &str = concat!(
-            "SELECT ",
-            columns!(""),
-            " FROM audit WHERE insurer_number = $1 AND insured_number = $2 ",
-            "AND (at, writer, segment, n) < ($3, $4, $5, $6) ORDER BY at DESC, writer DESC, segment DESC, n DESC LIMIT $7"
-        );
-        const LISTS: &str = concat!(
-            "SELECT ",
-            columns!("a."),
-            " FROM audit_seen s JOIN audit a ON a.writer = s.writer AND a.segment = s.segment ",
-            "AND a.n = s.n AND a.insurer_number = s.insurer_number WHERE s.insurer_number = $1 AND s.insured_number = $2 ",
-            "AND (a.at, a.writer, a.segment, a.n) < ($3, $4, $5, $6) ",
-            "ORDER BY a.at DESC, a.writer DESC, a.segment DESC, a.n DESC LIMIT $7"
-        );
         let Cursor { at, position: Position { writer, segment, n } } = before.unwrap_or(NEWEST);
         let mut found = Vec::new();
         for sql in [OWN, LISTS] {
@@ -54,25 +68,15 @@ impl AuditLog {
         limit: u32,
         before: Option<Cursor>,
     ) -> Result<Vec<StoredEntry>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT ",
-            columns!(""),
-            " FROM audit WHERE organization = $1 AND (at, writer, segment, n) < ($2, $3, $4, $5) ",
-            "ORDER BY at DESC, writer DESC, segment DESC, n DESC LIMIT $6"
-        );
         let Cursor { at, position: Position { writer, segment, n } } = before.unwrap_or(NEWEST);
-        let rows = self.0.engine.rows(SQL, args![organization, at, writer, segment, n, i64::from(limit)]).await?;
+        let rows =
+            self.0.engine.rows(BY_ORGANIZATION, args![organization, at, writer, segment, n, i64::from(limit)]).await?;
         rows.iter().map(StoredEntry::from_row).collect()
     }
 
     /// The entry at a place.
     pub async fn entry_at(&self, position: Position) -> Result<Option<StoredEntry>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT ",
-            columns!(""),
-            " FROM audit WHERE writer = $1 AND segment = $2 AND n = $3 ORDER BY insurer_number"
-        );
-        let rows = self.0.engine.rows(SQL, args![position.writer, position.segment, position.n]).await?;
+        let rows = self.0.engine.rows(AT, args![position.writer, position.segment, position.n]).await?;
         rows.first().map(StoredEntry::from_row).transpose()
     }
 

@@ -12,6 +12,19 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
+const ENTRIES: &str =
+    concat!("SELECT ", columns!(""), " FROM audit WHERE writer = $1 AND segment = $2 ORDER BY n, insurer_number");
+const SEGMENT: &str = "SELECT writer, segment, entries, leaves, root, previous, salt, closed_at, closed_late, header \
+                       FROM audit_segment WHERE writer = $1 AND segment = $2";
+pub(crate) const LAST_CLOSED: &str =
+    "SELECT segment, header FROM audit_segment WHERE writer = $1 ORDER BY segment DESC LIMIT 1";
+const LAST_USED: &str = "SELECT segment FROM audit WHERE writer = $1 ORDER BY segment DESC LIMIT 1";
+const UNFINISHED: &str =
+    "SELECT writer, alive_until, state FROM audit_writer WHERE state IN ('live', 'closing') ORDER BY writer";
+const STATE: &str = "SELECT state FROM audit_writer WHERE writer = $1";
+/// Statements that must never read a whole table.
+pub(crate) const ALL: &[&str] = &[ENTRIES, SEGMENT, LAST_CLOSED, LAST_USED, STATE];
+
 /// What stands over a closed segment and is hashed into the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
@@ -74,8 +87,7 @@ impl StoredSegment {
 
 /// The entries of a segment as they are stored, by number.
 pub(crate) async fn read_entries(engine: &Engine, writer: i64, segment: i32) -> Result<Vec<StoredEntry>, StoreError> {
-    const SQL: &str = concat!("SELECT ", columns!(""), " FROM audit WHERE writer = $1 AND segment = $2 ORDER BY n");
-    engine.rows(SQL, args![writer, segment]).await?.iter().map(StoredEntry::from_row).collect()
+    engine.rows(ENTRIES, args![writer, segment]).await?.iter().map(StoredEntry::from_row).collect()
 }
 
 pub(crate) async fn read_segment(
@@ -83,9 +95,7 @@ pub(crate) async fn read_segment(
     writer: i64,
     segment: i32,
 ) -> Result<Option<StoredSegment>, StoreError> {
-    const SQL: &str = "SELECT writer, segment, entries, leaves, root, previous, salt, closed_at, closed_late, header \
-                       FROM audit_segment WHERE writer = $1 AND segment = $2";
-    engine.rows(SQL, args![writer, segment]).await?.first().map(StoredSegment::from_row).transpose()
+    engine.rows(SEGMENT, args![writer, segment]).await?.first().map(StoredSegment::from_row).transpose()
 }
 
 /// Closes the writer's waiting segments in order, as far as their transactions have ended. Repeating is harmless.
@@ -174,10 +184,6 @@ async fn store(engine: &Engine, header: &Header, leaves: &[Hash], salt: &Hash) -
     }
 }
 
-const UNFINISHED: &str =
-    "SELECT writer, alive_until, state FROM audit_writer WHERE state IN ('live', 'closing') ORDER BY writer";
-const STATE: &str = "SELECT state FROM audit_writer WHERE writer = $1";
-
 /// Refuses to commit an entry of a writer that others have begun to close. Asked in the entry's own transaction, after its
 /// INSERT: either this sees `closing`, or the one who closes sees this transaction and waits for it.
 pub(crate) async fn refuse_closed_writer(tx: &mut RawTx, writer: i64) -> Result<(), StoreError> {
@@ -216,18 +222,12 @@ pub(crate) async fn close_dead_writers(
 }
 
 async fn close_late(engine: &Engine, writer: i64, clock: &Clock) -> Result<(), StoreError> {
-    let closed = engine
-        .rows(
-            "SELECT segment, header FROM audit_segment WHERE writer = $1 ORDER BY segment DESC LIMIT 1",
-            args![writer],
-        )
-        .await?;
+    let closed = engine.rows(LAST_CLOSED, args![writer]).await?;
     let (mut next, mut previous) = match closed.first() {
         Some(row) => (row.int(0)? + 1, tree::hash_from(&row.blob(1)?).ok_or(StoreError::Unreadable("audit_segment"))?),
         None => (0, tree::HOLE),
     };
-    let last =
-        engine.rows("SELECT segment FROM audit WHERE writer = $1 ORDER BY segment DESC LIMIT 1", args![writer]).await?;
+    let last = engine.rows(LAST_USED, args![writer]).await?;
     let last = last.first().map(|row| row.int(0)).transpose()?.unwrap_or(-1);
     while next <= last {
         previous = close_one_late(engine, writer, next, previous, clock).await?;

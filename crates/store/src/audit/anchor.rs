@@ -26,6 +26,7 @@ const AFTER: &str =
     "SELECT number, at, previous, heads, signature FROM audit_anchor WHERE number > $1 ORDER BY number LIMIT 1000";
 const BEFORE: &str = "SELECT number FROM audit_anchor WHERE at < $1 ORDER BY at DESC, number DESC LIMIT 1";
 /// Statements that must never read a whole table.
+#[cfg(test)]
 pub(crate) const ALL: &[&str] = &[NEWEST, BY_NUMBER, AFTER, BEFORE];
 
 /// The key that signs anchors.

@@ -516,6 +516,7 @@ const INSERT_VOID: &str = concat!(
     "$16, $17, $18, $19, $20) ON CONFLICT DO NOTHING"
 );
 /// Statements that must never read a whole table.
+#[cfg(test)]
 pub(crate) const ALL: &[&str] = &[INSERT_VOID];
 
 /// Inserts entries; a number already taken is an error.

@@ -449,7 +449,7 @@ async fn keep(inner: Arc<Inner>, mut messages: mpsc::UnboundedReceiver<Message>,
                 while voids.try_join_next().is_some() {}
                 ticks += 1;
                 warn(inner.close_segments().await);
-                if ticks % 60 == 0 {
+                if ticks.is_multiple_of(60) {
                     warn(inner.each_minute().await);
                 }
             }

@@ -34,6 +34,7 @@ const AT: &str = concat!(
     " FROM audit WHERE writer = $1 AND segment = $2 AND n = $3 ORDER BY insurer_number"
 );
 /// Statements that must never read a whole table.
+#[cfg(test)]
 pub(crate) const ALL: &[&str] = &[OWN, LISTS, BY_ORGANIZATION, AT];
 
 impl AuditLog {

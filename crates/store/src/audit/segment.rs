@@ -4,7 +4,7 @@
 
 use super::entry::{StoredEntry, columns};
 use super::tree::{self, Hash};
-use super::writer::{self, OpenSegment, Writer};
+use super::writer::{self, Writer};
 use crate::StoreError;
 use crate::engine::{Committed, Engine, RawTx, Row, args};
 use crate::seal::{Clock, random_bytes, sha256};
@@ -23,6 +23,7 @@ const UNFINISHED: &str =
     "SELECT writer, alive_until, state FROM audit_writer WHERE state IN ('live', 'closing') ORDER BY writer";
 const STATE: &str = "SELECT state FROM audit_writer WHERE writer = $1";
 /// Statements that must never read a whole table.
+#[cfg(test)]
 pub(crate) const ALL: &[&str] = &[ENTRIES, SEGMENT, LAST_CLOSED, LAST_USED, STATE];
 
 /// What stands over a closed segment and is hashed into the chain.
@@ -124,7 +125,9 @@ pub(crate) async fn close_waiting(engine: &Engine, writer: &Writer, clock: &Cloc
                     closed_at: clock().as_microsecond(),
                     closed_late: false,
                 };
-                writer.state().closing.front_mut().map(|front: &mut OpenSegment| front.header = Some(header.clone()));
+                if let Some(front) = writer.state().closing.front_mut() {
+                    front.header = Some(header.clone());
+                }
                 header
             }
         };

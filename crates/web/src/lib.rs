@@ -1,3 +1,107 @@
-//! HTTP and nothing else.
+//! HTTP and nothing else: two listeners, one table of routes, one kind of error.
+//!
+//! ```text
+//! tls → guard → router → caller → api/* or pages → service
+//! ```
+//!
+//! `guard` is passed by every request, `router` holds every route on one page, `caller` turns certificate and token into a
+//! verified caller, `problem` is the one place where an error becomes a status. No rule of the law is here.
 
+mod api;
+mod caller;
+mod guard;
+mod input;
+pub mod openapi;
+mod pages;
+mod problem;
+mod router;
+mod server;
 pub mod tls;
+
+pub use problem::Problem;
+pub use router::{Audience, Listener, ROUTES, Route, organisations_router, public_router};
+pub use server::{Server, Socket};
+
+use jiff::Timestamp;
+use kiban_service::Platform;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Gives the present instant; read once per request.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What an operator sets for one listener.
+#[derive(Clone)]
+pub struct Settings {
+    /// Host names of this listener, without port; any other is answered 421.
+    pub hosts: Vec<String>,
+    /// The clock.
+    pub clock: Clock,
+    /// Address of the public listener for links, such as `https://kiban.example.jp`.
+    pub public_url: String,
+    /// Requests at the same time. 256.
+    pub in_flight: usize,
+    /// File uploads at the same time. 2.
+    pub uploads: usize,
+    /// Time for one request. 10 s.
+    pub request_time: Duration,
+    /// Time for one upload with everything that follows from it. 30 min.
+    pub upload_time: Duration,
+}
+
+impl Settings {
+    /// The defaults of the platform for these host names.
+    pub fn new(hosts: &[&str], public_url: &str, clock: Clock) -> Self {
+        Self {
+            hosts: hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            clock,
+            public_url: public_url.to_owned(),
+            in_flight: 256,
+            uploads: 2,
+            request_time: Duration::from_secs(10),
+            upload_time: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
+/// What the handlers of one listener share.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) platform: Platform,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) ready: Ready,
+    requests: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
+}
+
+impl App {
+    pub(crate) fn new(platform: Platform, settings: Settings, ready: Ready) -> Self {
+        let requests = Arc::new(Semaphore::new(settings.in_flight));
+        let uploads = Arc::new(Semaphore::new(settings.uploads));
+        Self { platform, settings: Arc::new(settings), ready, requests, uploads }
+    }
+}
+
+/// Whether new work is welcome; false from the moment the server is told to stop.
+#[derive(Debug, Clone)]
+pub struct Ready(Arc<AtomicBool>);
+
+impl Default for Ready {
+    fn default() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+}
+
+impl Ready {
+    /// Whether new work is welcome.
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// No new work any more.
+    pub fn end(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}

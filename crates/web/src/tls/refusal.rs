@@ -27,6 +27,10 @@ pub enum RefusedHandshake {
     Revoked,
     /// Past its end (期限切れ).
     Expired,
+    /// Its office has stopped using the platform.
+    OfficeInactive,
+    /// Who may come in could not be read for a minute; nobody is let in meanwhile.
+    StandingUnknown,
     /// Before its start; usually a wrong clock.
     NotYetValid,
     /// The client showed no certificate.
@@ -60,6 +64,8 @@ impl RefusedHandshake {
             Self::Unknown => "unknown_certificate",
             Self::Revoked => "revoked",
             Self::Expired => "expired",
+            Self::OfficeInactive => "office_inactive",
+            Self::StandingUnknown => "standing_unknown",
             Self::NotYetValid => "not_yet_valid",
             Self::NoCertificate => "no_certificate",
             Self::OtherCa => "other_ca",

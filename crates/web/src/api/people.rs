@@ -1,0 +1,120 @@
+//! 本人確認と担当の登録, the office's own list, and what the municipality decides about offices.
+
+use super::{Answer, done, ok};
+use crate::caller::Authenticated;
+use crate::input::{Faults, Json, Query};
+use crate::{App, Problem};
+use axum::extract::{Path, State};
+use kiban_domain::dates::{DateError, parse_typed};
+use kiban_domain::ids::IdError;
+use kiban_domain::insured::Sex;
+use kiban_domain::{InsuredNumber, InsurerNumber, OfficeNumber};
+use kiban_service::RegistrationRequest;
+use serde::Deserialize;
+use serde_json::json;
+
+/// The four items of the card (P-103).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Registration {
+    insurer_number: String,
+    insured_number: String,
+    kana: String,
+    birth: String,
+    sex: Sex,
+    #[serde(default)]
+    makes_plan: bool,
+}
+
+impl Registration {
+    fn check(self) -> Result<RegistrationRequest, Problem> {
+        let mut faults = Faults::default();
+        let insurer = faults.take("insurer_number", InsurerNumber::parse(&self.insurer_number), IdError::message_ja);
+        let insured = faults.take("insured_number", InsuredNumber::parse(&self.insured_number), IdError::message_ja);
+        let birth = faults.take("birth", parse_typed(&self.birth), DateError::message_ja);
+        if self.kana.trim().is_empty() || self.kana.chars().count() > 100 {
+            faults.add("kana", "氏名をカナで、100文字以内で入力してください");
+        } else if let (Some(card_insurer), Some(insured), Some(birth)) = (insurer, insured, birth) {
+            let (kana, sex, makes_plan) = (self.kana, self.sex, self.makes_plan);
+            return Ok(RegistrationRequest { card_insurer, insured, kana, birth, sex, makes_plan });
+        }
+        Err(faults.problem())
+    }
+}
+
+pub(crate) async fn register(State(app): State<App>, who: Authenticated, Json(body): Json<Registration>) -> Answer {
+    ok(app.platform.register_office(&who.caller, body.check()?, &who.context).await?)
+}
+
+/// A page of the list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Page {
+    after: Option<String>,
+    limit: Option<i32>,
+}
+
+/// Lines of a page unless asked otherwise.
+const LINES: i32 = 50;
+
+pub(crate) async fn list(State(app): State<App>, who: Authenticated, Query(page): Query<Page>) -> Answer {
+    let limit = page.limit.unwrap_or(LINES).clamp(1, 200);
+    let people = app.platform.list_people(&who.caller, page.after.as_deref(), limit, &who.context).await?;
+    // Without totals: the next page is asked for after the last line, until none comes.
+    let next = people.last().map(|line| line.handle.clone());
+    ok(json!({ "people": people, "next": next }))
+}
+
+/// 被保険者番号 of the municipality's own insured.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Number {
+    insured_number: String,
+}
+
+pub(crate) async fn find(State(app): State<App>, who: Authenticated, Json(body): Json<Number>) -> Answer {
+    let mut faults = Faults::default();
+    let number = faults.take("insured_number", InsuredNumber::parse(&body.insured_number), IdError::message_ja);
+    let Some(number) = number else { return Err(faults.problem()) };
+    ok(json!({ "handle": app.platform.find_insured(&who.caller, number, &who.context).await? }))
+}
+
+pub(crate) async fn end(State(app): State<App>, who: Authenticated, Path(handle): Path<String>) -> Answer {
+    app.platform.end_registration(&who.caller, &handle, &who.context).await?;
+    done()
+}
+
+/// Whether the municipality confirms the office for the person.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Confirmation {
+    confirmed: bool,
+}
+
+pub(crate) async fn confirm_office(
+    State(app): State<App>,
+    who: Authenticated,
+    Path((handle, office)): Path<(String, String)>,
+    Json(body): Json<Confirmation>,
+) -> Answer {
+    let office = OfficeNumber::parse(&office).map_err(|_| Problem::unknown())?;
+    app.platform.confirm_office(&who.caller, &handle, office, body.confirmed, &who.context).await?;
+    done()
+}
+
+/// Whether the office hides the person from the staff member (P-014).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Switch {
+    hidden: bool,
+}
+
+pub(crate) async fn set_switch(
+    State(app): State<App>,
+    who: Authenticated,
+    Path((handle, account)): Path<(String, String)>,
+    Json(body): Json<Switch>,
+) -> Answer {
+    app.platform.set_switch(&who.caller, &handle, &account, body.hidden, &who.context).await?;
+    done()
+}

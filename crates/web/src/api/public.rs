@@ -1,0 +1,25 @@
+//! What anybody may know: start dates, health, and the description of the API itself.
+
+use super::{Answer, ok};
+use crate::caller::Certified;
+use crate::{App, Problem};
+use axum::Extension;
+use axum::extract::State;
+use kiban_service::Context;
+use serde_json::json;
+
+pub(crate) async fn insurers(State(app): State<App>) -> Answer {
+    ok(json!({ "insurers": app.platform.starts().await? }))
+}
+
+/// Healthy means: new work is welcome, and the map of who may come in is recent.
+pub(crate) async fn health(State(app): State<App>, Extension(context): Extension<Context>) -> Answer {
+    match app.ready.is_ready() && app.platform.standing().is_fresh(context.now) {
+        true => ok(json!({ "status": "ok" })),
+        false => Err(Problem::unavailable("not ready")),
+    }
+}
+
+pub(crate) async fn description(_peer: Certified) -> Answer {
+    ok(crate::openapi::document())
+}

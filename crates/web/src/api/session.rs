@@ -1,0 +1,61 @@
+//! Log-in and log-out (P-164): a person at a screen, or a vendor's program that names itself.
+
+use super::{Answer, done, ok};
+use crate::App;
+use crate::caller::{Authenticated, Certified};
+use crate::input::Json;
+use axum::extract::State;
+use kiban_service::LogIn;
+use serde::Deserialize;
+use serde_json::json;
+
+/// What a person types.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PersonLogIn {
+    account: String,
+    password: String,
+}
+
+/// What a program sends.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProgramLogIn {
+    account: String,
+    password: String,
+    software: String,
+}
+
+pub(crate) async fn log_in(State(app): State<App>, peer: Certified, Json(body): Json<PersonLogIn>) -> Answer {
+    open(app, peer, LogIn { account: body.account, password: body.password, software: None }).await
+}
+
+pub(crate) async fn log_in_program(State(app): State<App>, peer: Certified, Json(body): Json<ProgramLogIn>) -> Answer {
+    let software = body.software.trim().to_owned();
+    if software.is_empty() || software.chars().count() > 100 {
+        let fault = kiban_service::ItemFault::new("software", "ソフトの名称と版を100文字以内で入力してください");
+        return Err(crate::Problem::invalid(vec![fault]));
+    }
+    open(app, peer, LogIn { account: body.account, password: body.password, software: Some(software) }).await
+}
+
+async fn open(app: App, peer: Certified, request: LogIn) -> Answer {
+    let session = app.platform.log_in(&peer.peer, request, &peer.context).await?;
+    ok(json!({
+        "token": session.token,
+        "token_type": "Bearer",
+        "expires_at": session.expires_at,
+        "organization": session.organization,
+        "staff": {
+            "id": session.staff.id,
+            "name": session.staff.name,
+            "job": session.staff.job,
+            "job_name": session.staff.job.name_ja(),
+        },
+    }))
+}
+
+pub(crate) async fn log_out(State(app): State<App>, who: Authenticated) -> Answer {
+    app.platform.log_out(&who.caller, &who.token, &who.context).await?;
+    done()
+}

@@ -1,0 +1,116 @@
+//! What every request passes on its way in and every answer on its way out: request id, host name, back-pressure, time
+//! limit, panics, problem documents, security headers (design-store.md 28, 29; threats.md T-28, T-32).
+
+use crate::router::{self, Listener};
+use crate::{App, Problem};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use kiban_service::Context;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Header that names the request in the answer, in the audit log and in the log.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const HEADERS: [(HeaderName, &str); 6] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::STRICT_TRANSPORT_SECURITY, "max-age=63072000"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// The outermost layer of both routers.
+pub(crate) async fn guard(State((app, listener)): State<(App, Listener)>, request: Request, next: Next) -> Response {
+    let context = match Context::new((app.settings.clock)()) {
+        Ok(context) => context,
+        Err(error) => return finish(Problem::from(error).into_response(), "00000000000000000000000000000000"),
+    };
+    let request_id = context.request_id.clone();
+    let response = pass(app, listener, context, request, next).await.unwrap_or_else(Problem::into_response);
+    finish(response, &request_id)
+}
+
+async fn pass(
+    app: App,
+    listener: Listener,
+    context: Context,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if !is_own_host(request.uri(), request.headers(), &app.settings.hosts) {
+        return Err(Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "wrong_host",
+            "宛先のホスト名が違います",
+            "接続先のアドレスを確かめて、接続し直してください",
+        ));
+    }
+    let is_upload = router::is_upload(listener, request.method(), request.uri().path());
+    let (places, limit) = match is_upload {
+        true => (&app.uploads, app.settings.upload_time),
+        false => (&app.requests, app.settings.request_time),
+    };
+    let place = take(places)?;
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    request.extensions_mut().insert(context);
+    // A task of its own: a client that goes away, or a time limit, never cuts a write in the middle.
+    let running = tokio::spawn(async move {
+        let response = next.run(request).await;
+        drop(place);
+        response
+    });
+    match tokio::time::timeout(limit, running).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(_)) => Err(Problem::internal("a handler panicked")),
+        Err(_) if changes => Err(Problem::outcome_unknown()),
+        Err(_) => Err(Problem::unavailable("the request took too long")),
+    }
+}
+
+fn take(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(places).try_acquire_owned().map_err(|_| Problem::unavailable("too many requests at the same time"))
+}
+
+/// Every name the request gives for its host must be ours (HTTP/2 gives it in the URI).
+fn is_own_host(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> bool {
+    let in_headers = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or(""));
+    let mut given = uri.authority().map(|authority| authority.as_str()).into_iter().chain(in_headers).peekable();
+    given.peek().is_some() && given.all(|given| hosts.contains(&without_port(given)))
+}
+
+fn without_port(host: &str) -> String {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.to_ascii_lowercase()
+}
+
+/// Writes the problem document if there is one, and the headers.
+fn finish(mut response: Response, request_id: &str) -> Response {
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        if let Some(log) = problem.for_log() {
+            tracing::error!(request_id, status = problem.status.as_u16(), code = problem.code, error = log, "problem");
+        }
+        let allow = response.headers_mut().remove(header::ALLOW);
+        response = problem.render(request_id);
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+    }
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}

@@ -1,0 +1,242 @@
+//! What a request brings: JSON, query and files, each fault named in Japanese. Extractors of this file stand after the
+//! caller in a handler's arguments, so nothing is read for somebody who is not logged in (design-store.md 38).
+
+use crate::Problem;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use kiban_service::ItemFault;
+use serde::de::DeserializeOwned;
+use std::error::Error as _;
+
+/// Longest JSON body: 1 MiB.
+pub(crate) const JSON_LIMIT: usize = 1 << 20;
+/// Longest upload: 256 MiB.
+pub(crate) const UPLOAD_LIMIT: usize = 256 << 20;
+/// Most files of an upload.
+const MOST_FILES: usize = 1_000;
+
+/// A JSON body.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let media = media_type(request.headers());
+        if media.as_deref() != Some("application/json") {
+            return Err(unsupported("application/json"));
+        }
+        let bytes = read(request.into_body(), JSON_LIMIT).await?;
+        match axum::Json::<T>::from_bytes(&bytes) {
+            Ok(axum::Json(value)) => Ok(Self(value)),
+            Err(rejection) => Err(json_problem(&rejection)),
+        }
+    }
+}
+
+/// A query string.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        axum::extract::Query::try_from_uri(&parts.uri).map(|query| Self(query.0)).map_err(|rejection| {
+            let text = rejection.source().map(ToString::to_string).unwrap_or_default();
+            Problem::invalid(vec![item_fault(&text)])
+        })
+    }
+}
+
+/// Files of a `multipart/form-data` body: names and contents, in their order. Parts that are no file are ignored.
+pub(crate) struct Files(pub(crate) Vec<(String, Vec<u8>)>);
+
+impl<S: Sync> FromRequest<S> for Files {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let boundary = match media_type(request.headers()).as_deref() {
+            Some("multipart/form-data") => boundary(request.headers()),
+            _ => None,
+        };
+        let boundary = boundary.ok_or_else(|| unsupported("multipart/form-data"))?;
+        let bytes = read(request.into_body(), UPLOAD_LIMIT).await?;
+        let files = files(&bytes, &boundary).ok_or_else(|| {
+            let detail = "multipart/form-data の区切りが正しくありません。ファイルを選び直して、もう一度送ってください";
+            Problem::new(StatusCode::BAD_REQUEST, "bad_multipart", "送られた内容を読めません", detail)
+        })?;
+        let fault = |text| Err(Problem::invalid(vec![ItemFault::new("files", text)]));
+        match files.len() {
+            0 => fault("ファイルがありません。1つ以上のファイルを送ってください"),
+            n if n > MOST_FILES => fault("ファイルが多すぎます。1,000個以内にしてください"),
+            _ => Ok(Self(files)),
+        }
+    }
+}
+
+/// Collects faults of single items, so that all are told at once.
+#[derive(Default)]
+pub(crate) struct Faults(Vec<ItemFault>);
+
+impl Faults {
+    /// The value, or a fault of this item in the words of the error.
+    pub(crate) fn take<T, E>(&mut self, item: &str, read: Result<T, E>, words: impl Fn(&E) -> String) -> Option<T> {
+        read.map_err(|error| self.0.push(ItemFault::new(item, words(&error)))).ok()
+    }
+
+    /// A fault of an item.
+    pub(crate) fn add(&mut self, item: &str, text: &str) {
+        self.0.push(ItemFault::new(item, text));
+    }
+
+    /// What was collected.
+    pub(crate) fn problem(self) -> Problem {
+        Problem::invalid(self.0)
+    }
+}
+
+fn media_type(headers: &axum::http::HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+fn unsupported(expected: &str) -> Problem {
+    let detail = format!("Content-Type を {expected} にして、もう一度送ってください");
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", "この形式では受け取れません", &detail)
+}
+
+async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
+        let too_long = error.source().is_some_and(|e| e.is::<http_body_util::LengthLimitError>());
+        if too_long {
+            let detail = format!("{} MiB 以内に分けて、もう一度送ってください", limit >> 20);
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "送られた内容が大きすぎます", &detail)
+        } else {
+            let detail = "途中で切れています。もう一度送ってください";
+            Problem::new(StatusCode::BAD_REQUEST, "cut", "送られた内容を最後まで受け取れませんでした", detail)
+        }
+    })
+}
+
+fn json_problem(rejection: &JsonRejection) -> Problem {
+    let text = rejection.source().map(ToString::to_string).unwrap_or_default();
+    match rejection {
+        JsonRejection::JsonDataError(_) => Problem::invalid(vec![item_fault(&text)]),
+        _ => {
+            let place = text.rsplit_once(" at line ").map(|(_, place)| place.replace(" column ", "行 "));
+            let place = place.map_or_else(String::new, |place| format!("（{place}文字目の近く）"));
+            let detail = format!("JSON の書き方を確かめてください{place}。文字コードは UTF-8 です");
+            Problem::new(StatusCode::BAD_REQUEST, "bad_json", "JSON として読めません", &detail)
+        }
+    }
+}
+
+/// An item and what is wrong with it, from `path: message` of the deserializer. The value itself is not repeated.
+fn item_fault(text: &str) -> ItemFault {
+    let (path, message) = text.split_once(": ").unwrap_or(("", text));
+    let (path, message) = if path.contains(' ') { ("", text) } else { (path, message) };
+    let named = message.split('`').nth(1).unwrap_or_default();
+    let child = match path {
+        "" | "." => named.to_owned(),
+        path => format!("{path}.{named}"),
+    };
+    let own = if matches!(path, "" | ".") { named.to_owned() } else { path.to_owned() };
+    let (item, words) = match message {
+        m if m.starts_with("missing field") => (child, "必須の項目です。入力してください"),
+        m if m.starts_with("unknown field") => (own, "この名前の項目はありません。項目名を確かめてください"),
+        m if m.starts_with("duplicate field") => (own, "同じ項目が2つあります。1つにしてください"),
+        m if m.starts_with("invalid type") => (own, "値の型が違います。文字・数・真偽の別を確かめてください"),
+        m if m.starts_with("unknown variant") => (own, "使えない値です。決められた値のどれかにしてください"),
+        _ => (own, "値が正しくありません。桁数や日付などの書き方を確かめてください"),
+    };
+    ItemFault::new(if item.is_empty() { "body".to_owned() } else { item }, words)
+}
+
+fn boundary(headers: &axum::http::HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let parameter = value.split(';').skip(1).map(str::trim).find_map(|p| p.strip_prefix("boundary="))?;
+    let boundary = parameter.trim_matches('"');
+    (1..=70).contains(&boundary.len()).then(|| boundary.to_owned())
+}
+
+/// The files of a body (RFC 7578); `None` when it is not well formed or was cut.
+fn files(body: &[u8], boundary: &str) -> Option<Vec<(String, Vec<u8>)>> {
+    let delimiter = format!("\r\n--{boundary}");
+    let mut rest = body.strip_prefix(delimiter.as_bytes().get(2..)?)?;
+    let mut files = Vec::new();
+    loop {
+        if rest.starts_with(b"--") {
+            return Some(files);
+        }
+        let part = rest.strip_prefix(b"\r\n")?;
+        let end = find(part, delimiter.as_bytes())?;
+        let (headers, content) = match part.starts_with(b"\r\n") {
+            true => (&b""[..], part.get(2..end)?),
+            false => {
+                let blank = find(part.get(..end)?, b"\r\n\r\n")?;
+                (part.get(..blank)?, part.get(blank + 4..end)?)
+            }
+        };
+        if let Some(name) = file_name(std::str::from_utf8(headers).ok()?) {
+            files.push((name, content.to_vec()));
+        }
+        rest = part.get(end + delimiter.len()..)?;
+    }
+}
+
+/// `filename="…"` of a part, without any folder in front.
+fn file_name(headers: &str) -> Option<String> {
+    let disposition =
+        headers.split("\r\n").find(|line| line.to_ascii_lowercase().starts_with("content-disposition:"))?;
+    let (_, after) = disposition.split_once("filename=\"")?;
+    let (name, _) = after.split_once('"')?;
+    let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    (!name.is_empty()).then(|| name.replace("%22", "\""))
+}
+
+fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
+    let first = *needle.first()?;
+    let mut from = 0;
+    while let Some(at) = hay.get(from..)?.iter().position(|b| *b == first) {
+        let at = from + at;
+        if hay.get(at..)?.starts_with(needle) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BODY: &str = "--x\r\nContent-Disposition: form-data; name=\"files\"; filename=\"C:\\送信\\UP1KYO.csv\"\r\nContent-Type: text/csv\r\n\r\na,b\r\n\r\n--y\r\n--x\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nno file\r\n--x--\r\n";
+
+    #[test]
+    fn files_of_a_form_are_found_byte_for_byte_whatever_they_hold() {
+        let files = files(BODY.as_bytes(), "x").unwrap();
+        assert_eq!(files, [("UP1KYO.csv".to_owned(), b"a,b\r\n\r\n--y".to_vec())]);
+    }
+
+    #[test]
+    fn a_form_cut_anywhere_before_its_last_boundary_is_refused() {
+        let end = BODY.rfind("--\r\n").unwrap() + 2;
+        for cut in 0..end {
+            assert!(files(&BODY.as_bytes()[..cut], "x").is_none(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_fault_names_its_item_and_never_repeats_the_value() {
+        let fault = |text: &str| item_fault(text).item;
+        assert_eq!(fault("missing field `kana` at line 1 column 2"), "kana");
+        assert_eq!(fault("basics: missing field `age` at line 1 column 2"), "basics.age");
+        assert_eq!(fault("sex: unknown variant `f`, expected `male` or `female` at line 1 column 9"), "sex");
+        assert_eq!(fault("birth: invalid type: integer `5`, expected a string"), "birth");
+        assert!(!item_fault("kana: invalid value: string \"カクウ\"").message.contains("カクウ"));
+    }
+}

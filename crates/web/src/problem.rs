@@ -1,0 +1,262 @@
+//! Errors as the client reads them: the one function from [`kiban_service::Error`] to a status and a problem document
+//! (RFC 9457, docs/decisions/0001). The document is written by `guard`, which knows the request id.
+//!
+//! Every document is padded with spaces to a multiple of 64 bytes, and all answers of "nothing you may know of" are the
+//! same bytes apart from the request id, so that a length tells nothing (threats.md T-35).
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use kiban_service::{Error, ItemFault};
+use serde_json::{Value, json};
+
+/// An error on its way to the client.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Stable code; also the end of `type`.
+    pub code: &'static str,
+    /// What happened, in Japanese.
+    pub title: String,
+    /// What to do next, in Japanese.
+    pub detail: String,
+    /// More members: `rule`, `requirement`, `items`, `outcome`, `result`.
+    more: Vec<(&'static str, Value)>,
+    headers: Vec<(header::HeaderName, HeaderValue)>,
+    /// For the log only.
+    log: Option<String>,
+}
+
+/// Bodies are padded to a multiple of this many bytes.
+const PAD: usize = 64;
+
+impl Problem {
+    /// A problem of these words.
+    pub fn new(status: StatusCode, code: &'static str, title: &str, detail: &str) -> Self {
+        Self {
+            status,
+            code,
+            title: title.to_owned(),
+            detail: detail.to_owned(),
+            more: Vec::new(),
+            headers: Vec::new(),
+            log: None,
+        }
+    }
+
+    /// Nothing there, or nothing the caller may know of: one answer for both.
+    pub fn unknown() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown",
+            "該当する情報はありません",
+            "番号や受付番号の入力を確かめてください。利用者の情報は、本人確認と担当事業所の登録をすると見られます",
+        )
+    }
+
+    /// Items that cannot be used.
+    pub fn invalid(items: Vec<ItemFault>) -> Self {
+        let detail = "items に挙げた項目を直して、もう一度送ってください";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "入力に誤りがあります", detail).with("items", items)
+    }
+
+    /// Not authenticated; the code says what is missing.
+    pub fn unauthenticated(code: &'static str) -> Self {
+        let (title, detail) = match code {
+            "wrong_password" => (
+                "アカウントまたはパスワードが違います",
+                "入力を確かめて、もう一度ログインしてください。続けて間違えると一時的にロックされます",
+            ),
+            "locked" => (
+                "アカウントがロックされています",
+                "しばらく待ってから、もう一度ログインしてください。急ぐときは事業所の管理者に連絡してください",
+            ),
+            "binding" => (
+                "ログインした電子証明書と違います",
+                "ログインしたときと同じ端末の電子証明書で接続するか、この端末でログインし直してください",
+            ),
+            "certificate_required" => {
+                ("電子証明書が必要です", "この事業所の端末用電子証明書を組み込んで、接続し直してください")
+            }
+            "certificate_unknown" => (
+                "登録されていない電子証明書です",
+                "この基盤が発行した電子証明書か確かめてください。続くときは運用者に問い合わせてください",
+            ),
+            "certificate_revoked" => ("失効した電子証明書です", "新しい電子証明書の発行を運用者に申し込んでください"),
+            "certificate_expired" => {
+                ("期限の切れた電子証明書です", "新しい電子証明書の発行を運用者に申し込んでください")
+            }
+            "office_inactive" => ("この事業所は利用を止めています", "利用の登録の状態を運用者に問い合わせてください"),
+            _ => ("ログインが必要です", "ログインして、発行されたトークンを Authorization: Bearer で送ってください"),
+        };
+        Self::new(StatusCode::UNAUTHORIZED, code, title, detail)
+            .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kiban\""))
+    }
+
+    /// A problem of the platform; what happened goes to the log only.
+    pub fn internal(log: impl Into<String>) -> Self {
+        let detail = "時間をおいてもう一度送ってください。続くときは request_id を添えて運用者に連絡してください";
+        let mut problem =
+            Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "基盤の内部でエラーが起きました", detail);
+        problem.log = Some(log.into());
+        problem
+    }
+
+    /// Nothing was done; try again in a moment.
+    pub fn unavailable(log: impl Into<String>) -> Self {
+        let detail = "何も行っていません。しばらく待ってから、もう一度送ってください";
+        let mut problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "ただいま混み合っているか、停止しています",
+            detail,
+        )
+        .retry_after(5);
+        problem.log = Some(log.into());
+        problem
+    }
+
+    /// Whether something was done is not known (design-store.md 34).
+    pub fn outcome_unknown() -> Self {
+        let detail = "登録されたかどうかを確かめられませんでした。一覧や受付番号で状態を確かめてから、必要なら同じ内容をもう一度送ってください";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", "結果を確認できません", detail)
+            .with("outcome", "unknown")
+            .retry_after(5)
+    }
+
+    /// With one more member.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl serde::Serialize) -> Self {
+        self.more.push((name, serde_json::to_value(value).unwrap_or_default()));
+        self
+    }
+
+    /// With a header.
+    #[must_use]
+    pub fn header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn retry_after(self, seconds: u64) -> Self {
+        self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// What the log may hold of it: English words only, no values (style: never names, numbers or bodies in a log).
+    pub(crate) fn for_log(&self) -> Option<String> {
+        self.log.as_deref().map(without_values)
+    }
+
+    /// The document.
+    pub(crate) fn render(self, request_id: &str) -> Response {
+        let mut document = json!({
+            "type": format!("urn:kiban:problem:{}", self.code),
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "code": self.code,
+            "request_id": request_id,
+        });
+        for (name, value) in self.more {
+            document[name] = value;
+        }
+        let mut body = document.to_string();
+        body.extend(std::iter::repeat_n(' ', body.len().next_multiple_of(PAD) - body.len()));
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        for (name, value) in self.headers {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Invalid(items) => Self::invalid(items),
+            Error::Unknown => Self::unknown(),
+            Error::NotMatched => Self::new(
+                StatusCode::NOT_FOUND,
+                "not_matched",
+                "被保険者証の4項目と一致する人がいません",
+                "被保険者証を見て、番号・氏名カナ・生年月日・性別を確かめてください。合っているときは市区町村に問い合わせてください",
+            ),
+            Error::Refused(refusal) => {
+                Self::new(StatusCode::FORBIDDEN, refusal.rule.code(), &refusal.reason, &refusal.next)
+                    .with("rule", refusal.rule.code())
+                    .with("requirement", refusal.requirement)
+            }
+            Error::Unauthenticated(code) => Self::unauthenticated(code),
+            Error::TooMany(seconds) => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many",
+                "入力の間違いが続いたため、この内容での確認を止めています",
+                "明日もう一度確認してください。急ぐときは市区町村に問い合わせてください",
+            )
+            .retry_after(seconds),
+            // Some conflicts come from the store in English; only Japanese ones are for the reader.
+            Error::Conflict(what) if what.is_ascii() => {
+                let mut problem = Self::conflict("同時に変更されました");
+                problem.log = Some(what.to_owned());
+                problem
+            }
+            Error::Conflict(what) => Self::conflict(what),
+            Error::Unavailable(log) => Self::unavailable(log),
+            Error::OutcomeUnknown => Self::outcome_unknown(),
+            Error::Internal(log) => Self::internal(log),
+        }
+    }
+}
+
+impl Problem {
+    fn conflict(title: &str) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", title, "今の状態を確かめてから、必要ならもう一度操作してください")
+    }
+}
+
+/// Leaves the document to `guard`.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Takes everything out of an error text that could be a value: quoted parts, numbers, anything not ASCII.
+fn without_values(text: &str) -> String {
+    let mut out = String::new();
+    let mut quote = None;
+    for c in text.chars().take(400) {
+        match quote {
+            Some(end) if c == end => quote = None,
+            Some(_) => {}
+            None if matches!(c, '"' | '`') => {
+                quote = Some(c);
+                out.push('…');
+            }
+            None if c.is_ascii_digit() => {
+                if !out.ends_with('#') {
+                    out.push('#');
+                }
+            }
+            None if c.is_ascii() && !c.is_ascii_control() => out.push(c),
+            None => {}
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_reaches_the_log() {
+        let text = "invalid value: string \"カクウ\", number 1234567890 in `kana` at 架空";
+        assert_eq!(without_values(text), "invalid value: string …, number # in … at ");
+    }
+}

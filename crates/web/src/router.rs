@@ -1,0 +1,161 @@
+//! Every route of both listeners on one page. The routers, the description of the API (`openapi/`) and the access tests
+//! are all made from [`ROUTES`], so a route that stands here is served, described and tested, and no other is.
+
+use self::{Audience::*, Listener::*};
+use crate::api::{consent, disaster, files, people, public, session, submissions, view};
+use crate::guard::guard;
+use crate::{App, Problem, Ready, Settings, pages};
+use axum::Router;
+use axum::http::{Method, StatusCode};
+use axum::routing::{MethodRouter, delete, get, post, put};
+use kiban_service::Platform;
+
+/// One route.
+pub struct Route {
+    /// Listener it is served on.
+    pub listener: Listener,
+    /// Method.
+    pub method: Method,
+    /// Path; parameters in braces.
+    pub path: &'static str,
+    /// Name of the use case it calls, and `operationId`.
+    pub name: &'static str,
+    /// Whom it is made for. What each caller may do is decided by the use case, not here.
+    pub audience: Audience,
+    /// What it does, in Japanese.
+    pub summary: &'static str,
+    handler: fn() -> MethodRouter<App>,
+}
+
+/// Which door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// Behind client certificates.
+    Organisations,
+    /// Open to everybody.
+    Public,
+}
+
+/// Whom a route is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// 誰でも
+    Anyone,
+    /// Holders of a client certificate, not logged in yet.
+    Certificate,
+    /// Everybody who is logged in.
+    Staff,
+    /// 介護事業所・医療機関
+    Offices,
+    /// 市区町村
+    Municipalities,
+    /// 介護事業所・医療機関 and 市区町村
+    Both,
+    /// 運用者
+    Operators,
+}
+
+impl Audience {
+    /// In Japanese.
+    pub fn name_ja(self) -> &'static str {
+        match self {
+            Anyone => "誰でも",
+            Certificate => "電子証明書を持つ端末",
+            Staff => "ログインした職員",
+            Offices => "介護事業所・医療機関",
+            Municipalities => "市区町村",
+            Both => "介護事業所・医療機関と市区町村",
+            Operators => "運用者",
+        }
+    }
+
+    /// Whether somebody must be logged in.
+    pub fn needs_log_in(self) -> bool {
+        !matches!(self, Anyone | Certificate)
+    }
+}
+
+macro_rules! routes {
+    ($($listener:ident $verb:ident $method:ident $path:literal $name:ident $audience:ident $summary:literal $handler:path;)+) => {
+        /// The table.
+        pub static ROUTES: &[Route] = &[$(Route {
+            listener: $listener,
+            method: Method::$method,
+            path: $path,
+            name: stringify!($name),
+            audience: $audience,
+            summary: $summary,
+            handler: || $verb($handler),
+        },)+];
+    };
+}
+
+routes! {
+    Organisations post   POST   "/api/v1/session"                            log_in                Certificate    "職員のログイン（画面）"                    session::log_in;
+    Organisations post   POST   "/api/v1/token"                              log_in_program        Certificate    "職員の代理で動くソフトのログイン"          session::log_in_program;
+    Organisations delete DELETE "/api/v1/session"                            log_out               Staff          "ログアウト"                                session::log_out;
+    Organisations post   POST   "/api/v1/people"                             register_office       Offices        "本人確認（4項目）と担当事業所登録"         people::register;
+    Organisations get    GET    "/api/v1/people"                             list_people           Offices        "担当利用者の一覧"                          people::list;
+    Organisations post   POST   "/api/v1/people/find"                        find_insured          Municipalities "自らの被保険者を番号で開く"                people::find;
+    Organisations get    GET    "/api/v1/people/{handle}"                    view_person           Both           "利用者のページ"                            view::page;
+    Organisations get    GET    "/api/v1/people/{handle}/records/{kind}"     view_kind             Both           "1種別の情報と履歴"                         view::kind;
+    Organisations get    GET    "/api/v1/people/{handle}/why"                why                   Both           "なぜ見られる・見られないか"                view::why;
+    Organisations delete DELETE "/api/v1/people/{handle}/registration"       end_registration      Offices        "担当事業所登録の終了"                      people::end;
+    Organisations put    PUT    "/api/v1/people/{handle}/offices/{office}"   confirm_office        Municipalities "不開示の人の事業所を確認・終了"            people::confirm_office;
+    Organisations put    PUT    "/api/v1/people/{handle}/staff/{account}"    set_switch            Offices        "職員ごとの閲覧の停止・再開"                people::set_switch;
+    Organisations post   POST   "/api/v1/people/{handle}/consents"           record_consent        Both           "同意の登録・撤回"                          consent::record;
+    Organisations get    GET    "/api/v1/people/{handle}/look-ups"           look_ups              Both           "閲覧記録"                                  view::look_ups;
+    Organisations post   POST   "/api/v1/people/{handle}/opinions"           submit_opinion        Offices        "主治医意見書の提出"                        submissions::opinion;
+    Organisations post   POST   "/api/v1/people/{handle}/plan-requests"      file_plan_request     Offices        "居宅サービス計画作成依頼届出の提出"        submissions::plan_request;
+    Organisations get    GET    "/api/v1/people/{handle}/submissions"        filed                 Staff          "自らが提出した書類の状態"                  submissions::filed;
+    Organisations get    GET    "/api/v1/inbox"                              inbox                 Municipalities "受け取る書類の一覧"                        submissions::inbox;
+    Organisations post   POST   "/api/v1/inbox/{receipt}/fetch"              fetch_submission      Municipalities "書類の取得"                                submissions::fetch;
+    Organisations post   POST   "/api/v1/inbox/{receipt}/accept"             accept_submission     Municipalities "書類の受理"                                submissions::accept;
+    Organisations post   POST   "/api/v1/inbox/{receipt}/return"             return_submission     Municipalities "書類の差戻し"                              submissions::give_back;
+    Organisations post   POST   "/api/v1/packages"                           import_package        Municipalities "市区町村データの一括取込み"                files::package;
+    Organisations post   POST   "/api/v1/plans"                              import_plans          Offices        "ケアプラン標準仕様4.1のファイルの取込み"   files::plans;
+    Organisations get    GET    "/api/v1/receipts/{receipt}"                 receipt               Both           "取込みの結果"                              files::receipt;
+    Organisations get    GET    "/api/v1/receipts/{receipt}/result.csv"      result_file           Both           "取込みの結果ファイル（CSV）"               files::result_file;
+    Organisations post   POST   "/api/v1/disasters"                          propose_disaster      Operators      "災害時モードの提案"                        disaster::propose;
+    Organisations post   POST   "/api/v1/disasters/{id}/approve"             approve_disaster      Operators      "別の運用者による承認"                      disaster::approve;
+    Organisations post   POST   "/api/v1/disasters/{id}/close"               close_disaster        Operators      "災害時モードの終了"                        disaster::close;
+    Organisations post   POST   "/api/v1/disasters/search"                   search_disaster       Both           "災害時の利用者検索"                        disaster::search;
+    Organisations get    GET    "/api/v1/openapi.json"                       description           Certificate    "このAPIの説明"                             public::description;
+    Organisations get    GET    "/"                                          start                 Certificate    "はじめのページ"                            pages::start;
+    Public        get    GET    "/"                                          welcome               Anyone         "はじめのページ"                            pages::welcome;
+    Public        get    GET    "/insurers"                                  insurers_page         Anyone         "利用開始日の一覧（ページ）"                pages::insurers;
+    Public        get    GET    "/api/v1/insurers"                           insurers              Anyone         "利用開始日の一覧"                          public::insurers;
+    Public        get    GET    "/health"                                    health                Anyone         "稼働の状態"                                public::health;
+}
+
+/// Routes that take files: they have their own places, time and size.
+pub(crate) fn is_upload(listener: Listener, method: &Method, path: &str) -> bool {
+    listener == Organisations && *method == Method::POST && matches!(path, "/api/v1/packages" | "/api/v1/plans")
+}
+
+/// The router behind client certificates.
+pub fn organisations_router(platform: Platform, settings: Settings, ready: Ready) -> Router {
+    router(Organisations, App::new(platform, settings, ready))
+}
+
+/// The router open to everybody.
+pub fn public_router(platform: Platform, settings: Settings, ready: Ready) -> Router {
+    router(Public, App::new(platform, settings, ready))
+}
+
+fn router(listener: Listener, app: App) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES.iter().filter(|route| route.listener == listener) {
+        router = router.route(route.path, (route.handler)());
+    }
+    router
+        .fallback(async || Problem::unknown())
+        .method_not_allowed_fallback(async || method_not_allowed())
+        .layer(axum::middleware::from_fn_with_state((app.clone(), listener), guard))
+        .with_state(app)
+}
+
+fn method_not_allowed() -> Problem {
+    let detail = "APIの説明（/api/v1/openapi.json）で、使えるメソッドを確かめてください";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "このメソッドは使えません", detail)
+}

@@ -1,0 +1,199 @@
+//! Both listeners as one server: who may come in by the standing map, refused handshakes counted and recorded once a
+//! minute, the map read again every two seconds, and an orderly end (design-store.md 27–29).
+
+use crate::tls::{self, Clients, Door, Limits, PeerCertificate, Refusal, RefusedHandshake, Standing};
+use crate::{Clock, Ready, Settings, organisations_router, public_router};
+use arc_swap::ArcSwap;
+use kiban_service::{Context, Error, Platform, RefusedHandshakes};
+use rustls::ServerConfig;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// A bound socket with its TLS settings; store new ones into `tls` at any time.
+pub struct Socket {
+    /// Where connections arrive.
+    pub tcp: TcpListener,
+    /// TLS settings for new connections.
+    pub tls: Arc<ArcSwap<ServerConfig>>,
+    /// Host names, clock, limits of requests.
+    pub settings: Settings,
+}
+
+/// The server, ready to run.
+pub struct Server {
+    /// Behind client certificates.
+    pub organisations: Socket,
+    /// Open to everybody.
+    pub public: Socket,
+    /// Limits of connections, for both.
+    pub limits: Limits,
+}
+
+/// How often the standing map is read again.
+const REFRESH: Duration = Duration::from_secs(2);
+/// How often refused handshakes are recorded.
+const RECORD: Duration = Duration::from_secs(60);
+/// Different pairs of reason and source counted at most in that time; the rest counts as `others`.
+const MOST_SOURCES: usize = 2_000;
+
+impl Server {
+    /// Serves until `stop` resolves: then health says not ready, no connection is accepted, running requests end, what
+    /// was counted is recorded and the store is closed. Returns the number of connections that had to be cut.
+    pub async fn run(self, platform: Platform, stop: impl Future<Output = ()>) -> Result<usize, Error> {
+        let Self { organisations, public, limits } = self;
+        let (ready, counters) = (Ready::default(), Arc::new(Counters::default()));
+        let clock = Arc::clone(&organisations.settings.clock);
+        let (stopping, _) = watch::channel(false);
+        let door = |socket: &Socket, clients: Clients| Door {
+            config: Arc::clone(&socket.tls),
+            clients,
+            limits: limits.clone(),
+            refused: counters.callback(),
+        };
+        let certified = door(&organisations, Clients::Certified(standing(&platform, &clock)));
+        let anyone = door(&public, Clients::Anyone);
+        let inside = organisations_router(platform.clone(), organisations.settings, ready.clone());
+        let outside = public_router(platform.clone(), public.settings, ready.clone());
+        let inside = tokio::spawn(tls::serve(organisations.tcp, inside, certified, stopped(stopping.subscribe())));
+        let outside = tokio::spawn(tls::serve(public.tcp, outside, anyone, stopped(stopping.subscribe())));
+        let house =
+            tokio::spawn(keep_house(platform.clone(), Arc::clone(&clock), Arc::clone(&counters), stopping.subscribe()));
+
+        stop.await;
+        ready.end();
+        stopping.send_replace(true);
+        let lost = |error: tokio::task::JoinError| Error::Internal(error.to_string());
+        let cut = inside.await.map_err(lost)? + outside.await.map_err(lost)?;
+        house.await.map_err(lost)?;
+        record(&platform, &clock, &counters).await;
+        platform.store().clone().close().await?;
+        Ok(cut)
+    }
+}
+
+/// Resolves when the server stops; an error means that the sender is gone, so it is over too.
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// The standing map as the listener asks it.
+fn standing(platform: &Platform, clock: &Clock) -> Standing {
+    let (platform, clock) = (platform.clone(), Arc::clone(clock));
+    Arc::new(move |certificate: &PeerCertificate| {
+        let (standing, now) = (platform.standing(), clock());
+        if !standing.is_fresh(now) {
+            return Err(RefusedHandshake::StandingUnknown);
+        }
+        match standing.organization(&certificate.fingerprint, now) {
+            Ok(_) => Ok(()),
+            Err("certificate_revoked") => Err(RefusedHandshake::Revoked),
+            Err("certificate_expired") => Err(RefusedHandshake::Expired),
+            Err("office_inactive") => Err(RefusedHandshake::OfficeInactive),
+            Err(_) => Err(RefusedHandshake::Unknown),
+        }
+    })
+}
+
+/// Reads the map again and records refusals until the server stops.
+async fn keep_house(platform: Platform, clock: Clock, counters: Arc<Counters>, stopping: watch::Receiver<bool>) {
+    let mut stopping = pin!(stopped(stopping));
+    let (mut refresh, mut minute) = (interval(REFRESH), interval(RECORD));
+    refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = &mut stopping => return,
+            _ = refresh.tick() => {
+                // A failure leaves the old map; after a minute nobody trusts it any more.
+                if let Err(error) = platform.refresh_standing(clock()).await {
+                    tracing::error!(problem = crate::Problem::from(error).code, "standing map not refreshed");
+                }
+            }
+            _ = minute.tick() => record(&platform, &clock, &counters).await,
+        }
+    }
+}
+
+/// Records what was counted; what could not be recorded is counted again.
+async fn record(platform: &Platform, clock: &Clock, counters: &Counters) {
+    let refused = counters.take();
+    if refused.is_empty() {
+        return;
+    }
+    let Ok(context) = Context::new(clock()) else { return counters.put_back(refused) };
+    if platform.record_refused_handshakes(&refused, &context).await.is_err() {
+        tracing::error!("refused handshakes not recorded, trying again in a minute");
+        counters.put_back(refused);
+    }
+}
+
+/// Refused handshakes by reason and source.
+#[derive(Default)]
+struct Counters(Mutex<HashMap<(String, String), RefusedHandshakes>>);
+
+impl Counters {
+    fn callback(self: &Arc<Self>) -> Arc<dyn Fn(Refusal) + Send + Sync> {
+        let counters = Arc::clone(self);
+        Arc::new(move |refusal| {
+            counters.add(RefusedHandshakes {
+                reason: refusal.reason.as_str().to_owned(),
+                source: refusal.source.to_string(),
+                count: 1,
+                fingerprint: refusal.fingerprint,
+                serial: refusal.serial,
+            });
+        })
+    }
+
+    fn add(&self, mut refusal: RefusedHandshakes) {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut key = (refusal.reason.clone(), refusal.source.clone());
+        if counted.len() >= MOST_SOURCES && !counted.contains_key(&key) {
+            refusal.source = "others".to_owned();
+            key.1.clone_from(&refusal.source);
+        }
+        match counted.entry(key) {
+            Entry::Occupied(mut known) => {
+                refusal.count += known.get().count;
+                known.insert(refusal);
+            }
+            Entry::Vacant(place) => {
+                place.insert(refusal);
+            }
+        }
+    }
+
+    fn take(&self) -> Vec<RefusedHandshakes> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_values().collect()
+    }
+
+    fn put_back(&self, refused: Vec<RefusedHandshakes>) {
+        refused.into_iter().for_each(|refusal| self.add(refusal));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_from_many_addresses_stays_one_short_list() {
+        let counters = Counters::default();
+        for i in 0..10_000u32 {
+            let source = std::net::Ipv4Addr::from(i).to_string();
+            let (reason, fingerprint, serial) = ("revoked".to_owned(), None, None);
+            counters.add(RefusedHandshakes { reason, source, count: 1, fingerprint, serial });
+        }
+        let refused = counters.take();
+        assert_eq!(refused.len(), MOST_SOURCES + 1);
+        assert_eq!(refused.iter().map(|r| r.count).sum::<u64>(), 10_000);
+        assert!(counters.take().is_empty());
+    }
+}

@@ -1,2 +1,68 @@
-//! The one executable, `kiban`.
-fn main() {}
+//! The one executable, `kiban`: every role of the platform is a command. This file names them; each has a file.
+
+mod audit;
+mod ca;
+mod check;
+mod client;
+mod demo;
+mod home;
+mod import;
+mod serve;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// 介護情報基盤 kaigo-kiban
+#[derive(Parser)]
+#[command(name = "kiban", version, about = "介護情報基盤（長期ケアの情報共有基盤）", subcommand_required = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// 架空の市で主な流れを実演し、そのまま待ち受けます
+    Demo(demo::Options),
+    /// サーバーを起動します
+    Serve(serve::Options),
+    /// 市区町村のパッケージを取り込みます
+    Import(import::Options),
+    /// ファイルを検査します（サーバー不要）
+    Check(check::Options),
+    /// 認証局: 作成・発行・失効・一覧
+    Ca(ca::Options),
+    /// 監査記録の検証
+    Audit(audit::Options),
+    /// 架空の市のファイルを書き出します
+    Sim(import::SimOptions),
+}
+
+fn main() -> std::process::ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .with_writer(std::io::stderr)
+        .init();
+    match run(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("エラー: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<std::process::ExitCode> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        match arguments.command {
+            Command::Demo(options) => demo::run(options).await,
+            Command::Serve(options) => serve::run(options).await,
+            Command::Import(options) => import::run(options).await,
+            Command::Check(options) => check::run(&options),
+            Command::Ca(options) => ca::run(options).await,
+            Command::Audit(options) => audit::run(options).await,
+            Command::Sim(options) => import::write_city(&options),
+        }
+    })
+}

@@ -107,9 +107,13 @@ impl Store {
 }
 
 /// Verifies a whole audit log without serving: every entry, segment and anchor, against the anchors outside the database.
-pub async fn verify_log(address: &str, key: &PublicKey, anchor_dir: &std::path::Path) -> Result<VerifyReport, StoreError> {
+pub async fn verify_log(
+    address: &str,
+    key: &PublicKey,
+    anchor_dir: &std::path::Path,
+) -> Result<VerifyReport, StoreError> {
     let engine = Engine::open(address).await?;
-    let report = audit::verify(&engine, None, key, anchor_dir).await;
+    let report = verify(&engine, None, key, anchor_dir).await;
     engine.close().await;
     report
 }

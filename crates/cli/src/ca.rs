@@ -1,0 +1,152 @@
+//! `kiban ca init | issue | revoke | list | crl`: the operator's certification authority (P-182).
+
+use crate::home::{Home, now};
+use anyhow::{Context as _, Result, anyhow};
+use clap::{Args, Subcommand};
+use kiban_domain::Organization;
+use kiban_pki::{Ca, Purpose, Reason};
+use kiban_service::Context;
+use kiban_store::CertificateRow;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub struct Options {
+    /// 設置フォルダー
+    #[arg(long, default_value = "kiban-home")]
+    home: PathBuf,
+    /// データベース（省略時は設置フォルダーの中）
+    #[arg(long)]
+    db: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// 認証局を作ります
+    Init {
+        /// 認証局の名前
+        #[arg(long, default_value = "kaigo-kiban CA")]
+        name: String,
+    },
+    /// 機関の証明書を発行し、基盤に登録します
+    Issue {
+        /// 事業所番号（10桁）・保険者番号（6桁）・都道府県コード（2桁）・operator
+        organization: String,
+        /// 端末名
+        terminal: String,
+        /// 有効日数
+        #[arg(long, default_value_t = 825)]
+        days: u32,
+        /// 事業所側で作った証明書署名要求（PEM）。省略すると鍵もここで作ります
+        #[arg(long)]
+        csr: Option<PathBuf>,
+        /// 証明書と鍵を書き出すフォルダー
+        #[arg(long, default_value = ".")]
+        out: PathBuf,
+    },
+    /// 証明書を失効させます（接続中でも次の要求から有効）
+    Revoke {
+        /// シリアル番号
+        serial: String,
+        /// 理由: key_compromise, superseded, cessation_of_operation, affiliation_changed, privilege_withdrawn, unspecified
+        #[arg(long, default_value = "unspecified")]
+        reason: String,
+    },
+    /// 発行した証明書の一覧
+    List,
+    /// 失効リスト（CRL）を PEM で表示します
+    Crl,
+}
+
+pub async fn run(options: Options) -> Result<ExitCode> {
+    let home = Home::open(&options.home, options.db.as_deref())?;
+    let ja = |error: kiban_pki::Error| anyhow!(error.message_ja());
+    match options.command {
+        Command::Init { name } => {
+            Ca::init(&home.ca_dir(), &name, now()).map_err(ja)?;
+            println!("認証局を作りました: {}", home.ca_dir().display());
+        }
+        Command::Issue { organization, terminal, days, csr, out } => {
+            let organization =
+                Organization::parse(&organization).map_err(|error| anyhow!("機関の番号: {}", error.message_ja()))?;
+            let ca = home.ca()?;
+            let (cert_pem, key_pem, fingerprint, serial, not_after) = match csr {
+                Some(path) => {
+                    let csr =
+                        std::fs::read_to_string(&path).with_context(|| format!("{} を読めません", path.display()))?;
+                    let signed = ca.issue_client_csr(&csr, organization, &terminal, days, now()).map_err(ja)?;
+                    (signed.cert_pem, None, signed.fingerprint, signed.serial, signed.not_after)
+                }
+                None => {
+                    let issued = ca.issue_client(organization, &terminal, days, now()).map_err(ja)?;
+                    (issued.cert_pem, Some(issued.key_pem), issued.fingerprint, issued.serial, issued.not_after)
+                }
+            };
+            let platform = home.platform().await?;
+            let row = CertificateRow {
+                fingerprint,
+                organization,
+                terminal: terminal.clone(),
+                serial: serial.clone(),
+                not_after,
+                revoked_at: None,
+            };
+            platform.bind_certificates(&[row], &Context::new(now())?).await?;
+            platform.store().clone().close().await?;
+            let base = format!("{organization}-{terminal}");
+            write_secret(&out.join(format!("{base}.crt")), cert_pem.as_bytes())?;
+            if let Some(key) = key_pem {
+                write_secret(&out.join(format!("{base}.key")), key.as_bytes())?;
+            }
+            println!("発行しました: {base} シリアル番号 {serial} 有効期限 {not_after}");
+        }
+        Command::Revoke { serial, reason } => {
+            let reason = Reason::parse(&reason).ok_or_else(|| anyhow!("理由 \"{reason}\" はありません"))?;
+            // First what opens the door, then the register and the list for others.
+            let platform = home.platform().await?;
+            let bound = platform.revoke_certificate(&serial, &Context::new(now())?).await;
+            platform.store().clone().close().await?;
+            home.ca()?.revoke(&serial, reason, now()).map_err(ja)?;
+            match bound {
+                Ok(()) => println!("失効させました: {serial}"),
+                Err(kiban_service::Error::Unknown) => {
+                    println!("失効させました: {serial}（基盤には登録されていませんでした）")
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Command::List => {
+            for entry in home.ca()?.list().map_err(ja)? {
+                let whose = match &entry.purpose {
+                    Purpose::Client { organization, terminal } => format!("{organization} {terminal}"),
+                    Purpose::Server { names } => format!("サーバー {}", names.join(",")),
+                };
+                let state = match &entry.revoked {
+                    Some(revocation) => format!("失効 {} {}", revocation.at, revocation.reason.as_str()),
+                    None if entry.is_live(now()) => "有効".to_owned(),
+                    None => "期限切れ".to_owned(),
+                };
+                println!("{}\t{whose}\t{}\t{state}", entry.serial, entry.not_after);
+            }
+        }
+        Command::Crl => print!("{}", home.ca()?.crl_pem(now()).map_err(ja)?),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a file that only its owner may read.
+pub fn write_secret(path: &Path, content: &[u8]) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("{} に書けません", path.display()))?;
+    file.write_all(content)?;
+    Ok(file.sync_all()?)
+}

@@ -1,0 +1,127 @@
+//! `kiban demo`: an invented city on a bare machine, from nothing to the main job, over real TLS with real certificates.
+//!
+//! Makes a CA and certificates, an embedded database, a synthetic city as files, starts both listeners, plays the story
+//! over HTTPS (`story`), then keeps serving and tells how to call it by hand. `--check` ends after the story with 0 or 1.
+//! Ctrl-C leaves nothing behind unless `--keep DIR`.
+
+mod city;
+mod story;
+
+use crate::home::{Home, now};
+use crate::serve::{Addresses, start};
+use anyhow::Result;
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub struct Options {
+    /// 実演だけを行い、結果を終了コードで返します
+    #[arg(long)]
+    check: bool,
+    /// 設置フォルダーを残します
+    #[arg(long)]
+    keep: Option<PathBuf>,
+    /// データベース（省略時は内蔵の SQLite。例: postgres://kiban@localhost/kiban）
+    #[arg(long)]
+    db: Option<String>,
+    /// 架空の市の人数
+    #[arg(long, default_value_t = 2000)]
+    people: u32,
+    /// 乱数の種
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// 機関用のポート（0 は空いている番号）
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// 公開用のポート（0 は空いている番号）
+    #[arg(long, default_value_t = 0)]
+    public_port: u16,
+}
+
+/// Password of every account of the demo. It guards invented people only.
+pub const DEMO_PASSWORD: &str = "mihon-dake-no-aikotoba-2026";
+
+pub async fn run(options: Options) -> Result<ExitCode> {
+    let folder = Folder::new(options.keep.as_deref())?;
+    let outcome = tokio::select! {
+        outcome = play(&options, &folder) => outcome,
+        _ = tokio::signal::ctrl_c() => Ok(ExitCode::FAILURE),
+    };
+    folder.close();
+    outcome
+}
+
+async fn play(options: &Options, folder: &Folder) -> Result<ExitCode> {
+    println!("介護情報基盤 kaigo-kiban の実演をはじめます。登場する人・事業所・市はすべて架空です。");
+    let home = Home::open(&folder.path, options.db.as_deref())?;
+    let world = city::build(&home, options.people, options.seed).await?;
+    let addresses = Addresses {
+        organizations: ([127, 0, 0, 1], options.port).into(),
+        public: ([127, 0, 0, 1], options.public_port).into(),
+    };
+    let server = start(&home, world.platform.clone(), &world.server, &addresses).await?;
+    println!("待受けを開始しました: 機関用 {}、公開用 {}", server.organizations, server.public);
+    let mut story = story::Story::new(&world, &server);
+    let told = story.tell().await;
+    let audit = story::audit_proof(&world).await;
+    for failed in [told.as_ref().err(), audit.as_ref().err()].into_iter().flatten() {
+        println!("\n実演は途中で止まりました: {failed:#}");
+    }
+    let good = told.is_ok() && audit.is_ok();
+    if good {
+        println!("\n実演は最後まで期待どおりに進みました。");
+    }
+    if !options.check && good {
+        how_to_call(&world, &server, story.token().as_deref());
+        tokio::signal::ctrl_c().await?;
+        println!("\n終了します。");
+    }
+    server.stop().await?;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn how_to_call(world: &city::World, server: &crate::serve::Running, token: Option<&str>) {
+    let dir = world.certificates.display();
+    let (organizations, public) = (server.organizations.port(), server.public.port());
+    println!("\n── 試してみる（Ctrl-C で終了） ──");
+    println!("公開ページ（利用開始日）: https://portal.localhost:{public}/");
+    println!(
+        "  curl --cacert {dir}/ca.crt --resolve portal.localhost:{public}:127.0.0.1 https://portal.localhost:{public}/health"
+    );
+    println!("機関用 API（クライアント証明書が必要）:");
+    println!("  curl --cacert {dir}/ca.crt --cert {dir}/care-manager.crt --key {dir}/care-manager.key \\");
+    println!(
+        "    --resolve office.localhost:{organizations}:127.0.0.1 https://office.localhost:{organizations}/api/v1/people \\"
+    );
+    println!("    -H 'Authorization: Bearer {}'", token.unwrap_or("(POST /api/v1/session で得た token)"));
+    println!(
+        "  ログイン: -X POST …/api/v1/session -H 'Content-Type: application/json' -d '{{\"account\":\"{}\",\"password\":\"{DEMO_PASSWORD}\"}}'",
+        world.care_manager_account()
+    );
+    println!("証明書なしで呼ぶと TLS の段階で断られます。API の一覧: …/api/v1/openapi.json");
+}
+
+/// The folder of the demo, removed at the end unless it is kept.
+struct Folder {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Folder {
+    fn new(keep: Option<&Path>) -> Result<Self> {
+        let path = match keep {
+            Some(path) => path.to_owned(),
+            None => std::env::temp_dir().join(format!("kiban-demo-{}-{}", std::process::id(), now().as_millisecond())),
+        };
+        Ok(Self { path, keep: keep.is_some() })
+    }
+
+    fn close(&self) {
+        if self.keep {
+            println!("設置フォルダー {} を残しました。", self.path.display());
+        } else if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            eprintln!("一時フォルダー {} を消せませんでした: {error}", self.path.display());
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The folder of one installation: keys, certificates, anchors and, by default, the embedded database. The clock of the
+//! whole program is read here.
+
+use anyhow::{Context as _, Result};
+use kiban_domain::Timestamp;
+use kiban_pki::Ca;
+use kiban_service::{Config, Platform};
+use kiban_store::{AuditSettings, MasterKey, SigningKey, Store};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where everything of an installation lies.
+#[derive(Debug, Clone)]
+pub struct Home {
+    dir: PathBuf,
+    database: String,
+}
+
+/// The present instant.
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+impl Home {
+    /// A folder, created when missing (mode 0700); `database` overrides the embedded one inside it.
+    pub fn open(dir: &Path, database: Option<&str>) -> Result<Self> {
+        use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+        if !dir.exists() {
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(dir)
+                .with_context(|| format!("フォルダー {} を作れません", dir.display()))?;
+        }
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
+        let database = database.map_or_else(|| format!("sqlite:{}", dir.join("kiban.db").display()), str::to_owned);
+        Ok(Self { dir: dir.to_owned(), database })
+    }
+
+    /// Folder of the installation.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Address of the database.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Folder of the certification authority.
+    pub fn ca_dir(&self) -> PathBuf {
+        self.dir.join("ca")
+    }
+
+    /// The certification authority.
+    pub fn ca(&self) -> Result<Ca> {
+        Ca::open(&self.ca_dir()).map_err(|error| anyhow::anyhow!(error.message_ja()))
+    }
+
+    /// Folder of the anchors outside the database.
+    pub fn anchor_dir(&self) -> PathBuf {
+        self.dir.join("anchors")
+    }
+
+    /// Key that signs the anchors.
+    pub fn signing_key(&self) -> Result<SigningKey> {
+        Ok(SigningKey::load_or_create(&self.dir.join("anchor.key"))?)
+    }
+
+    /// Opens the platform: migrates the database, starts the audit log.
+    pub async fn platform(&self) -> Result<Platform> {
+        let master = MasterKey::load_or_create(&self.dir.join("master.key"))?;
+        let audit =
+            AuditSettings { signing_key: self.signing_key()?, anchor_dir: self.anchor_dir(), clock: Arc::new(now) };
+        let store = Store::open(&self.database, master, audit).await.with_context(|| "データベースを開けません")?;
+        Ok(Platform::open(store, Config::default(), now()).await?)
+    }
+}
+
+/// Files of a folder (not of folders inside it) with their contents, by name.
+pub fn read_folder(dir: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).with_context(|| format!("フォルダー {} を開けません", dir.display()))?
+    {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            files.push((entry.file_name().to_string_lossy().into_owned(), std::fs::read(entry.path())?));
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,132 @@
+//! `kiban serve`: both listeners over one installation.
+
+use crate::home::{Home, now};
+use anyhow::{Context as _, Result, anyhow};
+use arc_swap::ArcSwap;
+use clap::Args;
+use kiban_pki::{Identity, server_config_public, tls};
+use kiban_service::Platform;
+use kiban_web::tls::{Limits, organizations_config};
+use kiban_web::{Server, Settings, Socket};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+#[derive(Args)]
+pub struct Options {
+    /// 設置フォルダー
+    #[arg(long, default_value = "kiban-home")]
+    home: PathBuf,
+    /// データベース（省略時は設置フォルダーの中）
+    #[arg(long)]
+    db: Option<String>,
+    /// 機関用の待受け
+    #[arg(long, default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// 公開の待受け
+    #[arg(long, default_value = "127.0.0.1:9443")]
+    public_listen: SocketAddr,
+}
+
+/// Where to listen; port 0 takes a free one.
+pub struct Addresses {
+    pub organizations: SocketAddr,
+    pub public: SocketAddr,
+}
+
+/// A running server.
+pub struct Running {
+    /// Address of the organisations' listener.
+    pub organizations: SocketAddr,
+    /// Address of the public listener.
+    pub public: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<usize, kiban_service::Error>>,
+}
+
+impl Running {
+    /// Stops accepting, lets running requests end, closes segment and store.
+    pub async fn stop(self) -> Result<()> {
+        let _ = self.stop.send(());
+        self.task.await??;
+        Ok(())
+    }
+}
+
+/// Starts both listeners.
+pub async fn start(
+    home: &Home,
+    platform: Platform,
+    server: &(Identity, Identity),
+    addresses: &Addresses,
+) -> Result<Running> {
+    let bind = async |address: SocketAddr| {
+        TcpListener::bind(address).await.with_context(|| format!("{address} で待ち受けられません"))
+    };
+    let (inside, outside) = (bind(addresses.organizations).await?, bind(addresses.public).await?);
+    let (organizations, public) = (inside.local_addr()?, outside.local_addr()?);
+    let ja = |error: kiban_pki::Error| anyhow!(error.message_ja());
+    let roots = [home.ca()?.certificate_der().clone()];
+    let public_url = format!("https://portal.localhost:{}", public.port());
+    let clock: kiban_web::Clock = Arc::new(now);
+    let socket = |tcp, tls, host: &str| Socket {
+        tcp,
+        tls: Arc::new(ArcSwap::new(tls)),
+        settings: Settings::new(&[host], &public_url, Arc::clone(&clock)),
+    };
+    let server = Server {
+        organisations: socket(inside, organizations_config(&server.0, &roots).map_err(ja)?, "office.localhost"),
+        public: socket(outside, server_config_public(&server.1).map_err(ja)?, "portal.localhost"),
+        limits: Limits::default(),
+    };
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(async move {
+        server
+            .run(platform, async {
+                let _ = stopped.await;
+            })
+            .await
+    });
+    Ok(Running { organizations, public, stop, task })
+}
+
+/// Server certificates of an installation, issued on first use.
+fn server_identities(home: &Home) -> Result<(Identity, Identity)> {
+    let ja = |error: kiban_pki::Error| anyhow!(error.message_ja());
+    let identity = |name: &str| -> Result<Identity> {
+        let (cert, key) = (home.dir().join(format!("{name}.crt")), home.dir().join(format!("{name}.key")));
+        if !cert.exists() {
+            let issued = home.ca()?.issue_server(&[name], 90, now()).map_err(ja)?;
+            crate::ca::write_secret(&key, issued.key_pem.as_bytes())?;
+            crate::ca::write_secret(&cert, issued.cert_pem.as_bytes())?;
+        }
+        Identity::from_pem(&std::fs::read_to_string(cert)?, &std::fs::read_to_string(key)?).map_err(ja)
+    };
+    Ok((identity("office.localhost")?, identity("portal.localhost")?))
+}
+
+pub async fn run(options: Options) -> Result<ExitCode> {
+    let home = Home::open(&options.home, options.db.as_deref())?;
+    tls::certificates(&home.ca()?.certificate_pem()).map_err(|error| anyhow!(error.message_ja()))?;
+    let platform = home.platform().await?;
+    let identities = server_identities(&home)?;
+    let running = start(
+        &home,
+        platform,
+        &identities,
+        &Addresses { organizations: options.listen, public: options.public_listen },
+    )
+    .await?;
+    println!("listening organizations={} public={}", running.organizations, running.public);
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    running.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}

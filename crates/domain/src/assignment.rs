@@ -78,6 +78,8 @@ pub struct DisasterMode {
     pub event: String,
     /// Municipalities whose insured may be searched and in which offices are eligible.
     pub areas: Vec<crate::ids::InsurerNumber>,
+    /// Kinds of office that are eligible inside the area; empty means every kind (P-121).
+    pub classes: Vec<crate::office::OfficeClass>,
     /// Offices named one by one, inside or outside the area (P-122).
     pub offices: Vec<OfficeNumber>,
     /// Municipalities that take in evacuees (P-121).

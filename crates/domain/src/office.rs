@@ -42,6 +42,37 @@ pub enum OfficeClass {
     Hospital,
 }
 
+impl OfficeClass {
+    /// All classes.
+    pub const ALL: [Self; 7] = [
+        Self::CarePlanning,
+        Self::CommunitySupport,
+        Self::HealthFacility,
+        Self::ResidentialService,
+        Self::Service,
+        Self::HospitalWithCare,
+        Self::Hospital,
+    ];
+
+    /// Code under which it is stored and named in tables.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::CarePlanning => "care_planning",
+            Self::CommunitySupport => "community_support",
+            Self::HealthFacility => "health_facility",
+            Self::ResidentialService => "residential_service",
+            Self::Service => "service",
+            Self::HospitalWithCare => "hospital_with_care",
+            Self::Hospital => "hospital",
+        }
+    }
+
+    /// Inverse of [`OfficeClass::code`].
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.code() == code)
+    }
+}
+
 /// 職種 of a staff account (P-013).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

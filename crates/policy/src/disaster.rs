@@ -1,7 +1,7 @@
 //! 災害時モード: what it replaces (`tables/disaster.tsv`) and whom it covers (P-120…126).
 
 use kiban_domain::assignment::DisasterMode;
-use kiban_domain::office::Office;
+use kiban_domain::office::{Office, OfficeClass};
 use kiban_domain::{Date, InsurerNumber};
 
 use crate::facts::Disaster;
@@ -19,15 +19,18 @@ pub(crate) struct DisasterRule {
 }
 
 /// The disaster fact of an office for a person insured in `person_area` (the number on the card, 証記載保険者番号). The
-/// office is covered when it stands in the area or is named itself (P-122); the person when insured in the area.
+/// office is covered when it stands in the area and is of a kind the mode names (P-121), or is named itself (P-122); the
+/// person when insured in the area.
 pub fn disaster_for_office(
     modes: &[DisasterMode],
     office: &Office,
+    class: OfficeClass,
     person_area: &InsurerNumber,
     today: Date,
 ) -> Disaster {
     widest(modes, person_area, today, |mode| {
-        mode.areas.contains(&office.municipality) || mode.offices.contains(&office.number)
+        let kind_fits = mode.classes.is_empty() || mode.classes.contains(&class);
+        mode.offices.contains(&office.number) || (kind_fits && mode.areas.contains(&office.municipality))
     })
 }
 

@@ -43,7 +43,7 @@ impl Platform {
                     confirmed_by_city: assignment.is_some_and(|a| a.confirmed_by_municipality),
                     opinion_requested: stored.opinion_requested_on.is_some(),
                 };
-                (kiban_policy::Caller::Office(facts), disaster_for_office(&modes, office, &area, today))
+                (kiban_policy::Caller::Office(facts), disaster_for_office(&modes, office, *class, &area, today))
             }
             (Organization::Municipality(number), _) => {
                 let disaster = disaster_for_municipality(&modes, number, &area, today);

@@ -5,7 +5,7 @@ use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
 use kiban_domain::assignment::DisasterMode;
 use kiban_domain::dates::{self, Period};
 use kiban_domain::insured::{Insured, Sex, normalize_kana, normalize_kanji};
-use kiban_domain::office::StaffId;
+use kiban_domain::office::{OfficeClass, StaffId};
 use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, Organization, PersonKey};
 use kiban_policy::UseCase;
 use kiban_store::{Entry, Outcome, SearchTokens};
@@ -18,6 +18,8 @@ pub struct DisasterProposal {
     pub event: String,
     /// Municipalities under 災害救助法.
     pub areas: Vec<InsurerNumber>,
+    /// Kinds of office eligible inside the area; empty means every kind.
+    pub classes: Vec<OfficeClass>,
     /// Offices named one by one.
     pub offices: Vec<OfficeNumber>,
     /// Municipalities that take in evacuees.
@@ -99,6 +101,7 @@ impl Platform {
             id: id.clone(),
             event: proposal.event,
             areas: proposal.areas,
+            classes: proposal.classes,
             offices: proposal.offices,
             hosts: proposal.hosts,
             without_consent: proposal.without_consent,
@@ -183,7 +186,9 @@ impl Platform {
         let standing = self.standing();
         let modes: Vec<_> = standing.disasters().cloned().collect();
         let disaster = match (&caller.office, caller.organization) {
-            (Some((office, _)), _) => kiban_policy::disaster_for_office(&modes, office, &insurer, context.today()),
+            (Some((office, class)), _) => {
+                kiban_policy::disaster_for_office(&modes, office, *class, &insurer, context.today())
+            }
             (None, Organization::Municipality(number)) => {
                 kiban_policy::disaster_for_municipality(&modes, &number, &insurer, context.today())
             }

@@ -18,7 +18,7 @@ use kiban_formats::municipal::{self, Change, MunicipalRow, MunicipalValue};
 use kiban_policy::{UseCase, Writer, may_register};
 use kiban_store::{Entry, NewReceipt, NewRecord, Outcome, Receipt, ReceiptCounts, ReceiptState, Tx};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The result of a package: what the receipt answers, whichever way it is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,7 +144,9 @@ impl Platform {
             Some(receipt) => (receipt.number, receipt.public_id),
             None => self.give_receipt(insurer, sender, keep.then_some(&bytes[..]), digest, &entry, context).await?,
         };
-        let total = rows.len() as u64 + problems.iter().filter(|p| p.is_error()).count() as u64;
+        let faulty: HashSet<(&str, u64)> =
+            problems.iter().filter(|p| p.is_error() && p.line > 0).map(|p| (p.file.as_str(), p.line)).collect();
+        let total = (rows.len() + faulty.len()) as u64;
         let refused = problems.iter().any(municipal::refuses_package);
         let mut counts = ReceiptCounts {
             read: total as i64,
@@ -154,18 +156,13 @@ impl Platform {
         if refused {
             counts.refused = counts.read;
             let report = report(counts, &problems);
-            return self.close(insurer, number, ReceiptState::Refused, report, public_id, entry, context).await;
+            let tx = self.store().begin().await?;
+            return close(tx, insurer, number, ReceiptState::Refused, report, public_id, entry, context).await;
         }
-        let load = Load {
-            insurer,
-            number,
-            now: context.now,
-            today: context.today(),
-            initial: self.store().count_people(insurer).await? == 0,
-        };
-        self.apply(&load, rows, &mut counts, &mut problems, progress, &entry).await?;
+        let load = Load { insurer, number, now: context.now, today: context.today(), initial: false };
+        let tx = self.apply(load, rows, &mut counts, &mut problems, progress, &entry).await?;
         let report = report(counts, &problems);
-        self.close(insurer, number, ReceiptState::Applied, report, public_id, entry, context).await
+        close(tx, insurer, number, ReceiptState::Applied, report, public_id, entry, context).await
     }
 
     async fn give_receipt(
@@ -191,59 +188,35 @@ impl Platform {
         Ok((number, public_id))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one private step with everything it closes")]
-    async fn close(
-        &self,
-        insurer: InsurerNumber,
-        number: i64,
-        state: ReceiptState,
-        report: PackageReport,
-        public_id: String,
-        entry: Entry,
-        context: &Context,
-    ) -> Result<IntakeResult, Error> {
-        let result = serde_json::to_vec(&report).map_err(|error| Error::Internal(error.to_string()))?;
-        let mut tx = self.store().begin().await?;
-        tx.finish_receipt(insurer, number, state, report.counts, &result).await?;
-        let detail = serde_json::to_string(&report.counts).map_err(|error| Error::Internal(error.to_string()))?;
-        let action = if state == ReceiptState::Applied { "import.applied" } else { "import.refused" };
-        tx.commit(Entry {
-            action: action.to_owned(),
-            natural_key: Some(public_id.clone()),
-            detail: Some(detail),
-            ..entry
-        })
-        .await?;
-        Ok(IntakeResult { receipt: public_id, state: state.code(), received_at: context.now, repeated: false, report })
-    }
-
     /// Pass 2: block by block, decide what changes anything, write it.
     async fn apply(
         &self,
-        load: &Load,
+        load: Load,
         rows: Vec<MunicipalRow>,
         counts: &mut ReceiptCounts,
         problems: &mut Vec<Problem>,
         progress: &mut (dyn FnMut(u64, u64) + Send),
         entry: &Entry,
-    ) -> Result<(), Error> {
+    ) -> Result<Tx, Error> {
         let total = rows.len() as u64;
         let mut done = 0;
-        let mut known: HashMap<InsuredNumber, ()> = HashMap::new();
+        let mut known: HashMap<InsuredNumber, i64> = HashMap::new();
         let mut tx = self.store().begin().await?;
+        tx.lock_insurer(load.insurer).await?;
+        let load = Load { initial: self.store().count_people(load.insurer).await? == 0, ..load };
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
             let block: Vec<MunicipalRow> = rows.by_ref().take(BLOCK).collect();
             done += block.len() as u64;
-            self.apply_block(&mut tx, load, block, &mut known, counts, problems).await?;
+            self.apply_block(&mut tx, &load, block, &mut known, counts, problems).await?;
             progress(done, total);
             if load.initial && rows.peek().is_some() {
                 tx.commit(Entry { action: "import.block".to_owned(), ..entry.clone() }).await?;
                 tx = self.store().begin().await?;
+                tx.lock_insurer(load.insurer).await?;
             }
         }
-        tx.commit(Entry { action: "import.rows".to_owned(), ..entry.clone() }).await?;
-        Ok(())
+        Ok(tx)
     }
 
     async fn apply_block(
@@ -251,7 +224,7 @@ impl Platform {
         tx: &mut Tx,
         load: &Load,
         block: Vec<MunicipalRow>,
-        known: &mut HashMap<InsuredNumber, ()>,
+        known: &mut HashMap<InsuredNumber, i64>,
         counts: &mut ReceiptCounts,
         problems: &mut Vec<Problem>,
     ) -> Result<(), Error> {
@@ -261,7 +234,9 @@ impl Platform {
         let people = self.store().present_people(load.insurer, &numbers).await?;
         let present = self.store().present_records(load.insurer, &numbers).await?;
         let keys = self.store().keys_of(load.insurer).await?;
-        known.extend(people.keys().map(|number| (*number, ())));
+        for (number, header) in &people {
+            known.entry(*number).or_insert(header.history_number);
+        }
         let (mut new_people, mut records) = (Vec::new(), Vec::new());
         for row in block {
             let (key, history, change) = (row.key, i64::from(row.history), row.change);
@@ -274,30 +249,28 @@ impl Platform {
                         continue;
                     }
                     let header = people.get(&key.insured);
-                    if header.is_some_and(|header| header.history_number > history) {
-                        problems.push(at(
-                            &place,
-                            "older_history",
-                            &format!(
-                                "履歴番号 {history} より新しい履歴番号 {} が登録済みです。この行は反映しません",
-                                header.map_or(0, |h| h.history_number)
-                            ),
-                        ));
+                    if let Some(newer) = known.get(&key.insured).filter(|newer| **newer > history) {
+                        let text = format!(
+                            "履歴番号 {history} より新しい履歴番号 {newer} が登録済みです。この行は反映しません"
+                        );
+                        problems.push(at(&place, "older_history", &text));
                         counts.refused += 1;
                         continue;
                     }
-                    let insured =
-                        keep_withheld(*insured, header.is_some_and(|header| header.withheld), &place, problems);
+                    let withheld = header.is_some_and(|header| header.withheld);
+                    let insured = keep_withheld(*insured, withheld, &place, problems);
                     if header.is_some_and(|h| h.digest == self.digest_of(&keys, &insured)) {
                         counts.unchanged += 1;
                         continue;
                     }
-                    known.insert(key.insured, ());
+                    let first_seen = known.insert(key.insured, history).is_none();
                     counts.applied += 1;
-                    if header.is_none() && load.initial {
-                        new_people.push((history, insured))
+                    if first_seen && load.initial {
+                        new_people.push((history, insured));
+                    } else if let Some(earlier) = new_people.iter_mut().find(|(_, p)| p.key == insured.key) {
+                        *earlier = (history, insured);
                     } else {
-                        tx.put_person(load.number, history, &insured).await?
+                        tx.put_person(load.number, history, &insured).await?;
                     }
                 }
                 _ if !known.contains_key(&key.insured) => {
@@ -308,12 +281,39 @@ impl Platform {
                     self.apply_consent(tx, load, *record, &place, counts, problems).await?
                 }
                 value => {
+                    let unknown = self.unknown_offices(&value);
+                    if let Some((fatal, text)) = unknown {
+                        let problem = at(&place, "unknown_office", &text);
+                        problems.push(if fatal { problem } else { problem.warning() });
+                        if fatal {
+                            counts.refused += 1;
+                            continue;
+                        }
+                    }
                     let record = record_of(load, key, row.history, change, value)?;
                     let digest = keys.digest(&record.payload);
                     let same = present.get(&(key.insured, record.kind, record.natural_key.clone()));
                     if same.is_some_and(|p| p.digest == digest && p.deleted == record.deleted) {
                         counts.unchanged += 1;
                         continue;
+                    }
+                    if change == Change::Deleted && same.is_none() {
+                        let text =
+                            format!("履歴番号 {} の記録は登録されていないため、削除するものがありません", row.history);
+                        problems.push(at(&place, "delete_unknown", &text));
+                        counts.refused += 1;
+                        continue;
+                    }
+                    let newer = present
+                        .keys()
+                        .filter(|(n, k, _)| *n == key.insured && *k == record.kind)
+                        .map(|(_, _, key)| key)
+                        .max();
+                    if let Some(newer) = newer.filter(|newer| same.is_none() && **newer > record.natural_key) {
+                        let newer = newer.trim_start_matches('0');
+                        let text =
+                            format!("履歴番号 {newer} がすでに登録されています。この行は過去の履歴として登録しました");
+                        problems.push(at(&place, "older_history", &text).warning());
                     }
                     if change == Change::New && same.is_some_and(|p| !p.deleted) {
                         problems.push(at(
@@ -345,6 +345,31 @@ impl Platform {
         Ok(())
     }
 
+    /// An office that is not registered on the platform: fatal where it would open a door or take part in an act.
+    fn unknown_offices(&self, value: &MunicipalValue) -> Option<(bool, String)> {
+        let standing = self.standing();
+        let unknown = |number: &kiban_domain::OfficeNumber| standing.office(*number).is_none();
+        let text = |number: &kiban_domain::OfficeNumber, item: &str| {
+            format!(
+                "{item}の番号 {number} は基盤に登録されていません。番号を確認し、正しければ運用者に登録を依頼してください"
+            )
+        };
+        match value {
+            MunicipalValue::Progress(progress) => progress
+                .opinion_requested_from
+                .as_ref()
+                .filter(|n| unknown(n))
+                .map(|n| (true, text(n, "意見書依頼先医療機関"))),
+            MunicipalValue::InsuranceCard(card) => card
+                .planning_offices
+                .iter()
+                .map(|p| &p.office)
+                .find(|n| unknown(n))
+                .map(|n| (false, text(n, "居宅介護支援事業者"))),
+            _ => None,
+        }
+    }
+
     fn digest_of(&self, keys: &kiban_store::InsurerKeys, insured: &Insured) -> [u8; 32] {
         keys.digest(&serde_json::to_vec(insured).unwrap_or_default())
     }
@@ -365,6 +390,12 @@ impl Platform {
                 "act_in_future",
                 "同意・撤回の日時が受付より後になっています。実際に行われた日時を入れてください",
             ));
+            counts.refused += 1;
+            return Ok(());
+        }
+        if let Some(number) = record.taken_by.office().filter(|number| self.standing().office(*number).is_none()) {
+            let text = format!("同意を取った事業所の番号 {number} は基盤に登録されていません。番号を確認してください");
+            problems.push(at(place, "unknown_office", &text));
             counts.refused += 1;
             return Ok(());
         }
@@ -399,6 +430,27 @@ impl Platform {
             .await?;
         answer(receipt.ok_or(Error::Unknown)?, false)
     }
+}
+
+/// Closes a receipt in the transaction that applied its last rows: a receipt is applied exactly when its rows are there.
+#[expect(clippy::too_many_arguments, reason = "one private step with everything it closes")]
+async fn close(
+    mut tx: Tx,
+    insurer: InsurerNumber,
+    number: i64,
+    state: ReceiptState,
+    report: PackageReport,
+    public_id: String,
+    entry: Entry,
+    context: &Context,
+) -> Result<IntakeResult, Error> {
+    let result = serde_json::to_vec(&report).map_err(|error| Error::Internal(error.to_string()))?;
+    tx.finish_receipt(insurer, number, state, report.counts, &result).await?;
+    let detail = serde_json::to_string(&report.counts).map_err(|error| Error::Internal(error.to_string()))?;
+    let action = if state == ReceiptState::Applied { "import.applied" } else { "import.refused" };
+    tx.commit(Entry { action: action.to_owned(), natural_key: Some(public_id.clone()), detail: Some(detail), ..entry })
+        .await?;
+    Ok(IntakeResult { receipt: public_id, state: state.code(), received_at: context.now, repeated: false, report })
 }
 
 struct Load {

@@ -5,7 +5,7 @@ use crate::decision::{Case, Question};
 use crate::{Caller, Context, Error, Platform};
 use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::plan_request::SubmissionState;
-use kiban_domain::{Date, Kind, Organization, Timestamp};
+use kiban_domain::{Date, Kind, Organization, Timestamp, dates};
 use kiban_policy::{Decision, Disclosure, KindFacts, Opinion, Rule, Treatment, UseCase};
 use kiban_store::{Entry, Outcome, StoredRecord};
 use serde::Serialize;
@@ -154,8 +154,11 @@ impl Platform {
         let mut keys = Vec::new();
         let view = records.map(|records| {
             let records = StoredRecord::as_known(records, at, &case.stored.unapplied);
-            let documents: Vec<Document> =
+            let mut documents: Vec<Document> =
                 records.into_iter().filter_map(|record| document(case, caller, record)).collect();
+            if kind == Kind::G1 {
+                documents.extend(consent_state(case));
+            }
             keys.extend(documents.iter().map(|document| document.key.clone()));
             // Somebody who may see only their own documents learns nothing of the kind when there are none.
             (general.is_allowed() || !documents.is_empty()).then_some(KindView {
@@ -199,6 +202,20 @@ impl Platform {
             .await?;
         Ok(value)
     }
+}
+
+/// G1 is shown as the state that follows from all acts, never the acts themselves (who declared, by whom taken).
+fn consent_state(case: &Case) -> Option<Document> {
+    let state = &case.stored.consent;
+    let since = state.given_at.or(state.withdrawn_at)?;
+    Some(Document {
+        key: "state".to_owned(),
+        creator: None,
+        valid_from: dates::day_in_japan(since),
+        valid_to: None,
+        recorded_at: since,
+        content: serde_json::to_value(state).ok()?,
+    })
 }
 
 type Opened = (kiban_store::Unreleased<Option<KindView>>, Entry);

@@ -248,6 +248,7 @@ CREATE TABLE disaster_mode (
   mode_id         TEXT    NOT NULL,
   event           TEXT    NOT NULL,                                    -- 災害名
   areas           TEXT    NOT NULL,                                    -- 市区町村, comma separated
+  classes         TEXT    NOT NULL,                                    -- 対象の事業所の区分, empty = all
   offices         TEXT    NOT NULL,                                    -- 個別に指定した事業所
   hosts           TEXT    NOT NULL,                                    -- 避難者を受け入れる市区町村
   without_consent BOOLEAN NOT NULL,

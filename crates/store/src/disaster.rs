@@ -7,13 +7,14 @@ use crate::record::{period, period_numbers};
 use crate::{Store, StoreError, Tx};
 use kiban_domain::assignment::DisasterMode;
 use kiban_domain::ids::IdError;
-use kiban_domain::office::StaffId;
+use kiban_domain::office::{OfficeClass, StaffId};
 use kiban_domain::{InsurerNumber, OfficeNumber, Timestamp};
 
-const PUT: &str = "INSERT INTO disaster_mode (mode_id, event, areas, offices, hosts, without_consent, open_from, open_to, proposed_by, approved_by, closed_at, mac)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+const PUT: &str = "INSERT INTO disaster_mode (mode_id, event, areas, classes, offices, hosts, without_consent, open_from, open_to, proposed_by, approved_by, closed_at,
+       mac)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
      ON CONFLICT (mode_id) DO UPDATE SET approved_by = excluded.approved_by, closed_at = excluded.closed_at, mac = excluded.mac";
-const MODES: &str = "SELECT mode_id, event, areas, offices, hosts, without_consent, open_from, open_to, proposed_by, approved_by, closed_at, mac
+const MODES: &str = "SELECT mode_id, event, areas, classes, offices, hosts, without_consent, open_from, open_to, proposed_by, approved_by, closed_at, mac
      FROM disaster_mode ORDER BY open_from DESC, mode_id";
 pub(crate) const ALL: &[&str] = &[PUT, MODES];
 
@@ -22,11 +23,12 @@ impl Tx {
     pub async fn put_disaster(&mut self, mode: &DisasterMode) -> Result<(), StoreError> {
         let (from, to) = period_numbers(&mode.period);
         let (areas, offices, hosts) = (joined(&mode.areas), joined(&mode.offices), joined(&mode.hosts));
+        let classes = mode.classes.iter().map(|class| class.code()).collect::<Vec<_>>().join(",");
         let approved = (!mode.opened_by.1.0.is_empty()).then_some(mode.opened_by.1.0.as_str());
         let closed = mode.closed_at.map(Timestamp::as_microsecond);
         let mac = door(
             &mode.id,
-            &[&areas, &offices, &hosts],
+            &[&areas, &classes, &offices, &hosts],
             mode.without_consent,
             (from, to),
             &mode.opened_by.0.0,
@@ -41,6 +43,7 @@ impl Tx {
                     &mode.id,
                     &mode.event,
                     &areas,
+                    &classes,
                     &offices,
                     &hosts,
                     mode.without_consent,
@@ -69,18 +72,24 @@ impl Store {
     }
 
     fn mode_row(&self, row: &Row) -> Result<Option<DisasterMode>, StoreError> {
-        let (id, areas, offices, hosts) = (row.text(0)?, row.text(2)?, row.text(3)?, row.text(4)?);
-        let (without_consent, from, to) = (row.boolean(5)?, row.int(6)?, row.int(7)?);
-        let (proposed, approved, closed) = (row.text(8)?, row.text_or_null(9)?, row.big_or_null(10)?);
+        let (id, areas, classes) = (row.text(0)?, row.text(2)?, row.text(3)?);
+        let (offices, hosts) = (row.text(4)?, row.text(5)?);
+        let (without_consent, from, to) = (row.boolean(6)?, row.int(7)?, row.int(8)?);
+        let (proposed, approved, closed) = (row.text(9)?, row.text_or_null(10)?, row.big_or_null(11)?);
         let door =
-            door(&id, &[&areas, &offices, &hosts], without_consent, (from, to), &proposed, approved.as_deref(), closed);
-        if !door.fits(&self.keys, &row.blob(11)?) {
+            door(&id, &[&areas, &classes, &offices, &hosts], without_consent, (from, to), &proposed, approved.as_deref(), closed);
+        if !door.fits(&self.keys, &row.blob(12)?) {
             return Ok(None);
         }
         Ok(Some(DisasterMode {
             id,
             event: row.text(1)?,
             areas: parts(&areas, InsurerNumber::parse)?,
+            classes: classes
+                .split(',')
+                .filter(|code| !code.is_empty())
+                .map(|code| OfficeClass::parse(code).ok_or(StoreError::Unreadable("disaster_mode")))
+                .collect::<Result<_, _>>()?,
             offices: parts(&offices, OfficeNumber::parse)?,
             hosts: parts(&hosts, InsurerNumber::parse)?,
             without_consent,
@@ -104,7 +113,7 @@ fn parts<T>(text: &str, parse: fn(&str) -> Result<T, IdError>) -> Result<Vec<T>,
 
 fn door(
     id: &str,
-    lists: &[&str; 3],
+    lists: &[&str; 4],
     without_consent: bool,
     period: (i32, i32),
     proposed: &str,
@@ -116,6 +125,7 @@ fn door(
         .text(lists[0])
         .text(lists[1])
         .text(lists[2])
+        .text(lists[3])
         .flag(without_consent)
         .number(period.0)
         .number(period.1)

@@ -19,7 +19,9 @@ const BY_PUBLIC_ID: &str = "SELECT receipt_number, public_id, sender, received_a
 const OF_INSURER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result
      FROM receipt WHERE insurer_number = $1 ORDER BY receipt_number DESC LIMIT $2";
 const ORIGINAL: &str = "SELECT original FROM receipt WHERE insurer_number = $1 AND receipt_number = $2";
-pub(crate) const ALL: &[&str] = &[NEXT, PUT, FINISH, BY_DIGEST, BY_PUBLIC_ID, OF_INSURER, ORIGINAL];
+const LOCK: &str = "INSERT INTO receipt_counter (insurer_number, last_number) VALUES ($1, 0)
+     ON CONFLICT (insurer_number) DO UPDATE SET last_number = receipt_counter.last_number";
+pub(crate) const ALL: &[&str] = &[LOCK, NEXT, PUT, FINISH, BY_DIGEST, BY_PUBLIC_ID, OF_INSURER, ORIGINAL];
 
 /// Where a receipt stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +102,12 @@ pub struct Receipt {
 }
 
 impl Tx {
+    /// Makes this transaction the only one that applies a package of the insurer; others wait until it ends.
+    pub async fn lock_insurer(&mut self, insurer: InsurerNumber) -> Result<(), StoreError> {
+        self.raw.run(LOCK, args![insurer.as_str()]).await?;
+        Ok(())
+    }
+
     /// Next receipt number of an insurer, known before anything is sealed (design-store.md 20).
     pub async fn next_receipt_number(&mut self, insurer: InsurerNumber) -> Result<i64, StoreError> {
         let rows = self.raw.rows(NEXT, args![insurer.as_str()]).await?;

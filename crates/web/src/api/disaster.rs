@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use kiban_domain::dates::{DateError, Period, parse_typed};
 use kiban_domain::ids::IdError;
 use kiban_domain::insured::Sex;
+use kiban_domain::office::OfficeClass;
 use kiban_domain::{InsurerNumber, OfficeNumber};
 use kiban_service::{DisasterProposal, DisasterQuery};
 use serde::Deserialize;
@@ -19,6 +20,8 @@ use serde_json::json;
 pub(crate) struct Proposal {
     event: String,
     areas: Vec<String>,
+    #[serde(default)]
+    classes: Vec<OfficeClass>,
     #[serde(default)]
     offices: Vec<String>,
     #[serde(default)]
@@ -43,6 +46,7 @@ impl Proposal {
             (Some(areas), Some(hosts), Some(offices), Some(period)) => Ok(DisasterProposal {
                 event: self.event,
                 areas,
+                classes: self.classes,
                 offices,
                 hosts,
                 without_consent: self.without_consent,

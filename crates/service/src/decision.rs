@@ -78,7 +78,7 @@ impl Platform {
         let outcome = Outcome::Refused;
         let entry = case.entry(caller, context, action, outcome, question, explanation.rule);
         self.store().audit().append(entry).await?;
-        Ok(if case.stored.known { Error::from_explanation(explanation) } else { unknown_person(&explanation) })
+        Ok(case.refusal(question))
     }
 }
 
@@ -151,6 +151,12 @@ impl Case {
     /// Why, in words.
     pub(crate) fn why(&self, question: Question) -> Explanation {
         why(&self.facts(question), self.table)
+    }
+
+    /// The answer to a refused question, as far as the caller may know why. The refusal is recorded elsewhere.
+    pub(crate) fn refusal(&self, question: Question) -> Error {
+        let explanation = self.why(question);
+        if self.stored.known { Error::from_explanation(explanation) } else { unknown_person(&explanation) }
     }
 
     /// The audit entry of this question, with the decision's facts for replay.

@@ -144,9 +144,7 @@ impl Platform {
             Some(receipt) => (receipt.number, receipt.public_id),
             None => self.give_receipt(insurer, sender, keep.then_some(&bytes[..]), digest, &entry, context).await?,
         };
-        let faulty: HashSet<(&str, u64)> =
-            problems.iter().filter(|p| p.is_error() && p.line > 0).map(|p| (p.file.as_str(), p.line)).collect();
-        let total = (rows.len() + faulty.len()) as u64;
+        let total = announced(&package, &problems).max(rows.len()) as u64;
         let refused = problems.iter().any(municipal::refuses_package);
         let mut counts = ReceiptCounts {
             read: total as i64,
@@ -511,6 +509,17 @@ fn record_of(
         purge_after: years_after(completed, RETENTION_YEARS),
         payload: payload.map_err(|error| internal(error.to_string()))?,
     })
+}
+
+/// Rows of the package: what the manifest announces, else the rows with an error (a file may be unreadable as a whole).
+fn announced(package: &municipal::Package, problems: &[Problem]) -> usize {
+    match package.manifest() {
+        Some(manifest) => manifest.files.iter().map(|file| file.rows as usize).sum(),
+        None => {
+            let errors = problems.iter().filter(|problem| problem.is_error() && problem.line > 0);
+            errors.map(|problem| (problem.file.as_str(), problem.line)).collect::<HashSet<_>>().len()
+        }
+    }
 }
 
 /// A package for another insurer than its sender (T-13): refused whole, the number not echoed.

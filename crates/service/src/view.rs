@@ -88,8 +88,8 @@ impl Platform {
         caller.require_way(UseCase::View(KindFacts::of(kind, Opinion::Accepted).row()), case.table)?;
         match self.open_kind(caller, &case, kind, known_on, context).await? {
             Some((view, entry)) => {
-                let view = view.map(|view| view.ok_or(Error::Unknown));
-                self.store().audit().release(view, entry).await?
+                let view = self.store().audit().release(view, entry).await?;
+                view.ok_or_else(|| case.refusal(Question::read(kind)))
             }
             None => Err(self.refuse(caller, &case, Question::read(kind), "view", context).await?),
         }
@@ -100,25 +100,23 @@ impl Platform {
         let person = self.person_of(caller, handle).await?;
         let case = self.case(caller, person, context).await?;
         let (mut kinds, mut hidden) = (Vec::new(), Vec::new());
-        let mut visible = None;
         for kind in Kind::ALL.iter().copied().filter(|kind| kind.is_stored()) {
             if caller.require_way(UseCase::View(KindFacts::of(kind, Opinion::Accepted).row()), case.table).is_err() {
                 continue;
             }
             match self.open_kind(caller, &case, kind, None, context).await? {
-                Some((view, entry)) => {
-                    if let Some(view) = self.store().audit().release(view, entry).await? {
-                        kinds.push(view);
-                    }
-                    visible.get_or_insert(kind);
-                }
+                Some((view, entry)) => match self.store().audit().release(view, entry).await? {
+                    Some(view) => kinds.push(view),
+                    None => hidden.extend(told(&case, kind)),
+                },
                 None => hidden.extend(told(&case, kind)),
             }
         }
-        let Some(kind) = visible else {
+        // Without a single kind that may be seen, not even the name is: the page is that of an unknown person.
+        if kinds.is_empty() {
             return Err(self.refuse(caller, &case, Question::read(Kind::A3a), "view_page", context).await?);
-        };
-        let person = self.identity(caller, &case, kind, context).await?;
+        }
+        let person = self.identity(caller, &case, context).await?;
         Ok(PersonPage { person, kinds, hidden })
     }
 
@@ -176,11 +174,13 @@ impl Platform {
         Ok(Some((view, Entry { detail: Some(detail), ..entry })))
     }
 
-    /// Name, kana, birth, sex and, where it may be known, address.
-    async fn identity(&self, caller: &Caller, case: &Case, kind: Kind, context: &Context) -> Result<Value, Error> {
+    /// Name, kana, birth, sex and, where the card (A3a) may be seen and whereabouts be known, address.
+    async fn identity(&self, caller: &Caller, case: &Case, context: &Context) -> Result<Value, Error> {
         let Some((_, insured)) = self.store().person(case.person).await? else { return Err(Error::Unknown) };
-        let decision = case.decide(Question::read(kind));
-        let whereabouts_hidden = !matches!(decision, Decision::Allow { whereabouts_hidden: false, .. });
+        let shows_address = match case.decide(Question::read(Kind::A3a)) {
+            Decision::Allow { whereabouts_hidden, .. } => !(whereabouts_hidden && case.stored.withheld),
+            Decision::Refuse { .. } => false,
+        };
         let identity = &insured.identity;
         let mut value = serde_json::json!({
             "insurer_number": insured.card_insurer,
@@ -190,7 +190,7 @@ impl Platform {
             "birth": identity.birth,
             "sex": identity.sex,
         });
-        if !(whereabouts_hidden && case.stored.withheld) {
+        if shows_address {
             value["postal_code"] = serde_json::to_value(&identity.postal_code).unwrap_or_default();
             value["address"] = serde_json::to_value(&identity.address).unwrap_or_default();
             value["telephone"] = serde_json::to_value(&identity.telephone).unwrap_or_default();

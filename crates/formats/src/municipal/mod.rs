@@ -263,10 +263,20 @@ fn located(layout: &FileLayout, row: &Row, file: &str, key: &str, rule: &'static
 }
 
 /// Whether a problem speaks against the package as a whole, so that no row of it should be applied: a manifest that
-/// does not fit, a changed or missing file, a row of another insurer.
+/// does not fit, a changed or missing file, a header that does not fit (its columns may stand elsewhere), a row of
+/// another insurer.
 pub fn refuses_package(problem: &Problem) -> bool {
-    let whole =
-        ["digest", "count", "file_name", "file_missing", "not_in_manifest", "duplicate_file", "foreign_insurer", "cut"];
+    let whole = [
+        "digest",
+        "count",
+        "file_name",
+        "file_missing",
+        "not_in_manifest",
+        "duplicate_file",
+        "foreign_insurer",
+        "cut",
+        "header",
+    ];
     problem.is_error() && (whole.contains(&problem.rule.as_ref()) || problem.file == MANIFEST)
 }
 

@@ -37,7 +37,7 @@ async fn every_faulty_package_says_where_and_what_and_leaves_the_rest_sound() {
         if result.state == "refused" {
             assert_eq!(result.report.counts.applied, 0, "{}", faulty.name);
         } else {
-            assert!(result.report.counts.refused > 0, "{}: a faulty row was counted as sound", faulty.name);
+            assert!(result.report.counts.refused > 0, "{}: a faulty row was counted as sound: {result:?}", faulty.name);
         }
         assert_eq!(
             result.report.counts.read,

@@ -263,7 +263,7 @@ fn located(layout: &FileLayout, row: &Row, file: &str, key: &str, rule: &'static
 }
 
 /// Whether a problem speaks against the package as a whole, so that no row of it should be applied: a manifest that
-/// does not fit, a changed or missing file, a header that does not fit (its columns may stand elsewhere), a row of
+/// does not fit, a changed or missing file, a header that does not fit (its columns may stand elsewhere), another encoding than stated, a row of
 /// another insurer.
 pub fn refuses_package(problem: &Problem) -> bool {
     let whole = [
@@ -277,7 +277,8 @@ pub fn refuses_package(problem: &Problem) -> bool {
         "cut",
         "header",
     ];
-    problem.is_error() && (whole.contains(&problem.rule.as_ref()) || problem.file == MANIFEST)
+    let unreadable = problem.line == 0 && problem.rule == "encoding";
+    problem.is_error() && (whole.contains(&problem.rule.as_ref()) || unreadable || problem.file == MANIFEST)
 }
 
 /// A package as it was handed over.

@@ -1,6 +1,191 @@
-//! The description of the API (OpenAPI 3.1), made from [`crate::ROUTES`].
+//! The description of the API (OpenAPI 3.1), made from [`ROUTES`] and `openapi/schemas.json`. The committed copy is
+//! `openapi/kiban-v1.json` at the top of the repository; tests hold every answer of the platform to it.
 
-/// The description.
-pub fn document() -> serde_json::Value {
-    serde_json::json!({})
+use crate::router::{Listener, ROUTES, Route};
+use serde_json::{Map, Value, json};
+
+/// What a route takes and answers.
+struct Shape {
+    request: Request,
+    status: &'static str,
+    answer: Content,
+    query: &'static [(&'static str, &'static str)],
+}
+
+enum Request {
+    Nothing,
+    Json(&'static str),
+    Files,
+}
+
+enum Content {
+    Nothing,
+    Json(&'static str),
+    Html,
+    Csv,
+}
+
+/// The whole description.
+pub fn document() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for route in ROUTES {
+        if let Some(shape) = shape(route.name) {
+            let path = paths.entry(route.path).or_insert_with(|| json!({}));
+            let method = route.method.as_str().to_ascii_lowercase();
+            match path.get_mut(&method) {
+                // The first page is on both listeners; one entry describes both.
+                Some(known) => known["description"] = json!("事業所向けと公開の両方にあります"),
+                None => path[method] = operation(route, &shape),
+            }
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "介護情報基盤 API",
+            "version": "1",
+            "description": "介護情報基盤の Web API。事業所向けのアドレスは TLS 1.3 と端末の電子証明書が必要。エラーはすべて問題文書（RFC 9457）で返す。使い方は docs/api.md",
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": [
+            { "url": "https://{organisations}", "description": "事業所向け（電子証明書が必要）", "variables": { "organisations": { "default": "office.localhost:8443" } } },
+            { "url": "https://{public}", "description": "公開", "variables": { "public": { "default": "portal.localhost:9443" } } },
+        ],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "certificate": { "type": "mutualTLS", "description": "端末の電子証明書" },
+                "token": { "type": "http", "scheme": "bearer", "description": "ログインで受け取るトークン。60分有効。その電子証明書でだけ使える" },
+            },
+            "responses": {
+                "Problem": {
+                    "description": "問題文書。status と code が種類を、detail が次にすることを示す",
+                    "headers": request_id_header(),
+                    "content": { "application/problem+json": { "schema": reference("Problem") } },
+                },
+            },
+            "schemas": schemas(),
+        },
+    })
+}
+
+fn schemas() -> Value {
+    // The text is part of the program; a test reads it.
+    serde_json::from_str(include_str!("openapi/schemas.json")).unwrap_or_default()
+}
+
+fn operation(route: &Route, shape: &Shape) -> Value {
+    let mut responses = Map::new();
+    let mut success = json!({ "description": "成功", "headers": request_id_header() });
+    match &shape.answer {
+        Content::Nothing => {}
+        Content::Json(name) => success["content"] = json!({ "application/json": { "schema": reference(name) } }),
+        Content::Html => success["content"] = json!({ "text/html": { "schema": { "type": "string" } } }),
+        Content::Csv => success["content"] = json!({ "text/csv": { "schema": { "type": "string" } } }),
+    }
+    responses.insert(shape.status.to_owned(), success);
+    responses.insert("default".to_owned(), json!({ "$ref": "#/components/responses/Problem" }));
+    let mut operation = json!({
+        "operationId": route.name,
+        "summary": route.summary,
+        "tags": [route.audience.name_ja()],
+        "security": security(route),
+        "parameters": parameters(route, shape),
+        "responses": responses,
+    });
+    match shape.request {
+        Request::Nothing => {}
+        Request::Json(name) => {
+            operation["requestBody"] =
+                json!({ "required": true, "content": { "application/json": { "schema": reference(name) } } });
+        }
+        Request::Files => {
+            operation["requestBody"] =
+                json!({ "required": true, "content": { "multipart/form-data": { "schema": reference("Upload") } } });
+        }
+    }
+    operation
+}
+
+fn security(route: &Route) -> Value {
+    match (route.listener, route.audience.needs_log_in()) {
+        (Listener::Public, _) => json!([]),
+        (Listener::Organisations, false) => json!([{ "certificate": [] }]),
+        (Listener::Organisations, true) => json!([{ "certificate": [], "token": [] }]),
+    }
+}
+
+fn parameters(route: &Route, shape: &Shape) -> Vec<Value> {
+    let in_path = route.path.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| {
+        let (schema, words) = match name {
+            "handle" => (reference("Handle"), "利用者ハンドル"),
+            "kind" => (reference("Kind"), "情報種別のコード"),
+            "office" => (reference("OfficeNumber"), "事業所番号"),
+            "account" => (json!({ "type": "string" }), "この事業所のアカウント"),
+            "receipt" => (json!({ "type": "string" }), "受付番号"),
+            _ => (json!({ "type": "string" }), "番号"),
+        };
+        json!({ "name": name, "in": "path", "required": true, "description": words, "schema": schema })
+    });
+    let in_query = shape.query.iter().map(|(name, words)| {
+        let schema = if *name == "limit" {
+            json!({ "type": "integer", "minimum": 1, "maximum": 200 })
+        } else {
+            json!({ "type": "string" })
+        };
+        json!({ "name": name, "in": "query", "required": false, "description": words, "schema": schema })
+    });
+    in_path.chain(in_query).collect()
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn request_id_header() -> Value {
+    json!({ "X-Request-Id": { "description": "この要求の番号", "schema": { "type": "string" } } })
+}
+
+/// What each route takes and answers, in the order of the table of routes.
+fn shape(name: &str) -> Option<Shape> {
+    use {Content as C, Request as R};
+    let (request, status, answer) = match name {
+        "log_in" => (R::Json("PersonLogIn"), "200", C::Json("Session")),
+        "log_in_program" => (R::Json("ProgramLogIn"), "200", C::Json("Session")),
+        "log_out" => (R::Nothing, "204", C::Nothing),
+        "register_office" => (R::Json("Registration"), "200", C::Json("Registered")),
+        "list_people" => (R::Nothing, "200", C::Json("People")),
+        "find_insured" => (R::Json("FindInsured"), "200", C::Json("FoundHandle")),
+        "view_person" => (R::Nothing, "200", C::Json("PersonPage")),
+        "view_kind" => (R::Nothing, "200", C::Json("KindView")),
+        "why" => (R::Nothing, "200", C::Json("WhyList")),
+        "end_registration" => (R::Nothing, "204", C::Nothing),
+        "confirm_office" => (R::Json("Confirmation"), "204", C::Nothing),
+        "set_switch" => (R::Json("Switch"), "204", C::Nothing),
+        "record_consent" => (R::Json("Consent"), "200", C::Json("ConsentState")),
+        "look_ups" => (R::Nothing, "200", C::Json("LookUps")),
+        "submit_opinion" => (R::Json("PhysicianOpinion"), "201", C::Json("Filed")),
+        "file_plan_request" => (R::Json("PlanRequest"), "201", C::Json("Filed")),
+        "filed" => (R::Nothing, "200", C::Json("FiledList")),
+        "inbox" => (R::Nothing, "200", C::Json("Inbox")),
+        "fetch_submission" | "accept_submission" => (R::Nothing, "200", C::Json("InboxItem")),
+        "return_submission" => (R::Json("Reason"), "200", C::Json("InboxItem")),
+        "import_package" | "import_plans" => (R::Files, "200", C::Json("IntakeResult")),
+        "receipt" => (R::Nothing, "200", C::Json("IntakeResult")),
+        "result_file" => (R::Nothing, "200", C::Csv),
+        "propose_disaster" => (R::Json("DisasterProposal"), "201", C::Json("DisasterId")),
+        "approve_disaster" | "close_disaster" => (R::Nothing, "204", C::Nothing),
+        "search_disaster" => (R::Json("DisasterSearch"), "200", C::Json("FoundPeople")),
+        "description" => (R::Nothing, "200", C::Json("Description")),
+        "start" | "welcome" | "insurers_page" => (R::Nothing, "200", C::Html),
+        "insurers" => (R::Nothing, "200", C::Json("Insurers")),
+        "health" => (R::Nothing, "200", C::Json("Health")),
+        _ => return None,
+    };
+    let query: &[(&str, &str)] = match name {
+        "list_people" => &[("after", "前のページの next"), ("limit", "行数（既定 50）")],
+        "view_kind" => &[("known_on", "この日の終わり（または時刻）に知られていた内容を見る")],
+        _ => &[],
+    };
+    Some(Shape { request, status, answer, query })
 }

@@ -1,6 +1,12 @@
 //! Whole requests through the routers: fresh embedded database, fixed clock, no network (style: tests).
 #![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as expected")]
 
+mod description;
+mod disaster;
+mod files;
+mod http;
 mod registration;
+mod session;
+mod submissions;
 mod view;
 mod world;

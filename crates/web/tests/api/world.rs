@@ -231,10 +231,19 @@ impl World {
         *self.now.lock().unwrap()
     }
 
+    pub fn clock(&self) -> kiban_web::Clock {
+        clock_of(&self.now)
+    }
+
     /// Moves the clock and lets the standing map be read again, as the server does every two seconds.
     pub async fn pass(&self, seconds: i64) {
         *self.now.lock().unwrap() += jiff::SignedDuration::from_secs(seconds);
         self.refresh().await;
+    }
+
+    /// Moves the clock while the standing map cannot be read.
+    pub fn stop_refreshing(&self, seconds: i64) {
+        *self.now.lock().unwrap() += jiff::SignedDuration::from_secs(seconds);
     }
 
     pub async fn refresh(&self) {
@@ -548,7 +557,10 @@ impl Client<'_> {
                 not_after: self.world.now() + jiff::SignedDuration::from_hours(24),
             });
         }
-        Reply::of(self.world.inside.clone().oneshot(request).await.unwrap()).await
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let reply = Reply::of(self.world.inside.clone().oneshot(request).await.unwrap()).await;
+        crate::description::conform(&method, &path, &reply);
+        reply
     }
 }
 

@@ -1,0 +1,118 @@
+//! The description of the API: committed, complete, and true. Every answer in these tests is held to it
+//! ([`conform`], called by the world for each request).
+
+use crate::world::Reply;
+use axum::http::Method;
+use kiban_web::{ROUTES, openapi};
+use serde_json::Value;
+use std::sync::OnceLock;
+
+const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi/kiban-v1.json");
+
+fn document() -> &'static Value {
+    static DOCUMENT: OnceLock<Value> = OnceLock::new();
+    DOCUMENT.get_or_init(openapi::document)
+}
+
+#[test]
+fn the_committed_description_is_the_generated_one() {
+    let generated = serde_json::to_string_pretty(document()).unwrap() + "\n";
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(COMMITTED, &generated).unwrap();
+    }
+    let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
+    assert!(
+        committed == generated,
+        "openapi/kiban-v1.json is old; run with UPDATE_OPENAPI=1 and review the difference"
+    );
+}
+
+#[test]
+fn every_route_is_described_and_nothing_else() {
+    let paths = document()["paths"].as_object().unwrap();
+    let mut described: Vec<(String, String)> = Vec::new();
+    for (path, methods) in paths {
+        described.extend(methods.as_object().unwrap().keys().map(|method| (path.clone(), method.to_uppercase())));
+    }
+    let mut served: Vec<_> = ROUTES.iter().map(|route| (route.path.to_owned(), route.method.to_string())).collect();
+    served.sort();
+    served.dedup();
+    described.sort();
+    assert_eq!(described, served);
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    let text = document().to_string();
+    for part in text.split("\"$ref\":\"#").skip(1) {
+        let pointer = part.split('"').next().unwrap();
+        assert!(document().pointer(pointer).is_some(), "{pointer}");
+    }
+    assert!(text.contains("\"Problem\""));
+}
+
+/// Panics unless the answer is one the description promises.
+pub fn conform(method: &Method, path: &str, reply: &Reply) {
+    let media = reply.headers.get("content-type").map_or("", |value| value.to_str().unwrap());
+    let media = media.split(';').next().unwrap();
+    if !reply.status.is_success() {
+        assert_eq!(media, "application/problem+json", "{method} {path}: {}", reply.text());
+        return fits(&document()["components"]["schemas"]["Problem"], &reply.json(), "problem");
+    }
+    let operation = operation(method, path).unwrap_or_else(|| panic!("{method} {path} is not described"));
+    let success = &operation["responses"][reply.status.as_str()];
+    assert!(success.is_object(), "{method} {path}: {} is not described", reply.status);
+    match success.get("content").and_then(|content| content.get(media)) {
+        Some(content) if media == "application/json" => fits(&content["schema"], &reply.json(), path),
+        Some(_) => {}
+        None => assert!(success.get("content").is_none() && reply.body.is_empty(), "{method} {path}: {media}"),
+    }
+}
+
+fn operation(method: &Method, path: &str) -> Option<&'static Value> {
+    let path = path.split('?').next()?;
+    let fits = |template: &str| {
+        let (a, b): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
+        a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a == b || a.starts_with('{'))
+    };
+    let mut paths: Vec<_> = document()["paths"].as_object()?.iter().filter(|(template, _)| fits(template)).collect();
+    paths.sort_by_key(|(template, _)| template.matches('{').count());
+    paths.iter().find_map(|(_, methods)| methods.get(method.as_str().to_lowercase()))
+}
+
+/// The part of JSON Schema the description uses.
+fn fits(schema: &Value, value: &Value, at: &str) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return fits(document().pointer(&reference[1..]).unwrap(), value, at);
+    }
+    let types: Vec<&str> = match &schema["type"] {
+        Value::String(one) => vec![one],
+        Value::Array(some) => some.iter().map(|one| one.as_str().unwrap()).collect(),
+        other => panic!("{at}: type {other}"),
+    };
+    let found = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    assert!(types.contains(&found), "{at}: {found} where {types:?} is promised: {value}");
+    if let Some(allowed) = schema["enum"].as_array() {
+        assert!(allowed.contains(value), "{at}: {value} is not one of {allowed:?}");
+    }
+    for (i, item) in value.as_array().into_iter().flatten().enumerate() {
+        fits(&schema["items"], item, &format!("{at}[{i}]"));
+    }
+    let Some(object) = value.as_object() else { return };
+    for name in schema["required"].as_array().into_iter().flatten() {
+        assert!(object.contains_key(name.as_str().unwrap()), "{at}: {name} is missing");
+    }
+    for (name, value) in object {
+        match schema["properties"].get(name) {
+            Some(schema) => fits(schema, value, &format!("{at}.{name}")),
+            None => assert!(schema["additionalProperties"] != false, "{at}: {name} is not described"),
+        }
+    }
+}

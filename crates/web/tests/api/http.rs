@@ -1,0 +1,202 @@
+//! HTTP itself: problem documents for everything that is not as it should be, headers on every answer, the pages.
+
+use crate::world::{HOST, PUBLIC_HOST, Person, Reply, Role, World};
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use kiban_web::{Ready, Settings, organisations_router};
+use serde_json::json;
+use tower::ServiceExt;
+
+impl World {
+    /// A request to the public listener.
+    pub async fn outside(&self, path: &str) -> Reply {
+        let request = Request::get(path).header(header::HOST, PUBLIC_HOST).body(Body::empty()).unwrap();
+        let reply = Reply::of(self.outside.clone().oneshot(request).await.unwrap()).await;
+        crate::description::conform(&Method::GET, path, &reply);
+        reply
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_the_security_headers_and_a_request_id() {
+    let world = World::new().await;
+    let planner = world.log_in(Role::Planner).await;
+    let replies = [
+        planner.get("/api/v1/people").await,
+        planner.get("/nowhere").await,
+        planner.get("/").await,
+        world.nobody().get("/api/v1/people").await,
+        world.outside("/").await,
+        world.outside("/health").await,
+        planner.delete("/api/v1/people").await,
+    ];
+    for reply in replies {
+        assert_eq!(reply.headers["cache-control"], "no-store");
+        assert_eq!(reply.headers["x-content-type-options"], "nosniff");
+        let policy = reply.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+        assert!(reply.headers["strict-transport-security"].to_str().unwrap().starts_with("max-age="));
+        assert_eq!(reply.headers["x-request-id"].len(), 32);
+        assert!(
+            !reply.headers.contains_key("set-cookie") && !reply.headers.contains_key("access-control-allow-origin")
+        );
+        if !reply.status.is_success() {
+            assert_eq!(reply.body.len() % 64, 0);
+            assert_eq!(reply.json()["request_id"], json!(reply.headers["x-request-id"].to_str().unwrap()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_exist_and_what_is_not_yours_are_the_same_bytes() {
+    let world = World::new().await;
+    let helper = world.log_in(Role::Helper).await;
+    let handle = world.stolen_handle(Role::Helper, Person::Hanako.key()).await;
+    let nowhere = helper.get("/api/v1/nowhere").await.comparable();
+    for path in [
+        format!("/api/v1/people/{handle}"),
+        format!("/api/v1/people/{handle}/records/A3a"),
+        format!("/api/v1/people/{handle}/look-ups"),
+        "/api/v1/people/x".to_owned(),
+        "/api/v1/inbox".to_owned(),
+        "/api/v1/receipts/x".to_owned(),
+    ] {
+        assert_eq!(helper.get(&path).await.comparable(), nowhere, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_read_before_the_caller_is_known() {
+    let world = World::new().await;
+    let noise = || Body::from("{ not json");
+    let reply = world.with_certificate(Role::Planner).send(Method::POST, "/api/v1/people", "text/plain", noise()).await;
+    assert_eq!(reply.refusal(), (401, "login_required".to_owned()));
+    let reply = world.nobody().send(Method::POST, "/api/v1/session", "text/plain", noise()).await;
+    assert_eq!(reply.refusal(), (401, "certificate_required".to_owned()));
+    assert!(reply.headers["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_says_where() {
+    let world = World::new().await;
+    let planner = world.log_in(Role::Planner).await;
+    let send = async |media: &str, body: &str| {
+        planner.send(Method::POST, "/api/v1/people", media, Body::from(body.to_owned())).await
+    };
+    let reply = send("application/json", "{\n \"kana\": ").await;
+    assert_eq!(reply.refusal(), (400, "bad_json".to_owned()));
+    assert!(reply.json()["detail"].as_str().unwrap().contains("2行"), "{}", reply.text());
+    assert_eq!(send("application/x-www-form-urlencoded", "kana=x").await.refusal(), (415, "media_type".to_owned()));
+    assert_eq!(send("application/json; charset=utf-8", "{}").await.json()["items"][0]["item"], json!("insurer_number"));
+    let reply = send("application/json", r#"{"sekai": 1}"#).await;
+    assert_eq!(reply.json()["items"][0]["item"], json!("sekai"));
+    let mut card = Person::Hanako.card();
+    card["sex"] = json!("f");
+    assert_eq!(planner.post("/api/v1/people", card).await.json()["items"][0]["item"], json!("sex"));
+    let reply = send("application/json", &" ".repeat((1 << 20) + 1)).await;
+    assert_eq!(reply.refusal(), (413, "too_large".to_owned()));
+    let reply = planner.get("/api/v1/people?limit=many").await;
+    assert_eq!((reply.refusal(), &reply.json()["items"][0]["item"]), ((422, "invalid".to_owned()), &json!("limit")));
+}
+
+#[tokio::test]
+async fn a_method_that_is_not_there_is_named_with_those_that_are() {
+    let world = World::new().await;
+    let reply = world.log_in(Role::Planner).await.delete("/api/v1/people").await;
+    assert_eq!(reply.refusal(), (405, "method_not_allowed".to_owned()));
+    assert!(reply.headers["allow"].to_str().unwrap().contains("POST"));
+}
+
+#[tokio::test]
+async fn a_request_for_another_host_is_misdirected() {
+    let world = World::new().await;
+    let planner = world.log_in(Role::Planner).await;
+    let send = async |uri: &str, hosts: &[&str]| {
+        let mut request =
+            Request::get(uri).header(header::AUTHORIZATION, format!("Bearer {}", planner.token.clone().unwrap()));
+        for host in hosts {
+            request = request.header(header::HOST, *host);
+        }
+        planner.send_raw(request.body(Body::empty()).unwrap()).await.refusal()
+    };
+    let wrong = (421, "wrong_host".to_owned());
+    assert_eq!(send("/api/v1/people", &[PUBLIC_HOST]).await, wrong);
+    assert_eq!(send("/api/v1/people", &[]).await, wrong);
+    assert_eq!(send("/api/v1/people", &[HOST, PUBLIC_HOST]).await, wrong);
+    assert_eq!(send(&format!("https://{PUBLIC_HOST}/api/v1/people"), &[HOST]).await, wrong);
+    assert_eq!(send("/api/v1/people", &[&format!("{HOST}:8443")]).await.0, 200);
+    assert_eq!(send(&format!("https://{HOST}/api/v1/people"), &[]).await.0, 200);
+}
+
+#[tokio::test]
+async fn cookies_and_headers_of_proxies_make_nobody_somebody_else() {
+    let world = World::new().await;
+    let token = world.fresh_token(Role::Planner).await;
+    let certificate = world.with_certificate(Role::Planner);
+    let request = certificate
+        .request(Method::GET, "/api/v1/people")
+        .header(header::COOKIE, format!("token={token}; session={token}"))
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(certificate.send_raw(request).await.refusal(), (401, "login_required".to_owned()));
+    let nobody = world.nobody();
+    let request = nobody
+        .request(Method::GET, "/api/v1/people")
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .header("x-client-cert", Role::Planner.fingerprint())
+        .header("x-forwarded-for", "192.0.2.1")
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(nobody.send_raw(request).await.refusal(), (401, "certificate_required".to_owned()));
+}
+
+#[tokio::test]
+async fn a_full_house_says_come_back_instead_of_queueing() {
+    let world = World::with(|settings| settings.in_flight = 0).await;
+    let reply = world.with_certificate(Role::Planner).get("/").await;
+    assert_eq!(reply.refusal(), (503, "unavailable".to_owned()));
+    assert!(reply.headers.contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn a_write_that_takes_too_long_is_unknown_and_a_read_is_not_done() {
+    let mut world = World::new().await;
+    let handle = world.register(Role::Planner, Person::Hanako).await;
+    let clock = world.clock();
+    let mut settings = Settings::new(&[HOST], "https://www.kiban.test", clock);
+    settings.request_time = std::time::Duration::from_millis(50);
+    world.inside = organisations_router(world.platform.clone(), settings, Ready::default());
+    let planner = world.log_in(Role::Planner).await;
+    // Nothing can be written while another write is open, so neither can the log.
+    let open = world.platform.store().begin().await.unwrap();
+    let reply = planner.get(&format!("/api/v1/people/{handle}/records/A3a")).await;
+    assert_eq!(reply.refusal(), (503, "unavailable".to_owned()));
+    assert!(!reply.text().contains("limit_units"));
+    let reply = planner.delete(&format!("/api/v1/people/{handle}/registration")).await;
+    assert_eq!((reply.refusal(), &reply.json()["outcome"]), ((503, "outcome_unknown".to_owned()), &json!("unknown")));
+    drop(open);
+}
+
+#[tokio::test]
+async fn the_pages_say_what_this_is_and_what_to_do_next() {
+    let world = World::new().await;
+    let page = world.outside("/").await;
+    assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
+    assert!(page.text().contains("href=\"/insurers\"") && page.text().contains("電子証明書で接続できないとき"));
+    let page = world.outside("/insurers").await.text();
+    assert!(page.contains("<h2 id=\"p1\">北海道</h2>") && page.contains("令和8年4月1日"));
+    assert!(!page.contains("<script") && !page.contains("style="));
+    let page = world.with_certificate(Role::Planner).get("/").await.text();
+    assert!(page.contains("居宅介護支援事業所みほん") && page.contains("/api/v1/session"), "{page}");
+    assert_eq!(world.nobody().get("/").await.refusal().0, 401);
+}
+
+#[tokio::test]
+async fn anybody_reads_the_start_of_every_municipality() {
+    let world = World::new().await;
+    let list = world.outside("/api/v1/insurers").await.json();
+    let list = list["insurers"].as_array().unwrap();
+    assert_eq!(list.iter().filter(|insurer| insurer["prefecture"] != "架空県").count(), 1_741);
+    assert!(list.iter().any(|insurer| insurer["start"] == json!({ "state": "planned", "date": "2027-04-01" })));
+    assert_eq!(world.outside("/api/v1/people").await.status, StatusCode::NOT_FOUND);
+}

@@ -1,0 +1,138 @@
+//! Log-in, and what ends it: wrong passwords, another certificate, revocation, a staff member who left.
+
+use crate::world::{PASSWORD, Person, Role, World, account, certificate};
+use axum::http::StatusCode;
+use serde_json::json;
+
+fn log_in(account: &str, password: &str) -> serde_json::Value {
+    json!({ "account": account, "password": password })
+}
+
+#[tokio::test]
+async fn a_wrong_account_and_a_wrong_password_are_one_answer() {
+    let world = World::new().await;
+    let terminal = world.with_certificate(Role::Planner);
+    let wrong = terminal.post("/api/v1/session", log_in("staff1", "ちがうパスワード")).await;
+    let nobody = terminal.post("/api/v1/session", log_in("nobody", "ちがうパスワード")).await;
+    assert_eq!(wrong.refusal(), (401, "wrong_password".to_owned()));
+    assert_eq!(wrong.comparable(), nobody.comparable());
+}
+
+#[tokio::test]
+async fn five_wrong_passwords_lock_the_account_for_a_quarter_of_an_hour() {
+    let world = World::new().await;
+    let terminal = world.with_certificate(Role::Planner);
+    for _ in 0..5 {
+        terminal.post("/api/v1/session", log_in("staff1", "ちがうパスワード")).await;
+    }
+    let right = log_in("staff1", PASSWORD);
+    assert_eq!(terminal.post("/api/v1/session", right.clone()).await.refusal(), (401, "locked".to_owned()));
+    world.pass(16 * 60).await;
+    assert_eq!(terminal.post("/api/v1/session", right).await.status, StatusCode::OK);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_token_lasts_an_hour_or_until_log_out() {
+    let world = World::new().await;
+    let planner = world.log_in(Role::Planner).await;
+    world.pass(59 * 60).await;
+    assert_eq!(planner.get("/api/v1/people").await.status, StatusCode::OK);
+    world.pass(2 * 60).await;
+    assert_eq!(planner.get("/api/v1/people").await.refusal(), (401, "login_required".to_owned()));
+
+    let helper = world.log_in(Role::Helper).await;
+    assert_eq!(helper.delete("/api/v1/session").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(helper.get("/api/v1/people").await.refusal(), (401, "login_required".to_owned()));
+}
+
+#[tokio::test]
+async fn a_token_is_bound_to_the_certificate_it_was_made_over() {
+    let world = World::new().await;
+    // Another office's certificate: the token is not known there at all.
+    let mut thief = world.log_in(Role::Planner).await;
+    thief.fingerprint = Some(Role::Stranger.fingerprint());
+    assert_eq!(thief.get("/api/v1/people").await.refusal().0, 401);
+    // Another terminal of the same office: known, not bound, recorded.
+    let second = "b".repeat(64);
+    world.change(async |tx| tx.put_certificate(&certificate(Role::Planner, &second, world.now())).await.unwrap()).await;
+    thief.fingerprint = Some(second);
+    assert_eq!(thief.get("/api/v1/people").await.refusal(), (401, "binding".to_owned()));
+    assert!(world.recorded("session.binding").await);
+    world.verify().await;
+}
+
+impl World {
+    /// Whether an act of the planner's office is in the log.
+    async fn recorded(&self, action: &str) -> bool {
+        let log = self.platform.store().audit();
+        let office = Role::Planner.organization().to_string();
+        log.of_organization(&office, 100, None).await.unwrap().iter().any(|entry| entry.action == action)
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_ends_the_next_request_of_an_open_connection() {
+    let world = World::new().await;
+    let planner = world.log_in(Role::Planner).await;
+    assert_eq!(planner.get("/api/v1/people").await.status, StatusCode::OK);
+    let mut row = certificate(Role::Planner, &Role::Planner.fingerprint(), world.now());
+    row.revoked_at = Some(world.now());
+    world.change(async |tx| tx.put_certificate(&row).await.unwrap()).await;
+    assert_eq!(planner.get("/api/v1/people").await.refusal(), (401, "certificate_revoked".to_owned()));
+    assert_eq!(planner.get("/").await.refusal(), (401, "certificate_revoked".to_owned()));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_certificate_past_its_end_or_never_bound_is_refused() {
+    let world = World::new().await;
+    let mut terminal = world.with_certificate(Role::Planner);
+    terminal.fingerprint = Some("c".repeat(64));
+    let reply = terminal.post("/api/v1/session", log_in("staff1", PASSWORD)).await;
+    assert_eq!(reply.refusal(), (401, "certificate_unknown".to_owned()));
+    world.pass(301 * 24 * 3600).await;
+    let reply = world.with_certificate(Role::Planner).post("/api/v1/session", log_in("staff1", PASSWORD)).await;
+    assert_eq!(reply.refusal(), (401, "certificate_expired".to_owned()));
+}
+
+#[tokio::test]
+async fn a_staff_member_who_left_is_out_at_the_next_request() {
+    let world = World::new().await;
+    let planner = world.log_in(Role::Planner).await;
+    let left = kiban_store::Account { active: false, ..account(Role::Planner) };
+    world.change(async |tx| tx.put_account(&left).await.unwrap()).await;
+    assert_eq!(planner.get("/api/v1/people").await.refusal(), (401, "login_required".to_owned()));
+    assert!(world.recorded("standing.staff_left").await);
+}
+
+#[tokio::test]
+async fn a_standing_map_nobody_could_refresh_lets_nobody_in() {
+    let world = World::new().await;
+    let planner = world.log_in(Role::Planner).await;
+    world.stop_refreshing(61);
+    let reply = planner.get("/api/v1/people").await;
+    assert_eq!(reply.refusal(), (503, "unavailable".to_owned()));
+    assert_eq!(reply.headers["retry-after"], "5");
+    assert_eq!(world.outside("/health").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    world.refresh().await;
+    assert_eq!(world.outside("/health").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_vendors_program_reads_what_its_staff_may_and_does_nothing_that_needs_the_person() {
+    let world = World::new().await;
+    let handle = world.register(Role::Planner, Person::Hanako).await;
+    let vendor = world.log_in(Role::Vendor).await;
+    assert_eq!(vendor.get(&format!("/api/v1/people/{handle}/records/A3a")).await.status, StatusCode::OK);
+    let consent = json!({ "act": "given", "declarant": "person", "proof": "insurance_card", "form": "第1版" });
+    let reply = vendor.post(&format!("/api/v1/people/{handle}/consents"), consent).await;
+    assert_eq!(reply.refusal(), (403, "not_this_way".to_owned()));
+    assert_eq!(reply.json()["requirement"], json!("P-165"));
+    let reply = vendor.post("/api/v1/people", Person::Hanako.card()).await;
+    assert_eq!(reply.refusal(), (403, "not_this_way".to_owned()));
+    let reply = vendor.get(&format!("/api/v1/people/{handle}/records/CP1")).await;
+    assert_eq!(reply.refusal(), (403, "not_this_way".to_owned()));
+    let page = vendor.get(&format!("/api/v1/people/{handle}")).await.json();
+    assert!(page["kinds"].as_array().unwrap().iter().all(|kind| kind["kind"] != "CP1" && kind["kind"] != "F1"));
+}

@@ -77,6 +77,24 @@ impl Home {
     }
 }
 
+/// A use case's error in the words of the person at the command line.
+pub fn explain(error: kiban_service::Error) -> anyhow::Error {
+    use kiban_service::Error;
+    match error {
+        Error::Invalid(items) => {
+            let lines: Vec<_> = items.iter().map(|item| format!("{}: {}", item.item, item.message)).collect();
+            anyhow::anyhow!("{}", lines.join("\n"))
+        }
+        Error::Unknown => anyhow::anyhow!("該当するものがありません"),
+        Error::Refused(refusal) => anyhow::anyhow!("{} {}（{}）", refusal.reason, refusal.next, refusal.requirement),
+        Error::OutcomeUnknown => {
+            anyhow::anyhow!("結果を確認できませんでした。同じ操作をもう一度行ってください（二重にはなりません）")
+        }
+        Error::Unavailable(text) => anyhow::anyhow!("データベースまたは監査記録が使えません: {text}"),
+        other => anyhow::Error::from(other),
+    }
+}
+
 /// Files of a folder (not of folders inside it) with their contents, by name.
 pub fn read_folder(dir: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     let mut files = Vec::new();

@@ -2,7 +2,7 @@
 //! as such a folder.
 
 use crate::check::printable;
-use crate::home::{Home, now, read_folder};
+use crate::home::{Home, explain, now, read_folder};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -50,7 +50,8 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             bar.set_length(total);
             bar.set_position(done);
         })
-        .await?;
+        .await
+        .map_err(explain)?;
     bar.finish_and_clear();
     print_result(&result);
     platform.store().clone().close().await?;
@@ -81,7 +82,9 @@ pub fn print_result(result: &IntakeResult) {
         "読んだ行 {}、反映 {}、変更なし {}、取込不可 {}",
         counts.read, counts.applied, counts.unchanged, counts.refused
     );
-    for problem in result.report.problems.iter().take(30) {
+    let mut problems: Vec<_> = result.report.problems.iter().collect();
+    problems.sort_by_key(|problem| problem.severity != "error");
+    for problem in problems.iter().take(30) {
         println!("  {} {}", if problem.severity == "error" { "エラー" } else { "注意" }, printable(&problem.message));
     }
     if result.report.problems.len() > 30 {

@@ -7,6 +7,7 @@ mod client;
 mod demo;
 mod home;
 mod import;
+mod operate;
 mod serve;
 
 use anyhow::Result;
@@ -32,6 +33,8 @@ enum Command {
     Check(check::Options),
     /// 認証局: 作成・発行・失効・一覧
     Ca(ca::Options),
+    /// 事業所・アカウント・利用開始日の登録（運用者）
+    Operate(operate::Options),
     /// 監査記録の検証
     Audit(audit::Options),
     /// 架空の市のファイルを書き出します
@@ -61,6 +64,7 @@ fn run(arguments: Arguments) -> Result<std::process::ExitCode> {
             Command::Import(options) => import::run(options).await,
             Command::Check(options) => check::run(&options),
             Command::Ca(options) => ca::run(options).await,
+            Command::Operate(options) => operate::run(options).await,
             Command::Audit(options) => audit::run(options).await,
             Command::Sim(options) => import::write_city(&options),
         }

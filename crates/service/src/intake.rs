@@ -279,13 +279,16 @@ impl Platform {
                     self.apply_consent(tx, load, *record, &place, counts, problems).await?
                 }
                 value => {
-                    let unknown = self.unknown_offices(&value);
-                    if let Some((fatal, text)) = unknown {
+                    if let Some((fatal, text)) = self.unknown_offices(&value) {
                         let problem = at(&place, "unknown_office", &text);
-                        problems.push(if fatal { problem } else { problem.warning() });
                         if fatal {
+                            problems.push(problem);
                             counts.refused += 1;
                             continue;
+                        }
+                        // Once per office: a city has thousands of cards with the same one.
+                        if !problems.iter().any(|known| known.rule == "unknown_office" && known.expected == text) {
+                            problems.push(problem.warning());
                         }
                     }
                     let record = record_of(load, key, row.history, change, value)?;

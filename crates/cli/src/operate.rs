@@ -1,0 +1,150 @@
+//! `kiban operate`: what the operator registers before anybody can work: offices, accounts, the start of a municipality.
+//! Each act is audited like any other; none of them opens a record.
+
+use crate::home::{Home, explain, now};
+use anyhow::{Result, anyhow};
+use clap::{Args, Subcommand};
+use kiban_domain::dates::parse_typed;
+use kiban_domain::municipality::StartState;
+use kiban_domain::office::{JobType, Office};
+use kiban_domain::{CareManagerNumber, InsurerNumber, OfficeNumber, Organization, ServiceType};
+use kiban_service::{Context, NewAccount};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub struct Options {
+    /// 設置フォルダー
+    #[arg(long, default_value = "kiban-home")]
+    home: PathBuf,
+    /// データベース（省略時は設置フォルダーの中）
+    #[arg(long)]
+    db: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// 事業所・医療機関を登録します
+    Office {
+        /// 事業所番号または医療機関コード（10桁）
+        number: String,
+        /// 名称
+        name: String,
+        /// 所在市区町村の保険者番号（6桁）
+        #[arg(long)]
+        municipality: String,
+        /// サービス種類コード（カンマ区切り。例 43 や 11,13）
+        #[arg(long, value_delimiter = ',')]
+        services: Vec<String>,
+        /// 医療機関である
+        #[arg(long)]
+        hospital: bool,
+        /// 登録を止める（ログインできなくなります）
+        #[arg(long)]
+        inactive: bool,
+    },
+    /// 職員アカウントを登録します（パスワードは標準入力の1行目）
+    Account {
+        /// 事業所番号・保険者番号・都道府県コード・operator
+        organization: String,
+        /// アカウント名
+        account: String,
+        /// 氏名
+        #[arg(long)]
+        name: String,
+        /// 職種: care_manager, physician, nurse, therapist, care_worker, social_worker, clerk, municipal_officer, operator_staff
+        #[arg(long)]
+        job: String,
+        /// 介護支援専門員番号（8桁）
+        #[arg(long)]
+        care_manager_number: Option<String>,
+    },
+    /// 市区町村の利用開始を登録します
+    Start {
+        /// 保険者番号（6桁）
+        insurer: String,
+        /// 未定 undecided・調整中 coordinating・予定 planned・開始 started
+        state: String,
+        /// 予定日・開始日（例 2026-12-01、令和8年12月1日）
+        date: Option<String>,
+    },
+}
+
+pub async fn run(options: Options) -> Result<ExitCode> {
+    // Everything typed is read before anything is opened.
+    let act = read(options.command)?;
+    let platform = Home::open(&options.home, options.db.as_deref())?.platform().await?;
+    let context = Context::new(now())?;
+    match act {
+        Act::Office(office, active) => {
+            if let Some(expected) = office.number.check_digit_warning() {
+                println!("注意: 事業所番号の検証番号が計算値 {expected} と違います（登録は続けます）");
+            }
+            platform.put_offices(std::slice::from_ref(&office), active, &context).await.map_err(explain)?;
+            println!("登録しました: {} {}", office.number, office.name);
+        }
+        Act::Account(account) => {
+            let id = platform.put_account(account, "cli", &context).await.map_err(explain)?;
+            println!("登録しました: {id}");
+        }
+        Act::Start(insurer, start) => {
+            platform.set_start(insurer, start, "cli", &context).await.map_err(explain)?;
+            println!("登録しました: {insurer} {}", start.name_ja());
+        }
+    }
+    platform.store().clone().close().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+enum Act {
+    Office(Office, bool),
+    Account(NewAccount),
+    Start(InsurerNumber, StartState),
+}
+
+fn read(command: Command) -> Result<Act> {
+    let item = |item: &'static str| move |error: kiban_domain::ids::IdError| anyhow!("{item}: {}", error.message_ja());
+    match command {
+        Command::Office { number, name, municipality, services, hospital, inactive } => {
+            let office = Office {
+                number: OfficeNumber::parse(&number).map_err(item("事業所番号"))?,
+                name,
+                address: None,
+                telephone: None,
+                municipality: InsurerNumber::parse(&municipality).map_err(item("所在市区町村"))?,
+                is_hospital: hospital,
+                service_types: services
+                    .iter()
+                    .map(|code| ServiceType::parse(code).map_err(item("サービス種類コード")))
+                    .collect::<Result<_>>()?,
+            };
+            Ok(Act::Office(office, !inactive))
+        }
+        Command::Account { organization, account, name, job, care_manager_number } => {
+            let mut password = String::new();
+            std::io::stdin().read_line(&mut password)?;
+            Ok(Act::Account(NewAccount {
+                organization: Organization::parse(&organization).map_err(item("機関の番号"))?,
+                account,
+                name,
+                job: JobType::parse(&job).ok_or_else(|| anyhow!("職種 \"{job}\" はありません"))?,
+                care_manager: care_manager_number
+                    .map(|number| CareManagerNumber::parse(&number).map_err(item("介護支援専門員番号")))
+                    .transpose()?,
+                password: password.trim_end_matches(['\r', '\n']).to_owned(),
+            }))
+        }
+        Command::Start { insurer, state, date } => {
+            let insurer = InsurerNumber::parse(&insurer).map_err(item("保険者番号"))?;
+            let date = date
+                .map(|text| parse_typed(&text).map_err(|error| anyhow!("日付: {}", error.message_ja())))
+                .transpose()?;
+            let start = StartState::from_code(&state, date).ok_or_else(|| {
+                anyhow!("状態は undecided・coordinating（日付なし）、planned・started（日付あり）のどれかです")
+            })?;
+            Ok(Act::Start(insurer, start))
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The invariants of threats.md §3 that need no hand: ledger against store and audit log, both read past the server.
+
+use super::database::{Database, Texts};
+use super::home::Home;
+use super::ledger::{Exchange, What};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// What a check saw. The last two must be zero.
+#[derive(Debug, Default, Clone)]
+pub struct Tally {
+    pub acknowledged: u64,
+    pub answered_reads: u64,
+    pub refusals: u64,
+    pub unavailable: u64,
+    pub unknown: u64,
+    pub lost: Vec<String>,
+    pub unaudited: Vec<String>,
+    /// Anything else that is not as it must be.
+    pub wrong: Vec<String>,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: Self) {
+        self.acknowledged += other.acknowledged;
+        self.answered_reads += other.answered_reads;
+        self.refusals += other.refusals;
+        self.unavailable += other.unavailable;
+        self.unknown += other.unknown;
+        self.lost.extend(other.lost);
+        self.unaudited.extend(other.unaudited);
+        self.wrong.extend(other.wrong);
+    }
+
+    /// Stops the test with the first of what is wrong.
+    pub fn require_sound(&self) {
+        let faults: Vec<_> = self.lost.iter().chain(&self.unaudited).chain(&self.wrong).take(10).collect();
+        assert!(faults.is_empty(), "{self}\n{faults:#?}");
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "acknowledged writes {} · answered reads {} · refusals {} · unavailable {} · unknown outcomes {} · lost writes {} · unaudited values {}",
+            self.acknowledged,
+            self.answered_reads,
+            self.refusals,
+            self.unavailable,
+            self.unknown,
+            self.lost.len(),
+            self.unaudited.len()
+        )
+    }
+}
+
+/// What stands in the database.
+struct Found {
+    /// Action, outcome and natural key by request id, without the numbers of rolled back writes.
+    audit: BTreeMap<String, Vec<Texts>>,
+    /// State by id.
+    submissions: BTreeMap<String, Texts>,
+    /// State, rows applied, number and sender by public id.
+    receipts: BTreeMap<String, Texts>,
+    consents: BTreeSet<String>,
+    /// Number and office of live registrations.
+    assignments: BTreeSet<(String, String)>,
+    /// Records by revision.
+    records: BTreeMap<String, u64>,
+}
+
+impl Found {
+    async fn read(database: &mut Database) -> Self {
+        let mut audit: BTreeMap<String, Vec<Texts>> = BTreeMap::new();
+        let sql = "SELECT request_id, action, outcome, natural_key FROM audit WHERE outcome <> 'void'";
+        for row in database.rows(sql).await {
+            audit.entry(row[0].clone()).or_default().push(row[1..].to_vec());
+        }
+        let keyed = |rows: Vec<Texts>| rows.into_iter().map(|row| (row[0].clone(), row)).collect();
+        let submissions = keyed(database.rows("SELECT submission_id, state, kind, sender FROM submission").await);
+        let receipts = keyed(
+            database
+                .rows("SELECT public_id, state, CAST(rows_applied AS TEXT), CAST(receipt_number AS TEXT) FROM receipt")
+                .await,
+        );
+        let consents = database.rows("SELECT act_id FROM consent_act").await.into_iter().map(|row| row[0].clone());
+        let live = "SELECT insured_number, office_number FROM assignment WHERE ended_at IS NULL";
+        let assignments = database.rows(live).await.into_iter().map(|row| (row[0].clone(), row[1].clone()));
+        let mut records = BTreeMap::new();
+        for row in database.rows("SELECT CAST(revision AS TEXT) FROM record").await {
+            *records.entry(row[0].clone()).or_insert(0) += 1;
+        }
+        let (consents, assignments) = (consents.collect(), assignments.collect());
+        Self { audit, submissions, receipts, consents, assignments, records }
+    }
+
+    fn entries(&self, request_id: &str) -> &[Texts] {
+        self.audit.get(request_id).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Compares the ledgers with the database. `office_of` gives the office number of a caller.
+pub async fn check(database: &mut Database, ledgers: &[Exchange], office_of: impl Fn(&str) -> String) -> Tally {
+    let found = Found::read(database).await;
+    let mut tally = Tally::default();
+    for exchange in ledgers {
+        check_exchange(exchange, &found, &mut tally);
+    }
+    check_registrations(ledgers, &found, office_of, &mut tally);
+    check_doors(&found, &mut tally);
+    tally
+}
+
+fn check_exchange(exchange: &Exchange, found: &Found, tally: &mut Tally) {
+    let asked = &exchange.asked;
+    let Some(answer) = &exchange.answered else {
+        tally.unknown += 1;
+        return;
+    };
+    let entries = found.entries(&answer.request_id);
+    let place = || format!("{} {} {} → {} {}", asked.caller, asked.n, asked.path, answer.status, answer.request_id);
+    if answer.request_id.len() != 32 {
+        tally.wrong.push(format!("{}: no request id", place()));
+    }
+    let outcomes = |wanted: &str| entries.iter().filter(|entry| entry[1] == wanted).count();
+    match answer.status {
+        200..300 if asked.what.is_write() => {
+            tally.acknowledged += 1;
+            if let Some(what) = missing(exchange, entries, found) {
+                tally.lost.push(format!("{}: {what}", place()));
+            }
+        }
+        200..300 => {
+            tally.answered_reads += 1;
+            let right = match asked.what {
+                // One for each kind shown and one for name and address.
+                What::ReadPage => answer.kinds.is_some_and(|kinds| outcomes("allowed") == kinds + 1),
+                // A list of nobody shows nobody's value.
+                _ if asked.path.contains("/people?") => entries.len() == outcomes("allowed") && entries.len() <= 1,
+                _ => entries.len() == 1 && outcomes("allowed") == 1,
+            };
+            if !right {
+                tally.unaudited.push(format!("{}: {entries:?}", place()));
+            }
+        }
+        403 | 404 | 429 => {
+            tally.refusals += 1;
+            if entries.len() != 1 || outcomes("refused") != 1 {
+                tally.unaudited.push(format!("{} (refused): {entries:?}", place()));
+            }
+        }
+        // The state of the document or the form of the request, not a right: 409, 422.
+        409 | 422 => tally.refusals += 1,
+        503 => {
+            tally.unavailable += 1;
+            if answer.code.as_deref() == Some("outcome_unknown") {
+                tally.unknown += 1;
+            }
+        }
+        _ => tally.wrong.push(format!("{}: {:?}", place(), answer.code)),
+    }
+    if answer.status >= 400 && !answer.is_problem {
+        tally.wrong.push(format!("{}: no problem document", place()));
+    }
+}
+
+/// What an acknowledged write should have left and did not.
+fn missing(exchange: &Exchange, entries: &[Texts], found: &Found) -> Option<String> {
+    let answer = exchange.answered.as_ref()?;
+    let receipt = answer.receipt.clone().unwrap_or_default();
+    let only = |action: &str| {
+        let fitting: Vec<_> = entries.iter().filter(|entry| entry[0] == action && entry[1] == "done").collect();
+        match fitting[..] {
+            [one] => Ok(one[2].clone()),
+            _ => Err(format!("{} entries \"{action}\": {entries:?}", fitting.len())),
+        }
+    };
+    let is = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
+    let checked = match exchange.asked.what {
+        What::Register => only("register").map(drop),
+        What::EndRegistration => only("register.end").map(drop),
+        What::Consent => only("consent.record").and_then(|id| {
+            is(found.consents.contains(&id), "no act of consent")?;
+            is(found.submissions.contains_key(&id), "no notice to the city")
+        }),
+        What::Submit => only("submit").and_then(|id| {
+            is(id == receipt, "the entry names another receipt")?;
+            is(found.submissions.contains_key(&receipt), "no document in the inbox")
+        }),
+        What::Return => only("inbox.return").and_then(|id| {
+            is(found.submissions.get(&id).is_some_and(|row| row[1] == "returned"), "the document is not returned")
+        }),
+        What::Import => match found.receipts.get(&receipt) {
+            None => Err("no receipt".to_owned()),
+            Some(row) => is(row[1] == "applied", "the receipt is not applied").and_then(|()| {
+                let repeated = entries.iter().any(|entry| entry[0] == "import.repeated");
+                if repeated { Ok(()) } else { only("import.applied").map(drop) }
+            }),
+        },
+        What::Read | What::ReadPage => Ok(()),
+    };
+    checked.err()
+}
+
+/// The last registration or end that was acknowledged holds, unless a later one has an unknown outcome.
+fn check_registrations(ledgers: &[Exchange], found: &Found, office_of: impl Fn(&str) -> String, tally: &mut Tally) {
+    let mut last: BTreeMap<(String, String), Option<bool>> = BTreeMap::new();
+    for Exchange { asked, answered } in ledgers {
+        let live = match asked.what {
+            What::Register => true,
+            What::EndRegistration => false,
+            _ => continue,
+        };
+        let key = (asked.about.clone(), office_of(&asked.caller));
+        match answered.as_ref().map(|answer| answer.status) {
+            Some(200..300) => {
+                last.insert(key, Some(live));
+            }
+            None | Some(503) => {
+                last.insert(key, None);
+            }
+            Some(_) => {}
+        }
+    }
+    for (key, live) in last {
+        if live.is_some_and(|live| live != found.assignments.contains(&key)) {
+            tally.lost.push(format!(
+                "registration of {key:?} should be {}",
+                if live == Some(true) { "live" } else { "ended" }
+            ));
+        }
+    }
+}
+
+/// What no ledger tells: nothing in the store without its entry, nothing half-applied.
+fn check_doors(found: &Found, tally: &mut Tally) {
+    let mut acts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for entry in found.audit.values().flatten().filter(|entry| entry[1] == "done") {
+        *acts.entry((entry[0].as_str(), entry[2].as_str())).or_default() += 1;
+    }
+    let count = |action: &str, id: &str| acts.get(&(action, id)).copied().unwrap_or_default();
+    for (id, row) in &found.submissions {
+        let action = if row[2] == "G1" { "consent.record" } else { "submit" };
+        if count(action, id) != 1 {
+            tally.wrong.push(format!("document {id}: {} entries \"{action}\"", count(action, id)));
+        }
+    }
+    for (id, row) in &found.receipts {
+        let applied = u64::from(row[1] == "applied");
+        let known = ["received", "refused", "applied"].contains(&row[1].as_str());
+        if !known || count("import.applied", id) != applied || count("import.received", id) != 1 {
+            tally.wrong.push(format!("receipt {id}: state {}, applied {} times", row[1], count("import.applied", id)));
+        }
+        let records = found.records.get(&row[3]).copied().unwrap_or_default();
+        if row[1] != "applied" && records > 0 {
+            tally.wrong.push(format!("receipt {id} is {} and has {records} records", row[1]));
+        }
+    }
+}
+
+/// Verifies the whole audit log offline, as `kiban audit verify` does.
+pub async fn require_intact(home: &std::path::Path, address: &str) -> u64 {
+    let home = Home::open(home, Some(address)).unwrap();
+    let key = home.signing_key().unwrap().public_key();
+    let report = kiban_store::verify_log(address, &key, &home.anchor_dir()).await.unwrap();
+    assert!(report.is_intact(), "{:#?}", report.findings);
+    report.entries
+}

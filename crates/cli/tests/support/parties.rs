@@ -1,0 +1,281 @@
+//! The clients: a care manager, a home help office, an office nobody chose, a hospital and the city, each asking what it
+//! asks all day, one request after the other, and keeping its ledger.
+
+use super::home::now;
+use super::ledger::{Ledger, Lines, What};
+use super::terminal::{Answer, Body, Lost, Terminal};
+use super::town::{Town, Who};
+use jiff::ToSpan as _;
+use kiban_domain::plan_request::PlanRequest;
+use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
+use kiban_sim::SimPerson;
+use kiban_sim::documents;
+use serde_json::json;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// One client with everything it remembers; it outlives servers.
+pub struct Party {
+    who: Who,
+    town: Arc<Town>,
+    terminal: Terminal,
+    ledger: Ledger,
+    /// What an unentitled office tries: handles that were given to somebody else.
+    foreign: Arc<Mutex<Vec<String>>>,
+    step: usize,
+    turn: usize,
+    /// Handles of this party by 被保険者番号.
+    handles: Vec<(String, String)>,
+    /// Package sent last without an answer, to be sent again.
+    unanswered: Option<(String, Vec<(String, Vec<u8>)>)>,
+    serial: i64,
+}
+
+/// All parties of a home.
+pub fn everybody(town: &Arc<Town>, ledgers: &Path, lines: &Lines) -> Vec<Party> {
+    let foreign = Arc::default();
+    let party = |who: Who| Party {
+        who,
+        town: Arc::clone(town),
+        terminal: town.terminal(who),
+        ledger: Ledger::create(ledgers, &format!("{who:?}").to_lowercase(), lines),
+        foreign: Arc::clone(&foreign),
+        step: 0,
+        turn: 0,
+        handles: Vec::new(),
+        unanswered: None,
+        serial: 0,
+    };
+    Who::ALL.map(party).into_iter().collect()
+}
+
+/// Lets all parties work at the same time until each has asked `most` times or lost the server. Gives them back.
+pub async fn work(parties: Vec<Party>, address: SocketAddr, most: usize) -> Vec<Party> {
+    let tasks: Vec<_> = parties
+        .into_iter()
+        .map(|mut party| {
+            tokio::spawn(async move {
+                party.terminal.hang_up();
+                for _ in 0..most {
+                    if party.next(address).await.is_err() {
+                        break;
+                    }
+                }
+                party
+            })
+        })
+        .collect();
+    let mut back = Vec::new();
+    for task in tasks {
+        back.push(task.await.unwrap());
+    }
+    back
+}
+
+impl Party {
+    /// The next thing this party does.
+    async fn next(&mut self, address: SocketAddr) -> Result<(), Lost> {
+        self.terminal.connect(address).await?;
+        self.step += 1;
+        match self.who {
+            Who::Manager => self.manager().await,
+            Who::Helper => self.helper().await,
+            Who::Stranger => self.stranger().await,
+            Who::Doctor => self.doctor().await,
+            Who::City => self.city().await,
+        }
+    }
+
+    /// Ledger, request, answer, ledger.
+    async fn ask(&mut self, what: What, method: &str, path: &str, about: &str, body: Body) -> Result<Answer, Lost> {
+        let n = self.ledger.asked(what, &format!("{method} {path}"), about);
+        let answer = self.terminal.send(method, path, body).await?;
+        self.ledger.answered(n, &answer);
+        Ok(answer)
+    }
+
+    async fn read(&mut self, path: &str, about: &str) -> Result<Answer, Lost> {
+        self.ask(What::Read, "GET", path, about, Body::Nothing).await
+    }
+
+    /// People in turn; each party begins elsewhere.
+    fn person(&mut self) -> SimPerson {
+        let town = Arc::clone(&self.town);
+        let people = town.ordinary_people();
+        self.turn += 1;
+        people[(self.turn * 3 + self.who as usize) % people.len()].clone()
+    }
+
+    async fn register(&mut self, person: &SimPerson, makes_plan: bool, wrong: bool) -> Result<(), Lost> {
+        let (items, identity) = (person.four_items(), &person.insured.identity);
+        let birth = if wrong { identity.birth.tomorrow().unwrap() } else { identity.birth };
+        let number = items.number.insured.to_string();
+        let body = json!({
+            "insurer_number": items.number.insurer, "insured_number": number, "kana": identity.kana,
+            "birth": birth, "sex": identity.sex, "makes_plan": makes_plan,
+        });
+        let answer = self.ask(What::Register, "POST", "/api/v1/people", &number, Body::Json(body)).await?;
+        if let Some(handle) = answer.text("handle") {
+            self.handles.retain(|(known, _)| *known != number);
+            self.foreign.lock().unwrap().push(handle.clone());
+            self.handles.push((number, handle));
+        }
+        Ok(())
+    }
+
+    /// A person this party has registered, in turn.
+    fn known(&mut self) -> Option<(String, String)> {
+        self.turn += 1;
+        (!self.handles.is_empty()).then(|| self.handles[self.turn % self.handles.len()].clone())
+    }
+
+    async fn manager(&mut self) -> Result<(), Lost> {
+        let Some((number, handle)) = self.known().filter(|_| self.step % 10 != 1) else {
+            let person = self.person();
+            return self.register(&person, true, false).await;
+        };
+        let at = |rest: &str| format!("/api/v1/people/{handle}{rest}");
+        match self.step % 10 {
+            2 => self.read(&at("/records/A3a"), &number).await?,
+            3 | 7 => {
+                let act = if self.step % 10 == 3 { "given" } else { "withdrawn" };
+                let body =
+                    json!({ "act": act, "declarant": "person", "proof": "insurance_card", "form": "同意様式 第1版" });
+                self.ask(What::Consent, "POST", &at("/consents"), &number, Body::Json(body)).await?
+            }
+            4 | 8 => {
+                let request = self.plan_request(&number);
+                let body = Body::Json(serde_json::to_value(request).unwrap());
+                self.ask(What::Submit, "POST", &at("/plan-requests"), &number, body).await?
+            }
+            5 => self.read("/api/v1/people?limit=200", "").await?,
+            6 => self.read(&at("/submissions"), &number).await?,
+            9 => self.ask(What::ReadPage, "GET", &at(""), &number, Body::Nothing).await?,
+            // ◎ and blank kinds, with and without consent: seen or refused.
+            _ => self.read(&at(["/records/A2", "/records/E1", "/why"][self.turn % 3]), &number).await?,
+        };
+        Ok(())
+    }
+
+    /// A 届出 nobody has filed yet: each begins on another day.
+    fn plan_request(&mut self, number: &str) -> PlanRequest {
+        self.serial += 1;
+        let town = Arc::clone(&self.town);
+        let model = &town.cast.consenting;
+        let person = town.city.people.iter().find(|p| p.insured.key.insured.as_str() == number).unwrap_or(model);
+        let today = town.city.spec.today;
+        let request = documents::plan_request(&town.generator, model, today).unwrap();
+        PlanRequest { person: person.insured.key, starts_on: today.checked_add(self.serial.days()).unwrap(), ..request }
+    }
+
+    async fn helper(&mut self) -> Result<(), Lost> {
+        let Some((number, handle)) = self.known().filter(|_| self.step % 6 != 1) else {
+            let person = self.person();
+            return self.register(&person, false, false).await;
+        };
+        let at = |rest: &str| format!("/api/v1/people/{handle}{rest}");
+        match self.step % 6 {
+            2 => self.read(&at("/records/A3a"), &number).await?,
+            // Blank: refused like nothing.
+            3 => self.read(&at("/records/A2"), &number).await?,
+            4 => self.read(&at("/look-ups"), &number).await?,
+            5 if self.step % 18 == 5 => {
+                self.ask(What::EndRegistration, "DELETE", &at("/registration"), &number, Body::Nothing).await?
+            }
+            _ => self.read("/api/v1/people?limit=200", "").await?,
+        };
+        Ok(())
+    }
+
+    /// Wrong items and nothing registered: never sees anything.
+    async fn stranger(&mut self) -> Result<(), Lost> {
+        match self.step % 2 {
+            0 => {
+                let person = self.person();
+                self.register(&person, false, true).await
+            }
+            _ => self.read("/api/v1/people?limit=200", "").await.map(drop),
+        }
+    }
+
+    async fn doctor(&mut self) -> Result<(), Lost> {
+        let town = Arc::clone(&self.town);
+        let person = &town.cast.applying;
+        let number = person.insured.key.insured.to_string();
+        let Some((_, handle)) = self.handles.first().cloned() else {
+            let list = self.read("/api/v1/people?limit=200", "").await?.json();
+            let lines = list["people"].as_array().cloned().unwrap_or_default();
+            let line = lines.into_iter().find(|line| line["insured_number"] == number.as_str());
+            if let Some(handle) = line.and_then(|line| line["handle"].as_str().map(str::to_owned)) {
+                self.handles.push((number, handle));
+            }
+            return Ok(());
+        };
+        if self.step % 3 == 0 {
+            self.read(&format!("/api/v1/people/{handle}/submissions"), &number).await?;
+            return Ok(());
+        }
+        let opinion = documents::physician_opinion(&town.generator, person, town.city.spec.today).unwrap();
+        let path = format!("/api/v1/people/{handle}/opinions");
+        self.ask(What::Submit, "POST", &path, &number, Body::Json(serde_json::to_value(opinion).unwrap())).await?;
+        Ok(())
+    }
+
+    async fn city(&mut self) -> Result<(), Lost> {
+        if let Some((name, files)) = self.unanswered.clone() {
+            return self.import(name, files).await;
+        }
+        match self.step % 4 {
+            1 => {
+                let (name, files) = self.package();
+                self.import(name, files).await
+            }
+            2 => self.give_back().await,
+            3 => {
+                let number = self.person().insured.key.insured.to_string();
+                let body = Body::Json(json!({ "insured_number": number }));
+                let answer = self.ask(What::Read, "POST", "/api/v1/people/find", &number, body).await?;
+                if let Some(handle) = answer.text("handle") {
+                    self.read(&format!("/api/v1/people/{handle}/records/A3a"), &number).await?;
+                }
+                Ok(())
+            }
+            _ => self.read("/api/v1/inbox", "").await.map(drop),
+        }
+    }
+
+    /// Returns the first two documents of the inbox that are no notices.
+    async fn give_back(&mut self) -> Result<(), Lost> {
+        let inbox = self.read("/api/v1/inbox", "").await?.json();
+        let items = inbox["items"].as_array().cloned().unwrap_or_default();
+        let documents = items.iter().filter(|item| item["kind"] != "G1").filter_map(|item| item["receipt"].as_str());
+        for receipt in documents.take(2) {
+            let body = Body::Json(json!({ "reason": "開始年月日を確認してください" }));
+            self.ask(What::Return, "POST", &format!("/api/v1/inbox/{receipt}/return"), receipt, body).await?;
+        }
+        Ok(())
+    }
+
+    /// One person with a corrected postal code and a new card: two rows under a history number nobody has used.
+    fn package(&mut self) -> (String, Vec<(String, Vec<u8>)>) {
+        self.serial += 1;
+        let (person, history) = (self.person(), 1 + self.serial as u32);
+        let (key, mut insured) = (person.insured.key, person.insured.clone());
+        insured.identity.postal_code = Some(format!("999-{:04}", self.serial % 10_000));
+        let changed = Entry { key, history, change: Change::Corrected, value: insured };
+        let card = Entry { key, history, change: Change::New, value: person.card };
+        let files = MunicipalPackage::new(self.town.city.insurer, now()).insured(&[changed]).cards(&[card]).finish();
+        (key.insured.to_string(), files.unwrap())
+    }
+
+    /// Sends a package, and after an unknown outcome the same bytes again.
+    async fn import(&mut self, number: String, files: Vec<(String, Vec<u8>)>) -> Result<(), Lost> {
+        self.unanswered = Some((number.clone(), files.clone()));
+        let answer = self.ask(What::Import, "POST", "/api/v1/packages", &number, Body::Files(files)).await?;
+        if answer.status < 500 {
+            self.unanswered = None;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! An organisation's terminal: HTTPS with a client certificate. Every wait has an end.
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use kiban_pki::{Identity, client_config};
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// Longer than any answer may take (threats.md §3, I-12), shorter than forever.
+const PATIENCE: Duration = Duration::from_secs(20);
+const HOST: &str = "office.localhost";
+
+/// One organisation's terminal; the token outlives the server.
+pub struct Terminal {
+    connector: TlsConnector,
+    connection: Option<SendRequest<Full<Bytes>>>,
+    pub token: Option<String>,
+}
+
+/// An answer as it came.
+pub struct Answer {
+    pub status: u16,
+    pub request_id: String,
+    pub is_problem: bool,
+    pub bytes: Vec<u8>,
+}
+
+/// No answer came: the connection ended or the patience did.
+#[derive(Debug)]
+pub struct Lost(pub String);
+
+/// What a request carries.
+pub enum Body {
+    Nothing,
+    Json(Value),
+    Files(Vec<(String, Vec<u8>)>),
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
+    }
+
+    pub fn text(&self, key: &str) -> Option<String> {
+        self.json()[key].as_str().map(str::to_owned)
+    }
+}
+
+impl Terminal {
+    pub fn new(root: &CertificateDer<'static>, identity: Option<&Identity>) -> Self {
+        let mut config = client_config(std::slice::from_ref(root), identity).unwrap();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self { connector: TlsConnector::from(Arc::new(config)), connection: None, token: None }
+    }
+
+    /// Opens a connection if none is open.
+    pub async fn connect(&mut self, address: SocketAddr) -> Result<(), Lost> {
+        if self.connection.as_ref().is_some_and(|open| !open.is_closed()) {
+            return Ok(());
+        }
+        self.connection = None;
+        let connect = async {
+            let tcp = TcpStream::connect(address).await?;
+            tcp.set_nodelay(true)?;
+            let tls = self.connector.connect(ServerName::try_from(HOST).unwrap(), tcp).await?;
+            hyper::client::conn::http1::handshake(TokioIo::new(tls)).await.map_err(std::io::Error::other)
+        };
+        let (sender, connection) = patient(connect).await?.map_err(lost)?;
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        self.connection = Some(sender);
+        Ok(())
+    }
+
+    /// Ends the connection, as a terminal that is switched off.
+    pub fn hang_up(&mut self) {
+        self.connection = None;
+    }
+
+    /// Sends a request over the open connection.
+    pub async fn send(&mut self, method: &str, path: &str, body: Body) -> Result<Answer, Lost> {
+        let mut request = hyper::Request::builder().method(method).uri(path).header("host", HOST);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let (content_type, bytes) = encode(body);
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        let request = request.body(Full::new(Bytes::from(bytes))).unwrap();
+        let Some(connection) = self.connection.as_mut() else { return Err(Lost("not connected".to_owned())) };
+        let exchange = async {
+            connection.ready().await?;
+            let answer = connection.send_request(request).await?;
+            let (head, body) = answer.into_parts();
+            Ok::<_, hyper::Error>((head, body.collect().await?.to_bytes()))
+        };
+        let exchanged = patient(exchange).await.and_then(|result| result.map_err(lost));
+        let (head, bytes) = match exchanged {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.connection = None;
+                return Err(error);
+            }
+        };
+        let header = |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        Ok(Answer {
+            status: head.status.as_u16(),
+            request_id: header("x-request-id"),
+            is_problem: header("content-type") == "application/problem+json",
+            bytes: bytes.to_vec(),
+        })
+    }
+}
+
+async fn patient<T>(waiting: impl Future<Output = T>) -> Result<T, Lost> {
+    tokio::time::timeout(PATIENCE, waiting).await.map_err(|_| Lost("no answer within the patience".to_owned()))
+}
+
+fn lost(error: impl std::fmt::Display) -> Lost {
+    Lost(error.to_string())
+}
+
+fn encode(body: Body) -> (Option<String>, Vec<u8>) {
+    const BOUNDARY: &str = "part-boundary-2f9b61";
+    match body {
+        Body::Nothing => (None, Vec::new()),
+        Body::Json(value) => (Some("application/json".to_owned()), value.to_string().into_bytes()),
+        Body::Files(files) => {
+            let mut bytes = Vec::new();
+            for (name, content) in files {
+                let head = format!(
+                    "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: text/csv\r\n\r\n"
+                );
+                bytes.extend_from_slice(head.as_bytes());
+                bytes.extend_from_slice(&content);
+                bytes.extend_from_slice(b"\r\n");
+            }
+            bytes.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+            (Some(format!("multipart/form-data; boundary={BOUNDARY}")), bytes)
+        }
+    }
+}

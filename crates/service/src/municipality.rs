@@ -3,6 +3,7 @@
 use crate::{Caller, Context, Error, Platform};
 use kiban_domain::municipality::{StartState, municipalities};
 use kiban_domain::{InsuredNumber, InsurerNumber, Organization, PersonKey};
+use kiban_policy::UseCase;
 use kiban_store::{Entry, Outcome};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -80,6 +81,7 @@ impl Platform {
         insured: InsuredNumber,
         context: &Context,
     ) -> Result<String, Error> {
+        caller.require_way(UseCase::Eligibility, self.table_at(context.now)?)?;
         let Organization::Municipality(insurer) = caller.organization else { return Err(Error::Unknown) };
         let person = PersonKey { insurer, insured };
         let case = self.case(caller, person, context).await?;

@@ -144,6 +144,7 @@ impl Platform {
         hidden: bool,
         context: &Context,
     ) -> Result<(), Error> {
+        caller.require_way(UseCase::Eligibility, self.table_at(context.now)?)?;
         let person: PersonKey = self.person_of(caller, handle).await?;
         let case = self.case(caller, person, context).await?;
         if !case.is_assigned() {

@@ -134,6 +134,7 @@ impl Platform {
 
     /// Ends the registration of the caller's office at once (P-109).
     pub async fn end_registration(&self, caller: &Caller, handle: &str, context: &Context) -> Result<(), Error> {
+        caller.require_way(UseCase::Eligibility, self.table_at(context.now)?)?;
         let person = self.person_of(caller, handle).await?;
         let case = self.case(caller, person, context).await?;
         let Some(mut assignment) = case.stored.assignment.clone().filter(|_| case.is_assigned()) else {
@@ -155,6 +156,7 @@ impl Platform {
         confirmed: bool,
         context: &Context,
     ) -> Result<(), Error> {
+        caller.require_way(UseCase::Eligibility, self.table_at(context.now)?)?;
         let person = self.person_of(caller, handle).await?;
         let case = self.case(caller, person, context).await?;
         if !case.is_own_municipality() {

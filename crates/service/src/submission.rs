@@ -186,6 +186,7 @@ impl Platform {
 
     /// State of the documents the caller's organisation handed over about a person.
     pub async fn filed(&self, caller: &Caller, handle: &str, context: &Context) -> Result<Vec<Filed>, Error> {
+        caller.require_way(UseCase::FilePlanRequest, self.table_at(context.now)?)?;
         let person = self.person_of(caller, handle).await?;
         let submissions = self.store().submissions_about(person).await?;
         let own = submissions.into_iter().filter(|submission| submission.sender == caller.organization);

@@ -100,10 +100,7 @@ impl Platform {
         let person = self.person_of(caller, handle).await?;
         let case = self.case(caller, person, context).await?;
         let (mut kinds, mut hidden) = (Vec::new(), Vec::new());
-        for kind in Kind::ALL.iter().copied().filter(|kind| kind.is_stored()) {
-            if caller.require_way(UseCase::View(KindFacts::of(kind, Opinion::Accepted).row()), case.table).is_err() {
-                continue;
-            }
+        for kind in open_this_way(caller, &case)?.into_iter().filter(|kind| kind.is_stored()) {
             match self.open_kind(caller, &case, kind, None, context).await? {
                 Some((view, entry)) => match self.store().audit().release(view, entry).await? {
                     Some(view) => kinds.push(view),
@@ -127,8 +124,8 @@ impl Platform {
         if !Kind::ALL.iter().any(|kind| case.decide(Question::read(*kind)).is_allowed()) {
             return Err(self.refuse(caller, &case, Question::read(Kind::A3a), "why", context).await?);
         }
+        let kinds = open_this_way(caller, &case)?.into_iter();
         self.store().audit().append(caller.entry_about(context, person, "why", Outcome::Allowed)).await?;
-        let kinds = Kind::ALL.iter().copied();
         Ok(kinds.filter_map(|kind| explained(&case, kind).or_else(|| told(&case, kind))).collect())
     }
 
@@ -219,6 +216,13 @@ fn consent_state(case: &Case) -> Option<Document> {
 }
 
 type Opened = (kiban_store::Unreleased<Option<KindView>>, Entry);
+
+/// The kinds this way in is open for; none at all is a refusal of its own (P-165).
+fn open_this_way(caller: &Caller, case: &Case) -> Result<Vec<Kind>, Error> {
+    let way = |kind: Kind| caller.require_way(UseCase::View(KindFacts::of(kind, Opinion::Accepted).row()), case.table);
+    let kinds: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| way(*kind).is_ok()).collect();
+    if kinds.is_empty() { way(Kind::A3a).map(|()| kinds) } else { Ok(kinds) }
+}
 
 /// A record as a document, if this caller may see this one (creator and state are facts of the document).
 fn document(case: &Case, caller: &Caller, record: StoredRecord) -> Option<Document> {

@@ -21,8 +21,13 @@ pub struct Problem {
     pub title: String,
     /// What to do next, in Japanese.
     pub detail: String,
+    rest: Box<Rest>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Rest {
     /// More members: `rule`, `requirement`, `items`, `outcome`, `result`.
-    more: Vec<(&'static str, Value)>,
+    members: Vec<(&'static str, Value)>,
     headers: Vec<(header::HeaderName, HeaderValue)>,
     /// For the log only.
     log: Option<String>,
@@ -34,15 +39,7 @@ const PAD: usize = 64;
 impl Problem {
     /// A problem of these words.
     pub fn new(status: StatusCode, code: &'static str, title: &str, detail: &str) -> Self {
-        Self {
-            status,
-            code,
-            title: title.to_owned(),
-            detail: detail.to_owned(),
-            more: Vec::new(),
-            headers: Vec::new(),
-            log: None,
-        }
+        Self { status, code, title: title.to_owned(), detail: detail.to_owned(), rest: Box::default() }
     }
 
     /// Nothing there, or nothing the caller may know of: one answer for both.
@@ -99,7 +96,7 @@ impl Problem {
         let detail = "時間をおいてもう一度送ってください。続くときは request_id を添えて運用者に連絡してください";
         let mut problem =
             Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "基盤の内部でエラーが起きました", detail);
-        problem.log = Some(log.into());
+        problem.rest.log = Some(log.into());
         problem
     }
 
@@ -113,7 +110,7 @@ impl Problem {
             detail,
         )
         .retry_after(5);
-        problem.log = Some(log.into());
+        problem.rest.log = Some(log.into());
         problem
     }
 
@@ -128,14 +125,14 @@ impl Problem {
     /// With one more member.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl serde::Serialize) -> Self {
-        self.more.push((name, serde_json::to_value(value).unwrap_or_default()));
+        self.rest.members.push((name, serde_json::to_value(value).unwrap_or_default()));
         self
     }
 
     /// With a header.
     #[must_use]
     pub fn header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
+        self.rest.headers.push((name, value));
         self
     }
 
@@ -145,7 +142,7 @@ impl Problem {
 
     /// What the log may hold of it: English words only, no values (style: never names, numbers or bodies in a log).
     pub(crate) fn for_log(&self) -> Option<String> {
-        self.log.as_deref().map(without_values)
+        self.rest.log.as_deref().map(without_values)
     }
 
     /// The document.
@@ -158,7 +155,7 @@ impl Problem {
             "code": self.code,
             "request_id": request_id,
         });
-        for (name, value) in self.more {
+        for (name, value) in self.rest.members {
             document[name] = value;
         }
         let mut body = document.to_string();
@@ -166,7 +163,7 @@ impl Problem {
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        for (name, value) in self.headers {
+        for (name, value) in self.rest.headers {
             response.headers_mut().insert(name, value);
         }
         response
@@ -200,7 +197,7 @@ impl From<Error> for Problem {
             // Some conflicts come from the store in English; only Japanese ones are for the reader.
             Error::Conflict(what) if what.is_ascii() => {
                 let mut problem = Self::conflict("同時に変更されました");
-                problem.log = Some(what.to_owned());
+                problem.rest.log = Some(what.to_owned());
                 problem
             }
             Error::Conflict(what) => Self::conflict(what),

@@ -1,6 +1,7 @@
 //! Whole requests through the routers: fresh embedded database, fixed clock, no network (style: tests).
 #![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as expected")]
 
+mod access;
 mod description;
 mod disaster;
 mod files;
@@ -8,5 +9,6 @@ mod http;
 mod registration;
 mod session;
 mod submissions;
+mod tls;
 mod view;
 mod world;

@@ -136,3 +136,19 @@ async fn a_vendors_program_reads_what_its_staff_may_and_does_nothing_that_needs_
     let page = vendor.get(&format!("/api/v1/people/{handle}")).await.json();
     assert!(page["kinds"].as_array().unwrap().iter().all(|kind| kind["kind"] != "CP1" && kind["kind"] != "F1"));
 }
+
+#[tokio::test]
+async fn an_unattended_program_of_the_city_opens_nobody_and_confirms_nothing() {
+    let world = World::new().await;
+    let handle = world.find(Person::Hidden).await;
+    let program = world.log_in(Role::CityProgram).await;
+    let not_this_way = (403, "not_this_way".to_owned());
+    assert_eq!(program.get(&format!("/api/v1/people/{handle}")).await.refusal(), not_this_way);
+    assert_eq!(program.get(&format!("/api/v1/people/{handle}/why")).await.refusal(), not_this_way);
+    let office = Role::Planner.organization();
+    let confirm = format!("/api/v1/people/{handle}/offices/{office}");
+    assert_eq!(program.put(&confirm, json!({ "confirmed": true })).await.refusal(), not_this_way);
+    let number = json!({ "insured_number": Person::Hidden.key().insured });
+    assert_eq!(program.post("/api/v1/people/find", number).await.refusal(), not_this_way);
+    assert_eq!(program.get("/api/v1/inbox").await.status, StatusCode::OK);
+}

@@ -5,7 +5,7 @@ use crate::world::{Person, Role, World};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-fn plan_request(world: &World) -> Value {
+pub fn plan_request(world: &World) -> Value {
     json!({
         "person": Person::Hanako.key(),
         "filing": { "kind": "new" },

@@ -5,7 +5,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use kiban_domain::assignment::{Assignment, IdentityCheck};
+use kiban_domain::assignment::{Assignment, EndReason, IdentityCheck};
 use kiban_domain::certification::{ApplicationKind, CareLevel, CertificationProgress};
 use kiban_domain::dates::{Period, day_in_japan};
 use kiban_domain::insurance_card::{CardIssue, CertifiedLevel, CopaymentPeriod, CopaymentRate, InsuranceCard, Tenths};
@@ -347,6 +347,21 @@ impl World {
 
     /// Puts a registration back as it was after four items, whatever happened to it.
     pub async fn assign(&self, role: Role, person: Person, plan_maker: bool) {
+        self.put_assignment(role, person, plan_maker, None).await;
+    }
+
+    /// Ends a registration, if there was one.
+    pub async fn unassign(&self, role: Role, person: Person) {
+        self.put_assignment(role, person, false, Some((self.now(), EndReason::Office))).await;
+    }
+
+    async fn put_assignment(
+        &self,
+        role: Role,
+        person: Person,
+        plan_maker: bool,
+        ended: Option<(Timestamp, EndReason)>,
+    ) {
         let staff = StaffId(format!("{}/{}", role.organization(), role.account()));
         let assignment = Assignment {
             person: person.key(),
@@ -357,7 +372,7 @@ impl World {
             viewable_until: day("2027-02-28"),
             plan_maker: plan_maker.then_some(staff),
             confirmed_by_municipality: false,
-            ended: None,
+            ended,
         };
         self.change(async |tx| tx.put_assignment(&assignment).await.unwrap()).await;
     }

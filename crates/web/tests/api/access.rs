@@ -1,0 +1,147 @@
+//! The sweep: every route of the table × everybody who may ask, against a committed table of statuses. A new route
+//! without a line fails, and so does a status that changed without anybody looking (threats.md T-41).
+
+use crate::submissions::plan_request;
+use crate::view::opinion;
+use crate::world::{Client, PASSWORD, Person, ROLES, Reply, Role, World, city, form, later_city, package};
+use axum::body::Body;
+use axum::http::Method;
+use kiban_web::{Audience, Listener, ROUTES, Route};
+use serde_json::{Value, json};
+
+const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/route_access.txt");
+
+const HEAD: &str = "\
+# Status of every route for everybody who may ask about 架空 花子 (made by a test; UPDATE_GOLDEN=1 writes it anew).
+# The planner is registered as plan maker, the helper too; the city asked the hospital for an opinion; no consent; no
+# disaster. Bodies are right. 404 is the answer of everything a caller may not know of.
+";
+
+#[tokio::test]
+async fn every_route_answers_everybody_as_the_table_says() {
+    let world = World::new().await;
+    let mut table = HEAD.to_owned();
+    table += &format!("{:<55} {:>7} {:>9}", "# route", "nobody", "no-log-in");
+    ROLES.iter().for_each(|role| table += &format!(" {:>14}", format!("{role:?}")));
+    table.push('\n');
+    for route in ROUTES {
+        table += &line(&world, route).await;
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(TABLE, &table).unwrap();
+    }
+    let committed = std::fs::read_to_string(TABLE).unwrap_or_default();
+    let differences: Vec<_> = table.lines().filter(|line| !committed.lines().any(|known| known == *line)).collect();
+    assert!(differences.is_empty(), "not in tests/golden/route_access.txt:\n{}", differences.join("\n"));
+    assert_eq!(table, committed, "lines without a route in tests/golden/route_access.txt");
+    world.verify().await;
+}
+
+async fn line(world: &World, route: &Route) -> String {
+    let name = format!("{} {}", route.method, route.path);
+    if route.listener == Listener::Public {
+        return format!("{name:<55} {:>7}  (public listener)\n", world.outside(route.path).await.status.as_u16());
+    }
+    let nobody = ask(world, route, &world.nobody(), Role::Planner).await.status.as_u16();
+    let without = ask(world, route, &world.with_certificate(Role::Planner), Role::Planner).await.status.as_u16();
+    if route.audience.needs_log_in() {
+        assert_eq!((nobody, without), (401, 401), "{name}");
+    }
+    let mut line = format!("{name:<55} {nobody:>7} {without:>9}");
+    for role in ROLES {
+        let mut client = world.log_in(role).await;
+        if route.name == "log_out" {
+            client.token = Some(world.fresh_token(role).await);
+        }
+        world.assign(Role::Planner, Person::Hanako, true).await;
+        world.assign(Role::Helper, Person::Hanako, false).await;
+        world.unassign(Role::Hospital, Person::Hanako).await;
+        world.unassign(Role::Stranger, Person::Hanako).await;
+        let reply = ask(world, route, &client, role).await;
+        assert!(!reply.status.is_success() || is_meant_for(route, role), "{name} for {role:?}: {}", reply.status);
+        line += &format!(" {:>14}", reply.status.as_u16());
+    }
+    line + "\n"
+}
+
+fn is_meant_for(route: &Route, role: Role) -> bool {
+    let is_office = role.organization().office().is_some();
+    let is_city = matches!(role, Role::City | Role::CityProgram | Role::OtherCity);
+    match route.audience {
+        Audience::Anyone | Audience::Certificate | Audience::Staff => true,
+        Audience::Offices => is_office,
+        Audience::Municipalities => is_city,
+        Audience::Both => is_office || is_city,
+        Audience::Operators => matches!(role, Role::Operator | Role::SecondOperator),
+    }
+}
+
+async fn ask(world: &World, route: &Route, client: &Client<'_>, role: Role) -> Reply {
+    let mut path = route.path.to_owned();
+    let parameter = path.split('{').nth(1).and_then(|rest| rest.split('}').next()).map(str::to_owned);
+    if let Some(parameter) = parameter {
+        path = path.replace(&format!("{{{parameter}}}"), &first_parameter(world, route, role).await);
+    }
+    path = path.replace("{kind}", "A3a").replace("{account}", role.account());
+    path = path.replace("{office}", &Role::Stranger.organization().to_string());
+    if matches!(route.name, "import_package" | "import_plans") {
+        let media = "multipart/form-data; boundary=x-x-x";
+        return client.send(Method::POST, &path, media, Body::from(form(&package(world.now())))).await;
+    }
+    let body = body(world, route.name, role).map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    client.send(route.method.clone(), &path, "application/json", body).await
+}
+
+/// A handle made for the caller, or the number of something that is there.
+async fn first_parameter(world: &World, route: &Route, role: Role) -> String {
+    if route.path.starts_with("/api/v1/people") {
+        return world.stolen_handle(role, Person::Hanako.key()).await;
+    }
+    let number = |reply: Reply, name: &str| reply.json()[name].as_str().unwrap().to_owned();
+    if route.path.starts_with("/api/v1/inbox") {
+        let handle = world.stolen_handle(Role::Hospital, Person::Hanako.key()).await;
+        let mut opinion = opinion(world);
+        // Another application each time, so that none is a repetition.
+        let day = world.today() - jiff::Span::new().days(30);
+        opinion["applied_on"] = json!(day);
+        let path = format!("/api/v1/people/{handle}/opinions");
+        let reply = world.log_in(Role::Hospital).await.post(&path, opinion).await;
+        if reply.status.is_success() {
+            return number(reply, "receipt");
+        }
+        let inbox = world.log_in(Role::City).await.get("/api/v1/inbox").await.json();
+        return inbox["items"][0]["receipt"].as_str().unwrap().to_owned();
+    }
+    if route.path.starts_with("/api/v1/receipts") {
+        return number(
+            world.log_in(Role::City).await.upload("/api/v1/packages", &package(world.now())).await,
+            "receipt",
+        );
+    }
+    let operator = world.log_in(Role::Operator).await;
+    number(operator.post("/api/v1/disasters", body(world, "propose_disaster", Role::Operator).unwrap()).await, "id")
+}
+
+fn body(world: &World, name: &str, role: Role) -> Option<Value> {
+    let today = world.today();
+    Some(match name {
+        "log_in" => json!({ "account": role.account(), "password": PASSWORD }),
+        "log_in_program" => json!({ "account": role.account(), "password": PASSWORD, "software": "みほんソフト 1.0" }),
+        "register_office" => Person::Hanako.card(),
+        "find_insured" => json!({ "insured_number": Person::Hanako.key().insured }),
+        "confirm_office" => json!({ "confirmed": true }),
+        "set_switch" => json!({ "hidden": false }),
+        "record_consent" => {
+            json!({ "act": "withdrawn", "declarant": "person", "proof": "insurance_card", "form": "第1版" })
+        }
+        "submit_opinion" => opinion(world),
+        "file_plan_request" => plan_request(world),
+        "return_submission" => json!({ "reason": "記載もれがあります" }),
+        // Of another city, so that a mode approved here opens nothing for the rest of the sweep.
+        "propose_disaster" => json!({ "event": "見本地震", "areas": [later_city()], "from": today, "to": today }),
+        "search_disaster" => {
+            json!({ "reason": "安否確認", "insurer_number": city(), "kana": "カクウ ハナコ", "birth": "1941-05-03" })
+        }
+        _ => return None,
+    })
+}

@@ -205,7 +205,7 @@ impl Platform {
             kana: identity.kana.clone(),
             birth: identity.birth,
             sex: identity.sex,
-            address: identity.address.clone(),
+            address: identity.address.as_deref().map(district),
         })
     }
 
@@ -268,6 +268,11 @@ fn tokens(keys: &kiban_store::InsurerKeys, query: &DisasterQuery) -> Vec<[u8; 16
         tokens.push(SearchTokens::kanji_place(keys, name, address));
     }
     tokens
+}
+
+/// Address up to the 町丁目: everything before the first digit.
+fn district(address: &str) -> String {
+    address.chars().take_while(|c| !c.is_numeric()).collect()
 }
 
 /// Everything that was typed must fit.

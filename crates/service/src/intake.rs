@@ -18,7 +18,7 @@ use kiban_formats::municipal::{self, Change, MunicipalRow, MunicipalValue};
 use kiban_policy::{UseCase, Writer, may_register};
 use kiban_store::{Entry, NewReceipt, NewRecord, Outcome, Receipt, ReceiptCounts, ReceiptState, Tx};
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The result of a package: what the receipt answers, whichever way it is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -413,23 +413,27 @@ impl Platform {
         Ok(())
     }
 
-    /// The result of a receipt, for its sender.
+    /// The result of a receipt, for its sender. An office's receipts lie with the insurers of its people.
     pub async fn receipt(&self, caller: &Caller, public_id: &str, context: &Context) -> Result<IntakeResult, Error> {
-        let insurer = match caller.organization {
-            Organization::Municipality(insurer) => insurer,
-            _ => return Err(Error::Unknown),
+        let insurers: BTreeSet<InsurerNumber> = match (caller.organization, &caller.office) {
+            (Organization::Municipality(insurer), _) => BTreeSet::from([insurer]),
+            (_, Some((office, _))) => self
+                .store()
+                .people_of_office(office.number, None, 1_000)
+                .await?
+                .iter()
+                .map(|person| person.insurer)
+                .collect(),
+            _ => BTreeSet::new(),
         };
-        let receipt =
-            self.store().receipt(insurer, public_id).await?.filter(|receipt| receipt.sender == caller.organization);
-        self.store()
-            .audit()
-            .append(caller.entry(
-                context,
-                "receipt",
-                if receipt.is_some() { Outcome::Allowed } else { Outcome::Refused },
-            ))
-            .await?;
-        answer(receipt.ok_or(Error::Unknown)?, false)
+        let mut found = None;
+        for insurer in insurers {
+            let receipt = self.store().receipt(insurer, public_id).await?;
+            found = found.or(receipt.filter(|receipt| receipt.sender == caller.organization));
+        }
+        let outcome = if found.is_some() { Outcome::Allowed } else { Outcome::Refused };
+        self.store().audit().append(caller.entry(context, "receipt", outcome)).await?;
+        answer(found.ok_or(Error::Unknown)?, false)
     }
 }
 

@@ -9,12 +9,12 @@ use crate::submission::{RETENTION_YEARS, years_after};
 use crate::{Caller, Context, Error, Platform, random_id};
 use kiban_domain::care_plan::{CarePlan, ServiceSlip};
 use kiban_domain::dates::{Period, yyyymmdd};
-use kiban_domain::{Kind, Organization, PersonKey};
+use kiban_domain::{Kind, Organization, PersonKey, municipality};
 use kiban_formats::Problem;
 use kiban_formats::care_plan::{PlanFileName, read_set};
 use kiban_policy::{Decision, UseCase, Writer};
 use kiban_store::{Entry, NewReceipt, NewRecord, Outcome, ReceiptCounts, ReceiptState};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Platform {
     /// Takes a set of 4.1 files.
@@ -44,10 +44,12 @@ impl Platform {
         let keep = !problems.iter().any(Problem::forbids_keeping);
         let mut people: BTreeMap<PersonKey, Vec<NewRecord>> = BTreeMap::new();
         for plan in &received.plans {
-            people.entry(plan.person).or_default().push(plan_record(plan, caller.organization)?);
+            let record = plan_record(plan, caller.organization, context)?;
+            people.entry(record.person).or_default().push(record);
         }
         for slip in &received.slips {
-            people.entry(slip.person).or_default().push(slip_record(slip, caller.organization)?);
+            let record = slip_record(slip, caller.organization, context)?;
+            people.entry(record.person).or_default().push(record);
         }
         let mut counts = ReceiptCounts {
             read: people.values().map(|records| records.len() as i64).sum(),
@@ -64,10 +66,16 @@ impl Platform {
             counts.refused = counts.read;
             return self.answer_plans(caller, None, counts, &problems, context).await;
         }
-        let mut receipts = Vec::new();
+        // The original lies under one insurer's key, so it is kept only when everybody in it belongs to that insurer.
+        let one_insurer = people.keys().map(|person| person.insurer).collect::<BTreeSet<_>>().len() == 1;
+        let upload = Upload { public_id: random_id()?, bytes, keep: keep && one_insurer };
+        let (mut receipt, mut original) = (None, upload.keep);
         for (person, records) in people {
-            match self.store_plans(caller, person, records, keep.then_some(&bytes), &mut counts, context).await? {
-                Some(receipt) => receipts.push(receipt),
+            match self.store_plans(caller, person, records, &upload, original, &mut counts, context).await? {
+                Some(given) => {
+                    receipt.get_or_insert(given);
+                    original = false;
+                }
                 None => {
                     counts.refused += 1;
                     // The same words for an unknown number and for somebody else's user.
@@ -76,16 +84,18 @@ impl Platform {
                 }
             }
         }
-        self.answer_plans(caller, receipts.pop(), counts, &problems, context).await
+        self.answer_plans(caller, receipt, counts, &problems, context).await
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one private step of one upload")]
     /// Stores the plans of one person; `None` when the caller may not write them.
     async fn store_plans(
         &self,
         caller: &Caller,
         person: PersonKey,
         records: Vec<NewRecord>,
-        original: Option<&Vec<u8>>,
+        upload: &Upload,
+        with_original: bool,
         counts: &mut ReceiptCounts,
         context: &Context,
     ) -> Result<Option<String>, Error> {
@@ -96,8 +106,7 @@ impl Platform {
         }
         let present = self.store().present_records(person.insurer, &[person.insured]).await?;
         let keys = self.store().keys_of(person.insurer).await?;
-        let digest =
-            keys.digest(&[person.insured.as_str().as_bytes(), original.map_or(&[][..], Vec::as_slice)].concat());
+        let digest = keys.digest(&[person.insured.as_str().as_bytes(), &upload.bytes[..]].concat());
         if let Some(before) = self.store().receipt_by_digest(person.insurer, caller.organization, &digest).await? {
             counts.unchanged += records.len() as i64;
             self.store()
@@ -106,14 +115,14 @@ impl Platform {
                 .await?;
             return Ok(Some(before.public_id));
         }
-        let public_id = random_id()?;
+        let public_id = upload.public_id.clone();
         let mut tx = self.store().begin().await?;
         let new = NewReceipt {
             insurer: person.insurer,
             public_id: public_id.clone(),
             sender: caller.organization,
             received_at: context.now,
-            original: original.map(Vec::as_slice),
+            original: with_original.then_some(&upload.bytes[..]),
             digest,
         };
         let number = tx.put_receipt(&new).await?;
@@ -169,11 +178,18 @@ impl Platform {
     }
 }
 
+/// One upload: all people in it share the receipt number shown to the sender.
+struct Upload {
+    public_id: String,
+    bytes: Vec<u8>,
+    keep: bool,
+}
+
 /// 第1–3表: a changed plan has a new 計画作成（変更）日, hence a new key; the old one stays as history.
-fn plan_record(plan: &CarePlan, creator: Organization) -> Result<NewRecord, Error> {
+fn plan_record(plan: &CarePlan, creator: Organization, context: &Context) -> Result<NewRecord, Error> {
     let made_on = plan.changed_on;
     new_record(
-        plan.person,
+        paying(plan.person, context),
         format!("plan-{}-{creator}", yyyymmdd(made_on)),
         creator,
         Period::new(made_on, None),
@@ -183,10 +199,10 @@ fn plan_record(plan: &CarePlan, creator: Organization) -> Result<NewRecord, Erro
 }
 
 /// 第6・7表 of a month: sent again it replaces what the same key had.
-fn slip_record(slip: &ServiceSlip, creator: Organization) -> Result<NewRecord, Error> {
+fn slip_record(slip: &ServiceSlip, creator: Organization, context: &Context) -> Result<NewRecord, Error> {
     let (first, last) = (slip.month.first_day(), slip.month.last_day());
     new_record(
-        slip.person,
+        paying(slip.person, context),
         format!("slip-{}-{creator}", slip.month),
         creator,
         Period::new(first, Some(last)),
@@ -213,4 +229,9 @@ fn new_record(
         purge_after: years_after(completed, RETENTION_YEARS),
         payload: payload.map_err(|error| Error::Internal(error.to_string()))?,
     })
+}
+
+/// The files carry the number printed on the card; records belong to the paying insurer (P-038).
+fn paying(person: PersonKey, context: &Context) -> PersonKey {
+    PersonKey { insurer: municipality::paying_insurer(person.insurer, context.today()), ..person }
 }

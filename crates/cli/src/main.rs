@@ -1,6 +1,7 @@
 //! The one executable, `kiban`: every role of the platform is a command. This file names them; each has a file.
 
 mod audit;
+mod bench;
 mod ca;
 mod check;
 mod client;
@@ -37,6 +38,8 @@ enum Command {
     Operate(operate::Options),
     /// 監査記録の検証
     Audit(audit::Options),
+    /// 性能を測ります（リリースビルドで）
+    Bench(bench::Options),
     /// 架空の市のファイルを書き出します
     Sim(import::SimOptions),
 }
@@ -66,6 +69,7 @@ fn run(arguments: Arguments) -> Result<std::process::ExitCode> {
             Command::Ca(options) => ca::run(options).await,
             Command::Operate(options) => operate::run(options).await,
             Command::Audit(options) => audit::run(options).await,
+            Command::Bench(options) => bench::run(options).await,
             Command::Sim(options) => import::write_city(&options),
         }
     })

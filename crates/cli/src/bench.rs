@@ -1,0 +1,143 @@
+//! `kiban bench`: how fast the platform does its main jobs on this machine, and in the same run how fast the parts it
+//! stands on could do them at best (the floors), so that the ratio says something wherever it is measured.
+//!
+//! A synthetic city comes in as municipal packages through the real intake; `kiban serve` runs as a process of its own;
+//! the load comes over HTTPS with client certificates from this process, in a closed loop of N connections. Both ends
+//! and the database share the machine. Nothing leaves it.
+
+mod city;
+mod floors;
+mod load;
+mod report;
+mod server;
+
+use crate::home::Home;
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, ValueEnum};
+use report::Report;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+#[derive(Args)]
+pub struct Options {
+    /// 架空の市の人数
+    #[arg(long, default_value_t = 10_000)]
+    people: u32,
+    /// データベース。sqlite（内蔵）か、空の専用データベースのアドレス（postgres://…）
+    #[arg(long, default_value = "sqlite")]
+    db: String,
+    /// 1項目を測る秒数
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// 同時接続数（1枚の証明書で50まで）
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=50))]
+    connections: u16,
+    /// 1パッケージの人数（大きな市は分けて取り込みます）
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=200_000))]
+    package: u32,
+    /// 測る項目
+    #[arg(long, value_delimiter = ',', default_value = "import,read,lookup,page,write,disaster,consent,handshake")]
+    only: Vec<Job>,
+    /// 下限（床）を測らない
+    #[arg(long)]
+    no_floors: bool,
+    /// 結果を JSON で
+    #[arg(long)]
+    json: bool,
+    /// 乱数の種
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// 作業フォルダーを残します（省略時は終了時に消します）
+    #[arg(long)]
+    keep: Option<PathBuf>,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Job {
+    /// Bulk import of municipal packages.
+    Import,
+    /// Authorised read of one record by a care manager.
+    Read,
+    /// The municipality finds a person by number and reads the card: two requests.
+    Lookup,
+    /// The whole page of a person: every kind that may be seen.
+    Page,
+    /// Durable write with audit: confirmation by four items and registration.
+    Write,
+    /// Durable write with audit: an act of consent taken by the municipality.
+    Consent,
+    /// Disaster search by kana and birth.
+    Disaster,
+    /// Mutual TLS 1.3 handshakes without a request.
+    Handshake,
+}
+
+pub async fn run(options: Options) -> Result<ExitCode> {
+    let folder = Folder::new(options.keep.as_deref())?;
+    let outcome = tokio::select! {
+        outcome = measure(&options, &folder) => outcome,
+        _ = tokio::signal::ctrl_c() => bail!("中断しました"),
+    };
+    folder.close();
+    let report = outcome?;
+    if options.json {
+        println!("{}", report.json()?)
+    } else {
+        report.print()
+    }
+    Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn measure(options: &Options, folder: &Folder) -> Result<Report> {
+    let database = (options.db != "sqlite").then_some(options.db.as_str());
+    let home = Home::open(&folder.path, database)?;
+    let floors = floors::Floors::new(&home, options.seconds, options.connections, !options.no_floors);
+    let mut report = Report::new(options, floors.is_postgres());
+    let city = city::build(&home, options, &mut report).await?;
+    if options.only.contains(&Job::Import) {
+        floors.bulk(city.loaded, &mut report).await;
+    }
+    let server = server::Child::start(&home).await.context("サーバーを起動できません")?;
+    report.memory("server_rss_at_start_mb", server.memory()?.0);
+    let measured = load::all(&city, &server, options, &floors, &mut report).await;
+    let (now, peak) = server.memory()?;
+    report.memory("server_rss_mb", now);
+    report.memory("server_rss_peak_mb", peak);
+    server.stop().await?;
+    measured?;
+    floors.clean().await;
+    Ok(report)
+}
+
+impl Options {
+    fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
+/// The folder of the run, removed at the end unless it is kept.
+struct Folder {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Folder {
+    fn new(keep: Option<&std::path::Path>) -> Result<Self> {
+        let path = match keep {
+            Some(path) => path.to_owned(),
+            None => std::env::temp_dir().join(format!("kiban-bench-{}", std::process::id())),
+        };
+        if path.exists() {
+            bail!("作業フォルダー {} がすでにあります。空の場所を指定してください", path.display());
+        }
+        Ok(Self { path, keep: keep.is_some() })
+    }
+
+    fn close(&self) {
+        if !self.keep && self.path.exists() && std::fs::remove_dir_all(&self.path).is_err() {
+            eprintln!("作業フォルダー {} を消せませんでした", self.path.display());
+        }
+    }
+}

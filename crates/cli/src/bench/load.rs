@@ -1,0 +1,375 @@
+//! The load: N connections over mutual TLS, each sends its next request when the answer to the last one is there. Every
+//! latency is kept, so percentiles are exact. The client is as thin as can be (bytes out, status and length in), because
+//! it takes its time from the same two cores.
+
+use super::city::{Login, World};
+use super::floors::Floors;
+use super::report::Report;
+use super::server::Child;
+use super::{Job, Options};
+use crate::client::Client;
+use crate::home::now;
+use anyhow::{Context as _, Result, anyhow, bail};
+use kiban_domain::dates;
+use kiban_pki::client_config;
+use kiban_sim::SimPerson;
+use rustls::pki_types::ServerName;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+const HOST: &str = "office.localhost";
+/// Time before each measurement that is not counted.
+const WARM_UP: Duration = Duration::from_millis(500);
+
+/// Measures what was asked for, one after the other.
+pub async fn all(
+    world: &World,
+    server: &Child,
+    options: &Options,
+    floors: &Floors<'_>,
+    report: &mut Report,
+) -> Result<()> {
+    let load = Load { world, server, options };
+    let wants = |job: Job| options.only.contains(&job);
+    let register: Vec<Request> = world.sample.iter().map(registration).collect::<Result<_>>()?;
+    if wants(Job::Read) || wants(Job::Page) || wants(Job::Write) {
+        let begun = Instant::now();
+        let handles = load.register_all().await?;
+        eprintln!("担当登録 {}人 {:.1}秒", handles.len(), begun.elapsed().as_secs_f64());
+        if wants(Job::Read) {
+            floors.point_read(report).await;
+            load.run("read", &world.care_manager, &reads(&handles, "/records/A3a"), report).await?;
+        }
+        if wants(Job::Page) {
+            load.run("page", &world.care_manager, &reads(&handles, ""), report).await?;
+        }
+    }
+    if wants(Job::Lookup) {
+        load.look_up(report).await?;
+    }
+    if wants(Job::Write) {
+        floors.durable_insert(report).await;
+        load.run("write", &world.care_manager, &register, report).await?;
+    }
+    if wants(Job::Disaster) {
+        load.disaster(report).await?;
+    }
+    if wants(Job::Consent) {
+        load.consent(report).await?;
+    }
+    if wants(Job::Handshake) {
+        floors.handshake(world, report)?;
+        load.handshakes(report).await?;
+    }
+    Ok(())
+}
+
+struct Load<'a> {
+    world: &'a World,
+    server: &'a Child,
+    options: &'a Options,
+}
+
+/// A request without its token: method and path, body.
+struct Request {
+    line: String,
+    body: String,
+}
+
+impl Request {
+    fn bytes(&self, token: &str) -> Vec<u8> {
+        let mut text = format!("{} HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {token}\r\n", self.line);
+        if !self.body.is_empty() {
+            text += &format!("content-type: application/json\r\ncontent-length: {}\r\n", self.body.len());
+        }
+        (text + "\r\n" + &self.body).into_bytes()
+    }
+}
+
+fn post(path: &str, body: &Value) -> Request {
+    Request { line: format!("POST {path}"), body: body.to_string() }
+}
+
+fn reads(handles: &[String], rest: &str) -> Vec<Request> {
+    let line = |handle| format!("GET /api/v1/people/{handle}{rest}");
+    handles.iter().map(|handle| Request { line: line(handle), body: String::new() }).collect()
+}
+
+fn registration(person: &SimPerson) -> Result<Request> {
+    let items = person.four_items();
+    let body = json!({
+        "insurer_number": items.number.insurer,
+        "insured_number": items.number.insured,
+        "kana": items.kana,
+        "birth": items.birth,
+        "sex": serde_json::to_value(items.sex)?,
+    });
+    Ok(post("/api/v1/people", &body))
+}
+
+impl Load<'_> {
+    async fn client(&self, who: &Login) -> Result<Client> {
+        let mut client = Client::new(self.server.address, HOST, &self.world.root, Some(&who.identity))?;
+        client.log_in(&who.account, who.password).await?.expect(200, "ログイン")?;
+        Ok(client)
+    }
+
+    /// Registers the care manager's office for everybody in the sample; their handles.
+    async fn register_all(&self) -> Result<Vec<String>> {
+        let mut client = self.client(&self.world.care_manager).await?;
+        let mut handles = Vec::new();
+        for person in &self.world.sample {
+            let body = serde_json::from_str(&registration(person)?.body)?;
+            let answer = client.send("POST", "/api/v1/people", Some(body)).await?.expect(200, "担当登録")?;
+            handles.push(answer.text("handle")?.to_owned());
+        }
+        Ok(handles)
+    }
+
+    /// Each operation is `requests` requests long; a request may be answered by 200 or 204 only.
+    async fn run(&self, name: &str, who: &Login, requests: &[Request], report: &mut Report) -> Result<()> {
+        self.run_grouped(name, who, requests, 1, report).await
+    }
+
+    async fn run_grouped(
+        &self,
+        name: &str,
+        who: &Login,
+        requests: &[Request],
+        group: usize,
+        report: &mut Report,
+    ) -> Result<()> {
+        let token = self.client(who).await?.token().context("no token")?.to_owned();
+        let requests: Arc<Vec<Vec<Vec<u8>>>> = Arc::new(
+            requests.chunks(group).map(|operation| operation.iter().map(|r| r.bytes(&token)).collect()).collect(),
+        );
+        let connections = usize::from(self.options.connections);
+        let mut open = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            open.push(Connection::open(self.server.address, &self.connector(who)?).await?);
+        }
+        let begin = Instant::now() + WARM_UP;
+        let end = begin + self.options.time();
+        let workers: Vec<_> = open
+            .into_iter()
+            .enumerate()
+            .map(|(i, connection)| tokio::spawn(work(connection, Arc::clone(&requests), i, connections, begin, end)))
+            .collect();
+        tokio::time::sleep_until(begin.into()).await;
+        let cpu = self.server.cpu()?;
+        tokio::time::sleep_until(end.into()).await;
+        let cpu = self.server.cpu()? - cpu;
+        let mut latencies = Vec::new();
+        for worker in workers {
+            latencies.extend(worker.await??);
+        }
+        let percentiles = Percentiles::of(&mut latencies);
+        report.operations(name, latencies.len(), self.options.time(), &percentiles, cpu, group);
+        Ok(())
+    }
+
+    fn connector(&self, who: &Login) -> Result<TlsConnector> {
+        let roots = std::slice::from_ref(&self.world.root);
+        let mut config = client_config(roots, Some(&who.identity)).map_err(|error| anyhow!(error.message_ja()))?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+
+    /// Number → handle → card: what a window of the city does.
+    async fn look_up(&self, report: &mut Report) -> Result<()> {
+        let mut client = self.client(&self.world.officer).await?;
+        let mut requests = Vec::new();
+        for person in self.world.sample.iter().take(1_000) {
+            let body = json!({ "insured_number": person.insured.key.insured });
+            let answer =
+                client.send("POST", "/api/v1/people/find", Some(body.clone())).await?.expect(200, "番号検索")?;
+            requests.push(post("/api/v1/people/find", &body));
+            requests.extend(reads(&[answer.text("handle")?.to_owned()], "/records/A3a"));
+        }
+        self.run_grouped("lookup", &self.world.officer, &requests, 2, report).await
+    }
+
+    async fn disaster(&self, report: &mut Report) -> Result<()> {
+        let [first, second] = &self.world.operators;
+        let today = dates::day_in_japan(now());
+        let area = self.world.sample.first().context("nobody")?.insured.card_insurer;
+        let helper = self.world.nurse.organization.office().context("no office")?;
+        let proposal = json!({ "event": "架空地震", "areas": [area], "offices": [helper], "hosts": [],
+            "without_consent": false, "from": today, "to": today });
+        let answer = self.client(first).await?.send("POST", "/api/v1/disasters", Some(proposal)).await?;
+        let id = answer.expect(201, "災害時モードの提案")?.text("id")?.to_owned();
+        let approve = format!("/api/v1/disasters/{id}/approve");
+        self.client(second).await?.send("POST", &approve, None).await?.expect(204, "災害時モードの承認")?;
+        let query = |person: &SimPerson| {
+            let identity = &person.insured.identity;
+            json!({ "reason": "避難所での安否確認", "insurer_number": person.insured.card_insurer,
+                "kana": identity.kana, "birth": identity.birth })
+        };
+        let requests: Vec<_> =
+            self.world.sample.iter().map(|person| post("/api/v1/disasters/search", &query(person))).collect();
+        self.run("disaster", &self.world.nurse, &requests, report).await?;
+        let close = format!("/api/v1/disasters/{id}/close");
+        self.client(first).await?.send("POST", &close, None).await?.expect(204, "災害時モードの終了")?;
+        Ok(())
+    }
+
+    /// Acts of consent at the city's counter: withdrawn, because that is open for everybody at any time (P-069).
+    async fn consent(&self, report: &mut Report) -> Result<()> {
+        let mut client = self.client(&self.world.officer).await?;
+        let act = json!({ "act": "withdrawn", "declarant": "person", "proof": "individual_number_card",
+            "form": "計測用 第1版" });
+        let mut requests = Vec::new();
+        for person in &self.world.sample {
+            let body = json!({ "insured_number": person.insured.key.insured });
+            let answer = client.send("POST", "/api/v1/people/find", Some(body)).await?.expect(200, "番号検索")?;
+            requests.push(post(&format!("/api/v1/people/{}/consents", answer.text("handle")?), &act));
+        }
+        self.run("consent", &self.world.officer, &requests, report).await
+    }
+
+    /// Connections that are opened and closed without a request.
+    async fn handshakes(&self, report: &mut Report) -> Result<()> {
+        let connector = self.connector(&self.world.care_manager)?;
+        let begin = Instant::now();
+        let end = begin + self.options.time();
+        let cpu = self.server.cpu()?;
+        let workers: Vec<_> = (0..usize::from(self.options.connections).min(8))
+            .map(|_| tokio::spawn(shake(self.server.address, connector.clone(), end)))
+            .collect();
+        let mut latencies = Vec::new();
+        for worker in workers {
+            latencies.extend(worker.await??);
+        }
+        let cpu = self.server.cpu()? - cpu;
+        let percentiles = Percentiles::of(&mut latencies);
+        report.handshakes(latencies.len(), begin.elapsed(), &percentiles, cpu);
+        Ok(())
+    }
+}
+
+/// One connection's share of the operations, in its own order, until the end; latencies in microseconds.
+async fn work(
+    mut connection: Connection,
+    operations: Arc<Vec<Vec<Vec<u8>>>>,
+    offset: usize,
+    step: usize,
+    begin: Instant,
+    end: Instant,
+) -> Result<Vec<u32>> {
+    let mut latencies = Vec::new();
+    let mut next = offset;
+    while Instant::now() < end {
+        let operation = operations.get(next % operations.len()).context("nothing to send")?;
+        let sent = Instant::now();
+        for request in operation {
+            connection.exchange(request).await?;
+        }
+        if sent >= begin {
+            latencies.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
+        }
+        next += step;
+    }
+    Ok(latencies)
+}
+
+async fn shake(address: SocketAddr, connector: TlsConnector, end: Instant) -> Result<Vec<u32>> {
+    let mut latencies = Vec::new();
+    while Instant::now() < end {
+        let begun = Instant::now();
+        let mut connection = Connection::open(address, &connector).await?;
+        latencies.push(u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX));
+        let _ = connection.stream.shutdown().await;
+    }
+    Ok(latencies)
+}
+
+/// A connection that sends bytes and reads one answer.
+struct Connection {
+    stream: TlsStream<TcpStream>,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    async fn open(address: SocketAddr, connector: &TlsConnector) -> Result<Self> {
+        let tcp = TcpStream::connect(address).await?;
+        tcp.set_nodelay(true)?;
+        let name = ServerName::try_from(HOST).map_err(|_| anyhow!("server name"))?;
+        Ok(Self { stream: connector.connect(name, tcp).await?, buffer: Vec::with_capacity(16 * 1024) })
+    }
+
+    async fn exchange(&mut self, request: &[u8]) -> Result<()> {
+        self.stream.write_all(request).await?;
+        self.stream.flush().await?;
+        self.buffer.clear();
+        loop {
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                bail!("サーバーが接続を閉じました");
+            }
+            if let Some(whole) = whole_length(&self.buffer)
+                && self.buffer.len() >= whole
+            {
+                break;
+            }
+        }
+        match self.buffer.get(9..12) {
+            Some(b"200" | b"204") => Ok(()),
+            _ => bail!("予期しない答え: {}", String::from_utf8_lossy(&self.buffer)),
+        }
+    }
+}
+
+/// Length of the answer that begins in the buffer, once its head is there.
+fn whole_length(buffer: &[u8]) -> Option<usize> {
+    let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(buffer.get(..head)?).ok()?;
+    let length = text.lines().filter_map(|line| line.split_once(':'));
+    let length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    Some(head + length.filter_map(|(_, value)| value.trim().parse::<usize>().ok()).next().unwrap_or(0))
+}
+
+/// Exact percentiles in milliseconds.
+pub struct Percentiles {
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub max: f64,
+}
+
+impl Percentiles {
+    fn of(latencies: &mut [u32]) -> Self {
+        latencies.sort_unstable();
+        let at = |share: f64| {
+            let rank = (share * latencies.len() as f64).ceil() as usize;
+            latencies.get(rank.saturating_sub(1)).map_or(0.0, |micros| f64::from(*micros) / 1e3)
+        };
+        Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: at(1.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_those_of_the_whole_list() {
+        let mut latencies: Vec<u32> = (1..=1000).rev().map(|i| i * 1000).collect();
+        let percentiles = Percentiles::of(&mut latencies);
+        assert_eq!((percentiles.p50, percentiles.p99, percentiles.max), (500.0, 990.0, 1000.0));
+        assert_eq!(Percentiles::of(&mut []).p99, 0.0);
+    }
+
+    #[test]
+    fn an_answer_is_whole_with_its_last_byte() {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc";
+        assert_eq!(whole_length(answer), Some(answer.len() + 2));
+        assert_eq!(whole_length(&answer[..20]), None);
+        assert_eq!(whole_length(b"HTTP/1.1 204 No Content\r\n\r\n"), Some(27));
+    }
+}

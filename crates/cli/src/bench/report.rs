@@ -1,0 +1,170 @@
+//! What a benchmark says: each figure beside its goal and its floor, as a table or as JSON.
+
+use super::Options;
+use super::load::Percentiles;
+use anyhow::Result;
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// Goals on two cores with the database and the load beside the server, decision and durable audit inside
+/// (docs/performance.md): key, value of the figure, whether more is better, goal.
+const GOALS: &[(&str, &str, bool, f64)] = &[
+    ("read", "per_s", true, 8_000.0),
+    ("read", "p99_ms", false, 10.0),
+    ("lookup", "per_s", true, 6_000.0),
+    ("lookup", "p99_ms", false, 20.0),
+    ("write", "per_s", true, 2_000.0),
+    ("write", "p99_ms", false, 50.0),
+    ("import", "rows_per_s", true, 30_000.0),
+    ("disaster", "p99_ms", false, 50.0),
+    ("handshake", "per_cpu_s", true, 2_000.0),
+    ("memory", "server_rss_peak_mb", false, 100.0),
+];
+
+/// Which floor stands under which figure: figure, its value, floor, its value.
+const FLOORS: &[(&str, &str, &str, &str)] = &[
+    ("read", "per_s", "point_read", "per_s"),
+    ("write", "per_s", "durable_insert", "per_s"),
+    ("import", "rows_per_s", "bulk", "rows_per_s"),
+    ("handshake", "per_cpu_s", "handshake", "per_cpu_s"),
+];
+
+/// Figures and floors of one run.
+pub struct Report {
+    run: Value,
+    figures: Map<String, Value>,
+    floors: Map<String, Value>,
+    wanted: usize,
+}
+
+impl Report {
+    /// An empty report of a run.
+    pub fn new(options: &Options, postgres: bool) -> Self {
+        let run = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "at": crate::home::now().to_string(),
+            "database": if postgres { "postgresql" } else { "sqlite" },
+            "people": options.people,
+            "seconds": options.seconds,
+            "connections": options.connections,
+            "people_per_package": options.package,
+            "cores": std::thread::available_parallelism().map_or(0, usize::from),
+            "shared": "server, database and load generator on the same cores",
+        });
+        Self { run, figures: Map::new(), floors: Map::new(), wanted: options.only.len() }
+    }
+
+    /// A figure of the platform.
+    pub fn figure(&mut self, name: &str, value: Value) {
+        eprintln!("{name}: {value}");
+        self.figures.insert(name.to_owned(), value);
+    }
+
+    /// What the parts alone could do.
+    pub fn floor(&mut self, name: &str, value: Value) {
+        eprintln!("床 {name}: {value}");
+        self.floors.insert(name.to_owned(), value);
+    }
+
+    /// Memory of the server process in megabytes.
+    pub fn memory(&mut self, name: &str, megabytes: f64) {
+        let memory = self.figures.entry("memory").or_insert_with(|| json!({}));
+        memory[name] = json!(rounded(megabytes));
+    }
+
+    /// Operations of a closed loop; `cpu` in seconds of the server process.
+    pub fn operations(
+        &mut self,
+        name: &str,
+        done: usize,
+        time: Duration,
+        percentiles: &Percentiles,
+        cpu: f64,
+        requests: usize,
+    ) {
+        let mut value = latencies(percentiles);
+        value["per_s"] = json!(rounded(done as f64 / time.as_secs_f64()));
+        value["requests_per_operation"] = json!(requests);
+        value["server_cpu_us_per_operation"] = json!(rounded(cpu * 1e6 / done.max(1) as f64));
+        value["server_cores_used"] = json!(rounded(cpu / time.as_secs_f64()));
+        self.figure(name, value);
+    }
+
+    /// Handshakes; what counts is how many fit into one CPU second of the server.
+    pub fn handshakes(&mut self, done: usize, time: Duration, percentiles: &Percentiles, cpu: f64) {
+        let mut value = latencies(percentiles);
+        value["per_s"] = json!(rounded(done as f64 / time.as_secs_f64()));
+        value["per_cpu_s"] = json!(rounded(done as f64 / cpu.max(0.01)));
+        self.figure("handshake", value);
+    }
+
+    /// Whether everything that was asked for was measured.
+    pub fn is_whole(&self) -> bool {
+        self.figures.keys().filter(|name| *name != "memory").count() == self.wanted
+    }
+
+    fn number(of: &Map<String, Value>, name: &str, key: &str) -> Option<f64> {
+        of.get(name)?.get(key)?.as_f64()
+    }
+
+    fn ratios(&self) -> Map<String, Value> {
+        let mut ratios = Map::new();
+        for (figure, value, floor, of) in FLOORS {
+            let pair = Self::number(&self.figures, figure, value).zip(Self::number(&self.floors, floor, of));
+            if let Some((figure_value, floor_value)) = pair.filter(|(_, floor)| *floor > 0.0) {
+                ratios.insert((*figure).to_owned(), json!((figure_value / floor_value * 1000.0).round() / 1000.0));
+            }
+        }
+        ratios
+    }
+
+    /// Everything, for a program.
+    pub fn json(&self) -> Result<String> {
+        let whole = json!({ "run": self.run, "figures": self.figures, "floors": self.floors, "ratios": self.ratios() });
+        Ok(serde_json::to_string_pretty(&whole)?)
+    }
+
+    /// The table, for people.
+    pub fn print(&self) {
+        println!("計測条件: {}", self.run);
+        println!("（サーバー・データベース・負荷発生器が同じCPUを分け合っています）\n");
+        println!("| 項目 | 値 |\n|---|---|");
+        for (name, value) in &self.figures {
+            println!("| {name} | {} |", flat(value));
+        }
+        for (name, value) in &self.floors {
+            println!("| 床: {name} | {} |", flat(value));
+        }
+        println!("\n| 目標 | 実測 | 目標値 | 床に対する比 | 判定 |\n|---|---|---|---|---|");
+        let ratios = self.ratios();
+        for (figure, key, more, goal) in GOALS {
+            let Some(value) = Self::number(&self.figures, figure, key) else { continue };
+            let good = if *more { value >= *goal } else { value <= *goal };
+            let sign = if *more { "≥" } else { "≤" };
+            let is_floored = FLOORS.iter().any(|(name, of, ..)| name == figure && of == key);
+            let ratio = ratios.get(*figure).filter(|_| is_floored).map_or("–".to_owned(), Value::to_string);
+            println!("| {figure} {key} | {value} | {sign} {goal} | {ratio} | {} |", if good { "達成" } else { "未達" });
+        }
+    }
+}
+
+fn latencies(percentiles: &Percentiles) -> Value {
+    json!({
+        "p50_ms": percentiles.p50,
+        "p90_ms": percentiles.p90,
+        "p99_ms": percentiles.p99,
+        "p999_ms": percentiles.p999,
+        "max_ms": percentiles.max,
+    })
+}
+
+/// Three places below 10, one above.
+fn rounded(value: f64) -> f64 {
+    let places = if value.abs() < 10.0 { 1000.0 } else { 10.0 };
+    (value * places).round() / places
+}
+
+fn flat(value: &Value) -> String {
+    let Some(object) = value.as_object() else { return value.to_string() };
+    object.iter().map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>().join(", ")
+}

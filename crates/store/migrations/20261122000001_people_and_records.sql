@@ -81,6 +81,7 @@ CREATE TABLE session (
   software        TEXT,                                                -- vendor's program
   expires_at      BIGINT  NOT NULL,
   ended_at        BIGINT,
+  mac             BYTEA   NOT NULL,
   PRIMARY KEY (organization, token_digest)
 ) STRICT;
 SELECT kiban_distribute('session', 'organization');

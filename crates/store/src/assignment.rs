@@ -23,6 +23,7 @@ const PUT_REQUEST: &str = "INSERT INTO opinion_request (insurer_number, insured_
      VALUES ($1, $2, $3, $4, $5, $6, $7)
      ON CONFLICT (insurer_number, insured_number, office_number, applied_on) DO UPDATE SET requested_on = excluded.requested_on,
        revision = excluded.revision, mac = excluded.mac";
+#[cfg(test)]
 pub(crate) const ALL: &[&str] = &[PUT, PUT_MEMBER, OF_PERSON, OF_OFFICE, PUT_REQUEST];
 
 impl Tx {
@@ -64,7 +65,7 @@ impl Tx {
         revision: i64,
     ) -> Result<(), StoreError> {
         let (requested_on, applied_on) = (dates::to_number(requested_on), dates::to_number(applied_on));
-        let mac = request_door(&person, office.as_str(), requested_on, applied_on).mac(&self.keys);
+        let mac = request_door(&person, office.as_str(), requested_on, applied_on, revision).mac(&self.keys);
         self.raw
             .run(
                 PUT_REQUEST,
@@ -210,11 +211,18 @@ fn from_code<T: serde::de::DeserializeOwned>(code: &str) -> Option<T> {
     serde_json::from_value(serde_json::Value::String(code.to_owned())).ok()
 }
 
-pub(crate) fn request_door(person: &PersonKey, office: &str, requested_on: i32, applied_on: i32) -> Door {
+pub(crate) fn request_door(
+    person: &PersonKey,
+    office: &str,
+    requested_on: i32,
+    applied_on: i32,
+    revision: i64,
+) -> Door {
     Door::new("opinion_request")
         .text(person.insurer.as_str())
         .text(person.insured.as_str())
         .text(office)
         .number(requested_on)
         .number(applied_on)
+        .number(revision)
 }

@@ -23,7 +23,9 @@ const COPY_PEOPLE: &str = "COPY person (insurer_number, insured_number, card_ins
      FROM STDIN (FORMAT binary)";
 const COPY_TOKENS: &str =
     "COPY person_token (insurer_number, token, insured_number, version) FROM STDIN (FORMAT binary)";
+#[cfg(test)]
 pub(crate) const ALL_POSTGRES: &[&str] = &[DIGESTS_POSTGRES, PEOPLE_POSTGRES];
+#[cfg(test)]
 pub(crate) const ALL_SQLITE: &[&str] = &[DIGESTS_SQLITE, PEOPLE_SQLITE];
 
 /// What is there for one key: the latest revision, whether it is a deletion, its digest.
@@ -110,10 +112,10 @@ impl Tx {
             }
             return Ok(());
         }
-        let keys = self.keys.keys_of(first.person.insurer.as_str()).await?;
+        let keys = self.keys_of(first.person.insurer.as_str()).await?;
         let mut copy = BinaryCopy::new();
         for record in records {
-            let row = SealedRecord::seal(&keys, revision, record)?;
+            let row = SealedRecord::seal(&keys, revision, recorded_at, record)?;
             copy.row(13);
             copy.bytes(record.person.insurer.as_str().as_bytes());
             copy.bytes(record.person.insured.as_str().as_bytes());
@@ -141,7 +143,7 @@ impl Tx {
             }
             return Ok(());
         }
-        let keys = self.keys.keys_of(first.key.insurer.as_str()).await?;
+        let keys = self.keys_of(first.key.insurer.as_str()).await?;
         let (mut rows, mut tokens) = (BinaryCopy::new(), BinaryCopy::new());
         for (history, insured) in people {
             let (insurer, number) = (insured.key.insurer.as_str().as_bytes(), insured.key.insured.as_str().as_bytes());
@@ -155,10 +157,11 @@ impl Tx {
             rows.bytes(&history.to_be_bytes());
             rows.bytes(&[u8::from(insured.withheld)]);
             rows.maybe(gone_on.map(i32::to_be_bytes).as_ref().map(<[u8; 4]>::as_slice));
-            rows.bytes(&keys.seal(&identity_aad(&insured.key), &content));
+            rows.bytes(&keys.seal(&identity_aad(&insured.key, &revision.to_be_bytes()), &content));
             rows.bytes(&keys.digest(&content));
             rows.bytes(
-                &person_door(&insured.key, insured.card_insurer.as_str(), insured.withheld, gone_on).mac(&self.keys),
+                &person_door(&insured.key, insured.card_insurer.as_str(), revision, insured.withheld, gone_on)
+                    .mac(&self.keys),
             );
             if !insured.withheld {
                 let mut all: Vec<[u8; 16]> = SearchTokens::of(&keys, &insured.identity).all().copied().collect();

@@ -12,6 +12,7 @@ const PUT: &str = "INSERT INTO consent_act (insurer_number, insured_number, act_
 const OF_PERSON: &str =
     "SELECT act_id, act, kind, acted_at, recorded_at, revision, taken_by, detail, mac FROM consent_act
      WHERE insurer_number = $1 AND insured_number = $2 ORDER BY acted_at DESC, act_id";
+#[cfg(test)]
 pub(crate) const ALL: &[&str] = &[PUT, OF_PERSON];
 
 /// A consent act as recorded.
@@ -36,12 +37,12 @@ impl Tx {
         recorded_at: Timestamp,
         record: &ConsentRecord,
     ) -> Result<bool, StoreError> {
-        let keys = self.keys.keys_of(record.person.insurer.as_str()).await?;
+        let keys = self.keys_of(record.person.insurer.as_str()).await?;
         let detail = serde_json::to_vec(record).map_err(|error| StoreError::Internal(error.to_string()))?;
         let sealed = keys.seal(&consent_aad(&record.person, act_id), &detail);
         let (act, kind) = act_code(record.act);
         let acted_at = record.acted_at.as_microsecond();
-        let mac = consent_door(&record.person, act_id, act, kind, acted_at).mac(&self.keys);
+        let mac = consent_door(&record.person, act_id, act, kind, acted_at, revision).mac(&self.keys);
         let rows = self
             .raw
             .run(
@@ -66,18 +67,23 @@ impl Tx {
 }
 
 impl Store {
-    /// All acts of a person, latest first.
+    /// All acts of a person, latest first; rows whose MAC fails are left out, and the person's facts then show no consent.
     pub async fn consents(&self, person: PersonKey) -> Result<Vec<StoredConsent>, StoreError> {
         let rows = self.engine.rows(OF_PERSON, args![person.insurer.as_str(), person.insured.as_str()]).await?;
         let keys = self.keys.keys_of(person.insurer.as_str()).await?;
-        rows.iter()
-            .map(|row| {
-                let act_id = row.text(0)?;
-                let detail = keys.open(&consent_aad(&person, &act_id), &row.blob(7)?)?;
-                let record = serde_json::from_slice(&detail).map_err(|_| StoreError::Unreadable("consent_act"))?;
-                Ok(StoredConsent { act_id, recorded_at: instant(row.big(4)?)?, revision: row.big(5)?, record })
-            })
-            .collect()
+        let mut acts = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (act_id, act, kind) = (row.text(0)?, row.text(1)?, row.text_or_null(2)?);
+            let (acted_at, revision) = (row.big(3)?, row.big(5)?);
+            let door = consent_door(&person, &act_id, &act, kind.as_deref(), acted_at, revision);
+            if !door.fits(&self.keys, &row.blob(8)?) {
+                continue;
+            }
+            let detail = keys.open(&consent_aad(&person, &act_id), &row.blob(7)?)?;
+            let record = serde_json::from_slice(&detail).map_err(|_| StoreError::Unreadable("consent_act"))?;
+            acts.push(StoredConsent { act_id, recorded_at: instant(row.big(4)?)?, revision, record });
+        }
+        Ok(acts)
     }
 }
 
@@ -99,10 +105,10 @@ pub(crate) fn act_from(
     act_id: &str,
     act: &str,
     kind: Option<&str>,
-    acted_at: i64,
+    (acted_at, revision): (i64, i64),
     mac: &[u8],
 ) -> Option<ConsentAct> {
-    if !consent_door(person, act_id, act, kind, acted_at).fits(keys, mac) {
+    if !consent_door(person, act_id, act, kind, acted_at, revision).fits(keys, mac) {
         return None;
     }
     let kind = kind.map(Kind::parse);
@@ -120,7 +126,8 @@ fn consent_aad<'a>(person: &'a PersonKey, act_id: &'a str) -> [&'a [u8]; 4] {
     [b"consent", person.insurer.as_str().as_bytes(), person.insured.as_str().as_bytes(), act_id.as_bytes()]
 }
 
-fn consent_door(person: &PersonKey, act_id: &str, act: &str, kind: Option<&str>, acted_at: i64) -> Door {
+/// The revision is in it: moved to a receipt that is not applied, a withdrawal would be hidden.
+fn consent_door(person: &PersonKey, act_id: &str, act: &str, kind: Option<&str>, acted_at: i64, revision: i64) -> Door {
     Door::new("consent_act")
         .text(person.insurer.as_str())
         .text(person.insured.as_str())
@@ -128,4 +135,5 @@ fn consent_door(person: &PersonKey, act_id: &str, act: &str, kind: Option<&str>,
         .text(act)
         .maybe_text(kind)
         .number(acted_at)
+        .number(revision)
 }

@@ -7,6 +7,7 @@ use kiban_domain::{Date, dates};
 const ADD: &str = "INSERT INTO mismatch (subject, day, count) VALUES ($1, $2, 1)
      ON CONFLICT (subject, day) DO UPDATE SET count = mismatch.count + 1";
 const COUNT: &str = "SELECT count FROM mismatch WHERE subject = $1 AND day = $2";
+#[cfg(test)]
 pub(crate) const ALL: &[&str] = &[ADD, COUNT];
 
 /// Mismatches of one day.

@@ -13,13 +13,18 @@ use kiban_domain::{InsurerNumber, OfficeNumber, Timestamp};
 const PUT: &str = "INSERT INTO disaster_mode (mode_id, event, areas, classes, offices, hosts, without_consent, open_from, open_to, proposed_by, approved_by, closed_at,
        mac)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-     ON CONFLICT (mode_id) DO UPDATE SET approved_by = excluded.approved_by, closed_at = excluded.closed_at, mac = excluded.mac";
+     ON CONFLICT (mode_id) DO UPDATE SET approved_by = excluded.approved_by, closed_at = excluded.closed_at, mac = excluded.mac
+     WHERE disaster_mode.areas = excluded.areas AND disaster_mode.classes = excluded.classes AND disaster_mode.offices = excluded.offices
+       AND disaster_mode.hosts = excluded.hosts AND disaster_mode.without_consent = excluded.without_consent
+       AND disaster_mode.open_from = excluded.open_from AND disaster_mode.open_to = excluded.open_to
+       AND disaster_mode.proposed_by = excluded.proposed_by";
 const MODES: &str = "SELECT mode_id, event, areas, classes, offices, hosts, without_consent, open_from, open_to, proposed_by, approved_by, closed_at, mac
      FROM disaster_mode ORDER BY open_from DESC, mode_id";
+#[cfg(test)]
 pub(crate) const ALL: &[&str] = &[PUT, MODES];
 
 impl Tx {
-    /// Writes a mode: proposed (`opened_by.1` empty), approved, or closed.
+    /// Writes a mode: proposed (`opened_by.1` empty), approved, or closed. What was proposed stays as it was.
     pub async fn put_disaster(&mut self, mode: &DisasterMode) -> Result<(), StoreError> {
         let (from, to) = period_numbers(&mode.period);
         let (areas, offices, hosts) = (joined(&mode.areas), joined(&mode.offices), joined(&mode.hosts));
@@ -36,7 +41,8 @@ impl Tx {
             closed,
         )
         .mac(&self.keys);
-        self.raw
+        let changed = self
+            .raw
             .run(
                 PUT,
                 args![
@@ -56,7 +62,7 @@ impl Tx {
                 ],
             )
             .await?;
-        Ok(())
+        if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("what was proposed cannot be changed afterwards")) }
     }
 }
 
@@ -76,8 +82,15 @@ impl Store {
         let (offices, hosts) = (row.text(4)?, row.text(5)?);
         let (without_consent, from, to) = (row.boolean(6)?, row.int(7)?, row.int(8)?);
         let (proposed, approved, closed) = (row.text(9)?, row.text_or_null(10)?, row.big_or_null(11)?);
-        let door =
-            door(&id, &[&areas, &classes, &offices, &hosts], without_consent, (from, to), &proposed, approved.as_deref(), closed);
+        let door = door(
+            &id,
+            &[&areas, &classes, &offices, &hosts],
+            without_consent,
+            (from, to),
+            &proposed,
+            approved.as_deref(),
+            closed,
+        );
         if !door.fits(&self.keys, &row.blob(12)?) {
             return Ok(None);
         }

@@ -19,6 +19,11 @@ impl Door {
         self
     }
 
+    pub(crate) fn bytes(mut self, value: &[u8]) -> Self {
+        self.parts.push(value.to_vec());
+        self
+    }
+
     /// An absent text differs from an empty one.
     pub(crate) fn maybe_text(self, value: Option<&str>) -> Self {
         match value {

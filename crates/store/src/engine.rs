@@ -21,6 +21,9 @@ pub(crate) enum Engine {
     Postgres(PgPool),
 }
 
+/// How long a write waits for the one writer of SQLite before it answers "unavailable" (design-store.md 29).
+const WRITER_WAIT: Duration = Duration::from_secs(10);
+
 /// The only connection that writes to SQLite.
 #[derive(Debug)]
 pub(crate) struct SqliteWriter {
@@ -189,7 +192,9 @@ impl Engine {
             ("fsync", "off"),
             ("synchronous_commit", "off"),
             ("synchronous_commit", "local"),
+            ("synchronous_commit", "remote_write"),
             ("full_page_writes", "off"),
+            ("data_sync_retry", "on"),
         ] {
             let rows = self.rows("SELECT current_setting($1)", args![setting]).await?;
             let value = rows.first().map(|row| row.text(0)).transpose()?.unwrap_or_default();
@@ -219,14 +224,15 @@ impl Engine {
     pub(crate) async fn begin(&self) -> Result<RawTx, StoreError> {
         match self {
             Self::Sqlite { write, .. } => {
-                let mut guard = Arc::clone(write).lock_owned().await;
+                let waited = tokio::time::timeout(WRITER_WAIT, Arc::clone(write).lock_owned()).await;
+                let mut guard = waited.map_err(|_| StoreError::Unavailable("the writer is busy".to_owned()))?;
                 if guard.unfinished {
                     // "no transaction is active" is normal here: SQLite rolls back by itself when the disk is full (F-7).
                     let _ = sqlx::query("ROLLBACK").execute(&mut guard.connection).await;
-                    guard.unfinished = false;
                 }
-                sqlx::query("BEGIN IMMEDIATE").execute(&mut guard.connection).await?;
+                // Set before: a caller that goes away while BEGIN is under way must not leave it open unseen.
                 guard.unfinished = true;
+                sqlx::query("BEGIN IMMEDIATE").execute(&mut guard.connection).await?;
                 Ok(RawTx::Sqlite(guard))
             }
             Self::Postgres(pool) => Ok(RawTx::Postgres(pool.begin().await?)),

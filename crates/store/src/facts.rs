@@ -23,7 +23,7 @@ UNION ALL SELECT 'insurer', start_state, NULL, NULL, NULL, NULL, start_on, NULL,
 UNION ALL SELECT 'assignment', office_number, identity_check, registered_by, plan_maker, end_reason, registered_at, viewable_until, ended_at,
        CASE WHEN confirmed THEN 1 ELSE 0 END, mac
   FROM assignment WHERE insurer_number = $1 AND insured_number = $2 AND office_number = $3
-UNION ALL SELECT 'request', office_number, NULL, NULL, NULL, NULL, requested_on, applied_on, NULL, 0, mac
+UNION ALL SELECT 'request', office_number, NULL, NULL, NULL, NULL, requested_on, applied_on, revision, 0, mac
   FROM opinion_request WHERE insurer_number = $1 AND insured_number = $2 AND office_number = $3
 UNION ALL SELECT 'consent', act_id, act, kind, NULL, NULL, acted_at, revision, NULL, 0, mac
   FROM consent_act WHERE insurer_number = $1 AND insured_number = $2
@@ -31,6 +31,7 @@ UNION ALL SELECT 'switch', staff_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, C
   FROM staff_switch WHERE organization = $4 AND staff_id = $5 AND insurer_number = $1 AND insured_number = $2
 UNION ALL SELECT 'unapplied', NULL, NULL, NULL, NULL, NULL, receipt_number, NULL, NULL, 0, NULL
   FROM receipt WHERE insurer_number = $1 AND state = 'received'";
+#[cfg(test)]
 pub(crate) const ALL: &[&str] = &[FACTS];
 
 /// What the store knows that bears on a decision about one person for one caller. Rows whose MAC fails are absent.
@@ -88,9 +89,9 @@ impl Store {
             consent: ConsentState::default(),
             unapplied: Vec::new(),
         };
-        let mut acts = Vec::new();
         let mut acts_intact = true;
-        let mut unapplied_acts = Vec::new();
+        // With the receipt that wrote each: only at the end is it known which receipts are not applied.
+        let (mut acts, mut requests) = (Vec::new(), Vec::new());
         for row in &rows {
             match row.text(0)?.as_str() {
                 "person" => self.read_person(row, &person, &mut facts)?,
@@ -113,15 +114,17 @@ impl Store {
                     .open(&self.keys, &person, &row.blob(10)?)?;
                 }
                 "request" => {
-                    let (requested, applied) = (row.big(6)? as i32, row.big(7)? as i32);
-                    if request_door(&person, &row.text(1)?, requested, applied).fits(&self.keys, &row.blob(10)?) {
-                        facts.opinion_requested_on = facts.opinion_requested_on.max(Some(requested));
+                    let (requested, applied, revision) = (row.big(6)? as i32, row.big(7)? as i32, row.big(8)?);
+                    let door = request_door(&person, &row.text(1)?, requested, applied, revision);
+                    if door.fits(&self.keys, &row.blob(10)?) {
+                        requests.push((revision, requested));
                     }
                 }
                 "consent" => {
                     let (id, act, kind, at) = (row.text(1)?, row.text(2)?, row.text_or_null(3)?, row.big(6)?);
-                    match act_from(&self.keys, &person, &id, &act, kind.as_deref(), at, &row.blob(10)?) {
-                        Some(act) => unapplied_acts.push((row.big(7)?, act, instant(at)?)),
+                    let revision = row.big(7)?;
+                    match act_from(&self.keys, &person, &id, &act, kind.as_deref(), (at, revision), &row.blob(10)?) {
+                        Some(act) => acts.push((revision, act, instant(at)?)),
                         None => acts_intact = false,
                     }
                 }
@@ -134,8 +137,11 @@ impl Store {
                 _ => facts.unapplied.push(row.big(6)?),
             }
         }
-        acts.extend(unapplied_acts.iter().filter(|(revision, ..)| !facts.unapplied.contains(revision)));
-        facts.known &= !facts.unapplied.contains(&facts.person_revision);
+        let applied = |revision: &i64| !facts.unapplied.contains(revision);
+        facts.known &= applied(&facts.person_revision);
+        facts.opinion_requested_on =
+            requests.iter().filter(|(revision, _)| applied(revision)).map(|(_, day)| *day).max();
+        acts.retain(|(revision, ..)| applied(revision));
         if acts_intact {
             facts.consent = ConsentState::of(acts.iter().map(|(_, act, at)| (act, *at)));
         }
@@ -146,8 +152,9 @@ impl Store {
     fn read_person(&self, row: &Row, person: &PersonKey, facts: &mut PersonFacts) -> Result<(), StoreError> {
         let withheld = row.int(9)? == 1;
         let card_insurer = row.text(1)?;
-        facts.known = person_door(person, &card_insurer, withheld, day(row, 6)?).fits(&self.keys, &row.blob(10)?);
         facts.person_revision = row.big(7)?;
+        let door = person_door(person, &card_insurer, facts.person_revision, withheld, day(row, 6)?);
+        facts.known = door.fits(&self.keys, &row.blob(10)?);
         facts.card_insurer = InsurerNumber::parse(&card_insurer).ok();
         facts.withheld = withheld;
         Ok(())

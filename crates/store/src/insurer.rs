@@ -10,6 +10,7 @@ const SET_START: &str = "INSERT INTO insurer (insurer_number, start_state, start
      ON CONFLICT (insurer_number) DO UPDATE SET start_state = excluded.start_state, start_on = excluded.start_on, mac = excluded.mac";
 const STARTS: &str = "SELECT insurer_number, start_state, start_on, mac FROM insurer ORDER BY insurer_number";
 const START_OF: &str = "SELECT insurer_number, start_state, start_on, mac FROM insurer WHERE insurer_number = $1";
+#[cfg(test)]
 pub(crate) const ALL: &[&str] = &[SET_START, STARTS, START_OF];
 
 impl Tx {

@@ -22,6 +22,8 @@ mod receipt;
 mod record;
 mod seal;
 mod session;
+#[cfg(test)]
+mod statements;
 mod submission;
 
 pub use audit::*;
@@ -40,6 +42,7 @@ pub use submission::{NewSubmission, Submission};
 
 use engine::{Committed, Engine, RawTx};
 use kiban_domain::InsurerNumber;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The pseudo-insurer of everything that concerns no one person.
@@ -57,6 +60,8 @@ pub struct Store {
 pub struct Tx {
     raw: RawTx,
     keys: Keyring,
+    /// Keys this transaction made itself; nobody else may use them before it is committed.
+    fresh_keys: HashMap<String, Arc<InsurerKeys>>,
     audit: AuditLog,
 }
 
@@ -90,7 +95,8 @@ impl Store {
 
     /// Begins a write.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(Tx { raw: self.engine.begin().await?, keys: self.keys.clone(), audit: self.audit.clone() })
+        let raw = self.engine.begin().await?;
+        Ok(Tx { raw, keys: self.keys.clone(), fresh_keys: HashMap::new(), audit: self.audit.clone() })
     }
 
     /// `sqlite` or `postgresql`.
@@ -119,6 +125,19 @@ pub async fn verify_log(
 }
 
 impl Tx {
+    /// The keys of an insurer. The first write about an insurer makes them in its own transaction: a second one would wait
+    /// for this one for ever on SQLite, and rolled back keys must never be used by anybody.
+    async fn keys_of(&mut self, insurer: &str) -> Result<Arc<InsurerKeys>, StoreError> {
+        if let Some(keys) = self.fresh_keys.get(insurer) {
+            return Ok(Arc::clone(keys));
+        }
+        let (keys, made) = self.keys.keys_within(&mut self.raw, insurer).await?;
+        if made {
+            self.fresh_keys.insert(insurer.to_owned(), Arc::clone(&keys));
+        }
+        Ok(keys)
+    }
+
     /// Writes the entry into the same transaction and commits. The only commit there is.
     pub async fn commit(mut self, entry: Entry) -> Result<(), StoreError> {
         let slot = self.audit.stage(&mut self.raw, entry).await?;

@@ -2,7 +2,7 @@
 //! types are replaced by their STRICT counterparts, so the two schemas cannot drift apart (docs/decisions/0002).
 
 use crate::StoreError;
-use crate::engine::{Engine, args};
+use crate::engine::{Committed, Engine, RawTx, args};
 
 /// Steps in order: name (also the file name) and text.
 const STEPS: &[(&str, &str)] = &[
@@ -12,21 +12,38 @@ const STEPS: &[(&str, &str)] = &[
 
 /// Brings the schema up to date; each step in its own transaction with its row in `schema_step`.
 pub(crate) async fn migrate(engine: &Engine) -> Result<(), StoreError> {
-    let mut tx = engine.begin().await?;
+    let mut tx = begin_alone(engine).await?;
     tx.script(dialect("CREATE TABLE IF NOT EXISTS schema_step (name TEXT PRIMARY KEY) STRICT;", engine.is_postgres()))
         .await?;
     if engine.is_postgres() {
         tx.script(DISTRIBUTE_FUNCTION.to_owned()).await?;
     }
-    tx.commit().await;
+    finish(tx).await?;
     for (name, text) in STEPS {
-        let mut tx = engine.begin().await?;
+        let mut tx = begin_alone(engine).await?;
         if tx.run("INSERT INTO schema_step (name) VALUES ($1) ON CONFLICT DO NOTHING", args![*name]).await? == 1 {
             tx.script(dialect(text, engine.is_postgres())).await?;
         }
-        tx.commit().await;
+        finish(tx).await?;
     }
     Ok(())
+}
+
+/// Begins a step while no other process migrates: several servers may start at once on an empty database.
+async fn begin_alone(engine: &Engine) -> Result<RawTx, StoreError> {
+    const MIGRATING: i64 = 0x6b69_6261_6e;
+    let mut tx = engine.begin().await?;
+    if engine.is_postgres() {
+        tx.rows("SELECT 1 FROM pg_advisory_xact_lock($1)", args![MIGRATING]).await?;
+    }
+    Ok(tx)
+}
+
+async fn finish(tx: RawTx) -> Result<(), StoreError> {
+    match tx.commit().await {
+        Committed::Done => Ok(()),
+        Committed::Unknown => Err(StoreError::Unknown),
+    }
 }
 
 /// The text in the words of one engine. `STRICT` and the lines starting with `SELECT kiban_distribute` exist on one only.

@@ -19,12 +19,14 @@ const OFFICES: &str =
 const PUT_CERTIFICATE: &str =
     "INSERT INTO certificate (fingerprint, organization, terminal, serial, not_after, revoked_at, mac)
      VALUES ($1, $2, $3, $4, $5, $6, $7)
-     ON CONFLICT (fingerprint) DO UPDATE SET revoked_at = excluded.revoked_at, mac = excluded.mac";
+     ON CONFLICT (fingerprint) DO UPDATE SET revoked_at = excluded.revoked_at, mac = excluded.mac
+     WHERE certificate.organization = excluded.organization AND certificate.not_after = excluded.not_after";
 const CERTIFICATES: &str = "SELECT fingerprint, organization, terminal, serial, not_after, revoked_at, mac FROM certificate ORDER BY fingerprint";
 const PUT_STAFF: &str = "INSERT INTO staff (staff_id, organization, job, name, care_manager, password_hash, active, mac)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
      ON CONFLICT (staff_id) DO UPDATE SET job = excluded.job, name = excluded.name, care_manager = excluded.care_manager,
-       password_hash = excluded.password_hash, active = excluded.active, mac = excluded.mac";
+       password_hash = excluded.password_hash, active = excluded.active, mac = excluded.mac
+     WHERE staff.organization = excluded.organization";
 const STAFF: &str =
     "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac FROM staff WHERE staff_id = $1";
 const STAFF_STANDING: &str =
@@ -37,6 +39,7 @@ const CLEAR_FAILURES: &str = "DELETE FROM staff_lock WHERE organization = $1 AND
 const PUT_SWITCH: &str = "INSERT INTO staff_switch (organization, staff_id, insurer_number, insured_number, hidden, mac)
      VALUES ($1, $2, $3, $4, $5, $6)
      ON CONFLICT (organization, staff_id, insurer_number, insured_number) DO UPDATE SET hidden = excluded.hidden, mac = excluded.mac";
+#[cfg(test)]
 pub(crate) const ALL: &[&str] = &[
     PUT_OFFICE,
     OFFICE,
@@ -122,24 +125,27 @@ impl Tx {
         let organization = row.organization.to_string();
         let (not_after, revoked) = (row.not_after.as_microsecond(), row.revoked_at.map(Timestamp::as_microsecond));
         let mac = certificate_door(&row.fingerprint, &organization, not_after, revoked).mac(&self.keys);
-        self.raw
+        let changed = self
+            .raw
             .run(
                 PUT_CERTIFICATE,
                 args![&row.fingerprint, &organization, &row.terminal, &row.serial, not_after, revoked, &mac],
             )
             .await?;
-        Ok(())
+        if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("the certificate is bound to somebody else")) }
     }
 
     /// Adds a staff account or changes it.
     pub async fn put_account(&mut self, account: &Account) -> Result<(), StoreError> {
-        let keys = self.keys.keys_of(crate::NO_INSURER).await?;
+        let keys = self.keys_of(crate::NO_INSURER).await?;
         let (id, organization) = (account.staff.id.0.as_str(), account.organization.to_string());
         let name = keys.seal(&[b"staff", id.as_bytes()], account.staff.name.as_bytes());
         let job = account.staff.job.code();
-        let mac = account_door(id, &organization, job, &account.password_hash, account.active).mac(&self.keys);
         let care_manager = account.staff.care_manager.map(|n| n.to_string());
-        self.raw
+        let mac = account_door(id, &organization, job, care_manager.as_deref(), &account.password_hash, account.active)
+            .mac(&self.keys);
+        let changed = self
+            .raw
             .run(
                 PUT_STAFF,
                 args![
@@ -154,7 +160,7 @@ impl Tx {
                 ],
             )
             .await?;
-        Ok(())
+        if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("the account belongs to another organisation")) }
     }
 
     /// The office's own switch: this staff member does or does not see this person (P-014).
@@ -281,14 +287,15 @@ impl Store {
     async fn account_row(&self, row: &Row) -> Result<Option<Account>, StoreError> {
         let (id, organization, job, hash, active) =
             (row.text(0)?, row.text(1)?, row.text(2)?, row.text(5)?, row.boolean(6)?);
-        if !account_door(&id, &organization, &job, &hash, active).fits(&self.keys, &row.blob(7)?) {
+        let care_manager = row.text_or_null(4)?;
+        let door = account_door(&id, &organization, &job, care_manager.as_deref(), &hash, active);
+        if !door.fits(&self.keys, &row.blob(7)?) {
             return Ok(None);
         }
         let unreadable = || StoreError::Unreadable("staff");
         let keys = self.keys.keys_of(crate::NO_INSURER).await?;
         let name = keys.open(&[b"staff", id.as_bytes()], &row.blob(3)?)?;
-        let care_manager =
-            row.text_or_null(4)?.map(|n| CareManagerNumber::parse(&n)).transpose().map_err(|_| unreadable())?;
+        let care_manager = care_manager.map(|n| CareManagerNumber::parse(&n)).transpose().map_err(|_| unreadable())?;
         let staff = Staff {
             id: StaffId(id),
             name: String::from_utf8(name).map_err(|_| unreadable())?,
@@ -322,8 +329,8 @@ fn certificate_door(fingerprint: &str, organization: &str, not_after: i64, revok
     Door::new("certificate").text(fingerprint).text(organization).number(not_after).maybe_number(revoked)
 }
 
-fn account_door(id: &str, organization: &str, job: &str, hash: &str, active: bool) -> Door {
-    Door::new("staff").text(id).text(organization).text(job).text(hash).flag(active)
+fn account_door(id: &str, organization: &str, job: &str, care_manager: Option<&str>, hash: &str, active: bool) -> Door {
+    Door::new("staff").text(id).text(organization).text(job).maybe_text(care_manager).text(hash).flag(active)
 }
 
 pub(crate) fn switch_door(staff: &str, person: &PersonKey, hidden: bool) -> Door {

@@ -17,6 +17,7 @@ const PUT_TOKEN: &str = "INSERT INTO person_token (insurer_number, token, insure
 const BY_TOKEN: &str =
     "SELECT insured_number FROM person_token WHERE insurer_number = $1 AND token = $2 ORDER BY insured_number LIMIT 50";
 const COUNT: &str = "SELECT count(*) FROM person WHERE insurer_number = $1";
+#[cfg(test)]
 pub(crate) const ALL: &[&str] = &[PUT, ONE, DROP_TOKENS, PUT_TOKEN, BY_TOKEN, COUNT];
 
 /// What the store knows of a person before anything is opened.
@@ -93,11 +94,12 @@ impl Tx {
         insured: &Insured,
     ) -> Result<(), StoreError> {
         let (insurer, number) = (insured.key.insurer, insured.key.insured);
-        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        let keys = self.keys_of(insurer.as_str()).await?;
         let content = content_of(insured)?;
-        let sealed = keys.seal(&identity_aad(&insured.key), &content);
+        let sealed = keys.seal(&identity_aad(&insured.key, &revision.to_be_bytes()), &content);
         let gone_on = insured.lost.map(|(day, _)| dates::to_number(day));
-        let mac = person_door(&insured.key, insured.card_insurer.as_str(), insured.withheld, gone_on).mac(&self.keys);
+        let mac = person_door(&insured.key, insured.card_insurer.as_str(), revision, insured.withheld, gone_on)
+            .mac(&self.keys);
         let digest = keys.digest(&content);
         self.raw
             .run(
@@ -132,15 +134,14 @@ impl Store {
     pub async fn person(&self, key: PersonKey) -> Result<Option<(PersonHeader, Insured)>, StoreError> {
         let rows = self.engine.rows(ONE, args![key.insurer.as_str(), key.insured.as_str()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let withheld = row.boolean(2)?;
-        if !person_door(&key, &row.text(7)?, withheld, row.int_or_null(3)?).fits(&self.keys, &row.blob(6)?) {
+        let (revision, withheld) = (row.big(0)?, row.boolean(2)?);
+        if !person_door(&key, &row.text(7)?, revision, withheld, row.int_or_null(3)?).fits(&self.keys, &row.blob(6)?) {
             return Ok(None);
         }
         let keys = self.keys.keys_of(key.insurer.as_str()).await?;
-        let plain = keys.open(&identity_aad(&key), &row.blob(4)?)?;
+        let plain = keys.open(&identity_aad(&key, &revision.to_be_bytes()), &row.blob(4)?)?;
         let insured: Insured = serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("person"))?;
-        let header =
-            PersonHeader { revision: row.big(0)?, history_number: row.big(1)?, withheld, digest: row.blob(5)? };
+        let header = PersonHeader { revision, history_number: row.big(1)?, withheld, digest: row.blob(5)? };
         Ok(Some((header, insured)))
     }
 
@@ -171,8 +172,8 @@ impl Store {
     /// Opens a sealed identity that belongs to nobody, so that an unknown number costs what a known one does (T-4).
     pub async fn open_dummy_identity(&self, key: PersonKey) -> Result<(), StoreError> {
         let keys = self.keys.keys_of(key.insurer.as_str()).await?;
-        let sealed = keys.seal(&identity_aad(&key), &[b' '; 400]);
-        keys.open(&identity_aad(&key), &sealed).map(drop)
+        let sealed = keys.seal(&identity_aad(&key, &[0; 8]), &[b' '; 400]);
+        keys.open(&identity_aad(&key, &[0; 8]), &sealed).map(drop)
     }
 }
 
@@ -180,15 +181,22 @@ pub(crate) fn content_of(insured: &Insured) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(insured).map_err(|error| StoreError::Internal(error.to_string()))
 }
 
-pub(crate) fn identity_aad(key: &PersonKey) -> [&[u8]; 3] {
-    [b"person", key.insurer.as_str().as_bytes(), key.insured.as_str().as_bytes()]
+pub(crate) fn identity_aad<'a>(key: &'a PersonKey, revision: &'a [u8; 8]) -> [&'a [u8]; 4] {
+    [b"person", key.insurer.as_str().as_bytes(), key.insured.as_str().as_bytes(), revision]
 }
 
-pub(crate) fn person_door(key: &PersonKey, card_insurer: &str, withheld: bool, gone_on: Option<i32>) -> Door {
+pub(crate) fn person_door(
+    key: &PersonKey,
+    card_insurer: &str,
+    revision: i64,
+    withheld: bool,
+    gone_on: Option<i32>,
+) -> Door {
     Door::new("person")
         .text(key.insurer.as_str())
         .text(key.insured.as_str())
         .text(card_insurer)
+        .number(revision)
         .flag(withheld)
         .maybe_number(gone_on)
 }

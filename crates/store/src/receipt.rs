@@ -9,7 +9,8 @@ const NEXT: &str = "INSERT INTO receipt_counter (insurer_number, last_number) VA
      ON CONFLICT (insurer_number) DO UPDATE SET last_number = receipt_counter.last_number + 1 RETURNING last_number";
 const PUT: &str = "INSERT INTO receipt (insurer_number, receipt_number, public_id, sender, received_at, digest, state, rows_read, rows_applied,
        rows_unchanged, rows_refused, result, original)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, 0, NULL, $8)";
+     VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, 0, NULL, $8)
+     ON CONFLICT DO NOTHING";
 const FINISH: &str = "UPDATE receipt SET state = $3, rows_read = $4, rows_applied = $5, rows_unchanged = $6, rows_refused = $7, result = $8
      WHERE insurer_number = $1 AND receipt_number = $2 AND state = 'received'";
 const BY_DIGEST: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result
@@ -21,6 +22,7 @@ const OF_INSURER: &str = "SELECT receipt_number, public_id, sender, received_at,
 const ORIGINAL: &str = "SELECT original FROM receipt WHERE insurer_number = $1 AND receipt_number = $2";
 const LOCK: &str = "INSERT INTO receipt_counter (insurer_number, last_number) VALUES ($1, 0)
      ON CONFLICT (insurer_number) DO UPDATE SET last_number = receipt_counter.last_number";
+#[cfg(test)]
 pub(crate) const ALL: &[&str] = &[LOCK, NEXT, PUT, FINISH, BY_DIGEST, BY_PUBLIC_ID, OF_INSURER, ORIGINAL];
 
 /// Where a receipt stands.
@@ -114,13 +116,15 @@ impl Tx {
         rows.first().ok_or(StoreError::Internal("no receipt number".to_owned()))?.big(0)
     }
 
-    /// Keeps the bytes and gives a receipt; returns its number.
+    /// Keeps the bytes and gives a receipt; returns its number. The same bytes of the same sender again are a conflict: the
+    /// first receipt stands.
     pub async fn put_receipt(&mut self, receipt: &NewReceipt<'_>) -> Result<i64, StoreError> {
         let number = self.next_receipt_number(receipt.insurer).await?;
-        let keys = self.keys.keys_of(receipt.insurer.as_str()).await?;
+        let keys = self.keys_of(receipt.insurer.as_str()).await?;
         let original =
             receipt.original.map(|bytes| with_aad(receipt.insurer, number, "original", |aad| keys.seal(aad, bytes)));
-        self.raw
+        let added = self
+            .raw
             .run(
                 PUT,
                 args![
@@ -135,7 +139,7 @@ impl Tx {
                 ],
             )
             .await?;
-        Ok(number)
+        if added == 1 { Ok(number) } else { Err(StoreError::Conflict("the same bytes have a receipt already")) }
     }
 
     /// Closes a receipt: applied or refused, with counts and the result file.
@@ -147,7 +151,7 @@ impl Tx {
         counts: ReceiptCounts,
         result: &[u8],
     ) -> Result<(), StoreError> {
-        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        let keys = self.keys_of(insurer.as_str()).await?;
         let sealed = with_aad(insurer, number, "result", |aad| keys.seal(aad, result));
         let changed = self
             .raw

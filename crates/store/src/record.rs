@@ -10,13 +10,15 @@ use kiban_domain::{Date, Kind, Organization, PersonKey, Timestamp, dates};
 const PUT: &str =
     "INSERT INTO record (insurer_number, insured_number, kind, natural_key, revision, creator, valid_from, valid_to,
        recorded_at, deleted, purge_after, payload, digest)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+     ON CONFLICT DO NOTHING";
 const OF_KIND: &str =
     "SELECT natural_key, revision, creator, valid_from, valid_to, recorded_at, deleted, payload, digest FROM record
      WHERE insurer_number = $1 AND insured_number = $2 AND kind = $3 ORDER BY natural_key DESC, revision DESC";
 const HEADERS: &str =
     "SELECT kind, natural_key, revision, creator, valid_from, valid_to, recorded_at, deleted, digest FROM record
      WHERE insurer_number = $1 AND insured_number = $2 ORDER BY kind, natural_key DESC, revision DESC";
+#[cfg(test)]
 pub(crate) const ALL: &[&str] = &[PUT, OF_KIND, HEADERS];
 
 /// A record about to be written.
@@ -78,10 +80,11 @@ impl Tx {
         recorded_at: Timestamp,
         record: &NewRecord,
     ) -> Result<(), StoreError> {
-        let keys = self.keys.keys_of(record.person.insurer.as_str()).await?;
-        let row = SealedRecord::seal(&keys, revision, record)?;
+        let keys = self.keys_of(record.person.insurer.as_str()).await?;
+        let row = SealedRecord::seal(&keys, revision, recorded_at, record)?;
         let (insurer, insured) = (record.person.insurer.to_string(), record.person.insured.to_string());
-        self.raw
+        let added = self
+            .raw
             .run(
                 PUT,
                 args![
@@ -101,7 +104,7 @@ impl Tx {
                 ],
             )
             .await?;
-        Ok(())
+        if added == 1 { Ok(()) } else { Err(StoreError::Conflict("the receipt wrote this record already")) }
     }
 }
 
@@ -116,14 +119,19 @@ pub(crate) struct SealedRecord {
 }
 
 impl SealedRecord {
-    pub(crate) fn seal(keys: &InsurerKeys, revision: i64, record: &NewRecord) -> Result<Self, StoreError> {
+    pub(crate) fn seal(
+        keys: &InsurerKeys,
+        revision: i64,
+        recorded_at: Timestamp,
+        record: &NewRecord,
+    ) -> Result<Self, StoreError> {
         let creator = record.creator.to_string();
         let (valid_from, valid_to) = period_numbers(&record.valid);
         let aad = RecordAad::new(
             &record.person,
             record.kind,
             &record.natural_key,
-            revision,
+            (revision, recorded_at.as_microsecond()),
             &creator,
             (valid_from, valid_to),
             record.deleted,
@@ -148,7 +156,7 @@ impl RecordAad {
         person: &PersonKey,
         kind: Kind,
         natural_key: &str,
-        revision: i64,
+        (revision, recorded_at): (i64, i64),
         creator: &str,
         valid: (i32, i32),
         deleted: bool,
@@ -160,6 +168,7 @@ impl RecordAad {
             kind.code().into(),
             natural_key.into(),
             revision.to_be_bytes().to_vec(),
+            recorded_at.to_be_bytes().to_vec(),
             creator.into(),
             valid.0.to_be_bytes().to_vec(),
             valid.1.to_be_bytes().to_vec(),
@@ -185,7 +194,13 @@ impl Store {
             return Ok(Vec::new());
         }
         let keys = self.keys.keys_of(person.insurer.as_str()).await?;
-        rows.iter().map(|row| open_row(&keys, &person, kind, row)).collect()
+        let opened: Result<Vec<_>, _> = rows.iter().map(|row| open_row(&keys, &person, kind, row)).collect();
+        let mut opened = opened?;
+        // Again here, by bytes: the order of texts in a database depends on its collation.
+        opened.sort_by(|a, b| {
+            (&b.header.natural_key, b.header.revision).cmp(&(&a.header.natural_key, a.header.revision))
+        });
+        Ok(opened)
     }
 
     /// Headers of every record of a person.
@@ -231,7 +246,8 @@ impl StoredRecord {
 fn open_row(keys: &InsurerKeys, person: &PersonKey, kind: Kind, row: &Row) -> Result<StoredRecord, StoreError> {
     let (natural_key, revision, creator_code, deleted) = (row.text(0)?, row.big(1)?, row.text(2)?, row.boolean(6)?);
     let valid = (row.int(3)?, row.int(4)?);
-    let aad = RecordAad::new(person, kind, &natural_key, revision, &creator_code, valid, deleted);
+    let recorded_at = row.big(5)?;
+    let aad = RecordAad::new(person, kind, &natural_key, (revision, recorded_at), &creator_code, valid, deleted);
     let payload = keys.open(&aad.slices(), &row.blob(7)?)?;
     let header = RecordHeader {
         kind,
@@ -239,7 +255,7 @@ fn open_row(keys: &InsurerKeys, person: &PersonKey, kind: Kind, row: &Row) -> Re
         revision,
         creator: creator(&creator_code)?,
         valid: period(valid.0, valid.1)?,
-        recorded_at: instant(row.big(5)?)?,
+        recorded_at: instant(recorded_at)?,
         deleted,
         digest: row.blob(8)?,
     };

@@ -5,7 +5,7 @@
 //! padded to 64 bytes, so the stored size tells little. Whatever the value belongs to goes into the additional data, so a
 //! value moved to another row does not open. Not here: compression, rotation of data keys, key shares.
 
-use crate::engine::{Engine, Row, args};
+use crate::engine::{Engine, RawTx, Row, args};
 use crate::{NO_INSURER, StoreError};
 use kiban_domain::Timestamp;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -107,20 +107,61 @@ impl Keyring {
         })))
     }
 
-    /// The keys of an insurer, created at first use. Creating needs the database's writer: on SQLite call this before
-    /// beginning a transaction, never inside one.
+    /// The keys of an insurer, created at first use in a transaction of their own: not to be called while the caller has a
+    /// transaction open, see [`Keyring::keys_within`].
     pub async fn keys_of(&self, insurer_number: &str) -> Result<Arc<InsurerKeys>, StoreError> {
-        if let Some(keys) = self.0.insurers.read().unwrap_or_else(PoisonError::into_inner).get(insurer_number) {
-            return Ok(Arc::clone(keys));
+        if let Some(keys) = self.known_keys(insurer_number) {
+            return Ok(keys);
         }
         let load = |purpose| load_keys(&self.0.engine, &self.0.master, &self.0.clock, insurer_number, purpose);
-        let keys = Arc::new(InsurerKeys {
-            seal: SealKeys::new(insurer_number, "seal", &load("seal").await?)?,
-            index: newest_mac(&load("index").await?),
-            digest: newest_mac(&load("digest").await?),
-        });
+        let keys =
+            InsurerKeys::new(insurer_number, &load("seal").await?, &load("index").await?, &load("digest").await?)?;
+        Ok(self.keep(insurer_number, keys))
+    }
+
+    /// The keys of an insurer inside a running transaction, and whether this transaction made them. Made keys are kept
+    /// only by the caller, because the transaction may still be rolled back.
+    pub(crate) async fn keys_within(
+        &self,
+        tx: &mut RawTx,
+        insurer_number: &str,
+    ) -> Result<(Arc<InsurerKeys>, bool), StoreError> {
+        if let Some(keys) = self.known_keys(insurer_number) {
+            return Ok((keys, false));
+        }
+        let (seal, made_seal) = self.load_within(tx, insurer_number, "seal").await?;
+        let (index, made_index) = self.load_within(tx, insurer_number, "index").await?;
+        let (digest, made_digest) = self.load_within(tx, insurer_number, "digest").await?;
+        let keys = InsurerKeys::new(insurer_number, &seal, &index, &digest)?;
+        if made_seal || made_index || made_digest {
+            return Ok((Arc::new(keys), true));
+        }
+        Ok((self.keep(insurer_number, keys), false))
+    }
+
+    async fn load_within(
+        &self,
+        tx: &mut RawTx,
+        insurer_number: &str,
+        purpose: &'static str,
+    ) -> Result<(Vec<DataKey>, bool), StoreError> {
+        let mut rows = tx.rows(READ_KEYS, args![insurer_number, purpose]).await?;
+        let made = rows.is_empty() && make_key(tx, &self.0.master, &self.0.clock, insurer_number, purpose).await?;
+        if rows.is_empty() {
+            rows = tx.rows(READ_KEYS, args![insurer_number, purpose]).await?;
+        }
+        let keys: Result<Vec<_>, _> =
+            rows.iter().map(|row| unwrap_key(&self.0.master, insurer_number, purpose, row)).collect();
+        Ok((keys?, made))
+    }
+
+    fn known_keys(&self, insurer_number: &str) -> Option<Arc<InsurerKeys>> {
+        self.0.insurers.read().unwrap_or_else(PoisonError::into_inner).get(insurer_number).map(Arc::clone)
+    }
+
+    fn keep(&self, insurer_number: &str, keys: InsurerKeys) -> Arc<InsurerKeys> {
         let mut insurers = self.0.insurers.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(insurers.entry(insurer_number.to_owned()).or_insert(keys)))
+        Arc::clone(insurers.entry(insurer_number.to_owned()).or_insert_with(|| Arc::new(keys)))
     }
 
     /// The code that a row which opens a door carries (design-store.md 31): HMAC over the table's name and the row's parts.
@@ -152,6 +193,11 @@ impl fmt::Debug for InsurerKeys {
 }
 
 impl InsurerKeys {
+    fn new(insurer: &str, seal: &[DataKey], index: &[DataKey], digest: &[DataKey]) -> Result<Self, StoreError> {
+        let seal = SealKeys::new(insurer, "seal", seal)?;
+        Ok(Self { seal, index: newest_mac(index), digest: newest_mac(digest) })
+    }
+
     /// Seals a value to everything in `aad`: purpose, insured, kind, natural key, revision, creator, validity …
     pub fn seal(&self, aad: &[&[u8]], plain: &[u8]) -> Vec<u8> {
         self.seal.seal(aad, plain)
@@ -292,26 +338,40 @@ async fn load_keys(
     insurer_number: &str,
     purpose: &'static str,
 ) -> Result<Vec<DataKey>, StoreError> {
-    const READ: &str = "SELECT generation, wrapped, closed_at FROM data_key WHERE insurer_number = $1 AND purpose = $2 ORDER BY generation";
-    let mut rows = engine.rows(READ, args![insurer_number, purpose]).await?;
+    let mut rows = engine.rows(READ_KEYS, args![insurer_number, purpose]).await?;
     if rows.is_empty() {
-        let fresh = Zeroizing::new(random_bytes::<32>()?);
-        let wrapped = master.seal(1, &wrap_aad(insurer_number, purpose, 1), &fresh[..]);
-        // Bounded: inside a transaction on SQLite this would wait for itself.
+        // Bounded: while the caller has a transaction open on SQLite this would wait for itself.
         let begun = tokio::time::timeout(Duration::from_secs(2), engine.begin()).await;
         let mut tx = begun.map_err(|_| StoreError::Unavailable("no writer for a new key".to_owned()))??;
-        tx.run(
+        make_key(&mut tx, master, clock, insurer_number, purpose).await?;
+        if tx.commit().await == crate::engine::Committed::Unknown {
+            return Err(StoreError::Unavailable("a new key may not be stored".to_owned()));
+        }
+        rows = engine.rows(READ_KEYS, args![insurer_number, purpose]).await?;
+    }
+    rows.iter().map(|row| unwrap_key(master, insurer_number, purpose, row)).collect()
+}
+
+const READ_KEYS: &str = "SELECT generation, wrapped, closed_at FROM data_key WHERE insurer_number = $1 AND purpose = $2 ORDER BY generation";
+
+/// Makes the first generation of a key; false when another process made it first.
+async fn make_key(
+    tx: &mut RawTx,
+    master: &Aes,
+    clock: &Clock,
+    insurer_number: &str,
+    purpose: &'static str,
+) -> Result<bool, StoreError> {
+    let fresh = Zeroizing::new(random_bytes::<32>()?);
+    let wrapped = master.seal(1, &wrap_aad(insurer_number, purpose, 1), &fresh[..]);
+    let stored = tx
+        .run(
             "INSERT INTO data_key (insurer_number, purpose, generation, wrapped, created_at, closed_at) \
              VALUES ($1, $2, 1, $3, $4, NULL) ON CONFLICT DO NOTHING",
             args![insurer_number, purpose, &wrapped, clock().as_microsecond()],
         )
         .await?;
-        if tx.commit().await == crate::engine::Committed::Unknown {
-            return Err(StoreError::Unavailable("a new key may not be stored".to_owned()));
-        }
-        rows = engine.rows(READ, args![insurer_number, purpose]).await?;
-    }
-    rows.iter().map(|row| unwrap_key(master, insurer_number, purpose, row)).collect()
+    Ok(stored == 1)
 }
 
 fn unwrap_key(master: &Aes, insurer_number: &str, purpose: &str, row: &Row) -> Result<DataKey, StoreError> {

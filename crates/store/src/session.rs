@@ -1,5 +1,6 @@
 //! Log-ins, bound to the certificate they were made over, and answers to repeated writes (P-164, threats.md F-4, T-31).
 
+use crate::door::Door;
 use crate::engine::args;
 use crate::office::instant;
 use crate::{NO_INSURER, Store, StoreError, Tx};
@@ -7,13 +8,14 @@ use kiban_domain::office::StaffId;
 use kiban_domain::{Organization, Timestamp};
 
 const PUT: &str =
-    "INSERT INTO session (organization, token_digest, staff_id, fingerprint, way, software, expires_at, ended_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, NULL)";
-const ONE: &str = "SELECT staff_id, fingerprint, way, software, expires_at, ended_at FROM session WHERE organization = $1 AND token_digest = $2";
+    "INSERT INTO session (organization, token_digest, staff_id, fingerprint, way, software, expires_at, ended_at, mac)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, $8) ON CONFLICT DO NOTHING";
+const ONE: &str = "SELECT staff_id, fingerprint, way, software, expires_at, ended_at, mac FROM session WHERE organization = $1 AND token_digest = $2";
 const END: &str = "UPDATE session SET ended_at = $3 WHERE organization = $1 AND token_digest = $2 AND ended_at IS NULL";
 const REMEMBER: &str = "INSERT INTO idempotency (organization, key_digest, request_digest, answer, recorded_at) VALUES ($1, $2, $3, $4, $5)
      ON CONFLICT (organization, key_digest) DO NOTHING";
 const REMEMBERED: &str = "SELECT request_digest, answer FROM idempotency WHERE organization = $1 AND key_digest = $2";
+#[cfg(test)]
 pub(crate) const ALL: &[&str] = &[PUT, ONE, END, REMEMBER, REMEMBERED];
 
 /// How a session was opened; decides what it may do (P-165, P-166).
@@ -70,22 +72,26 @@ impl Tx {
         token: &[u8],
         session: &Session,
     ) -> Result<(), StoreError> {
-        let digest = self.keys.keys_of(NO_INSURER).await?.digest(token);
-        self.raw
+        let digest = self.keys_of(NO_INSURER).await?.digest(token);
+        let organization = organization.to_string();
+        let mac = session_door(&organization, &digest, session).mac(&self.keys);
+        let added = self
+            .raw
             .run(
                 PUT,
                 args![
-                    &organization.to_string(),
+                    &organization,
                     &digest,
                     &session.staff.0,
                     &session.fingerprint,
                     session.way.code(),
                     session.software.as_deref(),
-                    session.expires_at.as_microsecond()
+                    session.expires_at.as_microsecond(),
+                    &mac
                 ],
             )
             .await?;
-        Ok(())
+        if added == 1 { Ok(()) } else { Err(StoreError::Conflict("the token is in use")) }
     }
 
     /// Ends a session.
@@ -95,7 +101,7 @@ impl Tx {
         token: &[u8],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let digest = self.keys.keys_of(NO_INSURER).await?.digest(token);
+        let digest = self.keys_of(NO_INSURER).await?.digest(token);
         self.raw.run(END, args![&organization.to_string(), &digest, now.as_microsecond()]).await?;
         Ok(())
     }
@@ -109,7 +115,7 @@ impl Tx {
         answer: &[u8],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let keys = self.keys.keys_of(NO_INSURER).await?;
+        let keys = self.keys_of(NO_INSURER).await?;
         let (key, request) = (keys.digest(key), keys.digest(request));
         let sealed = keys.seal(&[b"idempotency", &key], answer);
         let new = self
@@ -121,19 +127,22 @@ impl Tx {
 }
 
 impl Store {
-    /// The session of a token of an organisation.
+    /// The session of a token of an organisation; `None` also when its MAC fails.
     pub async fn session(&self, organization: Organization, token: &[u8]) -> Result<Option<Session>, StoreError> {
         let digest = self.keys.keys_of(NO_INSURER).await?.digest(token);
-        let rows = self.engine.rows(ONE, args![&organization.to_string(), &digest]).await?;
+        let organization = organization.to_string();
+        let rows = self.engine.rows(ONE, args![&organization, &digest]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        Ok(Some(Session {
+        let session = Session {
             staff: StaffId(row.text(0)?),
             fingerprint: row.text(1)?,
             way: if row.text(2)? == "interactive" { SessionWay::Interactive } else { SessionWay::Program },
             software: row.text_or_null(3)?,
             expires_at: instant(row.big(4)?)?,
             ended_at: row.big_or_null(5)?.map(instant).transpose()?,
-        }))
+        };
+        let fits = session_door(&organization, &digest, &session).fits(&self.keys, &row.blob(6)?);
+        Ok(fits.then_some(session))
     }
 
     /// What is known of an idempotency key of a caller.
@@ -152,4 +161,17 @@ impl Store {
         }
         Ok(Idempotent::Done(keys.open(&[b"idempotency", &key], &row.blob(1)?)?))
     }
+}
+
+/// Whose session it is and how long it lasts. Its end is not in it: an ended session that is opened again by hand is found
+/// by the replay of the audit log, and its token is known to its owner only.
+fn session_door(organization: &str, digest: &[u8; 32], session: &Session) -> Door {
+    Door::new("session")
+        .text(organization)
+        .bytes(digest)
+        .text(&session.staff.0)
+        .text(&session.fingerprint)
+        .text(session.way.code())
+        .maybe_text(session.software.as_deref())
+        .number(session.expires_at.as_microsecond())
 }

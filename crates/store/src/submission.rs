@@ -10,7 +10,8 @@ use kiban_domain::{InsuredNumber, InsurerNumber, Kind, Organization, PersonKey, 
 
 const PUT: &str = "INSERT INTO submission (insurer_number, submission_id, insured_number, kind, sender, submitted_by, submitted_at, state, reason,
        decided_at, natural_key, payload, digest, mac)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL, $9, $10, $11, $12)";
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL, $9, $10, $11, $12)
+     ON CONFLICT DO NOTHING";
 const MOVE: &str = "UPDATE submission SET state = $4, reason = $5, decided_at = $6, mac = $7,
        payload = CASE WHEN $8 THEN NULL ELSE payload END
      WHERE insurer_number = $1 AND submission_id = $2 AND state = $3";
@@ -20,6 +21,7 @@ const INBOX: &str = "SELECT submission_id, insured_number, kind, sender, submitt
      FROM submission WHERE insurer_number = $1 AND state IN ('submitted', 'fetched') ORDER BY submitted_at, submission_id LIMIT $2";
 const OF_PERSON: &str = "SELECT submission_id, insured_number, kind, sender, submitted_by, submitted_at, state, reason, decided_at, natural_key, payload, mac
      FROM submission WHERE insurer_number = $1 AND insured_number = $2 ORDER BY submitted_at DESC, submission_id";
+#[cfg(test)]
 pub(crate) const ALL: &[&str] = &[PUT, MOVE, ONE, INBOX, OF_PERSON];
 
 /// A document about to be handed over.
@@ -71,12 +73,13 @@ pub struct Submission {
 impl Tx {
     /// Puts a document into the municipality's inbox.
     pub async fn put_submission(&mut self, new: &NewSubmission) -> Result<(), StoreError> {
-        let keys = self.keys.keys_of(new.person.insurer.as_str()).await?;
+        let keys = self.keys_of(new.person.insurer.as_str()).await?;
         let (kind, sender) = (new.kind.code(), new.sender.to_string());
         let sealed = keys.seal(&aad(&new.person, &new.id, kind, &sender), &new.payload);
         let state = SubmissionState::Submitted.code();
-        let mac = door(&new.person, &new.id, kind, &sender, state).mac(&self.keys);
-        self.raw
+        let mac = door(&new.person, &new.id, kind, &sender, state, &new.natural_key).mac(&self.keys);
+        let added = self
+            .raw
             .run(
                 PUT,
                 args![
@@ -95,7 +98,7 @@ impl Tx {
                 ],
             )
             .await?;
-        Ok(())
+        if added == 1 { Ok(()) } else { Err(StoreError::Conflict("a document with this id is there already")) }
     }
 
     /// Moves a document to its next state; fails with a conflict when somebody else moved it first.
@@ -105,7 +108,7 @@ impl Tx {
         to: &SubmissionState,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let keys = self.keys.keys_of(submission.person.insurer.as_str()).await?;
+        let keys = self.keys_of(submission.person.insurer.as_str()).await?;
         let (kind, sender) = (submission.kind.code(), submission.sender.to_string());
         let reason = match to {
             SubmissionState::Returned { reason } => {
@@ -115,7 +118,8 @@ impl Tx {
         };
         let decided =
             matches!(to, SubmissionState::Accepted | SubmissionState::Returned { .. }).then_some(at.as_microsecond());
-        let mac = door(&submission.person, &submission.id, kind, &sender, to.code()).mac(&self.keys);
+        let mac =
+            door(&submission.person, &submission.id, kind, &sender, to.code(), &submission.natural_key).mac(&self.keys);
         let accepted = *to == SubmissionState::Accepted;
         let changed = self
             .raw
@@ -163,7 +167,7 @@ impl Store {
         for row in rows {
             let (id, kind, sender, state) = (row.text(0)?, row.text(2)?, row.text(3)?, row.text(6)?);
             let person = PersonKey { insurer, insured: InsuredNumber::parse(&row.text(1)?).map_err(|_| unreadable())? };
-            if !door(&person, &id, &kind, &sender, &state).fits(&self.keys, &row.blob(11)?) {
+            if !door(&person, &id, &kind, &sender, &state, &row.text(9)?).fits(&self.keys, &row.blob(11)?) {
                 continue;
             }
             let reason = row
@@ -211,7 +215,7 @@ fn aad<'a>(person: &'a PersonKey, id: &'a str, kind: &'a str, sender: &'a str) -
     ]
 }
 
-fn door(person: &PersonKey, id: &str, kind: &str, sender: &str, state: &str) -> Door {
+fn door(person: &PersonKey, id: &str, kind: &str, sender: &str, state: &str, natural_key: &str) -> Door {
     Door::new("submission")
         .text(person.insurer.as_str())
         .text(person.insured.as_str())
@@ -219,4 +223,5 @@ fn door(person: &PersonKey, id: &str, kind: &str, sender: &str, state: &str) -> 
         .text(kind)
         .text(sender)
         .text(state)
+        .text(natural_key)
 }

@@ -1,0 +1,204 @@
+//! Every statement of the store against every engine: it can be prepared, it has exactly the parameters it is given, and
+//! none that a request waits for reads a whole table (design-store.md 10, 11).
+
+use crate::engine::Engine;
+use crate::{assignment, bulk, consent, counter, disaster, facts, insurer, migrations, office, person};
+use crate::{receipt, record, session, submission};
+use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
+use std::collections::BTreeSet;
+
+const SHARED: &[&[&str]] = &[
+    insurer::ALL,
+    office::ALL,
+    person::ALL,
+    record::ALL,
+    consent::ALL,
+    assignment::ALL,
+    facts::ALL,
+    receipt::ALL,
+    submission::ALL,
+    disaster::ALL,
+    counter::ALL,
+    session::ALL,
+];
+
+/// Read whole on purpose: small, nearly read-only tables, for the standing map and the operator's pages.
+const READ_WHOLE: &[&str] = &["insurer", "office", "certificate", "staff", "disaster_mode"];
+
+fn statements(only_here: &[&'static str]) -> Vec<&'static str> {
+    SHARED.iter().flat_map(|all| all.iter()).chain(only_here).copied().collect()
+}
+
+/// These and the audit log's, whose plans its own tests explain.
+fn all_statements(only_here: &[&'static str]) -> Vec<&'static str> {
+    let mut all = statements(only_here);
+    all.extend(crate::audit::ALL.iter().copied().flatten());
+    all
+}
+
+/// The numbers of the parameters of a statement; `$1` to `$n` without a hole.
+fn parameters(sql: &str) -> usize {
+    let numbers: BTreeSet<usize> = sql
+        .split('$')
+        .skip(1)
+        .map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap())
+        .collect();
+    assert!(numbers.iter().copied().eq(1..=numbers.len()), "a hole in the parameters of {sql}");
+    numbers.len()
+}
+
+/// The table a statement reads whole, if it has no condition.
+fn read_whole(sql: &'static str) -> Option<&'static str> {
+    if sql.contains("WHERE") || !sql.starts_with("SELECT") {
+        return None;
+    }
+    sql.split_ascii_whitespace().skip_while(|word| *word != "FROM").nth(1)
+}
+
+async fn sqlite() -> (tempfile::TempDir, Engine, SqlitePool) {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(&format!("sqlite:{}", folder.path().join("kiban.db").display())).await.unwrap();
+    migrations::migrate(&engine).await.unwrap();
+    let Engine::Sqlite { read, .. } = &engine else { panic!("not SQLite") };
+    let pool = read.clone();
+    (folder, engine, pool)
+}
+
+/// A fresh database on the server of `KIBAN_TEST_POSTGRES`, its pool and what drops it.
+async fn postgres() -> Option<(Engine, PgPool, String, String)> {
+    let Ok(server) = std::env::var("KIBAN_TEST_POSTGRES") else {
+        println!("PostgreSQL leg skipped: KIBAN_TEST_POSTGRES not set");
+        return None;
+    };
+    let name = format!("kiban_sql_{}", crate::seal::hex(&crate::seal::random_bytes::<6>().unwrap()));
+    let admin = PgPool::connect(&server).await.unwrap();
+    admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+    admin.close().await;
+    let (path, query) = server.split_once('?').unwrap_or((&server, ""));
+    let engine = Engine::open(&format!("{}/{name}?{query}", path.rsplit_once('/').unwrap().0)).await.unwrap();
+    migrations::migrate(&engine).await.unwrap();
+    let Engine::Postgres(pool) = &engine else { panic!("not PostgreSQL") };
+    let pool = pool.clone();
+    Some((engine, pool, server, name))
+}
+
+async fn drop_database(engine: Engine, server: &str, name: &str) {
+    engine.close().await;
+    let admin = PgPool::connect(server).await.unwrap();
+    admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
+    admin.close().await;
+}
+
+fn count<T>(parameters: Option<Either<&[T], usize>>) -> usize {
+    match parameters.unwrap() {
+        Either::Left(types) => types.len(),
+        Either::Right(count) => count,
+    }
+}
+
+#[test]
+fn only_small_tables_that_hardly_change_are_read_whole() {
+    let here = [bulk::ALL_POSTGRES, bulk::ALL_SQLITE].concat();
+    for sql in statements(&here) {
+        if let Some(table) = read_whole(sql) {
+            assert!(READ_WHOLE.contains(&table), "reads the whole of {table}: {sql}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn sqlite_prepares_every_statement_with_the_parameters_it_is_given() {
+    let (_folder, engine, pool) = sqlite().await;
+    for sql in all_statements(bulk::ALL_SQLITE) {
+        let statement = pool.prepare(sql.into_sql_str()).await.unwrap_or_else(|e| panic!("{e}: {sql}"));
+        assert_eq!(count(statement.parameters()), parameters(sql), "{sql}");
+    }
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn postgresql_prepares_every_statement_with_the_parameters_it_is_given() {
+    let Some((engine, pool, server, name)) = postgres().await else { return };
+    for sql in all_statements(bulk::ALL_POSTGRES) {
+        let statement = pool.prepare(sql.into_sql_str()).await.unwrap_or_else(|e| panic!("{e}: {sql}"));
+        assert_eq!(count(statement.parameters()), parameters(sql), "{sql}");
+    }
+    drop_database(engine, &server, &name).await;
+}
+
+#[tokio::test]
+async fn sqlite_reads_no_table_whole_on_the_way_of_a_request() {
+    let (_folder, engine, pool) = sqlite().await;
+    for sql in statements(bulk::ALL_SQLITE) {
+        if read_whole(sql).is_some() {
+            continue;
+        }
+        let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"))).fetch_all(&pool).await.unwrap();
+        for step in &plan {
+            let step: String = step.get("detail");
+            // The list of people given as a parameter is not a table.
+            let scan = step.starts_with("SCAN") && !step.contains("json_each") && !step.contains("CONSTANT ROW");
+            assert!(!scan, "{step} in {sql}");
+        }
+    }
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn postgresql_reads_no_table_whole_on_the_way_of_a_request() {
+    let Some((engine, pool, server, name)) = postgres().await else { return };
+    let mut connection = pool.acquire().await.unwrap();
+    fill(&mut connection).await;
+    connection.execute("SET plan_cache_mode = force_generic_plan").await.unwrap();
+    for sql in statements(bulk::ALL_POSTGRES) {
+        if read_whole(sql).is_some() {
+            continue;
+        }
+        connection.execute(AssertSqlSafe(format!("PREPARE asked AS {sql}"))).await.unwrap();
+        let nulls = vec!["NULL"; parameters(sql)].join(", ");
+        let rows = sqlx::raw_sql(AssertSqlSafe(format!("EXPLAIN EXECUTE asked ({nulls})")));
+        let plan: Vec<String> = rows.fetch_all(&mut *connection).await.unwrap().iter().map(|row| row.get(0)).collect();
+        let plan = plan.join("\n");
+        assert!(!plan.contains("Seq Scan"), "{sql}\n{plan}");
+        connection.execute("DEALLOCATE asked").await.unwrap();
+    }
+    drop(connection);
+    drop_database(engine, &server, &name).await;
+}
+
+/// Three thousand rows in every table, of forty insurers, so that the planner has a choice.
+async fn fill(connection: &mut sqlx::PgConnection) {
+    let tables = "SELECT table_name::text, string_agg(column_name || ':' || data_type, ',' ORDER BY ordinal_position)
+         FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'schema_step' GROUP BY table_name";
+    for table in sqlx::query(tables).fetch_all(&mut *connection).await.unwrap() {
+        let (table, columns): (String, String) = (table.get(0), table.get(1));
+        let values: Vec<&str> = columns
+            .split(',')
+            .map(|column| {
+                let (name, kind) = column.split_once(':').unwrap();
+                sample(&table, name, kind)
+            })
+            .collect();
+        let insert = format!("INSERT INTO {table} SELECT {} FROM generate_series(1, 3000) i", values.join(", "));
+        connection.execute(AssertSqlSafe(insert)).await.unwrap_or_else(|error| panic!("{table}: {error}"));
+    }
+    connection.execute("ANALYZE").await.unwrap();
+}
+
+fn sample(table: &str, column: &str, kind: &str) -> &'static str {
+    match (table, column, kind) {
+        ("insurer" | "receipt_counter", "insurer_number", _) => "lpad(i::text, 6, '0')",
+        (_, "insurer_number" | "card_insurer" | "municipality", _) => "lpad((i % 40)::text, 6, '0')",
+        (_, "insured_number" | "office_number", _) => "lpad(i::text, 10, '0')",
+        (_, "fingerprint", _) => "lpad(i::text, 64, '0')",
+        ("audit_writer", "state", _) => "'anchored'",
+        (_, "state", _) => "'applied'",
+        (_, "outcome", _) => "'allowed'",
+        (_, "purpose", _) => "'seal'",
+        (_, "signature", _) => "decode(lpad(to_hex(i), 128, '0'), 'hex')",
+        (_, _, "bytea") => "decode(lpad(to_hex(i), 64, '0'), 'hex')",
+        (_, _, "boolean") => "false",
+        (_, _, "text") => "i::text",
+        _ => "i",
+    }
+}

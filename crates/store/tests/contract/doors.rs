@@ -1,0 +1,335 @@
+//! Somebody who can write to the database but has no key opens no door (T-9): the row he makes or alters does not exist.
+
+use crate::world::*;
+use kiban_domain::assignment::{DisasterMode, EndReason};
+use kiban_domain::consent::ConsentAct;
+use kiban_domain::dates::Period;
+use kiban_domain::municipality::StartState;
+use kiban_domain::office::{JobType, Office, Staff, StaffId};
+use kiban_domain::{CareManagerNumber, Kind, Organization, ServiceType};
+use kiban_store::{Account, CertificateRow, Session, SessionWay, StoreError};
+
+fn yes(world: &World) -> &'static str {
+    if world.is_postgres() { "true" } else { "1" }
+}
+
+#[tokio::test]
+async fn an_assignment_made_or_altered_by_hand_does_not_exist() {
+    on_each_engine(async |world| {
+        world.put_person(1, &known_hanako()).await;
+        world.write(async |tx| tx.put_assignment(&assignment(taro())).await).await.unwrap();
+        // Copied from another person.
+        let copied = world
+            .by_hand(
+                "INSERT INTO assignment SELECT insurer_number, '0000000001', office_number, identity_check, registered_by,
+                   registered_at, viewable_until, plan_maker, confirmed, ended_at, end_reason, mac FROM assignment",
+            )
+            .await;
+        assert_eq!(copied, 1);
+        assert_eq!(world.facts().await.assignment, None);
+        assert!(world.store.assignments(hanako()).await.unwrap().is_empty());
+        world.by_hand("DELETE FROM assignment").await;
+        let mut ended = assignment(hanako());
+        ended.ended = Some((at(60), EndReason::Person));
+        for change in [
+            "ended_at = NULL, end_reason = NULL".to_owned(),
+            "ended_at = NULL".to_owned(),
+            "viewable_until = 99991231".to_owned(),
+            "plan_maker = '4370100017/s2'".to_owned(),
+            format!("confirmed = {}", yes(&world)),
+            "office_number = '4370100025'".to_owned(),
+        ] {
+            world.by_hand("DELETE FROM assignment").await;
+            world.write(async |tx| tx.put_assignment(&ended).await).await.unwrap();
+            assert_eq!(world.by_hand(&format!("UPDATE assignment SET {change}")).await, 1);
+            assert!(world.store.assignments(hanako()).await.unwrap().is_empty(), "{change}");
+            assert_eq!(world.facts().await.assignment, None, "{change}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_consent_copied_to_another_person_or_altered_closes_instead_of_opening() {
+    on_each_engine(async |world| {
+        let mut taros = consent(ConsentAct::Given, 0);
+        taros.person = taro();
+        world.put_person(1, &known_hanako()).await;
+        world.write(async |tx| tx.put_consent("c1", 1, at(0), &taros).await).await.unwrap();
+        world
+            .by_hand(
+                "INSERT INTO consent_act SELECT insurer_number, '0000000001', act_id, act, kind, acted_at, recorded_at,
+                   revision, taken_by, detail, mac FROM consent_act",
+            )
+            .await;
+        assert!(!world.facts().await.consent.covers(Kind::A2));
+        assert!(world.store.consents(hanako()).await.unwrap().is_empty());
+        for change in ["act = 'given'", "acted_at = 0", "revision = 2", "kind = 'C1'", "mac = detail"] {
+            world.by_hand("DELETE FROM consent_act").await;
+            world
+                .write(async |tx| {
+                    tx.put_consent("c1", 1, at(0), &consent(ConsentAct::Given, 0)).await?;
+                    tx.put_consent("c2", 1, at(0), &consent(ConsentAct::Withdrawn, 10)).await
+                })
+                .await
+                .unwrap();
+            world.by_hand(&format!("UPDATE consent_act SET {change} WHERE act_id = 'c2'")).await;
+            assert_eq!(world.facts().await.consent.given_at, None, "{change}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_withdrawal_hidden_behind_an_open_receipt_closes() {
+    on_each_engine(async |world| {
+        world
+            .write(async |tx| {
+                tx.put_consent("c1", 1, at(0), &consent(ConsentAct::Given, 0)).await?;
+                tx.put_consent("c2", 2, at(0), &consent(ConsentAct::Withdrawn, 10)).await
+            })
+            .await
+            .unwrap();
+        let open = world.open_receipt("never applied").await;
+        world.by_hand(&format!("UPDATE consent_act SET revision = {} WHERE act_id = 'c2'", open + 100)).await;
+        world.by_hand(&format!("UPDATE receipt SET receipt_number = {} ", open + 100)).await;
+        assert!(!world.facts().await.consent.covers(Kind::A2));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_person_whose_flag_or_card_insurer_was_altered_is_unknown() {
+    on_each_engine(async |world| {
+        let no = if world.is_postgres() { "false" } else { "0" };
+        let mut hidden = known_hanako();
+        hidden.withheld = true;
+        for change in
+            [format!("withheld = {no}"), "card_insurer = '294538'".to_owned(), "gone_on = 20250101".to_owned()]
+        {
+            world.put_person(1, &hidden).await;
+            assert!(world.facts().await.known);
+            world.by_hand(&format!("UPDATE person SET {change}")).await;
+            assert!(!world.facts().await.known, "{change}");
+            assert_eq!(world.store.person(hanako()).await.unwrap(), None, "{change}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_opinion_request_or_a_switch_altered_by_hand_opens_nothing() {
+    on_each_engine(async |world| {
+        let staff = StaffId("4370100017/s1".to_owned());
+        world
+            .write(async |tx| {
+                tx.put_person(1, 1, &known_hanako()).await?;
+                tx.put_opinion_request(hanako(), office(), day(20241001), day(20240930), 1).await?;
+                tx.put_switch(&staff, Organization::Office(office()), hanako(), true).await
+            })
+            .await
+            .unwrap();
+        world.by_hand("UPDATE opinion_request SET requested_on = 20261101").await;
+        let no = if world.is_postgres() { "false" } else { "0" };
+        world.by_hand(&format!("UPDATE staff_switch SET hidden = {no}")).await;
+        let facts = world.facts().await;
+        assert_eq!(facts.opinion_requested_on, None);
+        assert!(facts.switched_off, "a damaged switch still hides");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_start_of_use_written_by_hand_starts_nothing() {
+    on_each_engine(async |world| {
+        let planned = StartState::Planned(day(20280401));
+        world.write(async |tx| tx.set_start(insurer(), planned).await).await.unwrap();
+        assert_eq!(world.store.start_of(insurer()).await.unwrap(), planned);
+        assert_eq!(world.store.starts().await.unwrap(), [(insurer(), planned)]);
+        world.by_hand("UPDATE insurer SET start_state = 'started', start_on = 20260401").await;
+        assert_eq!(world.store.start_of(insurer()).await.unwrap(), StartState::Undecided);
+        assert_eq!(world.facts().await.start, StartState::Undecided);
+    })
+    .await;
+}
+
+fn care_office() -> Office {
+    Office {
+        number: office(),
+        name: "架空居宅介護支援事業所".to_owned(),
+        address: None,
+        telephone: Some("000-0000-0001".to_owned()),
+        municipality: insurer(),
+        is_hospital: false,
+        service_types: vec![ServiceType::parse("43").unwrap(), ServiceType::parse("46").unwrap()],
+    }
+}
+
+#[tokio::test]
+async fn an_office_is_what_the_operator_registered() {
+    on_each_engine(async |world| {
+        world.write(async |tx| tx.put_office(&care_office(), true).await).await.unwrap();
+        assert_eq!(world.store.office(office()).await.unwrap(), Some((care_office(), true)));
+        world.write(async |tx| tx.put_office(&care_office(), false).await).await.unwrap();
+        assert_eq!(world.store.offices().await.unwrap(), [(care_office(), false)]);
+        let yes = yes(&world);
+        for change in [format!("active = {yes}"), format!("is_hospital = {yes}"), "service_types = '51'".to_owned()] {
+            world.write(async |tx| tx.put_office(&care_office(), false).await).await.unwrap();
+            world.by_hand(&format!("UPDATE office SET {change}")).await;
+            assert_eq!(world.store.office(office()).await.unwrap(), None, "{change}");
+            assert!(world.store.offices().await.unwrap().is_empty(), "{change}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_stays_revoked_and_nobody_binds_it_to_himself() {
+    on_each_engine(async |world| {
+        let mut row = CertificateRow {
+            fingerprint: "ab".repeat(32),
+            organization: Organization::Office(office()),
+            terminal: "t1".to_owned(),
+            serial: "01".to_owned(),
+            not_after: at(1_000_000),
+            revoked_at: None,
+        };
+        world.write(async |tx| tx.put_certificate(&row).await).await.unwrap();
+        let stolen = CertificateRow { organization: Organization::Office(other_office()), ..row.clone() };
+        let bound = world.write(async |tx| tx.put_certificate(&stolen).await).await;
+        assert!(matches!(bound, Err(StoreError::Conflict(_))), "{bound:?}");
+        assert_eq!(world.store.certificates().await.unwrap(), [row.clone()]);
+        row.revoked_at = Some(at(5));
+        world.write(async |tx| tx.put_certificate(&row).await).await.unwrap();
+        assert_eq!(world.store.certificates().await.unwrap(), [row.clone()]);
+        for change in ["revoked_at = NULL", "organization = '4370100025'", "not_after = not_after + 1"] {
+            world.by_hand("DELETE FROM certificate").await;
+            world.write(async |tx| tx.put_certificate(&row).await).await.unwrap();
+            world.by_hand(&format!("UPDATE certificate SET {change}")).await;
+            assert!(world.store.certificates().await.unwrap().is_empty(), "{change}");
+        }
+    })
+    .await;
+}
+
+pub fn account(name: &str) -> Account {
+    let id = StaffId(format!("4370100017/{name}"));
+    let care_manager = Some(CareManagerNumber::parse("43000001").unwrap());
+    Account {
+        staff: Staff { id, name: "架空 職員".to_owned(), job: JobType::CareManager, care_manager },
+        organization: Organization::Office(office()),
+        password_hash: format!("$argon2id$v=19$m=1,t=1,p=1$c2FsdA${name}"),
+        active: true,
+    }
+}
+
+#[tokio::test]
+async fn an_account_with_a_swapped_password_another_job_or_another_office_does_not_exist() {
+    on_each_engine(async |world| {
+        let (own, victim) = (account("own"), account("victim"));
+        world
+            .write(async |tx| {
+                tx.put_account(&own).await?;
+                tx.put_account(&victim).await
+            })
+            .await
+            .unwrap();
+        assert_eq!(world.store.account(&victim.staff.id).await.unwrap(), Some(victim.clone()));
+        assert_eq!(world.store.accounts().await.unwrap(), [own.clone(), victim.clone()]);
+        for change in [
+            "password_hash = (SELECT s.password_hash FROM staff s WHERE s.staff_id = '4370100017/own')",
+            "job = 'operator_staff'",
+            "organization = 'operator'",
+            "care_manager = '43000002'",
+        ] {
+            world.write(async |tx| tx.put_account(&victim).await).await.unwrap_or_default();
+            world.by_hand(&format!("UPDATE staff SET {change} WHERE staff_id = '4370100017/victim'")).await;
+            assert_eq!(world.store.account(&victim.staff.id).await.unwrap(), None, "{change}");
+            assert_eq!(world.store.accounts().await.unwrap(), std::slice::from_ref(&own), "{change}");
+            world.by_hand("DELETE FROM staff WHERE staff_id = '4370100017/victim'").await;
+        }
+        let mut elsewhere = own.clone();
+        elsewhere.organization = Organization::Operator;
+        let moved = world.write(async |tx| tx.put_account(&elsewhere).await).await;
+        assert!(matches!(moved, Err(StoreError::Conflict(_))), "{moved:?}");
+        let left = Account { active: false, ..own };
+        world.write(async |tx| tx.put_account(&left).await).await.unwrap();
+        world.by_hand(&format!("UPDATE staff SET active = {}", yes(&world))).await;
+        assert_eq!(world.store.account(&left.staff.id).await.unwrap(), None, "an account that was closed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_session_turned_into_a_colleagues_or_prolonged_does_not_exist() {
+    on_each_engine(async |world| {
+        let session = Session {
+            staff: StaffId("4370100017/s1".to_owned()),
+            fingerprint: "ab".repeat(32),
+            way: SessionWay::Program,
+            software: Some("架空ソフト".to_owned()),
+            expires_at: at(100),
+            ended_at: None,
+        };
+        let organization = Organization::Office(office());
+        for change in [
+            "staff_id = '4370100017/s2'",
+            "organization = 'operator'",
+            "way = 'interactive'",
+            "expires_at = expires_at + 1",
+            "fingerprint = ''",
+        ] {
+            world.by_hand("DELETE FROM session").await;
+            world.write(async |tx| tx.put_session(organization, b"token", &session).await).await.unwrap();
+            assert_eq!(world.store.session(organization, b"token").await.unwrap(), Some(session.clone()));
+            world.by_hand(&format!("UPDATE session SET {change}")).await;
+            assert_eq!(world.store.session(organization, b"token").await.unwrap(), None, "{change}");
+            assert_eq!(world.store.session(Organization::Operator, b"token").await.unwrap(), None, "{change}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_disaster_mode_needs_two_operators_and_cannot_be_widened() {
+    on_each_engine(async |world| {
+        let put = async |mode: &_| world.write(async |tx| tx.put_disaster(mode).await).await;
+        let mut mode = DisasterMode {
+            id: "d1".to_owned(),
+            event: "架空地震".to_owned(),
+            areas: vec![insurer(), other_insurer()],
+            classes: vec![],
+            offices: vec![office()],
+            hosts: vec![],
+            without_consent: false,
+            period: Period::new(day(20261120), Some(day(20261220))).unwrap(),
+            opened_by: (StaffId("operator/a".to_owned()), StaffId(String::new())),
+            closed_at: None,
+        };
+        put(&mode).await.unwrap();
+        assert_eq!(world.store.disasters().await.unwrap(), [mode.clone()]);
+        world.by_hand("UPDATE disaster_mode SET approved_by = 'operator/b'").await;
+        assert!(world.store.disasters().await.unwrap().is_empty(), "approved by hand");
+        mode.opened_by.1 = StaffId("operator/b".to_owned());
+        put(&mode).await.unwrap();
+        assert_eq!(world.store.disasters().await.unwrap(), [mode.clone()]);
+        let wider = DisasterMode { without_consent: true, ..mode.clone() };
+        assert!(matches!(put(&wider).await, Err(StoreError::Conflict(_))));
+        assert_eq!(world.store.disasters().await.unwrap(), [mode.clone()]);
+        mode.closed_at = Some(at(10));
+        put(&mode).await.unwrap();
+        for change in [
+            "closed_at = NULL".to_owned(),
+            "open_to = 99991231".to_owned(),
+            "hosts = '435073'".to_owned(),
+            format!("without_consent = {}", yes(&world)),
+        ] {
+            world.by_hand("DELETE FROM disaster_mode").await;
+            put(&mode).await.unwrap();
+            assert_eq!(world.store.disasters().await.unwrap(), [mode.clone()]);
+            world.by_hand(&format!("UPDATE disaster_mode SET {change}")).await;
+            assert!(world.store.disasters().await.unwrap().is_empty(), "{change}");
+        }
+    })
+    .await;
+}

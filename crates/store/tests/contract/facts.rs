@@ -1,0 +1,161 @@
+//! The facts of a decision in one question: what counts, what does not count yet, what never did.
+
+use crate::world::*;
+use kiban_domain::assignment::EndReason;
+use kiban_domain::consent::ConsentAct;
+use kiban_domain::municipality::StartState;
+use kiban_domain::office::StaffId;
+use kiban_domain::{Kind, Organization};
+
+#[tokio::test]
+async fn nothing_is_known_of_somebody_who_was_never_written() {
+    on_each_engine(async |world| {
+        let facts = world.facts().await;
+        assert!(!facts.known && !facts.withheld && !facts.switched_off);
+        assert_eq!((facts.start, facts.card_insurer), (StartState::Undecided, None));
+        assert_eq!((facts.assignment, facts.opinion_requested_on), (None, None));
+        assert!(facts.consent.given_at.is_none() && facts.unapplied.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_fact_written_is_gathered() {
+    on_each_engine(async |world| {
+        let mut withheld = known_hanako();
+        withheld.withheld = true;
+        withheld.card_insurer = other_insurer();
+        let staff = StaffId("4370100017/s1".to_owned());
+        world
+            .write(async |tx| {
+                tx.set_start(insurer(), StartState::Started(day(20260401))).await?;
+                tx.put_person(1, 1, &withheld).await?;
+                tx.put_assignment(&assignment(hanako())).await?;
+                tx.put_opinion_request(hanako(), office(), day(20261001), day(20260930), 1).await?;
+                tx.put_opinion_request(hanako(), office(), day(20261101), day(20261031), 1).await?;
+                tx.put_opinion_request(hanako(), other_office(), day(20261120), day(20261119), 1).await?;
+                tx.put_consent("c1", 1, at(50), &consent(ConsentAct::Given, 0)).await?;
+                tx.put_consent("c2", 1, at(50), &consent(ConsentAct::KindRefused(Kind::C1), 10)).await?;
+                tx.put_switch(&staff, Organization::Office(office()), hanako(), true).await
+            })
+            .await
+            .unwrap();
+        let facts = world.facts().await;
+        assert!(facts.known && facts.withheld && facts.switched_off);
+        assert_eq!(facts.card_insurer, Some(other_insurer()));
+        assert_eq!(facts.start, StartState::Started(day(20260401)));
+        assert_eq!(facts.assignment, Some(assignment(hanako())));
+        assert_eq!(facts.opinion_requested_on, Some(20261101));
+        assert!(facts.consent.covers(Kind::A2) && !facts.consent.covers(Kind::C1));
+        let city = Organization::Municipality(insurer());
+        let facts = world.store.person_facts(hanako(), city, None, None).await.unwrap();
+        assert!(facts.known && !facts.switched_off);
+        assert_eq!((facts.assignment, facts.opinion_requested_on), (None, None));
+        world
+            .write(async |tx| tx.put_switch(&staff, Organization::Office(office()), hanako(), false).await)
+            .await
+            .unwrap();
+        assert!(!world.facts().await.switched_off);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_an_unapplied_receipt_brought_counts_only_when_it_is_applied() {
+    on_each_engine(async |world| {
+        let number = world.open_receipt("r1").await;
+        world
+            .write(async |tx| {
+                tx.put_person(number, 1, &known_hanako()).await?;
+                tx.put_opinion_request(hanako(), office(), day(20261101), day(20261031), number).await?;
+                tx.put_consent("c1", number, at(50), &consent(ConsentAct::Given, 0)).await
+            })
+            .await
+            .unwrap();
+        let facts = world.facts().await;
+        assert_eq!(facts.unapplied, [number]);
+        assert!(!facts.known && facts.consent.given_at.is_none());
+        assert_eq!(facts.opinion_requested_on, None);
+        world.apply(number).await;
+        let facts = world.facts().await;
+        assert!(facts.known && facts.consent.covers(Kind::A2) && facts.unapplied.is_empty());
+        assert_eq!(facts.opinion_requested_on, Some(20261101));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn consents_are_merged_by_the_time_of_the_act_and_the_same_act_counts_once() {
+    on_each_engine(async |world| {
+        let put = async |id: &str, act, second| {
+            world.write(async |tx| tx.put_consent(id, 1, at(99), &consent(act, second)).await).await.unwrap()
+        };
+        assert!(put("c2", ConsentAct::Withdrawn, 20).await);
+        assert!(put("c1", ConsentAct::Given, 10).await, "arrives later, was done earlier");
+        assert!(!world.facts().await.consent.covers(Kind::A2));
+        assert!(put("c3", ConsentAct::Given, 30).await);
+        assert!(!put("c3", ConsentAct::Withdrawn, 40).await, "the id is taken, nothing changes");
+        assert!(world.facts().await.consent.covers(Kind::A2));
+        let acts = world.store.consents(hanako()).await.unwrap();
+        let ids: Vec<_> = acts.iter().map(|act| act.act_id.as_str()).collect();
+        assert_eq!(ids, ["c3", "c2", "c1"]);
+        assert_eq!(acts[1].record, consent(ConsentAct::Withdrawn, 20));
+        assert_eq!((acts[1].recorded_at, acts[1].revision), (at(99), 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_assignment_can_end_and_be_renewed() {
+    on_each_engine(async |world| {
+        let put = async |a: &_| world.write(async |tx| tx.put_assignment(a).await).await.unwrap();
+        let live = assignment(hanako());
+        put(&live).await;
+        let mut ended = live.clone();
+        ended.ended = Some((at(60), EndReason::Person));
+        put(&ended).await;
+        assert_eq!(world.facts().await.assignment, Some(ended.clone()));
+        let mut elsewhere = live.clone();
+        elsewhere.office = other_office();
+        elsewhere.registered_at = at(70);
+        elsewhere.plan_maker = None;
+        put(&elsewhere).await;
+        assert_eq!(world.store.assignments(hanako()).await.unwrap(), [ended, elsewhere]);
+        put(&live).await;
+        assert!(world.facts().await.assignment.unwrap().ended.is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_office_lists_its_people_page_by_page_across_insurers() {
+    on_each_engine(async |world| {
+        let mut expected = Vec::new();
+        for i in 0..25 {
+            let mut key = person(&format!("{i:010}"));
+            key.insurer = if i % 2 == 0 { insurer() } else { other_insurer() };
+            expected.push(key);
+        }
+        world
+            .write(async |tx| {
+                for key in &expected {
+                    tx.put_assignment(&assignment(*key)).await?;
+                }
+                // A hospital asked for an opinion finds the person too.
+                tx.put_opinion_request(taro(), other_office(), day(20261101), day(20261031), 1).await
+            })
+            .await
+            .unwrap();
+        expected.sort();
+        let (mut listed, mut after) = (Vec::new(), None);
+        loop {
+            let page = world.store.people_of_office(office(), after, 10).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(*last);
+            listed.extend(page);
+        }
+        assert_eq!(listed, expected);
+        assert_eq!(world.store.people_of_office(other_office(), None, 10).await.unwrap(), [taro()]);
+    })
+    .await;
+}

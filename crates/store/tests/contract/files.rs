@@ -1,0 +1,151 @@
+//! Receipts and documents on their way: the same bytes once, numbers never twice, a document moved by one hand only.
+
+use crate::world::*;
+use kiban_domain::office::StaffId;
+use kiban_domain::plan_request::SubmissionState;
+use kiban_domain::{Kind, Organization};
+use kiban_store::{NewReceipt, NewSubmission, ReceiptCounts, ReceiptState, StoreError};
+use std::collections::BTreeSet;
+
+#[tokio::test]
+async fn the_same_bytes_have_one_receipt_and_the_original_comes_back() {
+    on_each_engine(async |world| {
+        let sender = Organization::Municipality(insurer());
+        let number = world.open_receipt("r1").await;
+        let again = world
+            .write(async |tx| tx.put_receipt(&NewReceipt { public_id: "r2".to_owned(), ..receipt("r1") }).await)
+            .await;
+        assert!(matches!(again, Err(StoreError::Conflict(_))), "{again:?}");
+        let found = world.store.receipt_by_digest(insurer(), sender, &receipt("r1").digest).await.unwrap().unwrap();
+        assert_eq!((found.number, found.public_id.as_str(), found.state), (number, "r1", ReceiptState::Received));
+        assert_eq!(world.store.original(insurer(), number).await.unwrap().unwrap(), "架空の原本".as_bytes());
+        let office = Organization::Office(office());
+        assert_eq!(world.store.receipt_by_digest(insurer(), office, &receipt("r1").digest).await.unwrap(), None);
+        assert_eq!(world.store.receipt(insurer(), "r2").await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_receipt_is_closed_once_and_keeps_its_counts_and_result() {
+    on_each_engine(async |world| {
+        let number = world.open_receipt("r1").await;
+        let counts = ReceiptCounts { read: 10, applied: 7, unchanged: 2, refused: 1 };
+        let close = async |state| {
+            world.write(async |tx| tx.finish_receipt(insurer(), number, state, counts, b"[1]").await).await
+        };
+        close(ReceiptState::Applied).await.unwrap();
+        assert!(matches!(close(ReceiptState::Refused).await, Err(StoreError::Conflict(_))));
+        let receipt = world.store.receipt(insurer(), "r1").await.unwrap().unwrap();
+        assert_eq!(
+            (receipt.state, receipt.counts, receipt.result.unwrap()),
+            (ReceiptState::Applied, counts, b"[1]".to_vec())
+        );
+        let other = world.open_receipt("r2").await;
+        let latest: Vec<_> = world.store.receipts(insurer(), 10).await.unwrap().iter().map(|r| r.number).collect();
+        assert_eq!(latest, [other, number]);
+        assert_eq!(world.store.receipts(insurer(), 1).await.unwrap().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn receipt_numbers_taken_at_the_same_time_are_never_the_same() {
+    on_each_engine(async |world| {
+        let world = std::sync::Arc::new(world);
+        let takers: Vec<_> = (0..40)
+            .map(|_| {
+                let world = std::sync::Arc::clone(&world);
+                tokio::spawn(async move { world.write(async |tx| tx.next_receipt_number(insurer()).await).await })
+            })
+            .collect();
+        let mut numbers = BTreeSet::new();
+        for taker in takers {
+            numbers.insert(taker.await.unwrap().unwrap());
+        }
+        assert!(numbers.into_iter().eq(1..=40));
+        assert_eq!(world.write(async |tx| tx.next_receipt_number(other_insurer()).await).await.unwrap(), 1);
+    })
+    .await;
+}
+
+fn opinion(id: &str) -> NewSubmission {
+    NewSubmission {
+        id: id.to_owned(),
+        person: hanako(),
+        kind: Kind::A2,
+        sender: Organization::Office(office()),
+        submitted_by: StaffId("4370100017/s1".to_owned()),
+        submitted_at: at(10),
+        natural_key: "20261101".to_owned(),
+        payload: "架空の意見書".as_bytes().to_vec(),
+    }
+}
+
+#[tokio::test]
+async fn a_document_is_fetched_accepted_and_then_its_content_is_gone_here() {
+    on_each_engine(async |world| {
+        world.write(async |tx| tx.put_submission(&opinion("s1")).await).await.unwrap();
+        let submitted = world.store.submission(insurer(), "s1").await.unwrap().unwrap();
+        assert_eq!(submitted.state, SubmissionState::Submitted);
+        assert_eq!(submitted.payload.as_deref(), Some("架空の意見書".as_bytes()));
+        assert_eq!(world.store.inbox(insurer(), 10).await.unwrap(), std::slice::from_ref(&submitted));
+        world.write(async |tx| tx.move_submission(&submitted, &SubmissionState::Fetched, at(20)).await).await.unwrap();
+        // Somebody who still has the page open from before acts on a state that is no more.
+        let late =
+            world.write(async |tx| tx.move_submission(&submitted, &SubmissionState::Accepted, at(25)).await).await;
+        assert!(matches!(late, Err(StoreError::Conflict(_))));
+        let fetched = world.store.submission(insurer(), "s1").await.unwrap().unwrap();
+        assert_eq!((&fetched.state, fetched.decided_at), (&SubmissionState::Fetched, None));
+        world.write(async |tx| tx.move_submission(&fetched, &SubmissionState::Accepted, at(30)).await).await.unwrap();
+        let accepted = world.store.submission(insurer(), "s1").await.unwrap().unwrap();
+        assert_eq!((&accepted.state, accepted.decided_at), (&SubmissionState::Accepted, Some(at(30))));
+        assert_eq!(accepted.payload, None);
+        assert!(world.store.inbox(insurer(), 10).await.unwrap().is_empty());
+        assert_eq!(world.store.submissions_about(hanako()).await.unwrap(), [accepted]);
+        assert!(world.store.submissions_about(taro()).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_returned_document_keeps_its_content_and_the_reason() {
+    on_each_engine(async |world| {
+        world.write(async |tx| tx.put_submission(&opinion("s1")).await).await.unwrap();
+        let submitted = world.store.submission(insurer(), "s1").await.unwrap().unwrap();
+        let returned = SubmissionState::Returned { reason: "記入日がありません".to_owned() };
+        world.write(async |tx| tx.move_submission(&submitted, &returned, at(20)).await).await.unwrap();
+        let stored = world.store.submission(insurer(), "s1").await.unwrap().unwrap();
+        assert_eq!(stored.state, returned);
+        assert!(stored.payload.is_some());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_officers_deciding_at_the_same_time_one_is_told_of_the_other() {
+    on_each_engine(async |world| {
+        world.write(async |tx| tx.put_submission(&opinion("s1")).await).await.unwrap();
+        let submitted = world.store.submission(insurer(), "s1").await.unwrap().unwrap();
+        let returned = SubmissionState::Returned { reason: "x".to_owned() };
+        let decide = async |to| world.write(async |tx| tx.move_submission(&submitted, to, at(20)).await).await;
+        let (accept, send_back) = tokio::join!(decide(&SubmissionState::Accepted), decide(&returned));
+        assert_ne!(accept.is_ok(), send_back.is_ok());
+        let stored = world.store.submission(insurer(), "s1").await.unwrap().unwrap().state;
+        assert_eq!(stored, if accept.is_ok() { SubmissionState::Accepted } else { returned });
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_document_made_accepted_or_renamed_by_hand_does_not_exist() {
+    on_each_engine(async |world| {
+        for change in ["state = 'accepted'", "natural_key = '20251101'", "sender = '4370100025'", "kind = 'G1'"] {
+            world.by_hand("DELETE FROM submission").await;
+            world.write(async |tx| tx.put_submission(&opinion("s1")).await).await.unwrap();
+            assert_eq!(world.by_hand(&format!("UPDATE submission SET {change}")).await, 1);
+            assert_eq!(world.store.submission(insurer(), "s1").await.unwrap(), None, "{change}");
+        }
+    })
+    .await;
+}

@@ -1,0 +1,108 @@
+//! Log-ins, failed ones, mismatches at 本人確認, and answers to a write sent twice.
+
+use crate::world::*;
+use kiban_domain::Organization;
+use kiban_domain::office::StaffId;
+use kiban_store::{Idempotent, LockState, Session, SessionWay, StoreError};
+use std::sync::Arc;
+
+fn session() -> Session {
+    Session {
+        staff: StaffId("4370100017/s1".to_owned()),
+        fingerprint: "ab".repeat(32),
+        way: SessionWay::Interactive,
+        software: None,
+        expires_at: at(100),
+        ended_at: None,
+    }
+}
+
+#[tokio::test]
+async fn a_token_opens_the_session_it_was_given_for_until_it_is_ended() {
+    on_each_engine(async |world| {
+        let organization = Organization::Office(office());
+        world.write(async |tx| tx.put_session(organization, b"token", &session()).await).await.unwrap();
+        assert_eq!(world.store.session(organization, b"token").await.unwrap(), Some(session()));
+        assert_eq!(world.store.session(organization, b"Token").await.unwrap(), None);
+        assert_eq!(world.store.session(Organization::Office(other_office()), b"token").await.unwrap(), None);
+        assert_eq!(world.ask("SELECT count(*) FROM session WHERE length(token_digest) = 32").await, 1);
+        let taken = world.write(async |tx| tx.put_session(organization, b"token", &session()).await).await;
+        assert!(matches!(taken, Err(StoreError::Conflict(_))));
+        let end = async |second| world.write(async |tx| tx.end_session(organization, b"token", at(second)).await).await;
+        end(50).await.unwrap();
+        end(60).await.unwrap();
+        assert_eq!(world.store.session(organization, b"token").await.unwrap().unwrap().ended_at, Some(at(50)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn failed_log_ins_add_up_within_the_window_and_start_anew_after_it_or_after_success() {
+    on_each_engine(async |world| {
+        let (organization, staff) = (Organization::Office(office()), StaffId("4370100017/s1".to_owned()));
+        let fail = async |second: i64| {
+            world
+                .write(async |tx| tx.count_login_failure(organization, &staff, at(second), at(second - 900)).await)
+                .await
+                .unwrap();
+            world.store.lock_state(organization, &staff).await.unwrap()
+        };
+        assert_eq!(world.store.lock_state(organization, &staff).await.unwrap(), LockState::default());
+        assert_eq!(fail(0).await, LockState { failures: 1, last_failure_at: Some(at(0)) });
+        assert_eq!(fail(100).await.failures, 2);
+        assert_eq!(fail(1000).await.failures, 3, "the last failure was 900 seconds ago");
+        assert_eq!(fail(1901).await.failures, 1, "the last failure is older than the window");
+        let other = StaffId("4370100017/s2".to_owned());
+        assert_eq!(world.store.lock_state(organization, &other).await.unwrap().failures, 0);
+        world.write(async |tx| tx.clear_login_failures(organization, &staff).await).await.unwrap();
+        assert_eq!(world.store.lock_state(organization, &staff).await.unwrap(), LockState::default());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_mismatches_at_once_are_counted_as_fifty() {
+    on_each_engine(async |world| {
+        let world = Arc::new(world);
+        let typists: Vec<_> = (0..50)
+            .map(|_| {
+                let world = Arc::clone(&world);
+                tokio::spawn(async move {
+                    let count = async |tx: &mut kiban_store::Tx| {
+                        tx.count_mismatch(&[1; 32], day(20261122)).await?;
+                        tx.count_mismatch(&[2; 32], day(20261122)).await
+                    };
+                    world.write(count).await
+                })
+            })
+            .collect();
+        for typist in typists {
+            typist.await.unwrap().unwrap();
+        }
+        let counts = async |identity, office, on| world.store.mismatches(identity, office, day(on)).await.unwrap();
+        let today = counts(&[1; 32], &[2; 32], 20261122).await;
+        assert_eq!((today.identity, today.office), (50, 50));
+        assert_eq!(counts(&[1; 32], &[2; 32], 20261123).await.identity, 0);
+        assert_eq!(counts(&[3; 32], &[2; 32], 20261122).await.identity, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_write_sent_twice_gets_its_first_answer_and_another_write_under_its_key_is_told_so() {
+    on_each_engine(async |world| {
+        let organization = Organization::Office(office());
+        let remember = async |answer: &[u8]| {
+            world.write(async |tx| tx.remember(organization, b"key", b"request", answer, at(0)).await).await
+        };
+        let asked =
+            async |organization, request: &[u8]| world.store.remembered(organization, b"key", request).await.unwrap();
+        assert_eq!(asked(organization, b"request").await, Idempotent::New);
+        remember(b"first").await.unwrap();
+        assert!(matches!(remember(b"second").await, Err(StoreError::Conflict(_))));
+        assert_eq!(asked(organization, b"request").await, Idempotent::Done(b"first".to_vec()));
+        assert_eq!(asked(organization, b"other").await, Idempotent::OtherRequest);
+        assert_eq!(asked(Organization::Office(other_office()), b"request").await, Idempotent::New);
+    })
+    .await;
+}

@@ -1,0 +1,14 @@
+//! What the store promises, asked of every engine: SQLite always, PostgreSQL when `KIBAN_TEST_POSTGRES` names a server
+//! (scripts/postgres-for-tests.sh). People are invented. Each test has a database of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod bulk;
+mod doors;
+mod facts;
+mod files;
+mod life;
+mod logins;
+mod people;
+mod records;
+mod world;

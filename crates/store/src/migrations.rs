@@ -31,7 +31,7 @@ pub(crate) async fn migrate(engine: &Engine) -> Result<(), StoreError> {
 
 /// Begins a step while no other process migrates: several servers may start at once on an empty database.
 async fn begin_alone(engine: &Engine) -> Result<RawTx, StoreError> {
-    const MIGRATING: i64 = 0x6b69_6261_6e;
+    const MIGRATING: i64 = 0x006b_6962_616e;
     let mut tx = engine.begin().await?;
     if engine.is_postgres() {
         tx.rows("SELECT 1 FROM pg_advisory_xact_lock($1)", args![MIGRATING]).await?;

@@ -262,7 +262,7 @@ fn open_row(keys: &InsurerKeys, person: &PersonKey, kind: Kind, row: &Row) -> Re
     Ok(StoredRecord { header, payload })
 }
 
-const OPEN_END: i32 = 9999_12_31;
+const OPEN_END: i32 = 99_991_231;
 
 pub(crate) fn period_numbers(period: &Period) -> (i32, i32) {
     (dates::to_number(period.from()), period.to().map_or(OPEN_END, dates::to_number))

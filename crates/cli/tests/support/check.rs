@@ -144,6 +144,8 @@ fn check_exchange(exchange: &Exchange, found: &Found, tally: &mut Tally) {
                 tally.unaudited.push(format!("{}: {entries:?}", place()));
             }
         }
+        // Nothing to end any more: the state, not a right.
+        404 if asked.what == What::EndRegistration => tally.refusals += 1,
         403 | 404 | 429 => {
             tally.refusals += 1;
             if entries.len() != 1 || outcomes("refused") != 1 {

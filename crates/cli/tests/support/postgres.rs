@@ -1,1 +1,105 @@
-//! A PostgreSQL of the test's own that may be stopped, frozen and searched.
+//! A PostgreSQL of the test's own that may be stopped, frozen and searched. It is started by the script that the whole test
+//! run uses; where no PostgreSQL is installed the tests that need one say so and end.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A private instance; stopped and removed at the end.
+pub struct Postgres {
+    folder: tempfile::TempDir,
+    /// Address of its first database.
+    pub address: String,
+}
+
+impl Postgres {
+    /// Starts one; `None` when none is installed.
+    pub fn start() -> Option<Self> {
+        let folder = tempfile::Builder::new().prefix("kiban-pg-").tempdir_in("/tmp").unwrap();
+        let address = script("start", folder.path())?;
+        Some(Self { folder, address })
+    }
+
+    /// Its folder: data, write-ahead log and server log.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts it again after [`Postgres::crash`].
+    pub fn start_again(&self) {
+        assert!(script("start", self.folder()).is_some());
+    }
+
+    /// Ends it as a crash does: no checkpoint, every connection cut.
+    pub fn crash(&self) {
+        let data = self.folder().join("data");
+        let mut command = as_postgres(&self.folder().join("data"));
+        command.arg(program("pg_ctl")).arg("-D").arg(data).args(["-m", "immediate", "-w", "stop"]);
+        assert!(command.output().unwrap().status.success());
+    }
+
+    /// Stops every process of it where it stands: connections stay open and nothing answers.
+    pub fn freeze(&self) {
+        signal("STOP", &self.processes());
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        signal("CONT", &self.processes());
+    }
+
+    /// The postmaster, then its children.
+    fn processes(&self) -> Vec<String> {
+        let pid_file = self.folder().join("data/postmaster.pid");
+        let Ok(text) = std::fs::read_to_string(pid_file) else { return Vec::new() };
+        let postmaster = text.lines().next().unwrap().trim().to_owned();
+        let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
+        let children = children.unwrap_or_default();
+        std::iter::once(postmaster).chain(children.split_whitespace().map(str::to_owned)).collect()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.thaw();
+        script("stop", self.folder.path());
+    }
+}
+
+fn signal(name: &str, processes: &[String]) {
+    if !processes.is_empty() {
+        // One that has just ended is no fault.
+        let _ = Command::new("kill").arg(format!("-{name}")).args(processes).output();
+    }
+}
+
+fn script(action: &str, folder: &Path) -> Option<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/postgres-for-tests.sh");
+    let output = Command::new(path).arg(action).arg(folder).output().unwrap();
+    if !output.status.success() {
+        println!("PostgreSQL: {}", String::from_utf8_lossy(&output.stderr).trim());
+        return None;
+    }
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn program(name: &str) -> PathBuf {
+    let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .map(|versions| versions.filter_map(Result::ok).map(|version| version.path().join("bin").join(name)).collect())
+        .unwrap_or_default();
+    found.retain(|path| path.exists());
+    found.sort();
+    found.pop().unwrap_or_else(|| PathBuf::from(name))
+}
+
+/// PostgreSQL refuses root; the owner of its data may.
+fn as_postgres(data: &Path) -> Command {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = std::fs::metadata(data).unwrap();
+    let own = std::fs::metadata("/proc/self").unwrap().uid();
+    if owner.uid() == own {
+        return Command::new("env");
+    }
+    let mut command = Command::new("setpriv");
+    command.args([format!("--reuid={}", owner.uid()), format!("--regid={}", owner.gid()), "--clear-groups".to_owned()]);
+    command
+}

@@ -114,3 +114,47 @@ fn finish(mut response: Response, request_id: &str) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Ready, Settings};
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::get;
+    use kiban_service::{Config, Platform};
+    use kiban_store::{AuditSettings, MasterKey, SigningKey, Store};
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_without_its_words_and_the_next_request_is_served() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let clock: crate::Clock = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
+        let audit = AuditSettings {
+            signing_key: SigningKey::load_or_create(&dir.path().join("audit.key")).unwrap(),
+            anchor_dir: dir.path().join("anchors"),
+            clock: Arc::clone(&clock),
+        };
+        let address = format!("sqlite:{}", dir.path().join("kiban.db").display());
+        let master = MasterKey::load_or_create(&dir.path().join("master.key")).unwrap();
+        let store = Store::open(&address, master, audit).await.unwrap();
+        let platform = Platform::open(store, Config::default(), clock()).await.unwrap();
+        let mut settings = Settings::new(&["kiban.test"], "https://www.kiban.test", clock);
+        settings.in_flight = 1;
+        let app = App::new(platform, settings, Ready::default());
+        let router: Router = Router::new()
+            .route("/panic", get(async || -> &'static str { panic!("架空 花子") }))
+            .route("/calm", get(async || "calm"))
+            .layer(axum::middleware::from_fn_with_state((app, Listener::Organisations), guard));
+        let ask = async |path: &str| {
+            let request = Request::get(path).header(header::HOST, "kiban.test").body(Body::empty()).unwrap();
+            router.clone().oneshot(request).await.unwrap()
+        };
+        let answer = ask("/panic").await;
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
+        let body = axum::body::to_bytes(answer.into_body(), 4096).await.unwrap();
+        assert!(!String::from_utf8_lossy(&body).contains("花子"));
+        assert_eq!(ask("/calm").await.status(), StatusCode::OK);
+    }
+}

@@ -10,11 +10,16 @@ use axum::http::{StatusCode, header};
 use kiban_service::ItemFault;
 use serde::de::DeserializeOwned;
 use std::error::Error as _;
+use std::time::Duration;
 
 /// Longest JSON body: 1 MiB.
 pub(crate) const JSON_LIMIT: usize = 1 << 20;
 /// Longest upload: 256 MiB.
 pub(crate) const UPLOAD_LIMIT: usize = 256 << 20;
+/// Time for a JSON body; a body that trickles in would hold a place for ever.
+const JSON_TIME: Duration = Duration::from_secs(10);
+/// Time for an upload.
+const UPLOAD_TIME: Duration = Duration::from_secs(10 * 60);
 /// Most files of an upload.
 const MOST_FILES: usize = 1_000;
 
@@ -29,7 +34,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
         if media.as_deref() != Some("application/json") {
             return Err(unsupported("application/json"));
         }
-        let bytes = read(request.into_body(), JSON_LIMIT).await?;
+        let bytes = read(request.into_body(), JSON_LIMIT, JSON_TIME).await?;
         match axum::Json::<T>::from_bytes(&bytes) {
             Ok(axum::Json(value)) => Ok(Self(value)),
             Err(rejection) => Err(json_problem(&rejection)),
@@ -63,7 +68,7 @@ impl<S: Sync> FromRequest<S> for Files {
             _ => None,
         };
         let boundary = boundary.ok_or_else(|| unsupported("multipart/form-data"))?;
-        let bytes = read(request.into_body(), UPLOAD_LIMIT).await?;
+        let bytes = read(request.into_body(), UPLOAD_LIMIT, UPLOAD_TIME).await?;
         let files = files(&bytes, &boundary).ok_or_else(|| {
             let detail = "multipart/form-data の区切りが正しくありません。ファイルを選び直して、もう一度送ってください";
             Problem::new(StatusCode::BAD_REQUEST, "bad_multipart", "送られた内容を読めません", detail)
@@ -108,8 +113,12 @@ fn unsupported(expected: &str) -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", "この形式では受け取れません", &detail)
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    axum::body::to_bytes(body, limit).await.map_err(|error| {
+async fn read(body: Body, limit: usize, time: Duration) -> Result<Bytes, Problem> {
+    let Ok(result) = tokio::time::timeout(time, axum::body::to_bytes(body, limit)).await else {
+        let detail = "通信の状態を確かめて、もう一度送ってください。何も行っていません";
+        return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow", "送信に時間がかかりすぎました", detail));
+    };
+    result.map_err(|error| {
         let too_long = error.source().is_some_and(|e| e.is::<http_body_util::LengthLimitError>());
         if too_long {
             let detail = format!("{} MiB 以内に分けて、もう一度送ってください", limit >> 20);
@@ -238,5 +247,26 @@ mod tests {
         assert_eq!(fault("sex: unknown variant `f`, expected `male` or `female` at line 1 column 9"), "sex");
         assert_eq!(fault("birth: invalid type: integer `5`, expected a string"), "birth");
         assert!(!item_fault("kana: invalid value: string \"カクウ\"").message.contains("カクウ"));
+    }
+
+    /// A body of which nothing ever comes.
+    struct Silent;
+
+    impl axum::body::HttpBody for Silent {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+            std::task::Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let problem = read(Body::new(Silent), JSON_LIMIT, JSON_TIME).await.unwrap_err();
+        assert_eq!((problem.status, problem.code), (StatusCode::REQUEST_TIMEOUT, "slow"));
     }
 }

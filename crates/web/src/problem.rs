@@ -235,11 +235,8 @@ fn without_values(text: &str) -> String {
                 quote = Some(c);
                 out.push('…');
             }
-            None if c.is_ascii_digit() => {
-                if !out.ends_with('#') {
-                    out.push('#');
-                }
-            }
+            None if c.is_ascii_digit() && out.ends_with('#') => {}
+            None if c.is_ascii_digit() => out.push('#'),
             None if c.is_ascii() && !c.is_ascii_control() => out.push(c),
             None => {}
         }

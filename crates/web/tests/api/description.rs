@@ -3,7 +3,7 @@
 
 use crate::world::Reply;
 use axum::http::Method;
-use kiban_web::{ROUTES, openapi};
+use kiban_web::{Listener, ROUTES, openapi};
 use serde_json::Value;
 use std::sync::OnceLock;
 
@@ -25,6 +25,27 @@ fn the_committed_description_is_the_generated_one() {
         committed == generated,
         "openapi/kiban-v1.json is old; run with UPDATE_OPENAPI=1 and review the difference"
     );
+}
+
+/// Table of the routes in docs/api.md, between its two marks.
+#[test]
+fn the_guide_lists_every_route() {
+    const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/api.md");
+    let (begin, end) = ("<!-- routes: begin -->\n", "<!-- routes: end -->");
+    let guide = std::fs::read_to_string(GUIDE).unwrap();
+    let (before, rest) = guide.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let mut table = String::from("| 待受け | メソッドとパス | できること | だれのため |\n|---|---|---|---|\n");
+    for route in ROUTES {
+        let listener = if route.listener == Listener::Public { "公開" } else { "事業所向け" };
+        let who = route.audience.name_ja();
+        table += &format!("| {listener} | `{} {}` | {} | {who} |\n", route.method, route.path, route.summary);
+    }
+    let expected = format!("{before}{begin}{table}{end}{after}");
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(GUIDE, &expected).unwrap();
+    }
+    assert!(std::fs::read_to_string(GUIDE).unwrap() == expected, "docs/api.md is old; run with UPDATE_OPENAPI=1");
 }
 
 #[test]

@@ -137,16 +137,22 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes a file that only its owner may read.
+/// Writes a file that only its owner may read: whole or not at all, whenever the process is killed.
 pub fn write_secret(path: &Path, content: &[u8]) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
+    let cannot = || format!("{} に書けません", path.display());
+    let name = path.file_name().with_context(cannot)?.to_string_lossy();
+    let draft = path.with_file_name(format!(".{name}.tmp"));
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(path)
-        .with_context(|| format!("{} に書けません", path.display()))?;
+        .open(&draft)
+        .with_context(cannot)?;
     file.write_all(content)?;
-    Ok(file.sync_all()?)
+    file.sync_all()?;
+    std::fs::rename(&draft, path).with_context(cannot)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(std::fs::File::open(folder)?.sync_all()?)
 }

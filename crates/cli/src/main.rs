@@ -45,6 +45,11 @@ enum Command {
 }
 
 fn main() -> std::process::ExitCode {
+    // A panic's text may quote a value; its place is enough.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
+        eprintln!("panic at {place}");
+    }));
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
         .with_writer(std::io::stderr)

@@ -3,6 +3,8 @@
 use crate::ids::{InsurerNumber, PersonKey};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// 性別 as on the card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -140,19 +142,16 @@ pub fn normalize_kana(text: &str) -> String {
 const KANJI_VARIANTS: &str = "髙高 﨑崎 𠮷吉 濵浜 濱浜 邊辺 邉辺 齋斉 齊斉 斎斉 澤沢 櫻桜 廣広 國国 嶋島 嶌島 龍竜 瀧滝 德徳 冨富 惠恵 塚塚 榮栄 眞真 壽寿 \
      彌弥 禮礼 與与 條条 圓円 學学 實実 寬寛 寛寛 曾曽 曻昇 栁柳 桒桑 桺柳 隆隆 靑青 黑黒 淸清 渕淵 渊淵 籔藪 薮藪 檜桧 穗穂 會会 萬万 藏蔵 關関 豐豊 佛仏";
 
+static VARIANTS: LazyLock<HashMap<char, char>> = LazyLock::new(|| {
+    let pair = |pair: &'static str| pair.chars().next().zip(pair.chars().nth(1));
+    KANJI_VARIANTS.split_ascii_whitespace().filter_map(pair).collect()
+});
+
 /// Folds a kanji name or a place for comparison: NFKC, spaces dropped, 異体字 by the table above.
 pub fn normalize_kanji(text: &str) -> String {
     use unicode_normalization::UnicodeNormalization;
-    text.nfkc()
-        .filter(|c| !c.is_whitespace())
-        .map(|c| {
-            KANJI_VARIANTS
-                .split_ascii_whitespace()
-                .find(|pair| pair.starts_with(c))
-                .and_then(|pair| pair.chars().nth(1))
-                .unwrap_or(c)
-        })
-        .collect()
+    let folded = |c: char| VARIANTS.get(&c).copied().unwrap_or(c);
+    text.nfkc().filter(|c| !c.is_whitespace()).map(folded).collect()
 }
 
 #[cfg(test)]

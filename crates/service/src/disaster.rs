@@ -147,31 +147,28 @@ impl Platform {
         check(&query)?;
         let insurer = kiban_domain::municipality::paying_insurer(query.insurer, context.today());
         let keys = self.store().keys_of(insurer).await?;
+        let covered = self.is_covered(caller, query.insurer, context);
         let mut numbers = Vec::new();
-        for token in tokens(&keys, &query) {
+        // Without a running mode nothing is looked up, whatever else the caller may see.
+        for token in if covered { tokens(&keys, &query) } else { Vec::new() } {
             numbers.extend(self.store().find_by_token(insurer, &token).await?);
         }
         numbers.sort();
         numbers.dedup();
-        let (mut found, mut subjects, mut covered) = (Vec::new(), Vec::new(), false);
+        let (mut found, mut subjects) = (Vec::new(), Vec::new());
         for insured in numbers {
             let person = PersonKey { insurer, insured };
             let case = self.case(caller, person, context).await?;
             if case.stored.withheld || !case.decide(Question::read(Kind::A3a)).is_allowed() {
                 continue;
             }
-            covered = true;
             let Some((_, insured)) = self.store().person(person).await? else { continue };
             if fits(&insured, &query) {
                 subjects.push(person.insured.to_string());
                 found.push(self.found(caller, person, &insured).await?);
             }
         }
-        let outcome = if covered || self.is_covered(caller, query.insurer, context) {
-            Outcome::Allowed
-        } else {
-            Outcome::Refused
-        };
+        let outcome = if covered { Outcome::Allowed } else { Outcome::Refused };
         let detail = serde_json::json!({ "reason": query.reason, "found": found.len() }).to_string();
         let entry = caller.entry(context, "disaster.search", outcome);
         self.store()

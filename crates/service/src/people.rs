@@ -60,22 +60,33 @@ impl Platform {
         let table = self.table_at(context.now)?;
         caller.require_way(UseCase::ListPeople, table)?;
         let Some((office, _)) = &caller.office else { return Err(Error::Unknown) };
-        let after = match after {
+        let mut after = match after {
             Some(handle) => Some(self.person_of(caller, handle).await?),
             None => None,
         };
-        let people = self.store().people_of_office(office.number, after, limit.clamp(1, 200)).await?;
-        let mut lines = Vec::with_capacity(people.len());
+        let limit = limit.clamp(1, 200);
+        let mut lines = Vec::new();
         let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for person in people {
-            let case = self.case(caller, person, context).await?;
-            // The membership table only lists; assignment and request alone decide (design-store.md 14).
-            let registered = case.stored.assignment.as_ref().is_some_and(|a| a.ended.is_none());
-            if !case.stored.known || !(registered || case.stored.opinion_requested_on.is_some()) {
-                continue;
+        // Memberships that no longer count are passed over, so a page is short only at the end of the list.
+        'page: loop {
+            let people = self.store().people_of_office(office.number, after, limit).await?;
+            for person in &people {
+                let case = self.case(caller, *person, context).await?;
+                // The membership table only lists; assignment and request alone decide (design-store.md 14).
+                let registered = case.stored.assignment.as_ref().is_some_and(|a| a.ended.is_none());
+                if !case.stored.known || !(registered || case.stored.opinion_requested_on.is_some()) {
+                    continue;
+                }
+                seen.entry(person.insurer.to_string()).or_default().push(person.insured.to_string());
+                lines.push(self.line(caller, &case, context).await?);
+                if lines.len() == limit as usize {
+                    break 'page;
+                }
             }
-            seen.entry(person.insurer.to_string()).or_default().push(person.insured.to_string());
-            lines.push(self.line(caller, &case, context).await?);
+            match people.last() {
+                Some(last) => after = Some(*last),
+                None => break,
+            }
         }
         for (insurer, subjects) in seen {
             let entry = caller.entry(context, "list_people", Outcome::Allowed);

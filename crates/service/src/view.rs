@@ -102,10 +102,9 @@ impl Platform {
         let (mut kinds, mut hidden) = (Vec::new(), Vec::new());
         for kind in open_this_way(caller, &case)?.into_iter().filter(|kind| kind.is_stored()) {
             match self.open_kind(caller, &case, kind, None, context).await? {
-                Some((view, entry)) => match self.store().audit().release(view, entry).await? {
-                    Some(view) => kinds.push(view),
-                    None => hidden.extend(told(&case, kind)),
-                },
+                // A kind of which there could only be own documents, and there are none: nothing is shown or recorded.
+                Some((_, entry)) if entry.outcome == Outcome::Refused => hidden.extend(told(&case, kind)),
+                Some((view, entry)) => kinds.extend(self.store().audit().release(view, entry).await?),
                 None => hidden.extend(told(&case, kind)),
             }
         }

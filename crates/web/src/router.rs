@@ -114,8 +114,8 @@ routes! {
     Organisations post   POST   "/api/v1/inbox/{receipt}/return"             return_submission     Municipalities "書類の差戻し"                              submissions::give_back;
     Organisations post   POST   "/api/v1/packages"                           import_package        Municipalities "市区町村データの一括取込み"                files::package;
     Organisations post   POST   "/api/v1/plans"                              import_plans          Offices        "ケアプラン標準仕様4.1のファイルの取込み"   files::plans;
-    Organisations get    GET    "/api/v1/receipts/{receipt}"                 receipt               Municipalities "取込みの結果"                              files::receipt;
-    Organisations get    GET    "/api/v1/receipts/{receipt}/result.csv"      result_file           Municipalities "取込みの結果ファイル（CSV）"               files::result_file;
+    Organisations get    GET    "/api/v1/receipts/{receipt}"                 receipt               Both           "取込みの結果"                              files::receipt;
+    Organisations get    GET    "/api/v1/receipts/{receipt}/result.csv"      result_file           Both           "取込みの結果ファイル（CSV）"               files::result_file;
     Organisations post   POST   "/api/v1/disasters"                          propose_disaster      Operators      "災害時モードの提案"                        disaster::propose;
     Organisations post   POST   "/api/v1/disasters/{id}/approve"             approve_disaster      Operators      "別の運用者による承認"                      disaster::approve;
     Organisations post   POST   "/api/v1/disasters/{id}/close"               close_disaster        Operators      "災害時モードの終了"                        disaster::close;

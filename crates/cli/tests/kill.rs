@@ -3,11 +3,12 @@
 //! `strace` kills the server at the N-th write, fsync or send, and a plain SIGKILL comes after the k-th line of the clients'
 //! ledgers; after each kill the server is started again on the same home and everything is compared.
 //!
-//! Settings: `KIBAN_KILLS` per engine (100), `KIBAN_SEED` (1), `KIBAN_TEST_POSTGRES` for the second engine.
+//! Settings: `KIBAN_KILLS` per engine (200), `KIBAN_SEED` (1), `KIBAN_TEST_POSTGRES` for the second engine.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first thing that is not as expected")]
 
 mod support;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use support::check::{Tally, check, require_intact};
@@ -20,7 +21,7 @@ use support::{Dice, canary, setting};
 
 const PEOPLE: u32 = 40;
 /// Kills after which a fresh home takes over.
-const KILLS_PER_HOME: u64 = 34;
+const KILLS_PER_HOME: u64 = 67;
 /// Requests of each client between two kills, at most.
 const REQUESTS: usize = 40;
 
@@ -49,8 +50,8 @@ async fn sweep(engine: &str, server: Option<String>) {
     if !traced {
         println!("{engine}: strace may not follow processes here; random kills only");
     }
-    let (kills, seed) = (setting("KIBAN_KILLS", 100), setting("KIBAN_SEED", 1));
-    let (mut done, mut total, mut homes, mut at_start) = (0, Tally::default(), 0, 0);
+    let (kills, seed) = (setting("KIBAN_KILLS", 200), setting("KIBAN_SEED", 1));
+    let (mut done, mut total, mut homes, mut seen) = (0, Tally::default(), 0, Moments::default());
     while done < kills {
         homes += 1;
         let copy = format!("{name}_{homes}");
@@ -59,9 +60,9 @@ async fn sweep(engine: &str, server: Option<String>) {
             None => None,
         };
         let home = Killed::new(folder.path(), homes, &town, database, Dice::new(seed * 1_000 + homes));
-        let (tally, killed, starts) = home.run(done, kills.min(done + KILLS_PER_HOME), traced, server.is_some()).await;
-        (done, at_start) = (killed, at_start + starts);
-        total.add(tally);
+        let to = kills.min(done + KILLS_PER_HOME);
+        total.add(home.run(done..to, traced, server.is_some(), &mut seen).await);
+        done = to;
         total.require_sound();
         if let Some(server) = &server {
             database::drop_database(server, &copy).await;
@@ -70,7 +71,30 @@ async fn sweep(engine: &str, server: Option<String>) {
     if let Some(server) = &server {
         database::drop_database(server, &name).await;
     }
-    println!("{engine}: kills {done} (during start {at_start}, homes {homes}, seed {seed}) · {total}");
+    println!("{engine}: kills {done} ({seen}; homes {homes}, seed {seed}) · {total}");
+}
+
+/// When the kills came.
+#[derive(Default)]
+struct Moments {
+    /// At the N-th call, while clients were served.
+    call: u64,
+    /// At the N-th call, before the server listened: the recovery from the kill before.
+    start: u64,
+    /// After a line of the ledgers.
+    line: u64,
+    /// The N-th call did not come before the clients were done.
+    idle: u64,
+}
+
+impl std::fmt::Display for Moments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { call, start, line, idle } = self;
+        write!(
+            f,
+            "at the N-th call {call}, at the N-th call of a recovery {start}, at a ledger line {line}, idle {idle}"
+        )
+    }
 }
 
 /// One home on its way through many kills.
@@ -96,44 +120,49 @@ impl Killed {
         Self { place, ledgers, lines, town: Arc::clone(town), parties, dice, checks: 0 }
     }
 
-    /// Kills from number `from` until `to`; what was seen, kills done in all, kills before the server listened.
-    async fn run(mut self, from: u64, to: u64, traced: bool, postgres: bool) -> (Tally, u64, u64) {
-        let (mut done, mut at_start) = (from, 0);
-        while done < to {
-            if traced && done % 2 == 0 {
-                at_start += u64::from(self.kill_by_call(&injection(done / 2, postgres)).await);
+    /// So many kills, then everything compared once more.
+    async fn run(mut self, kills: Range<u64>, traced: bool, postgres: bool, seen: &mut Moments) -> Tally {
+        for kill in kills {
+            if traced && kill % 2 == 0 {
+                self.kill_by_call(&injection(kill / 2, postgres), seen).await;
             } else {
-                self.kill_by_line().await;
+                self.kill_by_line(seen).await;
             }
-            done += 1;
         }
-        // Once more in peace: everything there, the log provable to its end, no word of anybody anywhere.
+        // The home as the last kill left it, write-ahead log and all, holds no word of anybody.
+        self.require_no_word();
         let server = serve(&self.place).await;
         self.parties = parties::work(self.parties, server.address, 12).await;
         assert!(server.stop().await.success(), "{}", server::last_words(&self.place.log));
         let tally = self.compare().await;
         require_intact(&self.place.home, &self.place.address()).await;
+        self.require_no_word();
+        tally
+    }
+
+    fn require_no_word(&self) {
         let needle = canary::needle(PEOPLE);
         canary::require_none(&needle, &self.place.home);
         canary::require_none(&needle, &self.place.log);
-        (tally, done, at_start)
     }
 
-    /// A start under `strace`, clients until the server dies. True when it died before it listened.
-    async fn kill_by_call(&mut self, injection: &Injection) -> bool {
+    /// A start under `strace`, clients until the server dies.
+    async fn kill_by_call(&mut self, injection: &Injection, seen: &mut Moments) {
         match server::start(&self.place, Some(injection)).await {
-            Start::Ended(_) => true,
+            Start::Ended(_) => seen.start += 1,
             Start::Serving(mut server) => {
-                self.parties = parties::work(std::mem::take(&mut self.parties), server.address, REQUESTS).await;
+                let parties = std::mem::take(&mut self.parties);
+                let (parties, lost) = parties::work_until_lost(parties, server.address, REQUESTS).await;
+                self.parties = parties;
                 // When the clients were done first, it dies now.
                 server.kill().await;
-                false
+                *(if lost { &mut seen.call } else { &mut seen.idle }) += 1;
             }
         }
     }
 
     /// A plain start, the comparison of all that was before, clients, and SIGKILL after a line of the ledgers.
-    async fn kill_by_line(&mut self) {
+    async fn kill_by_line(&mut self, seen: &mut Moments) {
         let mut server = serve(&self.place).await;
         self.compare().await.require_sound();
         self.checks += 1;
@@ -146,6 +175,7 @@ impl Killed {
         let kill = kill_after(&lines, after, &mut server);
         let (parties, ()) = tokio::join!(work, kill);
         self.parties = parties;
+        seen.line += 1;
     }
 
     async fn compare(&self) -> Tally {
@@ -166,15 +196,47 @@ async fn kill_after(lines: &Lines, after: u64, server: &mut Server) {
     server.kill().await;
 }
 
+/// The first start of all makes keys, certificates and tables; killed anywhere in it, the next start must not need a hand.
+#[test]
+fn a_first_start_killed_anywhere_is_done_by_the_next_one() {
+    if !can_trace() {
+        println!("skipped: strace may not follow processes here");
+        return;
+    }
+    support::run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca");
+        kiban_pki::Ca::init(&ca, "kaigo-kiban test CA", support::home::now()).unwrap();
+        let mut killed = 0;
+        for (calls, last) in [("write,fsync,fdatasync,rename,renameat,renameat2,linkat", 30), ("pwrite64", 60)] {
+            for n in 1..=last {
+                let home = folder.path().join(format!("home-{killed}"));
+                Town::copy_folder(&ca, &home.join("ca"));
+                let place = Place { home: home.clone(), database: None, log: folder.path().join("server.log") };
+                let kill = Injection { calls, what: "signal=SIGKILL", n };
+                if let Start::Serving(mut server) = server::start(&place, Some(&kill)).await {
+                    server.kill().await;
+                    break;
+                }
+                killed += 1;
+                serve(&place).await.kill().await;
+            }
+        }
+        assert!(killed > 10, "{killed}");
+        println!("first start: killed {killed} times, done by the next start each time");
+    });
+}
+
 /// The k-th point of the sweep. SQLite writes with pwrite64 and syncs; PostgreSQL is spoken to with sendto, and so are
-/// clients; files beside the database are written with write.
+/// clients; files beside the database, and wake-ups between threads, are written with write.
 fn injection(k: u64, postgres: bool) -> Injection {
-    let (calls, n) = match (k % 4, k / 4) {
-        (0, i) => ("fsync,fdatasync", 1 + i),
-        (1, i) if postgres => ("sendto", 1 + 2 * i),
-        (1, i) => ("pwrite64", 1 + 11 * i),
-        (2, i) => ("sendto,sendmsg,writev", 1 + 3 * i),
-        (_, i) => ("write,pwrite64", 1 + 2 * i),
+    let i = k / 4;
+    let (calls, n) = match k % 4 {
+        0 => ("fsync,fdatasync", 1 + i),
+        1 if postgres => ("sendto", 1 + 2 * i),
+        1 => ("pwrite64", 1 + 17 * i),
+        2 => ("sendto,sendmsg,writev", 2 + 5 * i),
+        _ => ("write", 1 + 7 * i),
     };
     Injection { calls, what: "signal=SIGKILL", n }
 }

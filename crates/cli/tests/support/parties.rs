@@ -52,6 +52,11 @@ pub fn everybody(town: &Arc<Town>, ledgers: &Path, lines: &Lines) -> Vec<Party> 
 
 /// Lets all parties work at the same time until each has asked `most` times or lost the server. Gives them back.
 pub async fn work(parties: Vec<Party>, address: SocketAddr, most: usize) -> Vec<Party> {
+    work_until_lost(parties, address, most).await.0
+}
+
+/// The same, and whether somebody lost the server.
+pub async fn work_until_lost(parties: Vec<Party>, address: SocketAddr, most: usize) -> (Vec<Party>, bool) {
     let tasks: Vec<_> = parties
         .into_iter()
         .map(|mut party| {
@@ -59,18 +64,20 @@ pub async fn work(parties: Vec<Party>, address: SocketAddr, most: usize) -> Vec<
                 party.terminal.hang_up();
                 for _ in 0..most {
                     if party.next(address).await.is_err() {
-                        break;
+                        return (party, true);
                     }
                 }
-                party
+                (party, false)
             })
         })
         .collect();
-    let mut back = Vec::new();
+    let (mut back, mut lost) = (Vec::new(), false);
     for task in tasks {
-        back.push(task.await.unwrap());
+        let (party, without) = task.await.unwrap();
+        back.push(party);
+        lost |= without;
     }
-    back
+    (back, lost)
 }
 
 impl Party {

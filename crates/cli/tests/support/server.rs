@@ -53,14 +53,16 @@ impl Place {
     }
 }
 
-/// Whether `strace` may follow processes here.
+/// Whether `strace` may follow processes here, and kills them when told to.
 pub fn can_trace() -> bool {
+    use std::os::unix::process::ExitStatusExt as _;
     let run = std::process::Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=write", "true"])
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=write", "-e", "inject=write:signal=SIGKILL:when=1"])
+        .args(["echo", "not killed"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
-    run.is_ok_and(|status| status.success())
+    run.is_ok_and(|status| status.signal() == Some(9))
 }
 
 /// Starts the server.
@@ -69,7 +71,8 @@ pub async fn start(place: &Place, injection: Option<&Injection>) -> Start {
         None => Command::new(env!("CARGO_BIN_EXE_kiban")),
         Some(injection) => {
             let mut strace = Command::new("strace");
-            strace.args(["-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "signal=none"]);
+            // Not --seccomp-bpf: strace 6.1 does not inject with it.
+            strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "signal=none"]);
             strace.args(["-e", &format!("trace={}", injection.calls)]);
             strace.args(["-e", &format!("inject={}:{}:when={}", injection.calls, injection.what, injection.n)]);
             strace.arg(env!("CARGO_BIN_EXE_kiban"));
@@ -131,9 +134,10 @@ impl Server {
             ended(&mut self.child).await;
             return false;
         };
-        let killed = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
+        // It may have ended by itself a moment ago.
+        let killed = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).output().unwrap();
         ended(&mut self.child).await;
-        killed.success()
+        killed.status.success()
     }
 
     /// Asks it to stop, as an operator does.

@@ -126,7 +126,21 @@ impl Town {
 
     /// Another home with the same contents, for a fresh start.
     pub fn copy_home(&self, to: &Path) {
-        copy_folder(&self.folder, to);
+        Self::copy_folder(&self.folder, to);
+    }
+
+    /// A folder with everything in it.
+    pub fn copy_folder(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let target = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                Self::copy_folder(&entry.path(), &target);
+            } else {
+                std::fs::copy(entry.path(), target).unwrap();
+            }
+        }
     }
 
     /// People an office can register: certified, in the city, nothing withheld.
@@ -145,18 +159,5 @@ fn staff_of(city: &City, who: Who) -> (Organization, Staff) {
             (Organization::Office(office.number()), office.staff_of(job).unwrap().clone())
         }
         None => (Organization::Municipality(city.insurer), city.officers[0].clone()),
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
     }
 }

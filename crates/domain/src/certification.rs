@@ -1,4 +1,4 @@
-//! 要介護認定 and its progress: A5 as a life cycle with dates (certification.md §5–§7, P-132, P-140).
+//! 要介護認定 and its progress: A5 as a life cycle with dates (docs/requirements.md §15.6, P-132, P-140).
 
 use crate::dates::Period;
 use jiff::civil::Date;
@@ -79,7 +79,7 @@ impl CareLevel {
     }
 }
 
-/// 申請区分 (codes of this project, certification.md §7.1).
+/// 申請区分 (codes of this project, docs/requirements.md §15.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ApplicationKind {

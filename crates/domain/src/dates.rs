@@ -1,4 +1,4 @@
-//! Dates of the care insurance: 西暦 in files, 和暦 on forms, service months, inclusive periods (certification.md §1.6,
+//! Dates of the care insurance: 西暦 in files, 和暦 on forms, service months, inclusive periods (docs/requirements.md §15.2,
 //! P-198). The clock is never read here; Japan's offset is fixed to +09:00 in one function.
 
 use jiff::civil::Date;
@@ -73,7 +73,7 @@ pub fn from_number(number: i32) -> Result<Date, DateError> {
     Date::new(year, part(number / 100 % 100)?, part(number % 100)?).map_err(|_| DateError::NoSuchDay)
 }
 
-/// 元号. Their first days are data; a new era is one more line (certification.md §1.6).
+/// 元号. Their first days are data; a new era is one more line (docs/requirements.md §15.2).
 const ERAS: [(&str, char, i32); 5] = [
     ("令和", 'R', 20190501),
     ("平成", 'H', 19890108),

@@ -1,4 +1,4 @@
-//! Numbers that identify organisations and people, parsed once at the edge (certification.md §1).
+//! Numbers that identify organisations and people, parsed once at the edge (docs/requirements.md §15.1).
 //!
 //! A value of one of these types has the right length, the right characters and, where the law makes the check digit
 //! binding, the right check digit. Where real registers are known to break their own check digit rule (事業所番号 and
@@ -51,7 +51,7 @@ impl IdError {
 }
 
 /// Check digit of 保険者番号 and 事業所番号: modulus 10, weights 2,1 from the right, digits of products added.
-/// Letters count as A=1, B=2 (certification.md §1.4).
+/// Letters count as A=1, B=2 (docs/requirements.md §15.1).
 pub fn check_digit_2_1(body: &[u8]) -> u8 {
     let sum: u32 = body
         .iter()
@@ -139,7 +139,7 @@ fn digits(bytes: &[u8]) -> Result<(), IdError> {
 }
 
 code_type!(
-    /// 保険者番号: prefecture 2, municipality 3, check digit 1. The check digit is binding (certification.md §1.2).
+    /// 保険者番号: prefecture 2, municipality 3, check digit 1. The check digit is binding (docs/requirements.md §15.1).
     /// Also used for 証記載保険者番号 (the number printed on the card), which may differ from the paying insurer's.
     #[doc(alias = "保険者番号")]
     InsurerNumber,
@@ -169,7 +169,7 @@ impl InsurerNumber {
 
 code_type!(
     /// 被保険者番号: ten digits, or `H` and nine digits for people on 生活保護 without 医療保険 (みなし2号).
-    /// No check digit is mandated nationally, so none is checked (certification.md §1.3).
+    /// No check digit is mandated nationally, so none is checked (docs/requirements.md §15.1).
     #[doc(alias = "被保険者番号")]
     InsuredNumber,
     10,
@@ -195,7 +195,7 @@ code_type!(
 
 impl OfficeNumber {
     /// `Some(expected digit)` when the check digit does not fit either rule in use. A warning only: 0.13 % of the real
-    /// numbers of the national register fail both (certification.md §1.4, §1.5).
+    /// numbers of the national register fail both (docs/requirements.md §15.1).
     pub fn check_digit_warning(&self) -> Option<char> {
         let expected = check_digit_2_1(&self.0[..9]);
         let short_rule = matches!(&self.0[..2], b"11" | b"12" | b"13" | b"14")

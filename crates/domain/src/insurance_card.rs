@@ -1,4 +1,4 @@
-//! 証: 被保険者証 (A3a), 負担割合証 (A3b), 負担限度額認定証 (A3c), after their statutory forms (certification.md §2–§4).
+//! 証: 被保険者証 (A3a), 負担割合証 (A3b), 負担限度額認定証 (A3c), after their statutory forms (docs/requirements.md §15.3).
 
 use crate::certification::CareLevel;
 use crate::dates::Period;

@@ -102,7 +102,7 @@ pub struct FourItems {
 pub const NORMALIZER_VERSION: u16 = 1;
 
 /// Folds a kana name the ways people and systems write it: NFKC, ひらがな→カタカナ, small kana to large, ヂヅヴヰヱヲ to
-/// ジズブイエオ, long marks, dots and spaces dropped (design-store.md 23).
+/// ジズブイエオ, long marks, dots and spaces dropped (decision 0006.23).
 pub fn normalize_kana(text: &str) -> String {
     use unicode_normalization::UnicodeNormalization;
     let katakana = |c: char| match c {

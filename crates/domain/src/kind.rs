@@ -1,4 +1,4 @@
-//! 情報種別: every kind of information the platform knows of, stored or not (platform.md §2.1).
+//! 情報種別: every kind of information the platform knows of, stored or not (docs/requirements.md §2.1).
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

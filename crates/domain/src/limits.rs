@@ -1,4 +1,4 @@
-//! 区分支給限度基準額 and 負担限度額 by date (certification.md §4, §5). The figures are data (`data/limits.tsv`,
+//! 区分支給限度基準額 and 負担限度額 by date (docs/requirements.md §15.4). The figures are data (`data/limits.tsv`,
 //! `data/cost_ceilings.tsv`), a new one is a new line.
 //!
 //! What a person's card says always goes before these tables: they are for suggestions, checks and sample data.

@@ -1,5 +1,5 @@
 //! The master of municipalities: every number a 被保険者証 may carry, who pays for it, and whether sharing has started there
-//! (certification.md §1.2, P-038, P-131, P-150).
+//! (docs/requirements.md §15.1, P-038, P-131, P-150).
 //!
 //! Names, numbers and 広域連合 are data (`data/municipalities.tsv`, `data/unions.tsv`). When a municipality starts is known to
 //! its operator only; every municipality begins as 未定.

@@ -1,4 +1,4 @@
-//! A2 主治医意見書 in full, section by section as on the form (platform.md §2.2, certification.md §8).
+//! A2 主治医意見書 in full, section by section as on the form (docs/requirements.md §2.2, §15.7).
 //!
 //! Every item of the deployed 医見書 CSV 1.1 (121 columns) has a field here; the column is named at the section. A missing
 //! answer is `None`, so a draft can be held too; what is wrong with a document is told by
@@ -65,7 +65,7 @@ impl PhysicianOpinion {
         }
     }
 
-    /// The physician refused its use in care plans: it does not reach the 居宅 column at all (platform.md §3.1 step 3b).
+    /// The physician refused its use in care plans: it does not reach the 居宅 column at all (docs/access.md step 3b).
     pub fn is_refused_by_physician(&self) -> bool {
         self.physician_consent() == Some(PhysicianConsent::Refuses)
     }

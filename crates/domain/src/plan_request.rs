@@ -1,4 +1,4 @@
-//! F1 居宅サービス計画作成依頼届出, filed by the care manager on the person's behalf (P-138, certification.md §9).
+//! F1 居宅サービス計画作成依頼届出, filed by the care manager on the person's behalf (P-138, docs/requirements.md §15.8).
 
 use crate::ids::{CareManagerNumber, OfficeNumber, PersonKey};
 use jiff::civil::Date;

@@ -216,7 +216,7 @@ fn id(error: IdError) -> Misfit {
     Misfit::error(rule, error.message_ja())
 }
 
-/// A check digit that does not fit only warns: real registers break their own rule (certification.md §1.4).
+/// A check digit that does not fit only warns: real registers break their own rule (docs/requirements.md §15.1).
 fn office(value: &str) -> Result<(), Misfit> {
     let number = OfficeNumber::parse(value).map_err(id)?;
     match number.check_digit_warning() {
@@ -241,7 +241,7 @@ fn code(item: &Item, value: &str) -> Result<(), Misfit> {
     if item.codes.iter().any(|(code, _)| *code == value) { Ok(()) } else { Err(Misfit::error("code", choices(item))) }
 }
 
-/// An unknown version is its own error, not a broken file (careplan-csv.md §1).
+/// An unknown version is its own error, not a broken file (docs/requirements.md §16).
 fn version(item: &Item, value: &str) -> Result<(), Misfit> {
     if item.codes.iter().any(|(code, _)| *code == value) {
         return Ok(());

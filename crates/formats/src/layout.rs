@@ -1,5 +1,5 @@
 //! The one layout engine. Layouts are data with a start date (`layouts/*.tsv`); code changes only when the meaning of
-//! an item changes (style.md §3). Reading yields sound rows and all problems; writing checks by the same rules and is
+//! an item changes (CONTRIBUTING.md). Reading yields sound rows and all problems; writing checks by the same rules and is
 //! the exact inverse: free text quoted, everything else bare, CRLF.
 
 use crate::check::{self, Misfit};

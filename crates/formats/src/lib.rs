@@ -1,7 +1,7 @@
 //! Bytes to domain and back for every outside file. Nothing here stores, decides or reads the clock.
 //!
 //! Every reader answers with what it could read **and** all problems, never with the first fault, and never panics
-//! (style.md §3). Every writer is the exact inverse: what it writes, its reader takes without a problem.
+//! (docs/files.md). Every writer is the exact inverse: what it writes, its reader takes without a problem.
 //!
 //! | module | files |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What is wrong with a file, where, and what to do: located, collected, for the sender (style.md §6).
+//! What is wrong with a file, where, and what to do: located, collected, for the sender (docs/files.md).
 
 use crate::text;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! CSV rows out of bytes, before decoding: in CP932 as in UTF-8 a quote, comma or line end is never part of another
 //! character. Never stops: after a broken row it goes on with the next line. Work and memory are bounded: a row has at
-//! most 64 KiB and 512 columns, and going back to a line start is paid from a budget (threats.md T-24).
+//! most 64 KiB and 512 columns, and going back to a line start is paid from a budget (T-24).
 
 /// Bytes a row may have.
 pub const MAX_ROW: usize = 64 * 1024;

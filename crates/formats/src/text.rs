@@ -1,7 +1,7 @@
 //! Characters: strict CP932 and UTF-8 in and out, what may stand in a value, and how a value is shown in a message.
 //!
 //! CP932 is Windows-31J: user-defined characters (外字, F040–F9FC) are refused on reading, and whatever it cannot hold is
-//! refused on writing, never replaced (careplan-csv.md §4).
+//! refused on writing, never replaced (docs/requirements.md §16).
 
 use encoding_rs::SHIFT_JIS;
 use kiban_domain::ids::looks_like_individual_number;

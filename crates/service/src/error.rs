@@ -1,4 +1,4 @@
-//! What a use case answers when it does not do what was asked, by meaning (style.md §6). Where existence is secret the
+//! What a use case answers when it does not do what was asked, by meaning (decision 0001). Where existence is secret the
 //! answer is [`Error::Unknown`], the same for an unknown number, a blank cell, another office's person (P-041).
 
 use kiban_policy::{Explanation, Rule};

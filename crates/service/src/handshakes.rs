@@ -1,5 +1,5 @@
 //! Connections refused before anybody could log in: no certificate, expired, revoked, of another CA. Counted by the
-//! listener and recorded once a minute per reason and source, so that a flood does not fill the log (design-store.md 28).
+//! listener and recorded once a minute per reason and source, so that a flood does not fill the log (decision 0006.28).
 
 use crate::caller::fingerprint_bytes;
 use crate::{Context, Error, Platform};

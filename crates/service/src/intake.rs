@@ -4,7 +4,7 @@
 //!
 //! A package that does not fit its manifest, or holds a row of another insurer, is refused as a whole. Rows are applied in
 //! one transaction; only an initial load into an insurer without people goes in blocks, invisible until the receipt is
-//! applied (design-store.md 19).
+//! applied (decision 0006.19).
 
 use crate::submission::{RETENTION_YEARS, years_after};
 use crate::{Caller, Context, Error, Platform, random_id};

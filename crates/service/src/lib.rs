@@ -79,7 +79,7 @@ struct Inner {
     store: Store,
     config: Config,
     standing: RwLock<Arc<Standing>>,
-    /// argon2id costs memory on purpose; at most two at a time (design-store.md 29).
+    /// argon2id costs memory on purpose; at most two at a time (decision 0006.29).
     password_checks: Semaphore,
 }
 

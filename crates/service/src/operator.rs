@@ -18,7 +18,7 @@ impl Platform {
         self.refresh_standing(context.now).await
     }
 
-    /// Binds certificates to their organisations: only a bound certificate opens anything (design-store.md 27).
+    /// Binds certificates to their organisations: only a bound certificate opens anything (decision 0006.27).
     pub async fn bind_certificates(&self, rows: &[CertificateRow], context: &Context) -> Result<(), Error> {
         let mut tx = self.store().begin().await?;
         for row in rows {

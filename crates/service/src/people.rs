@@ -72,7 +72,7 @@ impl Platform {
             let people = self.store().people_of_office(office.number, after, limit).await?;
             for person in &people {
                 let case = self.case(caller, *person, context).await?;
-                // The membership table only lists; assignment and request alone decide (design-store.md 14).
+                // The membership table only lists; assignment and request alone decide (decision 0006.14).
                 let registered = case.stored.assignment.as_ref().is_some_and(|a| a.ended.is_none());
                 if !case.stored.known || !(registered || case.stored.opinion_requested_on.is_some()) {
                     continue;

@@ -1,5 +1,5 @@
 //! 本人確認 and 担当事業所登録: four items from the card, all must match, and the answer never says which did not
-//! (P-100…112, design-store.md 37).
+//! (P-100…112, decision 0006.37).
 
 use crate::{Caller, Context, Error, Platform};
 use kiban_domain::assignment::{Assignment, EndReason, IdentityCheck};

@@ -1,5 +1,5 @@
 //! Who may come in at this moment: certificates, offices, staff and disaster modes in memory, asked at every handshake
-//! and every request, so that a revocation works on open connections (design-store.md 27).
+//! and every request, so that a revocation works on open connections (decision 0006.27).
 
 use crate::Error;
 use kiban_domain::assignment::DisasterMode;

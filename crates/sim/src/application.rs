@@ -1,4 +1,4 @@
-//! 要介護認定申請 with plausible dates (certification.md §6, §7): steps in parallel, a decision mostly within 30 days.
+//! 要介護認定申請 with plausible dates (docs/requirements.md §15.5, §15.6): steps in parallel, a decision mostly within 30 days.
 
 use crate::canary;
 use crate::random::Random;
@@ -12,7 +12,7 @@ pub fn plus(day: Date, days: i32) -> Date {
     day.saturating_add(Span::new().days(days))
 }
 
-/// 認定有効期間: ends at a month end; a start inside a month adds the rest of that month (certification.md §6).
+/// 認定有効期間: ends at a month end; a start inside a month adds the rest of that month (docs/requirements.md §15.5).
 pub fn valid_period(from: Date, months: i32) -> Option<Period> {
     let last = if from.day() == 1 { months - 1 } else { months };
     Period::new(from, Some(ServiceMonth::of(from).plus(last).last_day())).ok()

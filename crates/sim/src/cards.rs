@@ -112,7 +112,7 @@ fn stay(generator: &Generator, person: &SimPerson, random: &mut Random, issued_o
     Some(FacilityStay { kind: kind.to_owned(), name: home.office.name.clone(), stay: Period::new(from, None).ok()? })
 }
 
-/// 1割 for nine in ten; nobody under 65 pays more (certification.md §3).
+/// 1割 for nine in ten; nobody under 65 pays more (docs/requirements.md §15.3).
 fn copayment(random: &mut Random, person: &SimPerson, today: Date, issued_on: Date) -> Option<CopaymentRate> {
     let is_first_insured = age_on(person.insured.identity.birth, today) >= 65;
     let tenths = if is_first_insured { [1, 2, 3][random.weighted(&[920, 50, 30])] } else { 1 };

@@ -11,7 +11,7 @@ CREATE TABLE insurer (
 ) STRICT;
 SELECT kiban_distribute('insurer', '');
 
--- 受付番号 of an insurer: the last one given. It is also the revision of what the receipt wrote (design-store.md 20).
+-- 受付番号 of an insurer: the last one given. It is also the revision of what the receipt wrote (decision 0006.20).
 CREATE TABLE receipt_counter (
   insurer_number  TEXT    NOT NULL CHECK (length(insurer_number) = 6),
   last_number     BIGINT  NOT NULL,
@@ -61,7 +61,7 @@ CREATE TABLE staff (
 ) STRICT;
 SELECT kiban_distribute('staff', '');
 
--- What changes at every log-in, apart from the nearly read-only account (design-store.md 13).
+-- What changes at every log-in, apart from the nearly read-only account (decision 0006.13).
 CREATE TABLE staff_lock (
   organization    TEXT    NOT NULL,
   staff_id        TEXT    NOT NULL,
@@ -135,7 +135,7 @@ CREATE TABLE person (
 ) STRICT;
 SELECT kiban_distribute('person', 'insurer_number');
 
--- 災害時検索 tokens, 128 bits each (design-store.md 23).
+-- 災害時検索 tokens, 128 bits each (decision 0006.23).
 CREATE TABLE person_token (
   insurer_number  TEXT    NOT NULL CHECK (length(insurer_number) = 6),
   token           BYTEA   NOT NULL,
@@ -200,7 +200,7 @@ CREATE TABLE assignment (
 ) STRICT;
 SELECT kiban_distribute('assignment', 'insurer_number');
 
--- What an office lists across insurers; membership only (design-store.md 14).
+-- What an office lists across insurers; membership only (decision 0006.14).
 CREATE TABLE office_person (
   office_number   TEXT    NOT NULL CHECK (length(office_number) = 10),
   insurer_number  TEXT    NOT NULL CHECK (length(insurer_number) = 6),
@@ -264,7 +264,7 @@ CREATE TABLE disaster_mode (
 SELECT kiban_distribute('disaster_mode', '');
 
 -- Mismatches at 本人確認, counted per day and per keyed digest: of HMAC(kana, birth, sex), of office + insurer, of the
--- vendor's program (design-store.md 37). Never per person: a lock must not hit the person.
+-- vendor's program (decision 0006.37). Never per person: a lock must not hit the person.
 CREATE TABLE mismatch (
   subject         BYTEA   NOT NULL,
   day             INTEGER NOT NULL,

@@ -80,7 +80,7 @@ impl Tx {
                 ],
             )
             .await?;
-        // The hospital finds the person in its list (membership only, design-store.md 14).
+        // The hospital finds the person in its list (membership only, decision 0006.14).
         let member = args![office.as_str(), person.insurer.as_str(), person.insured.as_str()];
         self.raw.run(PUT_MEMBER, member).await?;
         Ok(())

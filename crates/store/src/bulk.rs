@@ -1,5 +1,5 @@
 //! Many rows at once for packages: what is there already for a block of people, and blocks of new rows straight into
-//! their tables (design-store.md 19). PostgreSQL takes them by binary COPY, SQLite by one prepared statement.
+//! their tables (decision 0006.19). PostgreSQL takes them by binary COPY, SQLite by one prepared statement.
 
 use crate::engine::{RawTx, Row, args};
 use crate::person::{content_of, identity_aad, person_door};

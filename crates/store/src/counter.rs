@@ -1,4 +1,4 @@
-//! Counters of mismatches at 本人確認, kept in the store so that every process counts together (design-store.md 29, 37).
+//! Counters of mismatches at 本人確認, kept in the store so that every process counts together (decision 0006.29, 37).
 
 use crate::engine::args;
 use crate::{Store, StoreError, Tx};

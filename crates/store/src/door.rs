@@ -1,4 +1,4 @@
-//! Rows that open a door carry a MAC under a key outside the database (design-store.md 31, threats.md T-9). A row whose
+//! Rows that open a door carry a MAC under a key outside the database (decision 0006.31, T-9). A row whose
 //! MAC fails does not exist, and an alarm is raised: writing to the database alone opens nothing.
 
 use crate::Keyring;

@@ -1,6 +1,6 @@
 //! The two databases behind one small face: run a statement, fetch rows, begin, commit. Everything that differs between
-//! SQLite and PostgreSQL in connecting, locking and committing is in this file; the SQL itself is shared (design-store.md
-//! 10–12, docs/decisions/0002).
+//! SQLite and PostgreSQL in connecting, locking and committing is in this file; the SQL itself is shared (decision
+//! 0006.10–12, docs/decisions/0002).
 
 use crate::StoreError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
@@ -21,7 +21,7 @@ pub(crate) enum Engine {
     Postgres(PgPool),
 }
 
-/// How long a write waits for the one writer of SQLite before it answers "unavailable" (design-store.md 29).
+/// How long a write waits for the one writer of SQLite before it answers "unavailable" (decision 0006.29).
 const WRITER_WAIT: Duration = Duration::from_secs(10);
 
 /// The only connection that writes to SQLite.
@@ -130,7 +130,7 @@ pub(crate) enum RawTx {
     Postgres(Transaction<'static, Postgres>),
 }
 
-/// How a commit ended (design-store.md 34).
+/// How a commit ended (decision 0006.34).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Committed {
     /// Durable.
@@ -186,7 +186,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Durable means durable: a server that may lose a commit is not used (design-store.md 7).
+    /// Durable means durable: a server that may lose a commit is not used (decision 0006.7).
     async fn refuse_unsafe_postgres(&self) -> Result<(), StoreError> {
         for (setting, refused) in [
             ("fsync", "off"),
@@ -283,7 +283,7 @@ impl RawTx {
     }
 
     /// Commits. After COMMIT is sent any error means "unknown", never "failed". On SQLite the first commit error ends the
-    /// process: a commit reported as failed was found there after reopening (threats.md F-5), so nothing may be answered
+    /// process: a commit reported as failed was found there after reopening (F-5), so nothing may be answered
     /// after it.
     pub(crate) async fn commit(self) -> Committed {
         match self {

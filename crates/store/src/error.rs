@@ -6,7 +6,7 @@ pub enum StoreError {
     /// The database cannot be reached or is too slow; nothing was written.
     #[error("database unavailable: {0}")]
     Unavailable(String),
-    /// A commit was sent and no clear answer came (design-store.md 34). The idempotency key resolves it.
+    /// A commit was sent and no clear answer came (decision 0006.34). The idempotency key resolves it.
     #[error("outcome unknown")]
     Unknown,
     /// The row was changed by somebody else, or a rule of uniqueness forbids it.

@@ -1,4 +1,4 @@
-//! The facts of one access decision, gathered in one round trip (design-store.md 1, 25).
+//! The facts of one access decision, gathered in one round trip (decision 0006.1, 25).
 
 use crate::assignment::{Columns, request_door};
 use crate::consent::act_from;

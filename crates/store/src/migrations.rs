@@ -57,7 +57,7 @@ fn dialect(text: &str, postgres: bool) -> String {
     }
 }
 
-/// Declares on Citus by which column a table is spread; does nothing on a plain PostgreSQL (design-store.md 17).
+/// Declares on Citus by which column a table is spread; does nothing on a plain PostgreSQL (decision 0006.17).
 const DISTRIBUTE_FUNCTION: &str = r"
 CREATE OR REPLACE FUNCTION kiban_distribute(target TEXT, by_column TEXT) RETURNS VOID LANGUAGE plpgsql AS $$
 BEGIN

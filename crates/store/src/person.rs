@@ -33,7 +33,7 @@ pub struct PersonHeader {
     pub digest: Vec<u8>,
 }
 
-/// The three ways a person is found in a disaster, as keyed tokens (design-store.md 23).
+/// The three ways a person is found in a disaster, as keyed tokens (decision 0006.23).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchTokens {
     /// Kanji name + birth.

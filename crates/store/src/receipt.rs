@@ -1,4 +1,4 @@
-//! 受付: every package or document that came in, its counts, its result, its original bytes (style.md §3, P-030).
+//! 受付: every package or document that came in, its counts, its result, its original bytes (ARCHITECTURE.md, P-030).
 
 use crate::engine::{Row, args};
 use crate::office::instant;
@@ -110,7 +110,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Next receipt number of an insurer, known before anything is sealed (design-store.md 20).
+    /// Next receipt number of an insurer, known before anything is sealed (decision 0006.20).
     pub async fn next_receipt_number(&mut self, insurer: InsurerNumber) -> Result<i64, StoreError> {
         let rows = self.raw.rows(NEXT, args![insurer.as_str()]).await?;
         rows.first().ok_or(StoreError::Internal("no receipt number".to_owned()))?.big(0)

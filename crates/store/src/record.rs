@@ -1,5 +1,5 @@
 //! Records of every kind: nothing is overwritten, the present and any past state are chosen from a person's few rows
-//! (P-023…025, P-193, design-store.md 20).
+//! (P-023…025, P-193, decision 0006.20).
 
 use crate::engine::{Row, args};
 use crate::office::instant;
@@ -148,7 +148,7 @@ impl SealedRecord {
 }
 
 /// Everything clear on which access depends is authenticated with the content: whoever can write to the database cannot
-/// make himself the creator (design-store.md 21).
+/// make himself the creator (decision 0006.21).
 struct RecordAad(Vec<Vec<u8>>);
 
 impl RecordAad {

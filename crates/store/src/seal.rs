@@ -1,4 +1,4 @@
-//! Keys and sealing: what the database holds about a person it cannot read (design-store.md 21–24, P-190).
+//! Keys and sealing: what the database holds about a person it cannot read (decision 0006.21–24, P-190).
 //!
 //! A master key in a file outside the database wraps random data keys, one set per insurer. A sealed value is
 //! `format (1) · key generation (4) · nonce (12) · AES-256-GCM ciphertext · tag (16)`; its plaintext carries its length and is
@@ -92,7 +92,7 @@ impl fmt::Debug for Keyring {
 
 impl Keyring {
     /// Opens the platform's own keys, creating them in an empty database. A master key that did not wrap the keys found
-    /// there is refused (threats.md F-24).
+    /// there is refused (F-24).
     pub(crate) async fn open(engine: &Engine, master: MasterKey, clock: Clock) -> Result<Self, StoreError> {
         let master = Aes::new(&master.0)?;
         let door = load_keys(engine, &master, &clock, NO_INSURER, "door").await?;
@@ -164,7 +164,7 @@ impl Keyring {
         Arc::clone(insurers.entry(insurer_number.to_owned()).or_insert_with(|| Arc::new(keys)))
     }
 
-    /// The code that a row which opens a door carries (design-store.md 31): HMAC over the table's name and the row's parts.
+    /// The code that a row which opens a door carries (decision 0006.31): HMAC over the table's name and the row's parts.
     pub fn door_mac(&self, table: &str, parts: &[&[u8]]) -> [u8; 32] {
         mac(&self.0.door, table, parts)
     }

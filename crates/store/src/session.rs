@@ -1,4 +1,4 @@
-//! Log-ins, bound to the certificate they were made over, and answers to repeated writes (P-164, threats.md F-4, T-31).
+//! Log-ins, bound to the certificate they were made over, and answers to repeated writes (P-164, F-4, T-31).
 
 use crate::door::Door;
 use crate::engine::args;

@@ -1,5 +1,5 @@
 //! Every statement of the store against every engine: it can be prepared, it has exactly the parameters it is given, and
-//! none that a request waits for reads a whole table (design-store.md 10, 11).
+//! none that a request waits for reads a whole table (decision 0006.10, 11).
 
 use crate::engine::Engine;
 use crate::{assignment, bulk, consent, counter, disaster, facts, insurer, migrations, office, person};

@@ -1,5 +1,5 @@
 //! Who asks. [`Authenticated`] in a handler's arguments *is* the check: certificate of the connection, token, account and
-//! office are verified for each request, before anything of the request is looked at (T-14, T-28, design-store.md 27, 38).
+//! office are verified for each request, before anything of the request is looked at (T-14, T-28, decision 0006.27, 38).
 //!
 //! Nothing but the `Authorization` header logs anybody in: cookies are ignored, and no header can name a certificate or an
 //! address.

@@ -1,5 +1,5 @@
 //! What every request passes on its way in and every answer on its way out: request id, host name, back-pressure, time
-//! limit, panics, problem documents, security headers (design-store.md 28, 29; threats.md T-28, T-32).
+//! limit, panics, problem documents, security headers (decision 0006.28, 29; T-28, T-32).
 
 use crate::router::{self, Listener};
 use crate::{App, Problem};

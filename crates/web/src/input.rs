@@ -1,5 +1,5 @@
 //! What a request brings: JSON, query and files, each fault named in Japanese. Extractors of this file stand after the
-//! caller in a handler's arguments, so nothing is read for somebody who is not logged in (design-store.md 38).
+//! caller in a handler's arguments, so nothing is read for somebody who is not logged in (decision 0006.38).
 
 use crate::Problem;
 use axum::body::{Body, Bytes};

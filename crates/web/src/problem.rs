@@ -2,7 +2,7 @@
 //! (RFC 9457, docs/decisions/0001). The document is written by `guard`, which knows the request id.
 //!
 //! Every document is padded with spaces to a multiple of 64 bytes, and all answers of "nothing you may know of" are the
-//! same bytes apart from the request id, so that a length tells nothing (threats.md T-35).
+//! same bytes apart from the request id, so that a length tells nothing (T-35).
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -114,7 +114,7 @@ impl Problem {
         problem
     }
 
-    /// Whether something was done is not known (design-store.md 34).
+    /// Whether something was done is not known (decision 0006.34).
     pub fn outcome_unknown() -> Self {
         let detail = "登録されたかどうかを確かめられませんでした。一覧や受付番号で状態を確かめてから、必要なら同じ内容をもう一度送ってください";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", "結果を確認できません", detail)

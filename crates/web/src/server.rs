@@ -1,5 +1,5 @@
 //! Both listeners as one server: who may come in by the standing map, refused handshakes counted and recorded once a
-//! minute, the map read again every two seconds, and an orderly end (design-store.md 27–29).
+//! minute, the map read again every two seconds, and an orderly end (decision 0006.27–29).
 
 use crate::tls::{self, Clients, Door, Limits, PeerCertificate, Refusal, RefusedHandshake, Standing};
 use crate::{Clock, Ready, Settings, organisations_router, public_router};

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// Longer than any answer may take (threats.md §3, I-12), shorter than forever.
+/// Longer than any answer may take (docs/threats.md, I-12), shorter than forever.
 const PATIENCE: Duration = Duration::from_secs(20);
 const HOST: &str = "office.localhost";
 

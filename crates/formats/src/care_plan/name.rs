@@ -1,4 +1,4 @@
-//! File names of the care-plan exchange (careplan-csv.md §3):
+//! File names of the care-plan exchange (docs/requirements.md §16):
 //! `PREFIX[_YYYYMM]_SENDER10_TYPE2_RECEIVER10_TYPE2_YYYYMMDDHHMMSS.CSV`.
 
 use crate::Problem;

@@ -146,7 +146,7 @@ pub fn table2(layout: &FileLayout, row: &Row) -> Option<(PersonKey, Date, Table2
 }
 
 /// Builds the tree. Text stands where it first appears and holds for the rows below of the same number; a text that
-/// differs opens a new branch, a text repeated does not (careplan-csv.md §5.4).
+/// differs opens a new branch, a text repeated does not (docs/requirements.md §16).
 pub fn build_needs(mut rows: Vec<Table2Row>) -> Vec<Need> {
     let number = |row: &Table2Row| Some((row.need_no?, row.goal_no?, row.service.number?));
     if rows.iter().all(|row| number(row).is_some()) {

@@ -1,4 +1,4 @@
-//! Rules between rows and between files (careplan-csv.md §7): what the item checks cannot see.
+//! Rules between rows and between files (docs/requirements.md §16): what the item checks cannot see.
 
 use super::name::{PlanFileKind, PlanFileName};
 use crate::layout::{FileLayout, Row};
@@ -31,7 +31,7 @@ impl ReadFile<'_> {
     }
 }
 
-/// Service types whose records are not exchanged (careplan-csv.md §2).
+/// Service types whose records are not exchanged (docs/requirements.md §16).
 const OUT_OF_SCOPE: [&str; 17] =
     ["33", "36", "32", "41", "42", "51", "52", "53", "54", "59", "81", "35", "37", "44", "45", "5A", "5B"];
 

@@ -1,5 +1,5 @@
 //! Anchors: each minute one Ed25519 signature over the last segment headers of all writers and the previous anchor, kept in
-//! the database and, line by line, in a file outside it that should belong to somebody else (threats.md T-10).
+//! the database and, line by line, in a file outside it that should belong to somebody else (T-10).
 
 use super::segment;
 use super::tree::{self, Hash};

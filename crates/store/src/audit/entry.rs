@@ -54,7 +54,7 @@ impl Outcome {
 }
 
 /// An entry before it is stored. Everything but `software`, `source`, `detail` and `subjects` is stored in clear and may
-/// hold only numbers and codes: printable ASCII without spaces, at most 128 characters (design-store.md 22).
+/// hold only numbers and codes: printable ASCII without spaces, at most 128 characters (decision 0006.22).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// When, microseconds UTC. Stored no earlier than the entry before it.
@@ -539,7 +539,7 @@ pub(crate) async fn insert_void(tx: &mut RawTx, void: &StoredEntry) -> Result<bo
     Ok(tx.run(INSERT_VOID, &void.args()).await? == 1)
 }
 
-/// Lets each person on a list find the entry; the first of an organisation and day is kept (design-store.md 6).
+/// Lets each person on a list find the entry; the first of an organisation and day is kept (decision 0006.6).
 pub(crate) async fn insert_seen(tx: &mut RawTx, entry: &StoredEntry, subjects: &[String]) -> Result<(), StoreError> {
     let Some(organization) = &entry.organization else { return Ok(()) };
     let day = day_in_japan(entry.at)?;

@@ -237,7 +237,7 @@ impl Slot {
         }
     }
 
-    /// The COMMIT got no clear answer: the writer is given up (design-store.md 2).
+    /// The COMMIT got no clear answer: the writer is given up (decision 0006.2).
     pub fn unknown(mut self) {
         if let Some((writer, _)) = self.staged.take() {
             self.log.abandon(&writer);

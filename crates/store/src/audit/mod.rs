@@ -1,5 +1,5 @@
 //! The audit log: who looked at or changed what, durable before the answer leaves, provable afterwards (P-188, S-016,
-//! design-store.md 1–9, docs/audit.md).
+//! decision 0006.1–9, docs/audit.md).
 //!
 //! How it is used:
 //! - a read: `log.release(unreleased, entry).await?` gives the value once its entry is durable;

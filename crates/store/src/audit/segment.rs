@@ -1,6 +1,6 @@
 //! Closing segments: the entries of about a second get a Merkle root, and its header is chained to the writer's previous
 //! one. Before a root is stored the entries are read back from the database and held against the leaves made when they were
-//! written (threats.md T-10): what was altered in between is alarmed at once and named by the verification for ever.
+//! written (T-10): what was altered in between is alarmed at once and named by the verification for ever.
 
 use super::entry::{StoredEntry, columns};
 use super::tree::{self, Hash};

@@ -1,5 +1,5 @@
 //! A writer: the run of this process that gives numbers to entries. Numbers, times and leaves live in memory; the database
-//! is never asked for the next one (design-store.md 3). After a commit without a clear answer a writer is abandoned, never
+//! is never asked for the next one (decision 0006.3). After a commit without a clear answer a writer is abandoned, never
 //! continued.
 
 use super::entry::{Entry, Position, StoredEntry};
@@ -71,7 +71,7 @@ impl Writer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives an entry its place. Its time is never before that of the entry before it (threats.md F-16).
+    /// Gives an entry its place. Its time is never before that of the entry before it (F-16).
     pub(crate) fn give(&self, entry: Entry, keys: &SealKeys) -> Result<StoredEntry, StoreError> {
         let mut state = self.state();
         if state.open.leaves.len() >= SEGMENT_ENTRIES {

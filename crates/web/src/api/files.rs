@@ -1,4 +1,4 @@
-//! Files in, receipts out: as JSON and as a result file people open in a spreadsheet (P-161, threats.md T-20).
+//! Files in, receipts out: as JSON and as a result file people open in a spreadsheet (P-161, T-20).
 
 use super::{Answer, ok};
 use crate::caller::Authenticated;

@@ -1,5 +1,5 @@
 //! The sweep: every route of the table × everybody who may ask, against a committed table of statuses. A new route
-//! without a line fails, and so does a status that changed without anybody looking (threats.md T-41).
+//! without a line fails, and so does a status that changed without anybody looking (T-41).
 
 use crate::submissions::plan_request;
 use crate::view::opinion;

@@ -12,6 +12,7 @@ use support::database::Database;
 use support::ledger::{self, Lines};
 use support::parties::{self, Party};
 use support::postgres::Postgres;
+use support::relay::Relay;
 use support::server::{self, Injection, Place, Start, can_trace, serve};
 use support::terminal::{Answer, Body, Terminal};
 use support::town::{Town, Who};
@@ -145,6 +146,32 @@ fn a_database_that_crashes_under_load_loses_nothing_and_is_found_again() {
         assert!(tally.unavailable > 0, "{tally}");
         server.kill().await;
         println!("PostgreSQL, crashes {rounds} · {tally}");
+    });
+}
+
+#[test]
+fn a_commit_whose_answer_is_lost_is_called_unknown_and_done_once() {
+    support::run(async {
+        let Some(postgres) = Postgres::start() else { return println!("skipped: no PostgreSQL") };
+        let mut site = Site::new(Some(&postgres.address)).await;
+        let relay = Relay::start(postgres.socket()).await;
+        site.place.database = Some(relay.address.clone());
+        let mut server = serve(&site.place).await;
+        site.work(server.address, 6).await;
+        for _ in 0..setting("KIBAN_LOST_COMMITS", 20) {
+            relay.arm();
+            site.work(server.address, 2).await;
+        }
+        let swallowed = relay.swallowed();
+        require_served_again(&site, server.address).await;
+        site.work(server.address, 6).await;
+        assert!(server.is_running(), "{}", server::last_words(&site.place.log));
+        assert!(server.stop().await.success(), "{}", server::last_words(&site.place.log));
+        let mut server = serve(&site.place).await;
+        let tally = site.require_sound(&[postgres.folder().to_owned()]).await;
+        server.kill().await;
+        println!("PostgreSQL, answers to COMMIT swallowed {swallowed} · {tally}");
+        assert!(swallowed > 10 && tally.unknown > 0 && tally.unavailable > tally.unknown, "{tally}");
     });
 }
 

@@ -227,15 +227,17 @@ fn a_first_start_killed_anywhere_is_done_by_the_next_one() {
     });
 }
 
-/// The k-th point of the sweep. SQLite writes with pwrite64 and syncs; PostgreSQL is spoken to with sendto, and so are
-/// clients; files beside the database, and wake-ups between threads, are written with write.
+/// The k-th point of the sweep, turning through the calls: small N strike the recovery from the kill before, larger N the
+/// clients' work. SQLite writes with pwrite64 and syncs; PostgreSQL is spoken to with sendto, and so are clients; files
+/// beside the database, and wake-ups between threads, are written with write.
 fn injection(k: u64, postgres: bool) -> Injection {
     let i = k / 4;
-    let (calls, n) = match k % 4 {
-        0 => ("fsync,fdatasync", 1 + i),
-        1 if postgres => ("sendto", 1 + 2 * i),
-        1 => ("pwrite64", 1 + 17 * i),
-        2 => ("sendto,sendmsg,writev", 2 + 5 * i),
+    let (calls, n) = match (k % 4, postgres) {
+        (0, false) => ("fsync,fdatasync", 1 + i),
+        (1, false) => ("pwrite64", 1 + 23 * i),
+        (0, true) => ("sendto", 1 + i),
+        (1, true) => ("sendto", 30 + 5 * i),
+        (2, _) => ("sendto", 2 + 4 * i),
         _ => ("write", 1 + 7 * i),
     };
     Injection { calls, what: "signal=SIGKILL", n }

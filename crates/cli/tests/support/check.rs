@@ -1,4 +1,4 @@
-//! The invariants of threats.md §3 that need no hand: ledger against store and audit log, both read past the server.
+//! The invariants of docs/threats.md that need no hand: ledger against store and audit log, both read past the server.
 
 use super::database::{Database, Texts};
 use super::home::Home;
@@ -80,7 +80,11 @@ impl Found {
             audit.entry(row[0].clone()).or_default().push(row[1..].to_vec());
         }
         let keyed = |rows: Vec<Texts>| rows.into_iter().map(|row| (row[0].clone(), row)).collect();
-        let submissions = keyed(database.rows("SELECT submission_id, state, kind, sender FROM submission").await);
+        let submissions = keyed(
+            database
+                .rows("SELECT submission_id, state, kind, sender, insured_number, natural_key FROM submission")
+                .await,
+        );
         let receipts = keyed(
             database
                 .rows("SELECT public_id, state, CAST(rows_applied AS TEXT), CAST(receipt_number AS TEXT) FROM receipt")
@@ -253,6 +257,13 @@ fn check_doors(found: &Found, tally: &mut Tally) {
         let action = if row[2] == "G1" { "consent.record" } else { "submit" };
         if count(action, id) != 1 {
             tally.wrong.push(format!("document {id}: {} entries \"{action}\"", count(action, id)));
+        }
+    }
+    // The clients file no 届出 twice, so neither may the platform.
+    let mut filed = BTreeSet::new();
+    for row in found.submissions.values().filter(|row| row[2] == "F1") {
+        if !filed.insert(&row[3..]) {
+            tally.wrong.push(format!("document {} is there twice", row[0]));
         }
     }
     for (id, row) in &found.receipts {

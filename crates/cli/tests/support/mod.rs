@@ -13,6 +13,7 @@ pub mod home;
 pub mod ledger;
 pub mod parties;
 pub mod postgres;
+pub mod relay;
 pub mod server;
 pub mod terminal;
 pub mod town;

@@ -19,6 +19,12 @@ impl Postgres {
         Some(Self { folder, address })
     }
 
+    /// Its unix socket.
+    pub fn socket(&self) -> PathBuf {
+        let folder = self.address.split_once("host=").map_or("/tmp", |(_, host)| host);
+        Path::new(folder).join(".s.PGSQL.5432")
+    }
+
     /// Its folder: data, write-ahead log and server log.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -332,10 +332,15 @@ impl Platform {
                     if let (Kind::A5, Ok(progress)) = (
                         record.kind,
                         serde_json::from_slice::<kiban_domain::certification::CertificationProgress>(&record.payload),
-                    ) && let (Some(office), Some(day)) =
-                        (progress.opinion_requested_from, progress.opinion_requested_on)
-                    {
-                        tx.put_opinion_request(key, office, day, progress.applied_on, load.number).await?;
+                    ) {
+                        let history = &record.natural_key;
+                        match (progress.opinion_requested_from, progress.opinion_requested_on) {
+                            (Some(office), Some(day)) if !record.deleted => {
+                                tx.put_opinion_request(key, history, office, day, progress.applied_on, load.number)
+                                    .await?;
+                            }
+                            _ => tx.end_opinion_request(key, history).await?,
+                        }
                     }
                     records.push(record);
                 }

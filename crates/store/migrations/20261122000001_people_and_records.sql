@@ -209,16 +209,17 @@ CREATE TABLE office_person (
 ) STRICT;
 SELECT kiban_distribute('office_person', 'office_number');
 
--- 主治医意見書作成依頼: the ground on which a hospital may view (P-048).
+-- 主治医意見書作成依頼: the ground on which a hospital may view (P-048). One row per A5 record that names a hospital.
 CREATE TABLE opinion_request (
   insurer_number  TEXT    NOT NULL CHECK (length(insurer_number) = 6),
   insured_number  TEXT    NOT NULL CHECK (length(insured_number) = 10),
+  natural_key     TEXT    NOT NULL,                                    -- 履歴番号 of the A5 record
   office_number   TEXT    NOT NULL CHECK (length(office_number) = 10), -- 医療機関コード
   requested_on    INTEGER NOT NULL,                                    -- 意見書依頼日
   applied_on      INTEGER NOT NULL,                                    -- 申請日
   revision        BIGINT  NOT NULL,
   mac             BYTEA   NOT NULL,
-  PRIMARY KEY (insurer_number, insured_number, office_number, applied_on)
+  PRIMARY KEY (insurer_number, insured_number, natural_key)
 ) STRICT;
 SELECT kiban_distribute('opinion_request', 'insurer_number');
 

@@ -19,12 +19,14 @@ const OF_PERSON: &str = "SELECT office_number, identity_check, registered_by, re
        end_reason, mac FROM assignment WHERE insurer_number = $1 AND insured_number = $2 ORDER BY registered_at, office_number";
 const OF_OFFICE: &str = "SELECT insurer_number, insured_number FROM office_person
      WHERE office_number = $1 AND (insurer_number, insured_number) > ($2, $3) ORDER BY insurer_number, insured_number LIMIT $4";
-const PUT_REQUEST: &str = "INSERT INTO opinion_request (insurer_number, insured_number, office_number, requested_on, applied_on, revision, mac)
-     VALUES ($1, $2, $3, $4, $5, $6, $7)
-     ON CONFLICT (insurer_number, insured_number, office_number, applied_on) DO UPDATE SET requested_on = excluded.requested_on,
-       revision = excluded.revision, mac = excluded.mac";
+const PUT_REQUEST: &str = "INSERT INTO opinion_request (insurer_number, insured_number, natural_key, office_number, requested_on, applied_on, revision, mac)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+     ON CONFLICT (insurer_number, insured_number, natural_key) DO UPDATE SET office_number = excluded.office_number,
+       requested_on = excluded.requested_on, applied_on = excluded.applied_on, revision = excluded.revision, mac = excluded.mac";
+const END_REQUEST: &str =
+    "DELETE FROM opinion_request WHERE insurer_number = $1 AND insured_number = $2 AND natural_key = $3";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, PUT_MEMBER, OF_PERSON, OF_OFFICE, PUT_REQUEST];
+pub(crate) const ALL: &[&str] = &[PUT, PUT_MEMBER, OF_PERSON, OF_OFFICE, PUT_REQUEST, END_REQUEST];
 
 impl Tx {
     /// Registers an office for a person, or changes the registration.
@@ -55,23 +57,27 @@ impl Tx {
         Ok(())
     }
 
-    /// Records that the municipality asked a hospital for an opinion (P-048).
+    /// Records that the municipality asked a hospital for an opinion (P-048). `natural_key` is the 履歴番号 of the A5 record
+    /// that says so: a correction of that record replaces what was known from it.
     pub async fn put_opinion_request(
         &mut self,
         person: PersonKey,
+        natural_key: &str,
         office: OfficeNumber,
         requested_on: Date,
         applied_on: Date,
         revision: i64,
     ) -> Result<(), StoreError> {
         let (requested_on, applied_on) = (dates::to_number(requested_on), dates::to_number(applied_on));
-        let mac = request_door(&person, office.as_str(), requested_on, applied_on, revision).mac(&self.keys);
+        let mac =
+            request_door(&person, natural_key, office.as_str(), requested_on, applied_on, revision).mac(&self.keys);
         self.raw
             .run(
                 PUT_REQUEST,
                 args![
                     person.insurer.as_str(),
                     person.insured.as_str(),
+                    natural_key,
                     office.as_str(),
                     requested_on,
                     applied_on,
@@ -83,6 +89,14 @@ impl Tx {
         // The hospital finds the person in its list (membership only, decision 0006.14).
         let member = args![office.as_str(), person.insurer.as_str(), person.insured.as_str()];
         self.raw.run(PUT_MEMBER, member).await?;
+        Ok(())
+    }
+
+    /// Takes back the request of an A5 record that was deleted, or that no longer names a hospital; nothing happens when
+    /// there is none.
+    pub async fn end_opinion_request(&mut self, person: PersonKey, natural_key: &str) -> Result<(), StoreError> {
+        let key = args![person.insurer.as_str(), person.insured.as_str(), natural_key];
+        self.raw.run(END_REQUEST, key).await?;
         Ok(())
     }
 }
@@ -213,6 +227,7 @@ fn from_code<T: serde::de::DeserializeOwned>(code: &str) -> Option<T> {
 
 pub(crate) fn request_door(
     person: &PersonKey,
+    natural_key: &str,
     office: &str,
     requested_on: i32,
     applied_on: i32,
@@ -221,6 +236,7 @@ pub(crate) fn request_door(
     Door::new("opinion_request")
         .text(person.insurer.as_str())
         .text(person.insured.as_str())
+        .text(natural_key)
         .text(office)
         .number(requested_on)
         .number(applied_on)

@@ -23,7 +23,7 @@ UNION ALL SELECT 'insurer', start_state, NULL, NULL, NULL, NULL, start_on, NULL,
 UNION ALL SELECT 'assignment', office_number, identity_check, registered_by, plan_maker, end_reason, registered_at, viewable_until, ended_at,
        CASE WHEN confirmed THEN 1 ELSE 0 END, mac
   FROM assignment WHERE insurer_number = $1 AND insured_number = $2 AND office_number = $3
-UNION ALL SELECT 'request', office_number, NULL, NULL, NULL, NULL, requested_on, applied_on, revision, 0, mac
+UNION ALL SELECT 'request', office_number, natural_key, NULL, NULL, NULL, requested_on, applied_on, revision, 0, mac
   FROM opinion_request WHERE insurer_number = $1 AND insured_number = $2 AND office_number = $3
 UNION ALL SELECT 'consent', act_id, act, kind, NULL, NULL, acted_at, revision, NULL, 0, mac
   FROM consent_act WHERE insurer_number = $1 AND insured_number = $2
@@ -115,7 +115,7 @@ impl Store {
                 }
                 "request" => {
                     let (requested, applied, revision) = (row.big(6)? as i32, row.big(7)? as i32, row.big(8)?);
-                    let door = request_door(&person, &row.text(1)?, requested, applied, revision);
+                    let door = request_door(&person, &row.text(2)?, &row.text(1)?, requested, applied, revision);
                     if door.fits(&self.keys, &row.blob(10)?) {
                         requests.push((revision, requested));
                     }

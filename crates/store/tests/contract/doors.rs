@@ -124,7 +124,7 @@ async fn an_opinion_request_or_a_switch_altered_by_hand_opens_nothing() {
         world
             .write(async |tx| {
                 tx.put_person(1, 1, &known_hanako()).await?;
-                tx.put_opinion_request(hanako(), office(), day(20241001), day(20240930), 1).await?;
+                tx.put_opinion_request(hanako(), "1", office(), day(20241001), day(20240930), 1).await?;
                 tx.put_switch(&staff, Organization::Office(office()), hanako(), true).await
             })
             .await
@@ -135,6 +135,14 @@ async fn an_opinion_request_or_a_switch_altered_by_hand_opens_nothing() {
         let facts = world.facts().await;
         assert_eq!(facts.opinion_requested_on, None);
         assert!(facts.switched_off, "a damaged switch still hides");
+        world
+            .write(async |tx| tx.put_opinion_request(hanako(), "1", office(), day(20261001), day(20260930), 1).await)
+            .await
+            .unwrap();
+        assert_eq!(world.facts().await.opinion_requested_on, Some(20261001));
+        // Under another 履歴番号 a correction or a deletion would no longer find it.
+        world.by_hand("UPDATE opinion_request SET natural_key = '2'").await;
+        assert_eq!(world.facts().await.opinion_requested_on, None);
     })
     .await;
 }

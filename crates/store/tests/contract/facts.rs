@@ -5,7 +5,7 @@ use kiban_domain::assignment::EndReason;
 use kiban_domain::consent::ConsentAct;
 use kiban_domain::municipality::StartState;
 use kiban_domain::office::StaffId;
-use kiban_domain::{Kind, Organization};
+use kiban_domain::{Kind, OfficeNumber, Organization};
 
 #[tokio::test]
 async fn nothing_is_known_of_somebody_who_was_never_written() {
@@ -31,9 +31,9 @@ async fn every_fact_written_is_gathered() {
                 tx.set_start(insurer(), StartState::Started(day(20260401))).await?;
                 tx.put_person(1, 1, &withheld).await?;
                 tx.put_assignment(&assignment(hanako())).await?;
-                tx.put_opinion_request(hanako(), office(), day(20261001), day(20260930), 1).await?;
-                tx.put_opinion_request(hanako(), office(), day(20261101), day(20261031), 1).await?;
-                tx.put_opinion_request(hanako(), other_office(), day(20261120), day(20261119), 1).await?;
+                tx.put_opinion_request(hanako(), "1", office(), day(20261001), day(20260930), 1).await?;
+                tx.put_opinion_request(hanako(), "2", office(), day(20261101), day(20261031), 1).await?;
+                tx.put_opinion_request(hanako(), "3", other_office(), day(20261120), day(20261119), 1).await?;
                 tx.put_consent("c1", 1, at(50), &consent(ConsentAct::Given, 0)).await?;
                 tx.put_consent("c2", 1, at(50), &consent(ConsentAct::KindRefused(Kind::C1), 10)).await?;
                 tx.put_switch(&staff, Organization::Office(office()), hanako(), true).await
@@ -67,7 +67,7 @@ async fn what_an_unapplied_receipt_brought_counts_only_when_it_is_applied() {
         world
             .write(async |tx| {
                 tx.put_person(number, 1, &known_hanako()).await?;
-                tx.put_opinion_request(hanako(), office(), day(20261101), day(20261031), number).await?;
+                tx.put_opinion_request(hanako(), "1", office(), day(20261101), day(20261031), number).await?;
                 tx.put_consent("c1", number, at(50), &consent(ConsentAct::Given, 0)).await
             })
             .await
@@ -80,6 +80,31 @@ async fn what_an_unapplied_receipt_brought_counts_only_when_it_is_applied() {
         let facts = world.facts().await;
         assert!(facts.known && facts.consent.covers(Kind::A2) && facts.unapplied.is_empty());
         assert_eq!(facts.opinion_requested_on, Some(20261101));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_corrected_opinion_request_goes_to_the_other_hospital_and_a_deleted_one_to_none() {
+    on_each_engine(async |world| {
+        let asked = async |of: OfficeNumber| {
+            let facts = world.store.person_facts(hanako(), Organization::Office(of), Some(of), None).await.unwrap();
+            facts.opinion_requested_on
+        };
+        let put = async |key: &str, to, on| {
+            world.write(async |tx| tx.put_opinion_request(hanako(), key, to, day(on), day(20260930), 1).await).await
+        };
+        let end = async |key: &str| world.write(async |tx| tx.end_opinion_request(hanako(), key).await).await;
+        put("0000000001", office(), 20261001).await.unwrap();
+        put("0000000001", other_office(), 20261002).await.unwrap();
+        assert_eq!((asked(office()).await, asked(other_office()).await), (None, Some(20261002)), "corrected");
+        put("0000000002", other_office(), 20261101).await.unwrap();
+        assert_eq!(asked(other_office()).await, Some(20261101), "the newest of two");
+        end("0000000002").await.unwrap();
+        assert_eq!(asked(other_office()).await, Some(20261002), "the other application stands");
+        end("0000000001").await.unwrap();
+        end("0000000001").await.unwrap();
+        assert_eq!(asked(other_office()).await, None);
     })
     .await;
 }
@@ -142,7 +167,7 @@ async fn an_office_lists_its_people_page_by_page_across_insurers() {
                     tx.put_assignment(&assignment(*key)).await?;
                 }
                 // A hospital asked for an opinion finds the person too.
-                tx.put_opinion_request(taro(), other_office(), day(20261101), day(20261031), 1).await
+                tx.put_opinion_request(taro(), "1", other_office(), day(20261101), day(20261031), 1).await
             })
             .await
             .unwrap();

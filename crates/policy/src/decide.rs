@@ -77,6 +77,13 @@ pub(crate) fn decide_with(facts: &Facts, table: &SharingTable, steps: Steps) -> 
     }
 }
 
+impl SharingTable {
+    /// Whether a refusal by this rule may be told to the caller.
+    pub fn may_be_told(&self, rule: Rule) -> bool {
+        disclosure(rule) == Disclosure::Told
+    }
+}
+
 /// Refusals that may be told: they say something about the caller, the city or the kind, never about what exists.
 fn disclosure(rule: Rule) -> Disclosure {
     match rule {

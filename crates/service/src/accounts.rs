@@ -23,7 +23,7 @@ pub struct LogIn {
 }
 
 /// A session just opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LoggedIn {
     /// Bearer token, 256 random bits in hexadecimal.
     pub token: String,
@@ -128,9 +128,10 @@ impl Platform {
             Ok(id) => self.store().account(id).await?.filter(|account| account.organization == organization),
             Err(_) => None,
         };
-        let lock = match &account {
-            Some(account) => self.store().lock_state(organization, &account.staff.id).await?,
-            None => kiban_store::LockState::default(),
+        // An account that does not exist is counted and locked like one that does.
+        let lock = match &id {
+            Ok(id) => self.store().lock_state(organization, id).await?,
+            Err(_) => kiban_store::LockState::default(),
         };
         let window = context.now - jiff::SignedDuration::from_mins(self.inner.config.login_lock_minutes);
         if lock.failures >= self.inner.config.login_failures && lock.last_failure_at.is_some_and(|at| at > window) {

@@ -67,10 +67,13 @@ impl Platform {
             self.store().audit().append(refused).await?;
             return Err(Error::rule(rule, table));
         }
+        // A closing act on screen is the latest word, whatever time a file or another server's clock gave an earlier act.
+        let latest = self.store().consents(person).await?.iter().map(|consent| consent.record.acted_at).max();
+        let acted_at = if opens { context.now } else { latest.map_or(context.now, |latest| latest.max(context.now)) };
         let record = ConsentRecord {
             person,
             act: request.act,
-            acted_at: context.now,
+            acted_at,
             declarant: request.declarant,
             proof: request.proof,
             taken_by: caller.organization,

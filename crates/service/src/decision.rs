@@ -15,6 +15,8 @@ pub(crate) struct Case {
     pub(crate) table: &'static SharingTable,
     caller: kiban_policy::Caller,
     disaster: Disaster,
+    /// Ids of the running disaster modes for this person's municipality, recorded with every disaster view (P-124).
+    pub(crate) events: Vec<String>,
     started: bool,
 }
 
@@ -61,7 +63,9 @@ impl Platform {
             _ => (kiban_policy::Caller::Operator, Disaster::None),
         };
         let started = stored.start.is_started(today);
-        Ok(Case { person, stored, table, caller: policy_caller, disaster, started })
+        let running = modes.iter().filter(|mode| mode.is_open(today) && mode.areas.contains(&area));
+        let events = running.map(|mode| mode.id.clone()).collect();
+        Ok(Case { person, stored, table, caller: policy_caller, disaster, events, started })
     }
 
     /// Records a refusal and turns it into the answer the caller may have.
@@ -119,10 +123,11 @@ impl Question {
 
 impl Case {
     pub(crate) fn facts(&self, question: Question) -> Facts {
-        let consent = if self.stored.consent.given_at.is_none() {
-            Consent::NotObtained
-        } else if self.stored.consent.refused.contains(&question.kind) {
+        // A refusal is asked first: it holds whether or not the comprehensive consent was ever given, also in a disaster.
+        let consent = if self.stored.consent.refused.contains(&question.kind) {
             Consent::RefusedForKind
+        } else if self.stored.consent.given_at.is_none() {
+            Consent::NotObtained
         } else {
             Consent::Given
         };

@@ -146,12 +146,14 @@ impl Platform {
         caller.require_way(UseCase::Disaster, table)?;
         check(&query)?;
         let insurer = kiban_domain::municipality::paying_insurer(query.insurer, context.today());
-        let keys = self.store().keys_of(insurer).await?;
+        // Without a running mode nothing is looked up, whatever else the caller may see.
         let covered = self.is_covered(caller, query.insurer, context);
         let mut numbers = Vec::new();
-        // Without a running mode nothing is looked up, whatever else the caller may see.
-        for token in if covered { tokens(&keys, &query) } else { Vec::new() } {
-            numbers.extend(self.store().find_by_token(insurer, &token).await?);
+        if covered {
+            let keys = self.store().keys_of(insurer).await?;
+            for token in tokens(&keys, &query) {
+                numbers.extend(self.store().find_by_token(insurer, &token).await?);
+            }
         }
         numbers.sort();
         numbers.dedup();
@@ -250,6 +252,9 @@ fn check(query: &DisasterQuery) -> Result<(), Error> {
     if query.birth.is_none() && query.address.is_none() {
         faults.push(ItemFault::new("birth", "生年月日、または住所（町名まで）を入力してください"));
     }
+    if query.address.as_deref().is_some_and(|address| district(address).trim().is_empty()) {
+        faults.push(ItemFault::new("address", "住所は市区町村名と町名を入力してください（番地だけでは探せません）"));
+    }
     if query.birth.is_none() && query.name.is_none() {
         faults.push(ItemFault::new("name", "住所で探すときは氏名を漢字で入力してください"));
     }
@@ -279,4 +284,8 @@ fn fits(insured: &Insured, query: &DisasterQuery) -> bool {
         && query.kana.as_ref().is_none_or(|kana| normalize_kana(kana) == normalize_kana(&identity.kana))
         && query.birth.is_none_or(|birth| birth == identity.birth)
         && query.sex.is_none_or(|sex| sex == identity.sex)
+        && query.address.as_ref().is_none_or(|typed| {
+            let known = identity.address.as_deref().map(district).unwrap_or_default();
+            !known.is_empty() && normalize_kanji(&district(typed)) == normalize_kanji(&known)
+        })
 }

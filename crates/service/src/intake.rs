@@ -8,11 +8,11 @@
 
 use crate::submission::{RETENTION_YEARS, years_after};
 use crate::{Caller, Context, Error, Platform, random_id};
-use kiban_domain::consent::ConsentRecord;
-use kiban_domain::dates::Period;
+use kiban_domain::consent::{ConsentAct, ConsentRecord};
+use kiban_domain::dates::{self, Period};
 use kiban_domain::ids::looks_like_individual_number;
 use kiban_domain::insured::Insured;
-use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, Organization, PersonKey, Timestamp, municipality};
+use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, Organization, PersonKey, Timestamp};
 use kiban_formats::Problem;
 use kiban_formats::municipal::{self, Change, MunicipalRow, MunicipalValue};
 use kiban_policy::{UseCase, Writer, may_register};
@@ -199,6 +199,7 @@ impl Platform {
         let total = rows.len() as u64;
         let mut done = 0;
         let mut known: HashMap<InsuredNumber, i64> = HashMap::new();
+        let mut seen = HashSet::new();
         let mut tx = self.store().begin().await?;
         tx.lock_insurer(load.insurer).await?;
         let load = Load { initial: self.store().count_people(load.insurer).await? == 0, ..load };
@@ -206,7 +207,7 @@ impl Platform {
         while rows.peek().is_some() {
             let block: Vec<MunicipalRow> = rows.by_ref().take(BLOCK).collect();
             done += block.len() as u64;
-            self.apply_block(&mut tx, &load, block, &mut known, counts, problems).await?;
+            self.apply_block(&mut tx, &load, block, &mut known, &mut seen, counts, problems).await?;
             progress(done, total);
             if load.initial && rows.peek().is_some() {
                 tx.commit(Entry { action: "import.block".to_owned(), ..entry.clone() }).await?;
@@ -223,6 +224,7 @@ impl Platform {
         load: &Load,
         block: Vec<MunicipalRow>,
         known: &mut HashMap<InsuredNumber, i64>,
+        seen: &mut HashSet<(InsuredNumber, Kind, u32)>,
         counts: &mut ReceiptCounts,
         problems: &mut Vec<Problem>,
     ) -> Result<(), Error> {
@@ -234,6 +236,11 @@ impl Platform {
         let keys = self.store().keys_of(load.insurer).await?;
         for (number, header) in &people {
             known.entry(*number).or_insert(header.history_number);
+        }
+        let mut newest: HashMap<(InsuredNumber, Kind), &str> = HashMap::new();
+        for (number, kind, natural_key) in present.keys() {
+            let latest = newest.entry((*number, *kind)).or_default();
+            *latest = (*latest).max(natural_key.as_str());
         }
         let (mut new_people, mut records) = (Vec::new(), Vec::new());
         for row in block {
@@ -292,6 +299,15 @@ impl Platform {
                         }
                     }
                     let record = record_of(load, key, row.history, change, value)?;
+                    if !seen.insert((key.insured, record.kind, row.history)) {
+                        let text = format!(
+                            "履歴番号 {} の行がパッケージの別のファイルにもあります。どちらか一つにしてください",
+                            row.history
+                        );
+                        problems.push(at(&place, "duplicate_key", &text));
+                        counts.refused += 1;
+                        continue;
+                    }
                     let digest = keys.digest(&record.payload);
                     let same = present.get(&(key.insured, record.kind, record.natural_key.clone()));
                     if same.is_some_and(|p| p.digest == digest && p.deleted == record.deleted) {
@@ -305,12 +321,8 @@ impl Platform {
                         counts.refused += 1;
                         continue;
                     }
-                    let newer = present
-                        .keys()
-                        .filter(|(n, k, _)| *n == key.insured && *k == record.kind)
-                        .map(|(_, _, key)| key)
-                        .max();
-                    if let Some(newer) = newer.filter(|newer| same.is_none() && **newer > record.natural_key) {
+                    let newer = newest.get(&(key.insured, record.kind)).copied();
+                    if let Some(newer) = newer.filter(|newer| same.is_none() && *newer > record.natural_key.as_str()) {
                         let newer = newer.trim_start_matches('0');
                         let text =
                             format!("履歴番号 {newer} がすでに登録されています。この行は過去の履歴として登録しました");
@@ -390,7 +402,10 @@ impl Platform {
         counts: &mut ReceiptCounts,
         problems: &mut Vec<Problem>,
     ) -> Result<(), Error> {
-        if record.acted_at > load.now + jiff::SignedDuration::from_mins(5) {
+        // A withdrawal without a time counts as 23:59:59 of its day; on that day it must not be turned away.
+        let closes = matches!(record.act, ConsentAct::Withdrawn | ConsentAct::KindRefused(_));
+        let of_today = closes && dates::day_in_japan(record.acted_at) <= load.today;
+        if record.acted_at > load.now + jiff::SignedDuration::from_mins(5) && !of_today {
             problems.push(at(
                 place,
                 "act_in_future",
@@ -536,9 +551,7 @@ fn announced(package: &municipal::Package, problems: &[Problem]) -> usize {
 
 /// A package for another insurer than its sender (T-13): refused whole, the number not echoed.
 fn foreign_package(package: &municipal::Package, insurer: InsurerNumber) -> Option<Problem> {
-    let other = package.manifest().is_some_and(|manifest| {
-        manifest.insurer != insurer && municipality::paying_insurer(manifest.insurer, manifest.base_date) != insurer
-    });
+    let other = package.manifest().is_some_and(|manifest| manifest.insurer != insurer);
     let text = "MANIFEST.csv の保険者番号が、送信した市区町村の番号と違います。送信先・送信元を確認してください";
     other.then(|| Problem::of_file(municipal::MANIFEST, "foreign_insurer", text))
 }

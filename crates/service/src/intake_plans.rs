@@ -12,7 +12,7 @@ use kiban_domain::dates::{Period, yyyymmdd};
 use kiban_domain::{Kind, Organization, PersonKey, municipality};
 use kiban_formats::Problem;
 use kiban_formats::care_plan::{PlanFileName, read_set};
-use kiban_policy::{Decision, UseCase, Writer};
+use kiban_policy::{UseCase, Writer};
 use kiban_store::{Entry, NewReceipt, NewRecord, Outcome, ReceiptCounts, ReceiptState};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,29 +66,34 @@ impl Platform {
             counts.refused = counts.read;
             return self.answer_plans(caller, None, counts, &problems, context).await;
         }
+        // Whole or not at all: everybody in it must be a registered person of the office before anything is written.
+        for person in people.keys() {
+            let case = self.case(caller, *person, context).await?;
+            if !case.decide(Question::create(Kind::Cp1)).is_allowed() {
+                self.refuse(caller, &case, Question::create(Kind::Cp1), "import.plan", context).await?;
+                // The same words for an unknown number and for somebody else's user.
+                let text = "担当利用者として登録されていない利用者が含まれています。先に本人確認と担当事業所登録をしてください";
+                problems.push(Problem::of_file("", "not_assigned", text));
+            }
+        }
+        if problems.iter().any(Problem::is_error) {
+            counts.refused = counts.read;
+            return self.answer_plans(caller, None, counts, &problems, context).await;
+        }
         // The original lies under one insurer's key, so it is kept only when everybody in it belongs to that insurer.
         let one_insurer = people.keys().map(|person| person.insurer).collect::<BTreeSet<_>>().len() == 1;
         let upload = Upload { public_id: random_id()?, bytes, keep: keep && one_insurer };
         let (mut receipt, mut original) = (None, upload.keep);
         for (person, records) in people {
-            match self.store_plans(caller, person, records, &upload, original, &mut counts, context).await? {
-                Some(given) => {
-                    receipt.get_or_insert(given);
-                    original = false;
-                }
-                None => {
-                    counts.refused += 1;
-                    // The same words for an unknown number and for somebody else's user.
-                    let text = "この利用者は、この事業所の担当利用者として登録されていません。先に本人確認と担当事業所登録をしてください";
-                    problems.push(Problem::of_file("", "not_assigned", text));
-                }
-            }
+            let given = self.store_plans(caller, person, records, &upload, original, &mut counts, context).await?;
+            receipt.get_or_insert(given);
+            original = false;
         }
         self.answer_plans(caller, receipt, counts, &problems, context).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "one private step of one upload")]
-    /// Stores the plans of one person; `None` when the caller may not write them.
+    /// Stores the plans of one person.
     async fn store_plans(
         &self,
         caller: &Caller,
@@ -98,12 +103,8 @@ impl Platform {
         with_original: bool,
         counts: &mut ReceiptCounts,
         context: &Context,
-    ) -> Result<Option<String>, Error> {
+    ) -> Result<String, Error> {
         let case = self.case(caller, person, context).await?;
-        if let Decision::Refuse { .. } = case.decide(Question::create(Kind::Cp1)) {
-            self.refuse(caller, &case, Question::create(Kind::Cp1), "import.plan", context).await?;
-            return Ok(None);
-        }
         let present = self.store().present_records(person.insurer, &[person.insured]).await?;
         let keys = self.store().keys_of(person.insurer).await?;
         let digest = keys.digest(&[person.insured.as_str().as_bytes(), &upload.bytes[..]].concat());
@@ -113,7 +114,7 @@ impl Platform {
                 .audit()
                 .append(caller.entry_about(context, person, "import.repeated", Outcome::Allowed))
                 .await?;
-            return Ok(Some(before.public_id));
+            return Ok(before.public_id);
         }
         let public_id = upload.public_id.clone();
         let mut tx = self.store().begin().await?;
@@ -150,7 +151,7 @@ impl Platform {
             case.decide(Question::create(Kind::Cp1)).rule(),
         );
         tx.commit(Entry { natural_key: Some(public_id.clone()), ..entry }).await?;
-        Ok(Some(public_id))
+        Ok(public_id)
     }
 
     async fn answer_plans(

@@ -3,7 +3,7 @@
 
 use crate::{Caller, Context, Error, Platform};
 use kiban_domain::Timestamp;
-use kiban_policy::UseCase;
+use kiban_policy::{SharingTable, UseCase};
 use kiban_store::{Entry, Outcome, StoredEntry};
 use serde::Serialize;
 
@@ -47,9 +47,22 @@ impl Platform {
             self.store().audit().about_person(person.insurer.as_str(), person.insured.as_str(), PAGE, None).await?;
         let own = caller.organization.to_string();
         let entries = entries.into_iter().filter(|entry| all || entry.organization.as_deref() == Some(own.as_str()));
-        let look_ups = entries.map(look_up).collect::<Result<Vec<_>, _>>()?;
+        let told = |look_up: LookUp| if all { look_up } else { look_up.without_blind_rule(table) };
+        let look_ups = entries.map(|entry| look_up(entry).map(told)).collect::<Result<Vec<_>, _>>()?;
         self.store().audit().append(caller.entry_about(context, person, "look_ups", Outcome::Allowed)).await?;
         Ok(look_ups)
+    }
+}
+
+impl LookUp {
+    /// An office reads its own refusals without the rule where the answer had been blind: the log must not tell what the
+    /// answer hid (T-36).
+    fn without_blind_rule(mut self, table: &SharingTable) -> Self {
+        let told = |code: &String| kiban_policy::Rule::parse(code).is_some_and(|rule| table.may_be_told(rule));
+        if self.outcome == Outcome::Refused.name_ja() && !self.rule.as_ref().is_some_and(told) {
+            self.rule = None;
+        }
+        self
     }
 }
 

@@ -26,8 +26,8 @@ pub struct PersonStatus {
     pub name: Option<String>,
     /// フリガナ
     pub kana: Option<String>,
-    /// `given`, `missing`, `withdrawn`, `not_obtainable`
-    pub consent: &'static str,
+    /// `given`, `missing`, `withdrawn`, `not_obtainable`; absent when it may no longer be known.
+    pub consent: Option<&'static str>,
     /// 閲覧期限 of the registration, if there is one.
     pub viewable_until: Option<Date>,
     /// Whether the registration is live today.
@@ -74,7 +74,10 @@ impl Platform {
                 let case = self.case(caller, *person, context).await?;
                 // The membership table only lists; assignment and request alone decide (decision 0006.14).
                 let registered = case.stored.assignment.as_ref().is_some_and(|a| a.ended.is_none());
-                if !case.stored.known || !(registered || case.stored.opinion_requested_on.is_some()) {
+                if !case.stored.known
+                    || case.stored.switched_off
+                    || !(registered || case.stored.opinion_requested_on.is_some())
+                {
                     continue;
                 }
                 seen.entry(person.insurer.to_string()).or_default().push(person.insured.to_string());
@@ -128,12 +131,14 @@ impl Platform {
             insurer_number: case.person.insurer.to_string(),
             name: identity.as_ref().map(|i| i.name.clone()),
             kana: identity.map(|i| i.kana),
-            consent: match (consent.given_at, consent.withdrawn_at, consent.not_obtainable) {
-                (Some(_), _, _) => "given",
-                (None, Some(_), _) => "withdrawn",
-                (None, None, true) => "not_obtainable",
-                _ => "missing",
-            },
+            consent: case.decide(Question::read(Kind::G1)).is_allowed().then(|| {
+                match (consent.given_at, consent.withdrawn_at, consent.not_obtainable) {
+                    (Some(_), _, _) => "given",
+                    (None, Some(_), _) => "withdrawn",
+                    (None, None, true) => "not_obtainable",
+                    _ => "missing",
+                }
+            }),
             live: viewable_until.is_some_and(|until| today <= until),
             viewable_until,
             opinion_requested_on: case.stored.opinion_requested_on.and_then(|day| dates::from_number(day).ok()),
@@ -158,11 +163,14 @@ impl Platform {
         caller.require_way(UseCase::Eligibility, self.table_at(context.now)?)?;
         let person: PersonKey = self.person_of(caller, handle).await?;
         let case = self.case(caller, person, context).await?;
-        if !case.is_assigned() {
+        if !case.is_assigned() || case.stored.switched_off {
             return Err(Error::Unknown);
         }
         let staff = crate::accounts::staff_id(caller.organization, account)
             .map_err(|_| Error::item("account", "アカウント名が正しくありません"))?;
+        if staff == caller.staff.id {
+            return Err(Error::item("account", "自分自身の閲覧の停止・再開は、事業所のほかの職員が行ってください"));
+        }
         if self.store().account(&staff).await?.is_none() {
             return Err(Error::item("account", "この事業所にそのアカウントはありません"));
         }

@@ -51,6 +51,12 @@ impl Platform {
         let table = self.table_at(context.now)?;
         caller.require_way(UseCase::Eligibility, table)?;
         let Some((office, _)) = &caller.office else { return Err(Error::rule(kiban_policy::Rule::NotWriter, table)) };
+        // Asked before anything is looked up: the answer must not depend on whether the four items fit.
+        let plans = office.service_types.iter().any(|service| makes_plans(service, table));
+        if request.makes_plan && !(plans && is_care_manager(caller.staff.job)) {
+            let text = "計画作成者になれるのは、計画を作成するサービスの事業所の介護支援専門員だけです（※1）";
+            return Err(Error::item("makes_plan", text));
+        }
         let person = PersonKey {
             insurer: municipality::paying_insurer(request.card_insurer, context.today()),
             insured: request.insured,
@@ -65,29 +71,23 @@ impl Platform {
                 .await?;
             return Err(Error::TooMany(SECONDS_UNTIL_TOMORROW));
         }
-        let known = self.store().person(person).await?;
-        if known.is_none() {
-            self.store().open_dummy_identity(person).await?;
-        }
         let stored =
             self.store().person_facts(person, caller.organization, Some(office.number), Some(&caller.staff.id)).await?;
         if !stored.start.is_started(context.today()) {
             self.store().audit().append(self.typed_entry(caller, &typed, "register", "not_started", context)).await?;
             return Err(Error::rule(kiban_policy::Rule::NotStarted, table));
         }
-        let confirmed = stored.assignment.as_ref().is_some_and(|a| a.confirmed_by_municipality);
+        let known = self.store().person(person).await?;
+        if known.is_none() {
+            self.store().open_dummy_identity(person).await?;
+        }
+        let today = context.today();
+        let confirmed = stored.assignment.as_ref().is_some_and(|a| a.confirmed_by_municipality && a.is_live(today));
         let fits =
             matches_all(known.as_ref().map(|(_, insured)| insured), &typed, request.card_insurer) && stored.known;
         if !fits || (stored.withheld && !confirmed) {
             let rule = if fits { "withheld" } else { "mismatch" };
             return self.answer_mismatch(caller, &typed, counted, rule, context).await;
-        }
-        let plans = office.service_types.iter().any(|service| makes_plans(service, table));
-        if request.makes_plan && !(plans && is_care_manager(caller.staff.job)) {
-            return Err(Error::item(
-                "makes_plan",
-                "計画作成者になれるのは、計画を作成するサービスの事業所の介護支援専門員だけです（※1）",
-            ));
         }
         let assignment = self.assignment_of(caller, &request, person, office.number, stored.assignment, context);
         let mut tx = self.store().begin().await?;

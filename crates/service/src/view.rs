@@ -166,7 +166,8 @@ impl Platform {
         let nothing = keys.is_empty() && !general.is_allowed();
         let outcome = if nothing { Outcome::Refused } else { Outcome::Allowed };
         let entry = case.entry(caller, context, "view", outcome, question, if nothing { general.rule() } else { rule });
-        let detail = serde_json::json!({ "documents": keys, "known_on": known_on }).to_string();
+        let event = matches!(general, Decision::Allow { ground: Rule::Disaster, .. }).then(|| case.events.clone());
+        let detail = serde_json::json!({ "documents": keys, "known_on": known_on, "disaster": event }).to_string();
         Ok(Some((view, Entry { detail: Some(detail), ..entry })))
     }
 
@@ -282,7 +283,7 @@ fn fields_of(item: &str) -> &'static [&'static str] {
         "residence_exception" => &["domicile_exception"],
         "linked_insurer" => &["linked_insurer"],
         "office" => &["office", "office_name", "taken_by", "staff", "provider", "provider_name"],
-        "free_text" => &["free_text", "remark", "delay_reason"],
+        "free_text" => &["free_text", "remark", "delay_reason", "board_opinion", "content", "reason"],
         _ => &[],
     }
 }

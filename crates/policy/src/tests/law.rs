@@ -341,14 +341,14 @@ fn p122_who_is_covered_by_a_disaster_mode() {
     let named = office("1370000003", far);
     let outside = office("1370000002", far);
     let covers = |mode: &DisasterMode, office: &Office, area, today| {
-        disaster_for_office(std::slice::from_ref(mode), office, OfficeClass::Service, area, today)
+        disaster_for_office(std::slice::from_ref(mode), office, C::Service, area, today)
     };
     assert_eq!(covers(&mode, &inside, &stricken, day(14)), Disaster::Open);
     assert_eq!(covers(&mode, &named, &stricken, day(1)), Disaster::Open);
     assert_eq!(covers(&mode, &outside, &stricken, day(1)), Disaster::None);
     assert_eq!(covers(&mode, &inside, &far, day(1)), Disaster::None, "people of other cities are not found");
     assert_eq!(covers(&mode, &inside, &stricken, day(15)), Disaster::None, "ends by itself");
-    mode.classes = vec![OfficeClass::Hospital];
+    mode.classes = vec![C::Hospital];
     assert_eq!(covers(&mode, &inside, &stricken, day(14)), Disaster::None, "of a kind the mode does not name");
     assert_eq!(covers(&mode, &named, &stricken, day(1)), Disaster::Open, "named one by one, whatever its kind");
     mode.classes = Vec::new();

@@ -1,7 +1,7 @@
 //! Facts and decision of one question: may this caller do this with this kind of information about this person, now?
 
 use crate::{Caller, Context, Error, Platform};
-use kiban_domain::{Kind, Organization, PersonKey};
+use kiban_domain::{Date, Kind, Organization, PersonKey, dates};
 use kiban_policy::{
     Action, Consent, Decision, Disaster, Explanation, Facts, KindFacts, MunicipalityRelation, OfficeFacts, Opinion,
     Rule, SharingTable, decide, disaster_for_municipality, disaster_for_office, is_care_manager, makes_plans, why,
@@ -43,7 +43,7 @@ impl Platform {
                     plan_maker: named && plans && care_manager,
                     switched_off: stored.switched_off,
                     confirmed_by_city: assignment.is_some_and(|a| a.confirmed_by_municipality),
-                    opinion_requested: stored.opinion_requested_on.is_some(),
+                    opinion_requested: stored.opinion_requested_on.is_some_and(|day| self.is_request_live(day, today)),
                 };
                 (kiban_policy::Caller::Office(facts), disaster_for_office(&modes, office, *class, &area, today))
             }
@@ -66,6 +66,12 @@ impl Platform {
         let running = modes.iter().filter(|mode| mode.is_open(today) && mode.areas.contains(&area));
         let events = running.map(|mode| mode.id.clone()).collect();
         Ok(Case { person, stored, table, caller: policy_caller, disaster, events, started })
+    }
+
+    /// Whether a 意見書依頼 of that day still lets the hospital view.
+    pub(crate) fn is_request_live(&self, requested_on: i32, today: Date) -> bool {
+        let months = jiff::Span::new().months(self.inner.config.months_of_opinion_request);
+        dates::from_number(requested_on).is_ok_and(|day| day.checked_add(months).is_ok_and(|last| today <= last))
     }
 
     /// Records a refusal and turns it into the answer the caller may have.

@@ -47,6 +47,8 @@ use tokio::sync::Semaphore;
 pub struct Config {
     /// Months without a claim after which viewing ends (P-108).
     pub months_without_claim: i32,
+    /// Months after a 意見書依頼 during which it lets the hospital view (P-048; the notice names no end).
+    pub months_of_opinion_request: i32,
     /// Mismatches a day with the same kana, birth and sex before that typed identity is locked (P-106).
     pub mismatches_per_identity: i32,
     /// Mismatches a day of one office with one insurer before it is locked.
@@ -61,6 +63,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             months_without_claim: kiban_domain::assignment::DEFAULT_MONTHS_WITHOUT_CLAIM,
+            months_of_opinion_request: 6,
             mismatches_per_identity: 5,
             mismatches_per_office: 50,
             login_failures: 5,

@@ -76,7 +76,11 @@ impl Platform {
                 let registered = case.stored.assignment.as_ref().is_some_and(|a| a.ended.is_none());
                 if !case.stored.known
                     || case.stored.switched_off
-                    || !(registered || case.stored.opinion_requested_on.is_some())
+                    || !(registered
+                        || case
+                            .stored
+                            .opinion_requested_on
+                            .is_some_and(|day| self.is_request_live(day, context.today())))
                 {
                     continue;
                 }

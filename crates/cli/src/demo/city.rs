@@ -33,6 +33,8 @@ pub struct World {
     pub certificates: PathBuf,
     /// The CA, to issue more.
     pub ca: Ca,
+    /// Second terminal of the operator: a disaster mode needs two people over two certificates.
+    pub second_operator: Option<Identity>,
     identities: HashMap<Organization, Identity>,
     serials: HashMap<Organization, String>,
 }
@@ -95,6 +97,7 @@ pub async fn build(home: &Home, people: u32, seed: u64) -> Result<World> {
         server: (organizations?, public?),
         certificates: home.dir().join("certificates"),
         ca,
+        second_operator: None,
         identities: HashMap::new(),
         serials: HashMap::new(),
         city,
@@ -153,6 +156,21 @@ async fn register(world: &mut World) -> Result<()> {
             world.platform.put_account(account, "cli", &Context::new(now())?).await?;
         }
     }
+    let second = world
+        .ca
+        .issue_client(Organization::Operator, "demo-terminal-2", 90, now())
+        .map_err(|error| anyhow!(error.message_ja()))?;
+    rows.push(CertificateRow {
+        fingerprint: second.fingerprint.clone(),
+        organization: Organization::Operator,
+        terminal: "demo-terminal-2".to_owned(),
+        serial: second.serial.clone(),
+        not_after: second.not_after,
+        revoked_at: None,
+    });
+    let identity =
+        Identity::from_pem(&second.cert_pem, &second.key_pem).map_err(|error| anyhow!(error.message_ja()))?;
+    world.second_operator = Some(identity);
     world.platform.bind_certificates(&rows, &Context::new(now())?).await?;
     Ok(())
 }

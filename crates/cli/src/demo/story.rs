@@ -320,7 +320,12 @@ impl<'w> Story<'w> {
         let operators = &self.world.city.operators;
         let mut first = self.client(Organization::Operator)?;
         first.log_in(&account_of(&operators[0]), DEMO_PASSWORD).await?.expect(200, "運用者1")?;
-        let mut second = self.client(Organization::Operator)?;
+        let mut second = Client::new(
+            self.server.organizations,
+            "office.localhost",
+            &self.world.root,
+            self.world.second_operator.as_ref(),
+        )?;
         second.log_in(&account_of(&operators[1]), DEMO_PASSWORD).await?.expect(200, "運用者2")?;
         let today = day_in_japan(now());
         let helper = self.world.office(Role::Nursing)?.number();

@@ -236,8 +236,10 @@ fn injection(k: u64, postgres: bool) -> Injection {
         (0, false) => ("fsync,fdatasync", 1 + i),
         (1, false) => ("pwrite64", 1 + 23 * i),
         (0, true) => ("sendto", 1 + i),
-        (1, true) => ("sendto", 30 + 5 * i),
-        (2, _) => ("sendto", 2 + 4 * i),
+        // A start needs about a hundred.
+        (1, true) => ("sendto", 100 + 6 * i),
+        (2, true) => ("sendto", 103 + 11 * i),
+        (2, false) => ("sendto", 2 + 4 * i),
         _ => ("write", 1 + 7 * i),
     };
     Injection { calls, what: "signal=SIGKILL", n }

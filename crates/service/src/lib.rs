@@ -15,6 +15,7 @@ mod look_ups;
 mod municipality;
 mod operator;
 mod people;
+mod recorded;
 mod registration;
 mod standing;
 mod submission;
@@ -27,10 +28,12 @@ pub use disaster::{DisasterProposal, DisasterQuery, FoundPerson};
 pub use error::{Error, ItemFault, Refusal};
 pub use handshakes::RefusedHandshakes;
 pub use intake::{IntakeResult, PackageReport, ReportedProblem};
+pub use kiban_formats::text::holds_individual_number;
 pub use kiban_policy::Way;
 pub use look_ups::LookUp;
 pub use municipality::InsurerStart;
 pub use people::PersonStatus;
+pub use recorded::Answered;
 pub use registration::{Registered, RegistrationRequest};
 pub use standing::Standing;
 pub use submission::{Decide, Filed, InboxItem};
@@ -42,7 +45,7 @@ use kiban_store::Store;
 use std::sync::{Arc, RwLock};
 use tokio::sync::Semaphore;
 
-/// Figures an operator may set; each is [inferred] in the specification and therefore data.
+/// Figures an operator may set; each is [inferred] in docs/requirements.md and therefore data.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Months without a claim after which viewing ends (P-108).

@@ -14,6 +14,14 @@ const PUT: &str = "INSERT INTO assignment (insurer_number, insured_number, offic
      ON CONFLICT (insurer_number, insured_number, office_number) DO UPDATE SET identity_check = excluded.identity_check,
        registered_by = excluded.registered_by, registered_at = excluded.registered_at, viewable_until = excluded.viewable_until,
        plan_maker = excluded.plan_maker, confirmed = excluded.confirmed, ended_at = excluded.ended_at, end_reason = excluded.end_reason, mac = excluded.mac";
+const INSERT: &str = "INSERT INTO assignment (insurer_number, insured_number, office_number, identity_check, registered_by, registered_at,
+       viewable_until, plan_maker, confirmed, ended_at, end_reason, mac)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
+const REPLACE: &str = "UPDATE assignment SET identity_check = $4, registered_by = $5, registered_at = $6, viewable_until = $7, plan_maker = $8,
+       confirmed = $9, ended_at = $10, end_reason = $11, mac = $12
+     WHERE insurer_number = $1 AND insured_number = $2 AND office_number = $3 AND mac = $13";
+const ONE: &str = "SELECT office_number, identity_check, registered_by, registered_at, viewable_until, plan_maker, confirmed, ended_at,
+       end_reason, mac FROM assignment WHERE insurer_number = $1 AND insured_number = $2 AND office_number = $3";
 const PUT_MEMBER: &str = "INSERT INTO office_person (office_number, insurer_number, insured_number) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
 const OF_PERSON: &str = "SELECT office_number, identity_check, registered_by, registered_at, viewable_until, plan_maker, confirmed, ended_at,
        end_reason, mac FROM assignment WHERE insurer_number = $1 AND insured_number = $2 ORDER BY registered_at, office_number";
@@ -26,7 +34,8 @@ const PUT_REQUEST: &str = "INSERT INTO opinion_request (insurer_number, insured_
 const END_REQUEST: &str =
     "DELETE FROM opinion_request WHERE insurer_number = $1 AND insured_number = $2 AND natural_key = $3";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, PUT_MEMBER, OF_PERSON, OF_OFFICE, PUT_REQUEST, END_REQUEST];
+pub(crate) const ALL: &[&str] =
+    &[PUT, INSERT, REPLACE, ONE, PUT_MEMBER, OF_PERSON, OF_OFFICE, PUT_REQUEST, END_REQUEST];
 
 impl Tx {
     /// Registers an office for a person, or changes the registration.
@@ -55,6 +64,56 @@ impl Tx {
             .await?;
         self.raw.run(PUT_MEMBER, args![&row.office, person.insurer.as_str(), person.insured.as_str()]).await?;
         Ok(())
+    }
+
+    /// Registers an office for a person (`before` is `None`), or changes the registration that was read as `before`. When
+    /// somebody else wrote it meanwhile this is a conflict and nothing changes. A row whose MAC fails counts as none.
+    pub async fn change_assignment(&mut self, new: &Assignment, before: Option<&Assignment>) -> Result<(), StoreError> {
+        let stood = match before {
+            Some(before) => Some(Columns::of(before).door(&before.person).mac(&self.keys).to_vec()),
+            None => self.damaged_mac(new).await?,
+        };
+        let (row, person) = (Columns::of(new), &new.person);
+        let mac = row.door(person).mac(&self.keys);
+        let mut values = args![
+            person.insurer.as_str(),
+            person.insured.as_str(),
+            &row.office,
+            &row.check,
+            &row.registered_by,
+            row.registered_at,
+            row.viewable_until,
+            row.plan_maker.as_deref(),
+            row.confirmed,
+            row.ended_at,
+            row.end_reason.as_deref(),
+            &mac
+        ]
+        .to_vec();
+        let changed = match &stood {
+            Some(stood) => {
+                values.push(stood.into());
+                self.raw.run(REPLACE, &values).await?
+            }
+            None => self.raw.run(INSERT, &values).await?,
+        };
+        if changed != 1 {
+            return Err(StoreError::Conflict("the registration was changed meanwhile"));
+        }
+        self.raw.run(PUT_MEMBER, args![&row.office, person.insurer.as_str(), person.insured.as_str()]).await?;
+        Ok(())
+    }
+
+    /// The MAC of the row in the place of a new registration, if there is one and it fails: what is not believed may be
+    /// written over.
+    async fn damaged_mac(&mut self, new: &Assignment) -> Result<Option<Vec<u8>>, StoreError> {
+        let (person, office) = (&new.person, new.office);
+        let key = args![person.insurer.as_str(), person.insured.as_str(), office.as_str()];
+        let rows = self.raw.rows(ONE, key).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let mac = row.blob(9)?;
+        let fits = Columns::read(row, 0)?.door(person).fits(&self.keys, &mac);
+        Ok((!fits).then_some(mac))
     }
 
     /// Records that the municipality asked a hospital for an opinion (P-048). `natural_key` is the 履歴番号 of the A5 record

@@ -8,7 +8,7 @@ use crate::office::{instant, switch_door};
 use crate::person::person_door;
 use crate::{Store, StoreError};
 use kiban_domain::assignment::Assignment;
-use kiban_domain::consent::ConsentState;
+use kiban_domain::consent::{ConsentAct, ConsentState};
 use kiban_domain::municipality::StartState;
 use kiban_domain::office::StaffId;
 use kiban_domain::{InsurerNumber, OfficeNumber, Organization, PersonKey};
@@ -45,6 +45,8 @@ pub struct PersonFacts {
     pub card_insurer: Option<InsurerNumber>,
     /// 不開示
     pub withheld: bool,
+    /// 資格喪失日, as a number; `None` while insured here.
+    pub gone_on: Option<i32>,
     /// Start of use of the insurer.
     pub start: StartState,
     /// The caller office's registration, live or not.
@@ -53,8 +55,10 @@ pub struct PersonFacts {
     pub opinion_requested_on: Option<i32>,
     /// The office switched this person off for this staff member.
     pub switched_off: bool,
-    /// Consent that follows from all acts.
+    /// Consent that follows from all acts; none at all when an act is damaged.
     pub consent: ConsentState,
+    /// An act was altered outside the platform: it may have been a withdrawal, so nothing counts as consented.
+    pub consent_damaged: bool,
     /// Receipts whose rows are not visible yet.
     pub unapplied: Vec<i64>,
 }
@@ -82,14 +86,15 @@ impl Store {
             person_revision: 0,
             card_insurer: None,
             withheld: false,
+            gone_on: None,
             start: StartState::Undecided,
             assignment: None,
             opinion_requested_on: None,
             switched_off: false,
             consent: ConsentState::default(),
+            consent_damaged: false,
             unapplied: Vec::new(),
         };
-        let mut acts_intact = true;
         // With the receipt that wrote each: only at the end is it known which receipts are not applied.
         let (mut acts, mut requests) = (Vec::new(), Vec::new());
         for row in &rows {
@@ -125,7 +130,7 @@ impl Store {
                     let revision = row.big(7)?;
                     match act_from(&self.keys, &person, &id, &act, kind.as_deref(), (at, revision), &row.blob(10)?) {
                         Some(act) => acts.push((revision, act, instant(at)?)),
-                        None => acts_intact = false,
+                        None => facts.consent_damaged = true,
                     }
                 }
                 "switch" => {
@@ -141,8 +146,9 @@ impl Store {
         facts.known &= applied(&facts.person_revision);
         facts.opinion_requested_on =
             requests.iter().filter(|(revision, _)| applied(revision)).map(|(_, day)| *day).max();
-        acts.retain(|(revision, ..)| applied(revision));
-        if acts_intact {
+        // What closes counts from the moment it is stored; what opens waits until its whole receipt is applied.
+        acts.retain(|(revision, act, _)| applied(revision) || !opens(*act));
+        if !facts.consent_damaged {
             facts.consent = ConsentState::of(acts.iter().map(|(_, act, at)| (act, *at)));
         }
         Ok(facts)
@@ -153,11 +159,19 @@ impl Store {
         let withheld = row.int(9)? == 1;
         let card_insurer = row.text(1)?;
         facts.person_revision = row.big(7)?;
-        let door = person_door(person, &card_insurer, facts.person_revision, withheld, day(row, 6)?);
+        facts.gone_on = day(row, 6)?;
+        let door = person_door(person, &card_insurer, facts.person_revision, withheld, facts.gone_on);
         facts.known = door.fits(&self.keys, &row.blob(10)?);
         facts.card_insurer = InsurerNumber::parse(&card_insurer).ok();
         facts.withheld = withheld;
         Ok(())
+    }
+}
+
+fn opens(act: ConsentAct) -> bool {
+    match act {
+        ConsentAct::Given | ConsentAct::KindAllowed(_) | ConsentAct::NotObtainable => true,
+        ConsentAct::Withdrawn | ConsentAct::KindRefused(_) => false,
     }
 }
 

@@ -1,11 +1,13 @@
 //! The facts of a decision in one question: what counts, what does not count yet, what never did.
 
 use crate::world::*;
-use kiban_domain::assignment::EndReason;
+use kiban_domain::assignment::{Assignment, EndReason};
 use kiban_domain::consent::ConsentAct;
+use kiban_domain::insured::LossReason;
 use kiban_domain::municipality::StartState;
 use kiban_domain::office::StaffId;
 use kiban_domain::{Kind, OfficeNumber, Organization};
+use kiban_store::StoreError;
 
 #[tokio::test]
 async fn nothing_is_known_of_somebody_who_was_never_written() {
@@ -25,6 +27,7 @@ async fn every_fact_written_is_gathered() {
         let mut withheld = known_hanako();
         withheld.withheld = true;
         withheld.card_insurer = other_insurer();
+        withheld.lost = Some((day(20261231), LossReason::MovedOut));
         let staff = StaffId("4370100017/s1".to_owned());
         world
             .write(async |tx| {
@@ -41,7 +44,8 @@ async fn every_fact_written_is_gathered() {
             .await
             .unwrap();
         let facts = world.facts().await;
-        assert!(facts.known && facts.withheld && facts.switched_off);
+        assert!(facts.known && facts.withheld && facts.switched_off && !facts.consent_damaged);
+        assert_eq!(facts.gone_on, Some(20261231));
         assert_eq!(facts.card_insurer, Some(other_insurer()));
         assert_eq!(facts.start, StartState::Started(day(20260401)));
         assert_eq!(facts.assignment, Some(assignment(hanako())));
@@ -110,6 +114,28 @@ async fn a_corrected_opinion_request_goes_to_the_other_hospital_and_a_deleted_on
 }
 
 #[tokio::test]
+async fn what_closes_in_an_unapplied_receipt_counts_at_once() {
+    on_each_engine(async |world| {
+        let put = async |id: &str, revision, act, second| {
+            world.write(async |tx| tx.put_consent(id, revision, at(99), &consent(act, second)).await).await.unwrap()
+        };
+        let open = world.open_receipt("r1").await;
+        put("c1", 100, ConsentAct::Given, 0).await;
+        put("c2", open, ConsentAct::KindRefused(Kind::C1), 10).await;
+        let facts = world.facts().await;
+        assert!(facts.consent.covers(Kind::A2) && !facts.consent.covers(Kind::C1), "refused");
+        put("c3", open, ConsentAct::KindAllowed(Kind::C1), 20).await;
+        assert!(!world.facts().await.consent.covers(Kind::C1), "allowed again only with the whole receipt");
+        put("c4", open, ConsentAct::Withdrawn, 30).await;
+        put("c5", open, ConsentAct::Given, 40).await;
+        assert!(!world.facts().await.consent.covers(Kind::A2), "withdrawn");
+        world.apply(open).await;
+        assert!(world.facts().await.consent.covers(Kind::A2));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn consents_are_merged_by_the_time_of_the_act_and_the_same_act_counts_once() {
     on_each_engine(async |world| {
         let put = async |id: &str, act, second| {
@@ -148,6 +174,35 @@ async fn an_assignment_can_end_and_be_renewed() {
         assert_eq!(world.store.assignments(hanako()).await.unwrap(), [ended, elsewhere]);
         put(&live).await;
         assert!(world.facts().await.assignment.unwrap().ended.is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_registration_changed_by_somebody_else_meanwhile_is_not_written_over() {
+    on_each_engine(async |world| {
+        let change = async |new: &Assignment, before: Option<&Assignment>| {
+            world.write(async |tx| tx.change_assignment(new, before).await).await
+        };
+        let conflict = |result| assert!(matches!(result, Err(StoreError::Conflict(_))), "{result:?}");
+        let live = assignment(hanako());
+        conflict(change(&live, Some(&live)).await);
+        change(&live, None).await.unwrap();
+        conflict(change(&live, None).await);
+        assert_eq!(world.store.people_of_office(office(), None, 10).await.unwrap(), [hanako()]);
+        // The person ends it while the office has its page open and prolongs what it saw.
+        let ended = Assignment { ended: Some((at(60), EndReason::Person)), ..live.clone() };
+        let longer = Assignment { viewable_until: day(20270331), ..live.clone() };
+        change(&ended, Some(&live)).await.unwrap();
+        conflict(change(&longer, Some(&live)).await);
+        assert_eq!(world.facts().await.assignment, Some(ended.clone()));
+        change(&longer, Some(&ended)).await.unwrap();
+        assert_eq!(world.facts().await.assignment, Some(longer.clone()));
+        // A damaged registration counts as none, so the person can be registered anew.
+        world.by_hand("UPDATE assignment SET viewable_until = 99991231").await;
+        assert_eq!(world.facts().await.assignment, None);
+        change(&ended, None).await.unwrap();
+        assert_eq!(world.facts().await.assignment, Some(ended));
     })
     .await;
 }

@@ -6,9 +6,12 @@ use kiban_domain::{Date, dates};
 
 const ADD: &str = "INSERT INTO mismatch (subject, day, count) VALUES ($1, $2, 1)
      ON CONFLICT (subject, day) DO UPDATE SET count = mismatch.count + 1";
+const ADD_AND_TELL: &str = "INSERT INTO mismatch (subject, day, count) VALUES ($1, $2, 1)
+     ON CONFLICT (subject, day) DO UPDATE SET count = mismatch.count + 1 RETURNING count";
+const TAKE_BACK: &str = "UPDATE mismatch SET count = count - 1 WHERE subject = $1 AND day = $2 AND count > 0";
 const COUNT: &str = "SELECT count FROM mismatch WHERE subject = $1 AND day = $2";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[ADD, COUNT];
+pub(crate) const ALL: &[&str] = &[ADD, ADD_AND_TELL, TAKE_BACK, COUNT];
 
 /// Mismatches of one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,6 +26,19 @@ impl Tx {
     /// Counts one mismatch for a subject (a keyed digest).
     pub async fn count_mismatch(&mut self, subject: &[u8; 32], day: Date) -> Result<(), StoreError> {
         self.raw.run(ADD, args![subject, dates::to_number(day)]).await?;
+        Ok(())
+    }
+
+    /// Counts one mismatch for a subject (a keyed digest); how many there are now, this one included. Counted before the
+    /// comparison, so that attempts made at the same time each see another number.
+    pub async fn add_mismatch(&mut self, subject: &[u8; 32], day: Date) -> Result<i32, StoreError> {
+        let rows = self.raw.rows(ADD_AND_TELL, args![subject, dates::to_number(day)]).await?;
+        rows.first().ok_or(StoreError::Internal("no count".to_owned()))?.int(0)
+    }
+
+    /// Takes one back: what was compared did match. Never below zero.
+    pub async fn take_back_mismatch(&mut self, subject: &[u8; 32], day: Date) -> Result<(), StoreError> {
+        self.raw.run(TAKE_BACK, args![subject, dates::to_number(day)]).await?;
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use crate::world::*;
 use kiban_domain::Organization;
 use kiban_domain::office::StaffId;
 use kiban_store::{Idempotent, LockState, Session, SessionWay, StoreError};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 fn session() -> Session {
@@ -84,6 +85,37 @@ async fn fifty_mismatches_at_once_are_counted_as_fifty() {
         assert_eq!((today.identity, today.office), (50, 50));
         assert_eq!(counts(&[1; 32], &[2; 32], 20261123).await.identity, 0);
         assert_eq!(counts(&[3; 32], &[2; 32], 20261122).await.identity, 0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempts_at_the_same_time_each_get_a_number_of_their_own_and_a_match_gives_its_back() {
+    on_each_engine(async |world| {
+        let world = Arc::new(world);
+        let attempts: Vec<_> = (0..50)
+            .map(|_| {
+                let world = Arc::clone(&world);
+                tokio::spawn(
+                    async move { world.write(async |tx| tx.add_mismatch(&[1; 32], day(20261122)).await).await },
+                )
+            })
+            .collect();
+        let mut numbers = BTreeSet::new();
+        for attempt in attempts {
+            numbers.insert(attempt.await.unwrap().unwrap());
+        }
+        assert!(numbers.into_iter().eq(1..=50));
+        let take_back = async |subject| {
+            world.write(async |tx| tx.take_back_mismatch(&[subject; 32], day(20261122)).await).await.unwrap()
+        };
+        let count = async |on| world.store.mismatches(&[1; 32], &[2; 32], day(on)).await.unwrap();
+        take_back(1).await;
+        take_back(2).await;
+        let today = count(20261122).await;
+        assert_eq!((today.identity, today.office), (49, 0));
+        assert_eq!(count(20261123).await.identity, 0);
+        assert_eq!(world.write(async |tx| tx.add_mismatch(&[2; 32], day(20261122)).await).await.unwrap(), 1);
     })
     .await;
 }

@@ -90,6 +90,8 @@ pub struct DisasterMode {
     pub period: Period,
     /// The two operators who opened it (S-033).
     pub opened_by: (StaffId, StaffId),
+    /// SHA-256 of the certificate over which it was proposed, lower-case hexadecimal; the second operator uses another.
+    pub proposed_over: String,
     /// Closed early at this instant.
     pub closed_at: Option<Timestamp>,
 }

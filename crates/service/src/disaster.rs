@@ -107,6 +107,7 @@ impl Platform {
             without_consent: proposal.without_consent,
             period: proposal.period,
             opened_by: (caller.staff.id.clone(), StaffId(String::new())),
+            proposed_over: caller.peer.fingerprint.clone(),
             closed_at: None,
         };
         self.write_mode(caller, &mode, "disaster.propose", context).await?;
@@ -267,7 +268,7 @@ fn tokens(keys: &kiban_store::InsurerKeys, query: &DisasterQuery) -> Vec<[u8; 16
         tokens.extend(query.name.as_ref().map(|name| SearchTokens::kanji_birth(keys, name, &birth)));
         tokens.extend(query.kana.as_ref().map(|kana| SearchTokens::kana_birth(keys, kana, &birth)));
     } else if let (Some(name), Some(address)) = (&query.name, &query.address) {
-        tokens.push(SearchTokens::kanji_place(keys, name, address));
+        tokens.extend(SearchTokens::kanji_place(keys, name, address));
     }
     tokens
 }

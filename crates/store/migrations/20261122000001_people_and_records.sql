@@ -19,6 +19,15 @@ CREATE TABLE receipt_counter (
 ) STRICT;
 SELECT kiban_distribute('receipt_counter', 'insurer_number');
 
+-- Whoever applies a package of an insurer holds its row until the end; apart from receipt_counter, so that consents and
+-- documents of the insurer get their numbers meanwhile.
+CREATE TABLE import_lock (
+  insurer_number  TEXT    NOT NULL CHECK (length(insurer_number) = 6),
+  taken           BIGINT  NOT NULL,                                    -- how often it was held
+  PRIMARY KEY (insurer_number)
+) STRICT;
+SELECT kiban_distribute('import_lock', 'insurer_number');
+
 -- 事業所・医療機関 as registered by the operator.
 CREATE TABLE office (
   office_number   TEXT    NOT NULL CHECK (length(office_number) = 10), -- 事業所番号
@@ -257,6 +266,7 @@ CREATE TABLE disaster_mode (
   open_from       INTEGER NOT NULL,
   open_to         INTEGER NOT NULL,
   proposed_by     TEXT    NOT NULL,                                    -- 1人目の運用者
+  proposed_over   TEXT    NOT NULL,                                    -- 1人目の証明書のSHA-256
   approved_by     TEXT,                                                -- 2人目の運用者; not open before
   closed_at       BIGINT,
   mac             BYTEA   NOT NULL,

@@ -2,6 +2,7 @@
 
 use crate::door::Door;
 use crate::engine::{Row, args};
+use crate::error::readable;
 use crate::office::instant;
 use crate::record::{period, period_numbers};
 use crate::{Store, StoreError, Tx};
@@ -11,20 +12,22 @@ use kiban_domain::office::{OfficeClass, StaffId};
 use kiban_domain::{InsurerNumber, OfficeNumber, Timestamp};
 
 const PUT: &str = "INSERT INTO disaster_mode (mode_id, event, areas, classes, offices, hosts, without_consent, open_from, open_to, proposed_by, approved_by, closed_at,
-       mac)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+       mac, proposed_over)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
      ON CONFLICT (mode_id) DO UPDATE SET approved_by = excluded.approved_by, closed_at = excluded.closed_at, mac = excluded.mac
      WHERE disaster_mode.areas = excluded.areas AND disaster_mode.classes = excluded.classes AND disaster_mode.offices = excluded.offices
        AND disaster_mode.hosts = excluded.hosts AND disaster_mode.without_consent = excluded.without_consent
        AND disaster_mode.open_from = excluded.open_from AND disaster_mode.open_to = excluded.open_to
-       AND disaster_mode.proposed_by = excluded.proposed_by";
-const MODES: &str = "SELECT mode_id, event, areas, classes, offices, hosts, without_consent, open_from, open_to, proposed_by, approved_by, closed_at, mac
+       AND disaster_mode.proposed_by = excluded.proposed_by AND disaster_mode.proposed_over = excluded.proposed_over
+       AND disaster_mode.closed_at IS NULL AND (disaster_mode.approved_by IS NULL OR disaster_mode.approved_by = excluded.approved_by)";
+const MODES: &str = "SELECT mode_id, event, areas, classes, offices, hosts, without_consent, open_from, open_to, proposed_by, approved_by, closed_at, mac, proposed_over
      FROM disaster_mode ORDER BY open_from DESC, mode_id";
 #[cfg(test)]
 pub(crate) const ALL: &[&str] = &[PUT, MODES];
 
 impl Tx {
-    /// Writes a mode: proposed (`opened_by.1` empty), approved, or closed. What was proposed stays as it was.
+    /// Writes a mode: proposed (`opened_by.1` empty), approved, or closed. What was proposed and approved stays as it was,
+    /// and a closed mode stays closed; anything else is a conflict.
     pub async fn put_disaster(&mut self, mode: &DisasterMode) -> Result<(), StoreError> {
         let (from, to) = period_numbers(&mode.period);
         let (areas, offices, hosts) = (joined(&mode.areas), joined(&mode.offices), joined(&mode.hosts));
@@ -36,7 +39,7 @@ impl Tx {
             &[&areas, &classes, &offices, &hosts],
             mode.without_consent,
             (from, to),
-            &mode.opened_by.0.0,
+            (&mode.opened_by.0.0, &mode.proposed_over),
             approved,
             closed,
         )
@@ -58,11 +61,16 @@ impl Tx {
                     &mode.opened_by.0.0,
                     approved,
                     closed,
-                    &mac
+                    &mac,
+                    &mode.proposed_over
                 ],
             )
             .await?;
-        if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("what was proposed cannot be changed afterwards")) }
+        if changed == 1 {
+            Ok(())
+        } else {
+            Err(StoreError::Conflict("the mode was approved or closed meanwhile, or is another than proposed"))
+        }
     }
 }
 
@@ -70,11 +78,7 @@ impl Store {
     /// Every mode whose row is intact, newest first. One that waits for the second operator has an empty second name.
     pub async fn disasters(&self) -> Result<Vec<DisasterMode>, StoreError> {
         let rows = self.engine.rows(MODES, args![]).await?;
-        let mut modes = Vec::new();
-        for row in &rows {
-            modes.extend(self.mode_row(row)?);
-        }
-        Ok(modes)
+        rows.iter().filter_map(|row| readable("disaster_mode", self.mode_row(row)).transpose()).collect()
     }
 
     fn mode_row(&self, row: &Row) -> Result<Option<DisasterMode>, StoreError> {
@@ -82,12 +86,13 @@ impl Store {
         let (offices, hosts) = (row.text(4)?, row.text(5)?);
         let (without_consent, from, to) = (row.boolean(6)?, row.int(7)?, row.int(8)?);
         let (proposed, approved, closed) = (row.text(9)?, row.text_or_null(10)?, row.big_or_null(11)?);
+        let over = row.text(13)?;
         let door = door(
             &id,
             &[&areas, &classes, &offices, &hosts],
             without_consent,
             (from, to),
-            &proposed,
+            (&proposed, &over),
             approved.as_deref(),
             closed,
         );
@@ -108,6 +113,7 @@ impl Store {
             without_consent,
             period: period(from, to)?,
             opened_by: (StaffId(proposed), StaffId(approved.unwrap_or_default())),
+            proposed_over: over,
             closed_at: closed.map(instant).transpose()?,
         }))
     }
@@ -129,7 +135,7 @@ fn door(
     lists: &[&str; 4],
     without_consent: bool,
     period: (i32, i32),
-    proposed: &str,
+    proposed: (&str, &str),
     approved: Option<&str>,
     closed: Option<i64>,
 ) -> Door {
@@ -142,7 +148,8 @@ fn door(
         .flag(without_consent)
         .number(period.0)
         .number(period.1)
-        .text(proposed)
+        .text(proposed.0)
+        .text(proposed.1)
         .maybe_text(approved)
         .maybe_number(closed)
 }

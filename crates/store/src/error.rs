@@ -26,6 +26,17 @@ pub enum StoreError {
     Internal(String),
 }
 
+/// A row of a list: one that cannot be read is left out under an alarm, so that it closes nothing but itself.
+pub(crate) fn readable<T>(table: &'static str, row: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
+    match row {
+        Err(error @ (StoreError::Unreadable(_) | StoreError::Internal(_))) => {
+            tracing::error!(table, %error, "a row cannot be read and is not used");
+            Ok(None)
+        }
+        other => other,
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error {

@@ -2,6 +2,7 @@
 
 use crate::door::Door;
 use crate::engine::args;
+use crate::error::readable;
 use crate::{Keyring, Store, StoreError, Tx};
 use kiban_domain::municipality::StartState;
 use kiban_domain::{InsurerNumber, dates};
@@ -24,10 +25,10 @@ impl Tx {
 }
 
 impl Store {
-    /// Every start that is not 未定.
+    /// Every start that is not 未定; rows that cannot be read are left out.
     pub async fn starts(&self) -> Result<Vec<(InsurerNumber, StartState)>, StoreError> {
         let rows = self.engine.rows(STARTS, args![]).await?;
-        rows.iter().map(|row| self.start_row(row)).collect()
+        rows.iter().filter_map(|row| readable("insurer", self.start_row(row).map(Some)).transpose()).collect()
     }
 
     /// The start of use of one insurer; 未定 when nothing is recorded.

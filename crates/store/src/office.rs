@@ -2,9 +2,11 @@
 
 use crate::door::Door;
 use crate::engine::{Row, args};
-use crate::{Store, StoreError, Tx};
+use crate::error::readable;
+use crate::{InsurerKeys, Store, StoreError, Tx};
 use kiban_domain::office::{JobType, Office, Staff, StaffId};
 use kiban_domain::{CareManagerNumber, InsurerNumber, OfficeNumber, Organization, PersonKey, ServiceType, Timestamp};
+use std::fmt;
 
 const PUT_OFFICE: &str = "INSERT INTO office (office_number, name, municipality, is_hospital, service_types, address, telephone, active, mac)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -20,7 +22,8 @@ const PUT_CERTIFICATE: &str =
     "INSERT INTO certificate (fingerprint, organization, terminal, serial, not_after, revoked_at, mac)
      VALUES ($1, $2, $3, $4, $5, $6, $7)
      ON CONFLICT (fingerprint) DO UPDATE SET revoked_at = excluded.revoked_at, mac = excluded.mac
-     WHERE certificate.organization = excluded.organization AND certificate.not_after = excluded.not_after";
+     WHERE certificate.organization = excluded.organization AND certificate.not_after = excluded.not_after
+       AND certificate.terminal = excluded.terminal AND certificate.serial = excluded.serial";
 const CERTIFICATES: &str = "SELECT fingerprint, organization, terminal, serial, not_after, revoked_at, mac FROM certificate ORDER BY fingerprint";
 const PUT_STAFF: &str = "INSERT INTO staff (staff_id, organization, job, name, care_manager, password_hash, active, mac)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -73,7 +76,7 @@ pub struct CertificateRow {
 }
 
 /// A staff account with what log-in needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Account {
     /// The person.
     pub staff: Staff,
@@ -83,6 +86,17 @@ pub struct Account {
     pub password_hash: String,
     /// Not left, not locked by the administrator.
     pub active: bool,
+}
+
+/// Without name and hash: it may end up in a log.
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account")
+            .field("staff", &self.staff.id)
+            .field("organization", &self.organization)
+            .field("active", &self.active)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Failed log-ins of an account.
@@ -124,7 +138,8 @@ impl Tx {
     pub async fn put_certificate(&mut self, row: &CertificateRow) -> Result<(), StoreError> {
         let organization = row.organization.to_string();
         let (not_after, revoked) = (row.not_after.as_microsecond(), row.revoked_at.map(Timestamp::as_microsecond));
-        let mac = certificate_door(&row.fingerprint, &organization, not_after, revoked).mac(&self.keys);
+        let named = (row.terminal.as_str(), row.serial.as_str());
+        let mac = certificate_door(&row.fingerprint, &organization, named, not_after, revoked).mac(&self.keys);
         let changed = self
             .raw
             .run(
@@ -213,11 +228,10 @@ impl Store {
         rows.first().map(|row| self.office_row(row)).transpose().map(Option::flatten)
     }
 
-    /// All offices.
+    /// All offices; rows whose MAC fails or that cannot be read are left out.
     pub async fn offices(&self) -> Result<Vec<(Office, bool)>, StoreError> {
         let rows = self.engine.rows(OFFICES, args![]).await?;
-        let offices: Result<Vec<_>, _> = rows.iter().map(|row| self.office_row(row)).collect();
-        Ok(offices?.into_iter().flatten().collect())
+        rows.iter().filter_map(|row| readable("office", self.office_row(row)).transpose()).collect()
     }
 
     fn office_row(&self, row: &Row) -> Result<Option<(Office, bool)>, StoreError> {
@@ -244,47 +258,47 @@ impl Store {
         Ok(Some((office, active)))
     }
 
-    /// The whole allow-list; rows whose MAC fails are left out.
+    /// The whole allow-list; rows whose MAC fails or that cannot be read are left out.
     pub async fn certificates(&self) -> Result<Vec<CertificateRow>, StoreError> {
         let rows = self.engine.rows(CERTIFICATES, args![]).await?;
-        let mut certificates = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let (fingerprint, organization) = (row.text(0)?, row.text(1)?);
-            let (not_after, revoked) = (row.big(4)?, row.big_or_null(5)?);
-            if !certificate_door(&fingerprint, &organization, not_after, revoked).fits(&self.keys, &row.blob(6)?) {
-                continue;
-            }
-            certificates.push(CertificateRow {
-                fingerprint,
-                organization: Organization::parse(&organization).map_err(|_| StoreError::Unreadable("certificate"))?,
-                terminal: row.text(2)?,
-                serial: row.text(3)?,
-                not_after: instant(not_after)?,
-                revoked_at: revoked.map(instant).transpose()?,
-            });
+        rows.iter().filter_map(|row| readable("certificate", self.certificate_row(row)).transpose()).collect()
+    }
+
+    fn certificate_row(&self, row: &Row) -> Result<Option<CertificateRow>, StoreError> {
+        let (fingerprint, organization) = (row.text(0)?, row.text(1)?);
+        let (terminal, serial) = (row.text(2)?, row.text(3)?);
+        let (not_after, revoked) = (row.big(4)?, row.big_or_null(5)?);
+        let door = certificate_door(&fingerprint, &organization, (&terminal, &serial), not_after, revoked);
+        if !door.fits(&self.keys, &row.blob(6)?) {
+            return Ok(None);
         }
-        Ok(certificates)
+        Ok(Some(CertificateRow {
+            fingerprint,
+            organization: Organization::parse(&organization).map_err(|_| StoreError::Unreadable("certificate"))?,
+            terminal,
+            serial,
+            not_after: instant(not_after)?,
+            revoked_at: revoked.map(instant).transpose()?,
+        }))
     }
 
     /// A staff account; `None` also when its MAC fails.
     pub async fn account(&self, id: &StaffId) -> Result<Option<Account>, StoreError> {
         let rows = self.engine.rows(STAFF, args![&id.0]).await?;
         match rows.first() {
-            Some(row) => self.account_row(row).await,
+            Some(row) => self.account_row(row, &*self.keys.keys_of(crate::NO_INSURER).await?),
             None => Ok(None),
         }
     }
 
-    /// Every account, for the standing map.
+    /// Every account, for the standing map; rows whose MAC fails or that cannot be read are left out.
     pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
-        let mut accounts = Vec::new();
-        for row in &self.engine.rows(STAFF_STANDING, args![]).await? {
-            accounts.extend(self.account_row(row).await?);
-        }
-        Ok(accounts)
+        let keys = self.keys.keys_of(crate::NO_INSURER).await?;
+        let rows = self.engine.rows(STAFF_STANDING, args![]).await?;
+        rows.iter().filter_map(|row| readable("staff", self.account_row(row, &keys)).transpose()).collect()
     }
 
-    async fn account_row(&self, row: &Row) -> Result<Option<Account>, StoreError> {
+    fn account_row(&self, row: &Row, keys: &InsurerKeys) -> Result<Option<Account>, StoreError> {
         let (id, organization, job, hash, active) =
             (row.text(0)?, row.text(1)?, row.text(2)?, row.text(5)?, row.boolean(6)?);
         let care_manager = row.text_or_null(4)?;
@@ -293,7 +307,6 @@ impl Store {
             return Ok(None);
         }
         let unreadable = || StoreError::Unreadable("staff");
-        let keys = self.keys.keys_of(crate::NO_INSURER).await?;
         let name = keys.open(&[b"staff", id.as_bytes()], &row.blob(3)?)?;
         let care_manager = care_manager.map(|n| CareManagerNumber::parse(&n)).transpose().map_err(|_| unreadable())?;
         let staff = Staff {
@@ -325,8 +338,21 @@ fn office_door(number: &str, municipality: &str, is_hospital: bool, types: &str,
     Door::new("office").text(number).text(municipality).flag(is_hospital).text(types).flag(active)
 }
 
-fn certificate_door(fingerprint: &str, organization: &str, not_after: i64, revoked: Option<i64>) -> Door {
-    Door::new("certificate").text(fingerprint).text(organization).number(not_after).maybe_number(revoked)
+/// Terminal and serial are in it: by them the operator revokes and the log names a machine.
+fn certificate_door(
+    fingerprint: &str,
+    organization: &str,
+    (terminal, serial): (&str, &str),
+    not_after: i64,
+    revoked: Option<i64>,
+) -> Door {
+    Door::new("certificate")
+        .text(fingerprint)
+        .text(organization)
+        .text(terminal)
+        .text(serial)
+        .number(not_after)
+        .maybe_number(revoked)
 }
 
 fn account_door(id: &str, organization: &str, job: &str, care_manager: Option<&str>, hash: &str, active: bool) -> Door {

@@ -51,7 +51,10 @@ impl SearchTokens {
         Self {
             kanji_birth: Self::kanji_birth(keys, &identity.name, &birth),
             kana_birth: Self::kana_birth(keys, &identity.kana, &birth),
-            kanji_place: identity.address.as_deref().map(|address| Self::kanji_place(keys, &identity.name, address)),
+            kanji_place: identity
+                .address
+                .as_deref()
+                .and_then(|address| Self::kanji_place(keys, &identity.name, address)),
         }
     }
 
@@ -65,9 +68,10 @@ impl SearchTokens {
         keys.token("kana+birth", &format!("{}|{birth}", normalize_kana(kana)))
     }
 
-    /// Token of a kanji name and a place.
-    pub fn kanji_place(keys: &InsurerKeys, name: &str, address: &str) -> [u8; 16] {
-        keys.token("kanji+place", &format!("{}|{}", normalize_kanji(name), place_of(address)))
+    /// Token of a kanji name and a place; none for an address that names no place: it would stand for every place.
+    pub fn kanji_place(keys: &InsurerKeys, name: &str, address: &str) -> Option<[u8; 16]> {
+        let place = place_of(address)?;
+        Some(keys.token("kanji+place", &format!("{}|{place}", normalize_kanji(name))))
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &[u8; 16]> {
@@ -75,14 +79,12 @@ impl SearchTokens {
     }
 }
 
-/// Address up to the 町丁目: everything before the first digit of the 番地, variants folded.
-fn place_of(address: &str) -> String {
+/// Address up to the 町丁目: everything before the first digit of the 番地, variants folded. Kanji numerals stay: they are
+/// part of names (三重県, 八幡町).
+fn place_of(address: &str) -> Option<String> {
     let folded = normalize_kanji(address);
-    folded
-        .split(|c: char| c.is_ascii_digit() || "一二三四五六七八九十〇".contains(c))
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    let place = folded.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default();
+    (!place.is_empty()).then(|| place.to_owned())
 }
 
 impl Tx {

@@ -20,8 +20,8 @@ const BY_PUBLIC_ID: &str = "SELECT receipt_number, public_id, sender, received_a
 const OF_INSURER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result
      FROM receipt WHERE insurer_number = $1 ORDER BY receipt_number DESC LIMIT $2";
 const ORIGINAL: &str = "SELECT original FROM receipt WHERE insurer_number = $1 AND receipt_number = $2";
-const LOCK: &str = "INSERT INTO receipt_counter (insurer_number, last_number) VALUES ($1, 0)
-     ON CONFLICT (insurer_number) DO UPDATE SET last_number = receipt_counter.last_number";
+const LOCK: &str = "INSERT INTO import_lock (insurer_number, taken) VALUES ($1, 1)
+     ON CONFLICT (insurer_number) DO UPDATE SET taken = import_lock.taken + 1";
 #[cfg(test)]
 pub(crate) const ALL: &[&str] = &[LOCK, NEXT, PUT, FINISH, BY_DIGEST, BY_PUBLIC_ID, OF_INSURER, ORIGINAL];
 
@@ -104,7 +104,8 @@ pub struct Receipt {
 }
 
 impl Tx {
-    /// Makes this transaction the only one that applies a package of the insurer; others wait until it ends.
+    /// Makes this transaction the only one that applies a package of the insurer; others wait until it ends. Whatever else
+    /// is written about the insurer goes on meanwhile (on PostgreSQL; SQLite has one writer).
     pub async fn lock_insurer(&mut self, insurer: InsurerNumber) -> Result<(), StoreError> {
         self.raw.run(LOCK, args![insurer.as_str()]).await?;
         Ok(())

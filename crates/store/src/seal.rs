@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -44,8 +44,15 @@ impl MasterKey {
         Self::load(path)
     }
 
-    /// Reads the file; refuses one that is cut or altered.
+    /// Reads the file; refuses one that is cut or altered, or that others than its owner can read.
     pub fn load(path: &Path) -> Result<Self, StoreError> {
+        let mode = fs::metadata(path).map_err(|error| file_error(path, &error))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            let path = path.display();
+            let open =
+                format!("{path} is open to others than its owner (mode {:o}); run: chmod 600 {path}", mode & 0o777);
+            return Err(StoreError::File(open));
+        }
         let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| file_error(path, &error))?);
         let broken = || StoreError::File(format!("{} is not a whole master key file", path.display()));
         let mut words = text.split_whitespace();
@@ -518,13 +525,20 @@ mod tests {
 
     #[test]
     fn a_master_key_file_is_private_and_a_cut_or_altered_one_is_refused() {
-        use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys/master.key");
         assert!(MasterKey::load(&path).is_err());
         let first = MasterKey::load_or_create(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(*first.0, *MasterKey::load_or_create(&path).unwrap().0, "an existing key is kept");
+        for mode in [0o640, 0o604, 0o660, 0o700 | 0o010] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let refused = MasterKey::load(&path).unwrap_err().to_string();
+            assert!(refused.contains("chmod 600") && refused.contains(&format!("{mode:o}")), "{refused}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        MasterKey::load(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, &text[..text.len() - 9]).unwrap();
         assert!(matches!(MasterKey::load(&path), Err(StoreError::File(_))));

@@ -187,7 +187,7 @@ async fn fill(connection: &mut sqlx::PgConnection) {
 
 fn sample(table: &str, column: &str, kind: &str) -> &'static str {
     match (table, column, kind) {
-        ("insurer" | "receipt_counter", "insurer_number", _) => "lpad(i::text, 6, '0')",
+        ("insurer" | "receipt_counter" | "import_lock", "insurer_number", _) => "lpad(i::text, 6, '0')",
         (_, "insurer_number" | "card_insurer" | "municipality", _) => "lpad((i % 40)::text, 6, '0')",
         (_, "insured_number" | "office_number", _) => "lpad(i::text, 10, '0')",
         (_, "fingerprint", _) => "lpad(i::text, 64, '0')",

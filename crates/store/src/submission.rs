@@ -2,8 +2,9 @@
 
 use crate::door::Door;
 use crate::engine::{Row, args};
+use crate::error::readable;
 use crate::office::instant;
-use crate::{Store, StoreError, Tx};
+use crate::{InsurerKeys, Store, StoreError, Tx};
 use kiban_domain::office::StaffId;
 use kiban_domain::plan_request::SubmissionState;
 use kiban_domain::{InsuredNumber, InsurerNumber, Kind, Organization, PersonKey, Timestamp};
@@ -145,7 +146,8 @@ impl Store {
     /// One document.
     pub async fn submission(&self, insurer: InsurerNumber, id: &str) -> Result<Option<Submission>, StoreError> {
         let rows = self.engine.rows(ONE, args![insurer.as_str(), id]).await?;
-        Ok(self.submissions(insurer, &rows).await?.pop())
+        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        rows.first().map_or(Ok(None), |row| self.submission_row(insurer, row, &keys))
     }
 
     /// What waits for the municipality, oldest first.
@@ -160,47 +162,52 @@ impl Store {
         self.submissions(person.insurer, &rows).await
     }
 
+    /// Those whose MAC fits and that can be read.
     async fn submissions(&self, insurer: InsurerNumber, rows: &[Row]) -> Result<Vec<Submission>, StoreError> {
         let keys = self.keys.keys_of(insurer.as_str()).await?;
+        rows.iter()
+            .filter_map(|row| readable("submission", self.submission_row(insurer, row, &keys)).transpose())
+            .collect()
+    }
+
+    fn submission_row(
+        &self,
+        insurer: InsurerNumber,
+        row: &Row,
+        keys: &InsurerKeys,
+    ) -> Result<Option<Submission>, StoreError> {
         let unreadable = || StoreError::Unreadable("submission");
-        let mut submissions = Vec::with_capacity(rows.len());
-        for row in rows {
-            let (id, kind, sender, state) = (row.text(0)?, row.text(2)?, row.text(3)?, row.text(6)?);
-            let person = PersonKey { insurer, insured: InsuredNumber::parse(&row.text(1)?).map_err(|_| unreadable())? };
-            if !door(&person, &id, &kind, &sender, &state, &row.text(9)?).fits(&self.keys, &row.blob(11)?) {
-                continue;
-            }
-            let reason = row
-                .blob_or_null(7)?
-                .map(|sealed| keys.open(&aad(&person, &id, "reason", &sender), &sealed))
-                .transpose()?;
-            let state = match (state.as_str(), reason) {
-                ("submitted", _) => SubmissionState::Submitted,
-                ("fetched", _) => SubmissionState::Fetched,
-                ("accepted", _) => SubmissionState::Accepted,
-                ("returned", Some(reason)) => {
-                    SubmissionState::Returned { reason: String::from_utf8(reason).map_err(|_| unreadable())? }
-                }
-                _ => return Err(unreadable()),
-            };
-            let payload = row
-                .blob_or_null(10)?
-                .map(|sealed| keys.open(&aad(&person, &id, &kind, &sender), &sealed))
-                .transpose()?;
-            submissions.push(Submission {
-                kind: Kind::parse(&kind).ok_or_else(unreadable)?,
-                sender: Organization::parse(&sender).map_err(|_| unreadable())?,
-                submitted_by: StaffId(row.text(4)?),
-                submitted_at: instant(row.big(5)?)?,
-                decided_at: row.big_or_null(8)?.map(instant).transpose()?,
-                natural_key: row.text(9)?,
-                id,
-                person,
-                state,
-                payload,
-            });
+        let (id, kind, sender, state) = (row.text(0)?, row.text(2)?, row.text(3)?, row.text(6)?);
+        let person = PersonKey { insurer, insured: InsuredNumber::parse(&row.text(1)?).map_err(|_| unreadable())? };
+        if !door(&person, &id, &kind, &sender, &state, &row.text(9)?).fits(&self.keys, &row.blob(11)?) {
+            return Ok(None);
         }
-        Ok(submissions)
+        let open = |what: &str, sealed: Option<Vec<u8>>| {
+            sealed.map(|sealed| keys.open(&aad(&person, &id, what, &sender), &sealed)).transpose()
+        };
+        let reason = open("reason", row.blob_or_null(7)?)?;
+        let payload = open(&kind, row.blob_or_null(10)?)?;
+        let state = match (state.as_str(), reason) {
+            ("submitted", _) => SubmissionState::Submitted,
+            ("fetched", _) => SubmissionState::Fetched,
+            ("accepted", _) => SubmissionState::Accepted,
+            ("returned", Some(reason)) => {
+                SubmissionState::Returned { reason: String::from_utf8(reason).map_err(|_| unreadable())? }
+            }
+            _ => return Err(unreadable()),
+        };
+        Ok(Some(Submission {
+            kind: Kind::parse(&kind).ok_or_else(unreadable)?,
+            sender: Organization::parse(&sender).map_err(|_| unreadable())?,
+            submitted_by: StaffId(row.text(4)?),
+            submitted_at: instant(row.big(5)?)?,
+            decided_at: row.big_or_null(8)?.map(instant).transpose()?,
+            natural_key: row.text(9)?,
+            id,
+            person,
+            state,
+            payload,
+        }))
     }
 }
 

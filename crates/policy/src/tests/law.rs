@@ -335,6 +335,7 @@ fn p122_who_is_covered_by_a_disaster_mode() {
         without_consent: false,
         period: Period::new(day(1), Some(day(14))).unwrap(),
         opened_by: (StaffId("op/1".to_owned()), StaffId("op/2".to_owned())),
+        proposed_over: "ab".repeat(32),
         closed_at: None,
     };
     let inside = office("1370000001", stricken);

@@ -74,7 +74,8 @@ async fn a_consent_copied_to_another_person_or_altered_closes_instead_of_opening
                 .await
                 .unwrap();
             world.by_hand(&format!("UPDATE consent_act SET {change} WHERE act_id = 'c2'")).await;
-            assert_eq!(world.facts().await.consent.given_at, None, "{change}");
+            let facts = world.facts().await;
+            assert_eq!((facts.consent.given_at, facts.consent_damaged), (None, true), "{change}");
         }
     })
     .await;
@@ -210,7 +211,13 @@ async fn a_revoked_certificate_stays_revoked_and_nobody_binds_it_to_himself() {
         row.revoked_at = Some(at(5));
         world.write(async |tx| tx.put_certificate(&row).await).await.unwrap();
         assert_eq!(world.store.certificates().await.unwrap(), [row.clone()]);
-        for change in ["revoked_at = NULL", "organization = '4370100025'", "not_after = not_after + 1"] {
+        for change in [
+            "revoked_at = NULL",
+            "organization = '4370100025'",
+            "not_after = not_after + 1",
+            "serial = '02'",
+            "terminal = 't2'",
+        ] {
             world.by_hand("DELETE FROM certificate").await;
             world.write(async |tx| tx.put_certificate(&row).await).await.unwrap();
             world.by_hand(&format!("UPDATE certificate SET {change}")).await;
@@ -269,6 +276,54 @@ async fn an_account_with_a_swapped_password_another_job_or_another_office_does_n
 }
 
 #[tokio::test]
+async fn one_damaged_row_takes_nobody_elses_place() {
+    on_each_engine(async |world| {
+        let (own, other) = (account("own"), account("other"));
+        world
+            .write(async |tx| {
+                tx.put_account(&own).await?;
+                tx.put_account(&other).await
+            })
+            .await
+            .unwrap();
+        world.by_hand("UPDATE staff SET name = mac WHERE staff_id = '4370100017/own'").await;
+        assert_eq!(world.store.accounts().await.unwrap(), [other]);
+        world.write(async |tx| tx.set_start(insurer(), StartState::Started(day(20260401))).await).await.unwrap();
+        world.by_hand("INSERT INTO insurer SELECT '??????', start_state, start_on, mac FROM insurer").await;
+        assert_eq!(world.store.starts().await.unwrap(), [(insurer(), StartState::Started(day(20260401)))]);
+        if world.is_postgres() {
+            return;
+        }
+        // Bytes that are no text get into SQLite only.
+        world.write(async |tx| tx.put_office(&care_office(), true).await).await.unwrap();
+        let second = Office { number: other_office(), ..care_office() };
+        world.write(async |tx| tx.put_office(&second, true).await).await.unwrap();
+        world.by_hand("UPDATE office SET name = CAST(x'ff' AS TEXT) WHERE office_number = '4370100017'").await;
+        assert_eq!(world.store.offices().await.unwrap(), [(second, true)]);
+        let row = |fingerprint: &str| CertificateRow {
+            fingerprint: fingerprint.repeat(32),
+            organization: Organization::Office(office()),
+            terminal: "t1".to_owned(),
+            serial: "01".to_owned(),
+            not_after: at(1_000_000),
+            revoked_at: None,
+        };
+        for fingerprint in ["ab", "cd"] {
+            world.write(async |tx| tx.put_certificate(&row(fingerprint)).await).await.unwrap();
+        }
+        world.by_hand("UPDATE certificate SET terminal = CAST(x'ff' AS TEXT) WHERE fingerprint LIKE 'ab%'").await;
+        assert_eq!(world.store.certificates().await.unwrap(), [row("cd")]);
+    })
+    .await;
+}
+
+#[test]
+fn a_password_hash_never_gets_into_a_log() {
+    let shown = format!("{:?}", account("own"));
+    assert!(shown.contains("4370100017/own") && !shown.contains("argon2") && !shown.contains("架空"), "{shown}");
+}
+
+#[tokio::test]
 async fn a_session_turned_into_a_colleagues_or_prolonged_does_not_exist() {
     on_each_engine(async |world| {
         let session = Session {
@@ -298,22 +353,27 @@ async fn a_session_turned_into_a_colleagues_or_prolonged_does_not_exist() {
     .await;
 }
 
+fn proposed_mode() -> DisasterMode {
+    DisasterMode {
+        id: "d1".to_owned(),
+        event: "架空地震".to_owned(),
+        areas: vec![insurer(), other_insurer()],
+        classes: vec![],
+        offices: vec![office()],
+        hosts: vec![],
+        without_consent: false,
+        period: Period::new(day(20261120), Some(day(20261220))).unwrap(),
+        opened_by: (StaffId("operator/a".to_owned()), StaffId(String::new())),
+        proposed_over: "ab".repeat(32),
+        closed_at: None,
+    }
+}
+
 #[tokio::test]
 async fn a_disaster_mode_needs_two_operators_and_cannot_be_widened() {
     on_each_engine(async |world| {
         let put = async |mode: &_| world.write(async |tx| tx.put_disaster(mode).await).await;
-        let mut mode = DisasterMode {
-            id: "d1".to_owned(),
-            event: "架空地震".to_owned(),
-            areas: vec![insurer(), other_insurer()],
-            classes: vec![],
-            offices: vec![office()],
-            hosts: vec![],
-            without_consent: false,
-            period: Period::new(day(20261120), Some(day(20261220))).unwrap(),
-            opened_by: (StaffId("operator/a".to_owned()), StaffId(String::new())),
-            closed_at: None,
-        };
+        let mut mode = proposed_mode();
         put(&mode).await.unwrap();
         assert_eq!(world.store.disasters().await.unwrap(), [mode.clone()]);
         world.by_hand("UPDATE disaster_mode SET approved_by = 'operator/b'").await;
@@ -330,6 +390,7 @@ async fn a_disaster_mode_needs_two_operators_and_cannot_be_widened() {
             "closed_at = NULL".to_owned(),
             "open_to = 99991231".to_owned(),
             "hosts = '435073'".to_owned(),
+            "proposed_over = 'cd'".to_owned(),
             format!("without_consent = {}", yes(&world)),
         ] {
             world.by_hand("DELETE FROM disaster_mode").await;
@@ -338,6 +399,37 @@ async fn a_disaster_mode_needs_two_operators_and_cannot_be_widened() {
             world.by_hand(&format!("UPDATE disaster_mode SET {change}")).await;
             assert!(world.store.disasters().await.unwrap().is_empty(), "{change}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_closed_disaster_mode_is_never_reopened_or_approved() {
+    on_each_engine(async |world| {
+        let put = async |mode: &DisasterMode| world.write(async |tx| tx.put_disaster(mode).await).await;
+        let conflict = |result| assert!(matches!(result, Err(StoreError::Conflict(_))), "{result:?}");
+        let proposed = proposed_mode();
+        let approved = DisasterMode {
+            opened_by: (proposed.opened_by.0.clone(), StaffId("operator/b".to_owned())),
+            ..proposed.clone()
+        };
+        let closed = DisasterMode { closed_at: Some(at(10)), ..proposed.clone() };
+        put(&proposed).await.unwrap();
+        put(&closed).await.unwrap();
+        // The second operator still has the page from before.
+        conflict(put(&approved).await);
+        conflict(put(&proposed).await);
+        conflict(put(&DisasterMode { closed_at: Some(at(20)), ..approved.clone() }).await);
+        assert_eq!(world.store.disasters().await.unwrap(), [closed]);
+        let second = |mode: &DisasterMode| DisasterMode { id: "d2".to_owned(), ..mode.clone() };
+        put(&second(&proposed)).await.unwrap();
+        put(&second(&approved)).await.unwrap();
+        conflict(put(&second(&proposed)).await);
+        let by_another = (approved.opened_by.0.clone(), StaffId("operator/c".to_owned()));
+        conflict(put(&DisasterMode { opened_by: by_another, ..second(&approved) }).await);
+        conflict(put(&DisasterMode { proposed_over: "cd".repeat(32), ..second(&approved) }).await);
+        put(&DisasterMode { closed_at: Some(at(30)), ..second(&approved) }).await.unwrap();
+        conflict(put(&second(&approved)).await);
     })
     .await;
 }

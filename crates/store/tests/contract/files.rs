@@ -149,3 +149,41 @@ async fn a_document_made_accepted_or_renamed_by_hand_does_not_exist() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_damaged_document_does_not_hide_the_others_in_the_inbox() {
+    on_each_engine(async |world| {
+        for id in ["s1", "s2", "s3"] {
+            world.write(async |tx| tx.put_submission(&opinion(id)).await).await.unwrap();
+        }
+        world.by_hand("UPDATE submission SET payload = mac WHERE submission_id = 's2'").await;
+        let ids = |list: Vec<kiban_store::Submission>| list.into_iter().map(|one| one.id).collect::<Vec<_>>();
+        assert_eq!(ids(world.store.inbox(insurer(), 10).await.unwrap()), ["s1", "s3"]);
+        assert_eq!(ids(world.store.submissions_about(hanako()).await.unwrap()), ["s1", "s3"]);
+        let alone = world.store.submission(insurer(), "s2").await;
+        assert!(matches!(alone, Err(StoreError::Unreadable(_))), "{alone:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn while_a_package_is_applied_others_get_receipts_but_no_second_package_is() {
+    on_each_engine(async |world| {
+        let mut import = world.store.begin().await.unwrap();
+        import.lock_insurer(insurer()).await.unwrap();
+        if world.is_postgres() {
+            world.open_receipt("r1").await;
+            let number = world.write(async |tx| tx.next_receipt_number(insurer()).await).await.unwrap();
+            assert_eq!(number, 2);
+            let mut elsewhere = world.store.begin().await.unwrap();
+            elsewhere.lock_insurer(other_insurer()).await.unwrap();
+            drop(elsewhere);
+            let mut second = world.store.begin().await.unwrap();
+            let waited = second.lock_insurer(insurer()).await;
+            assert!(matches!(waited, Err(StoreError::Unavailable(_))), "{waited:?}");
+        }
+        import.commit(entry()).await.unwrap();
+        world.write(async |tx| tx.lock_insurer(insurer()).await).await.unwrap();
+    })
+    .await;
+}

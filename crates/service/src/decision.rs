@@ -18,6 +18,8 @@ pub(crate) struct Case {
     /// Ids of the running disaster modes for this person's municipality, recorded with every disaster view (P-124).
     pub(crate) events: Vec<String>,
     started: bool,
+    /// 資格を喪失している.
+    gone: bool,
 }
 
 impl Platform {
@@ -65,7 +67,8 @@ impl Platform {
         let started = stored.start.is_started(today);
         let running = modes.iter().filter(|mode| mode.is_open(today) && mode.areas.contains(&area));
         let events = running.map(|mode| mode.id.clone()).collect();
-        Ok(Case { person, stored, table, caller: policy_caller, disaster, events, started })
+        let gone = stored.gone_on.is_some_and(|day| day <= dates::to_number(today));
+        Ok(Case { person, stored, table, caller: policy_caller, disaster, events, started, gone })
     }
 
     /// Whether a 意見書依頼 of that day still lets the hospital view.
@@ -130,9 +133,10 @@ impl Question {
 impl Case {
     pub(crate) fn facts(&self, question: Question) -> Facts {
         // A refusal is asked first: it holds whether or not the comprehensive consent was ever given, also in a disaster.
-        let consent = if self.stored.consent.refused.contains(&question.kind) {
+        // A damaged act may have been a refusal of any kind. Consent ends with the insurance (P-070).
+        let consent = if self.stored.consent_damaged || self.stored.consent.refused.contains(&question.kind) {
             Consent::RefusedForKind
-        } else if self.stored.consent.given_at.is_none() {
+        } else if self.stored.consent.given_at.is_none() || self.gone {
             Consent::NotObtained
         } else {
             Consent::Given

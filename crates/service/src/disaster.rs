@@ -121,8 +121,8 @@ impl Platform {
         if !mode.opened_by.1.0.is_empty() || mode.closed_at.is_some() {
             return Err(Error::Conflict("この災害時モードは承認済みか終了済みです"));
         }
-        if mode.opened_by.0 == caller.staff.id {
-            return Err(Error::Conflict("提案した人とは別の運用者が承認してください"));
+        if mode.opened_by.0 == caller.staff.id || mode.proposed_over == caller.peer.fingerprint {
+            return Err(Error::Conflict("提案した人とは別の運用者が、別の端末（電子証明書）から承認してください"));
         }
         mode.opened_by.1 = caller.staff.id.clone();
         self.write_mode(caller, &mode, "disaster.approve", context).await

@@ -1,13 +1,13 @@
 //! 本人確認 and 担当事業所登録: four items from the card, all must match, and the answer never says which did not
 //! (P-100…112, decision 0006.37).
 
-use crate::{Caller, Context, Error, Platform};
+use crate::{Caller, Config, Context, Error, Platform};
 use kiban_domain::assignment::{Assignment, EndReason, IdentityCheck};
 use kiban_domain::dates::ServiceMonth;
 use kiban_domain::insured::{FourItems, Insured, Sex, normalize_kana};
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, PersonKey, dates, municipality};
 use kiban_policy::{UseCase, is_care_manager, makes_plans};
-use kiban_store::{Entry, Outcome};
+use kiban_store::{Entry, Outcome, Tx};
 use serde::Serialize;
 
 /// What staff type from the card (P-103).
@@ -63,14 +63,6 @@ impl Platform {
         };
         let typed =
             FourItems { number: person, kana: normalize_kana(&request.kana), birth: request.birth, sex: request.sex };
-        let counted = self.count_of_mismatches(caller, &typed, context).await?;
-        if counted.is_locked {
-            self.store()
-                .audit()
-                .append(self.typed_entry(caller, &typed, "register", "identity_locked", context))
-                .await?;
-            return Err(Error::TooMany(SECONDS_UNTIL_TOMORROW));
-        }
         let stored =
             self.store().person_facts(person, caller.organization, Some(office.number), Some(&caller.staff.id)).await?;
         if !stored.start.is_started(context.today()) {
@@ -85,13 +77,27 @@ impl Platform {
         let confirmed = stored.assignment.as_ref().is_some_and(|a| a.confirmed_by_municipality && a.is_live(today));
         let fits =
             matches_all(known.as_ref().map(|(_, insured)| insured), &typed, request.card_insurer) && stored.known;
-        if !fits || (stored.withheld && !confirmed) {
-            let rule = if fits { "withheld" } else { "mismatch" };
-            return self.answer_mismatch(caller, &typed, counted, rule, context).await;
-        }
-        let assignment = self.assignment_of(caller, &request, person, office.number, stored.assignment, context);
+        let gone = stored.gone_on.is_some_and(|day| day <= dates::to_number(today));
+        // Counting comes before the answer and in the transaction that gives it, so that guesses made at the same time
+        // cannot pass the limit together; a match takes its own count back.
         let mut tx = self.store().begin().await?;
-        tx.put_assignment(&assignment).await?;
+        let subjects = self.subjects(caller, &typed).await?;
+        let locked = subjects.count(&mut tx, context, &self.inner.config).await?;
+        let refused = match (fits, locked) {
+            (_, true) => Some("identity_locked"),
+            (false, false) => Some("mismatch"),
+            (true, false) if stored.withheld && !confirmed => Some("withheld"),
+            (true, false) if gone => Some("gone"),
+            (true, false) => None,
+        };
+        if let Some(rule) = refused {
+            tx.commit(self.typed_entry(caller, &typed, "register", rule, context)).await?;
+            return Err(if locked { Error::TooMany(SECONDS_UNTIL_TOMORROW) } else { Error::NotMatched });
+        }
+        subjects.take_back(&mut tx, context).await?;
+        let before = stored.assignment.clone();
+        let assignment = self.assignment_of(caller, &request, person, office.number, stored.assignment, context);
+        tx.change_assignment(&assignment, before.as_ref()).await?;
         let detail = serde_json::json!({ "check": "four_items", "viewable_until": assignment.viewable_until, "plan_maker": assignment.plan_maker });
         let entry = caller.entry_about(context, person, "register", Outcome::Done);
         tx.commit(Entry { rule: Some("four_items".to_owned()), detail: Some(detail.to_string()), ..entry }).await?;
@@ -137,12 +143,12 @@ impl Platform {
         caller.require_way(UseCase::Eligibility, self.table_at(context.now)?)?;
         let person = self.person_of(caller, handle).await?;
         let case = self.case(caller, person, context).await?;
-        let Some(mut assignment) = case.stored.assignment.clone().filter(|_| case.is_assigned()) else {
+        let Some(before) = case.stored.assignment.clone().filter(|_| case.is_assigned()) else {
             return Err(Error::Unknown);
         };
-        assignment.ended = Some((context.now, EndReason::Office));
+        let ended = Assignment { ended: Some((context.now, EndReason::Office)), ..before.clone() };
         let mut tx = self.store().begin().await?;
-        tx.put_assignment(&assignment).await?;
+        tx.change_assignment(&ended, Some(&before)).await?;
         tx.commit(caller.entry_about(context, person, "register.end", Outcome::Done)).await?;
         Ok(())
     }
@@ -165,7 +171,7 @@ impl Platform {
         let before = self.store().assignments(person).await?.into_iter().find(|a| a.office == office);
         let until =
             Assignment::viewable_until_after(ServiceMonth::of(context.today()), self.inner.config.months_without_claim);
-        let assignment = match (before, confirmed) {
+        let assignment = match (before.clone(), confirmed) {
             (Some(assignment), true) => Assignment {
                 confirmed_by_municipality: true,
                 ended: None,
@@ -191,7 +197,7 @@ impl Platform {
             (None, false) => return Err(Error::Unknown),
         };
         let mut tx = self.store().begin().await?;
-        tx.put_assignment(&assignment).await?;
+        tx.change_assignment(&assignment, before.as_ref()).await?;
         let entry = caller.entry_about(
             context,
             person,
@@ -202,37 +208,16 @@ impl Platform {
         Ok(())
     }
 
-    async fn count_of_mismatches(
-        &self,
-        caller: &Caller,
-        typed: &FourItems,
-        context: &Context,
-    ) -> Result<Counted, Error> {
+    /// What is counted at a mismatch (decision 0006.37).
+    async fn subjects(&self, caller: &Caller, typed: &FourItems) -> Result<Subjects, Error> {
         let keys = self.store().platform_keys().await?;
-        let birth = dates::yyyymmdd(typed.birth);
-        let identity = keys.digest(format!("identity|{}|{birth}|{}", typed.kana, typed.sex.code()).as_bytes());
-        let office = keys.digest(format!("office|{}|{}", caller.organization, typed.number.insurer).as_bytes());
-        let counts = self.store().mismatches(&identity, &office, context.today()).await?;
-        let config = &self.inner.config;
-        let is_locked =
-            counts.identity >= config.mismatches_per_identity || counts.office >= config.mismatches_per_office;
-        Ok(Counted { identity, office, is_locked })
-    }
-
-    /// One answer for a wrong item, an unknown number and a 不開示 person (P-106, T-1 d).
-    async fn answer_mismatch(
-        &self,
-        caller: &Caller,
-        typed: &FourItems,
-        counted: Counted,
-        rule: &str,
-        context: &Context,
-    ) -> Result<Registered, Error> {
-        let mut tx = self.store().begin().await?;
-        tx.count_mismatch(&counted.identity, context.today()).await?;
-        tx.count_mismatch(&counted.office, context.today()).await?;
-        tx.commit(self.typed_entry(caller, typed, "register", rule, context)).await?;
-        Err(Error::NotMatched)
+        let identity = format!("{}|{}|{}", typed.kana, dates::yyyymmdd(typed.birth), typed.sex.code());
+        let digest = |text: String| keys.digest(text.as_bytes());
+        Ok(Subjects {
+            identity: digest(format!("identity|{identity}")),
+            own_identity: digest(format!("identity of|{}|{identity}", caller.organization)),
+            office: digest(format!("office|{}|{}", caller.organization, typed.number.insurer)),
+        })
     }
 
     fn typed_entry(&self, caller: &Caller, typed: &FourItems, action: &str, rule: &str, context: &Context) -> Entry {
@@ -240,10 +225,32 @@ impl Platform {
     }
 }
 
-struct Counted {
+/// Keyed digests of what is counted: the typed identity by anybody, the same by this office, this office for this insurer.
+struct Subjects {
     identity: [u8; 32],
+    own_identity: [u8; 32],
     office: [u8; 32],
-    is_locked: bool,
+}
+
+impl Subjects {
+    /// Counts one attempt; true when a limit was reached before it. An identity guessed by others slows an office only
+    /// after a mismatch of its own: the lock must not hit the person (T-4).
+    async fn count(&self, tx: &mut Tx, context: &Context, config: &Config) -> Result<bool, Error> {
+        let today = context.today();
+        let anybody = tx.add_mismatch(&self.identity, today).await? - 1;
+        let own = tx.add_mismatch(&self.own_identity, today).await? - 1;
+        let office = tx.add_mismatch(&self.office, today).await? - 1;
+        let limit = config.mismatches_per_identity;
+        Ok(own >= limit || (own > 0 && anybody >= limit) || office >= config.mismatches_per_office)
+    }
+
+    /// The attempt was no mismatch.
+    async fn take_back(&self, tx: &mut Tx, context: &Context) -> Result<(), Error> {
+        for subject in [&self.identity, &self.own_identity, &self.office] {
+            tx.take_back_mismatch(subject, context.today()).await?;
+        }
+        Ok(())
+    }
 }
 
 /// All of them, compared without stopping at the first difference.

@@ -22,7 +22,7 @@ pub(crate) enum Engine {
 }
 
 /// How long a write waits for the one writer of SQLite before it answers "unavailable" (decision 0006.29).
-const WRITER_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const WRITER_WAIT: Duration = Duration::from_secs(10);
 
 /// The only connection that writes to SQLite.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use super::segment;
 use super::verify::{self, VerifyReport};
 use super::writer::{LEASE, Writer};
 use crate::StoreError;
-use crate::engine::{Committed, Engine, RawTx, args};
+use crate::engine::{Committed, Engine, RawTx, WRITER_WAIT, args};
 use crate::seal::{Clock, Keyring, file_error};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,10 +19,26 @@ use tokio::task::{JoinHandle, JoinSet};
 const QUEUE: usize = 1024;
 /// Entries of one transaction at most.
 const BATCH: usize = 256;
-/// A batch, and an entry in the queue, waits so long at most.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Age at which a segment is closed; sixty times as long until the next anchor.
-const PACE: Duration = Duration::from_secs(1);
+
+/// How long things take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Age at which a segment is closed; sixty times as long until the next anchor.
+    pub(super) tick: Duration,
+    /// An entry waits so long in the queue, and a batch so long to begin. Nothing is given up when this is over.
+    pub(super) begin: Duration,
+    /// A batch that has begun is durable after so long, or its answer is withheld.
+    pub(super) finish: Duration,
+}
+
+impl Pace {
+    pub(super) fn of(engine: &Engine) -> Self {
+        let finish = Duration::from_secs(2);
+        // SQLite's one writer may be held by an import; on PostgreSQL only a database in trouble lets nobody begin.
+        let begin = if engine.is_postgres() { finish } else { WRITER_WAIT };
+        Self { tick: Duration::from_secs(1), begin, finish }
+    }
+}
 
 /// What a process needs to keep the log.
 pub struct AuditSettings {
@@ -56,6 +72,7 @@ pub(super) struct Inner {
     queue: Mutex<Option<mpsc::Sender<Waiting>>>,
     keeper: mpsc::UnboundedSender<Message>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    pace: Pace,
 }
 
 struct Waiting {
@@ -70,6 +87,11 @@ enum Message {
         writer: Arc<Writer>,
         entry: Box<StoredEntry>,
         committed: bool,
+    },
+    /// A batch was begun and not committed: its numbers are empty.
+    Undone {
+        writer: Arc<Writer>,
+        entries: Vec<StoredEntry>,
     },
     /// There is no writer: open one, and close the one that was given up.
     NeedWriter,
@@ -86,14 +108,15 @@ impl AuditLog {
     /// Starts the log: refuses one that is older than its outside anchor, closes what dead writers left, opens a writer and
     /// signs.
     pub(crate) async fn start(engine: Engine, keyring: Keyring, settings: AuditSettings) -> Result<Self, StoreError> {
-        Self::start_paced(engine, keyring, settings, PACE).await
+        let pace = Pace::of(&engine);
+        Self::start_paced(engine, keyring, settings, pace).await
     }
 
     pub(super) async fn start_paced(
         engine: Engine,
         keyring: Keyring,
         settings: AuditSettings,
-        pace: Duration,
+        pace: Pace,
     ) -> Result<Self, StoreError> {
         let AuditSettings { signing_key, anchor_dir, clock } = settings;
         std::fs::create_dir_all(&anchor_dir).map_err(|error| file_error(&anchor_dir, &error))?;
@@ -112,12 +135,13 @@ impl AuditLog {
             queue: Mutex::new(Some(queue)),
             keeper,
             tasks: Mutex::default(),
+            pace,
         });
         inner.open_writer().await?;
         inner.anchor().await?;
         let tasks = vec![
             tokio::spawn(batch(Arc::clone(&inner), waiting)),
-            tokio::spawn(keep(Arc::clone(&inner), messages, pace)),
+            tokio::spawn(keep(Arc::clone(&inner), messages, pace.tick)),
         ];
         *lock(&inner.tasks) = tasks;
         Ok(Self(inner))
@@ -205,6 +229,14 @@ impl AuditLog {
         *lock(&self.0.writer) = None;
     }
 
+    /// As if the last sign of life were long ago.
+    #[cfg(test)]
+    pub(super) fn outlast_lease(&self) {
+        if let Some(writer) = self.0.writer() {
+            writer.outlast_lease();
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn writer_id(&self) -> i64 {
         lock(&self.0.writer).as_ref().map_or(0, |writer| writer.id)
@@ -258,10 +290,11 @@ impl Inner {
         lock(&self.writer).clone()
     }
 
-    /// The writer, unless others may by now think it dead.
+    /// The writer, unless others may by now think it dead. On SQLite a long import keeps every sign of life waiting, its own
+    /// entry must still be taken, and whether the writer was closed is seen surely under the one lock there is.
     fn sure_writer(&self) -> Option<Arc<Writer>> {
         let writer = self.writer()?;
-        if writer.is_doubtful() {
+        if self.engine.is_postgres() && writer.is_doubtful() {
             self.abandon(&writer);
             return None;
         }
@@ -272,7 +305,7 @@ impl Inner {
     fn abandon(&self, writer: &Arc<Writer>) {
         let mut current = lock(&self.writer);
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, writer)) {
-            tracing::error!(writer = writer.id, "audit writer given up after an unclear commit");
+            tracing::error!(writer = writer.id, "audit writer given up");
             *current = None;
             let _ = self.keeper.send(Message::NeedWriter);
         }
@@ -341,7 +374,7 @@ impl Inner {
 async fn batch(inner: Arc<Inner>, mut queue: mpsc::Receiver<Waiting>) {
     let mut waiting = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut waiting, BATCH).await > 0 {
-        let (ready, late): (Vec<_>, Vec<_>) = waiting.drain(..).partition(|w| w.since.elapsed() < PATIENCE);
+        let (ready, late): (Vec<_>, Vec<_>) = waiting.drain(..).partition(|w| w.since.elapsed() < inner.pace.begin);
         for late in late {
             let _ = late.reply.send(Err(unavailable("audit log is too slow")));
         }
@@ -350,7 +383,7 @@ async fn batch(inner: Arc<Inner>, mut queue: mpsc::Receiver<Waiting>) {
         }
         let writer = match inner.sure_writer() {
             Some(writer) => Ok(writer),
-            None => tokio::time::timeout(PATIENCE, inner.open_writer())
+            None => tokio::time::timeout(inner.pace.begin, inner.open_writer())
                 .await
                 .unwrap_or(Err(unavailable("database is too slow"))),
         };
@@ -362,6 +395,12 @@ async fn batch(inner: Arc<Inner>, mut queue: mpsc::Receiver<Waiting>) {
 }
 
 async fn write_batch(inner: &Inner, writer: &Arc<Writer>, batch: Vec<Waiting>) {
+    // Begun before any number is given: entries that wait in vain harm no other's.
+    let begun = tokio::time::timeout(inner.pace.begin, inner.engine.begin()).await;
+    let mut tx = match begun.unwrap_or(Err(unavailable("the database lets nobody begin"))) {
+        Ok(tx) => tx,
+        Err(error) => return refuse(batch.into_iter().map(|waiting| waiting.reply), &error),
+    };
     let mut rows = Vec::with_capacity(batch.len());
     let mut replies = Vec::with_capacity(batch.len());
     let mut lists = Vec::new();
@@ -378,40 +417,48 @@ async fn write_batch(inner: &Inner, writer: &Arc<Writer>, batch: Vec<Waiting>) {
             Err(error) => refuse([reply], &error),
         }
     }
-    match tokio::time::timeout(PATIENCE, store_batch(&inner.engine, writer.id, &rows, &lists)).await {
-        Ok(Ok(())) => {
+    let until = tokio::time::Instant::now() + inner.pace.finish;
+    let inserted = tokio::time::timeout_at(until, insert_batch(&mut tx, writer.id, &rows, &lists)).await;
+    match inserted.unwrap_or(Err(unavailable("audit log is too slow"))) {
+        Ok(true) => {}
+        Ok(false) => {
+            drop(tx);
+            inner.abandon(writer);
+            return refuse(replies, &segment::taken_for_dead());
+        }
+        Err(error) => {
+            // Never committed: the numbers are filled, the writer lives on.
+            drop(tx);
+            let _ = inner.keeper.send(Message::Undone { writer: Arc::clone(writer), entries: rows });
+            return refuse(replies, &error);
+        }
+    }
+    match tokio::time::timeout_at(until, tx.commit()).await {
+        Ok(Committed::Done) => {
             for (row, reply) in rows.iter().zip(replies) {
                 writer.settle(row.position, None);
                 let _ = reply.send(Ok(row.position));
             }
         }
-        failed => {
+        Ok(Committed::Unknown) | Err(_) => {
             inner.abandon(writer);
-            refuse(
-                replies,
-                &failed
-                    .map_or(unavailable("audit log is too slow"), |result| result.err().unwrap_or(StoreError::Unknown)),
-            );
+            refuse(replies, &StoreError::Unknown);
         }
     }
 }
 
-async fn store_batch(
-    engine: &Engine,
+/// False when the writer was taken for dead and may not commit any more.
+async fn insert_batch(
+    tx: &mut RawTx,
     writer: i64,
     rows: &[StoredEntry],
     lists: &[(usize, Vec<String>)],
-) -> Result<(), StoreError> {
-    let mut tx = engine.begin().await?;
-    entry::insert(&mut tx, rows).await?;
+) -> Result<bool, StoreError> {
+    entry::insert(tx, rows).await?;
     for (row, subjects) in lists {
-        entry::insert_seen(&mut tx, &rows[*row], subjects).await?;
+        entry::insert_seen(tx, &rows[*row], subjects).await?;
     }
-    segment::refuse_closed_writer(&mut tx, writer).await?;
-    match tx.commit().await {
-        Committed::Done => Ok(()),
-        Committed::Unknown => Err(StoreError::Unknown),
-    }
+    segment::is_live(tx, writer).await
 }
 
 fn refuse(replies: impl IntoIterator<Item = oneshot::Sender<Result<Position, StoreError>>>, error: &StoreError) {
@@ -432,7 +479,10 @@ async fn keep(inner: Arc<Inner>, mut messages: mpsc::UnboundedReceiver<Message>,
             message = messages.recv() => match message {
                 Some(Message::Ended { writer, entry, committed: true }) => writer.settle(entry.position, None),
                 Some(Message::Ended { writer, entry, committed: false }) => {
-                    voids.spawn(fill(Arc::clone(&inner), writer, entry));
+                    voids.spawn(fill(Arc::clone(&inner), writer, vec![*entry]));
+                }
+                Some(Message::Undone { writer, entries }) => {
+                    voids.spawn(fill(Arc::clone(&inner), writer, entries));
                 }
                 Some(Message::NeedWriter) => {
                     warn(inner.open_writer().await.map(drop));
@@ -457,22 +507,29 @@ async fn keep(inner: Arc<Inner>, mut messages: mpsc::UnboundedReceiver<Message>,
     }
 }
 
-/// Fills the number of a write that was rolled back, or finds that it was not.
-async fn fill(inner: Arc<Inner>, writer: Arc<Writer>, entry: Box<StoredEntry>) {
-    let void = StoredEntry::void(&entry);
-    match store_void(&inner.engine, &void).await {
-        Ok(filled) => writer.settle(entry.position, filled.then_some(&void)),
+/// Fills the numbers of a write that was rolled back, or finds that it was not.
+async fn fill(inner: Arc<Inner>, writer: Arc<Writer>, entries: Vec<StoredEntry>) {
+    let voids: Vec<_> = entries.iter().map(StoredEntry::void).collect();
+    match store_voids(&inner.engine, writer.id, &voids).await {
+        Ok(filled) => {
+            for (void, filled) in voids.iter().zip(filled) {
+                writer.settle(void.position, filled.then_some(void));
+            }
+        }
         Err(error) => {
-            tracing::warn!(%error, "number of a rolled back write not filled");
+            tracing::warn!(%error, "numbers of a rolled back write not filled");
             inner.abandon(&writer);
         }
     }
 }
 
-async fn store_void(engine: &Engine, void: &StoredEntry) -> Result<bool, StoreError> {
+async fn store_voids(engine: &Engine, writer: i64, voids: &[StoredEntry]) -> Result<Vec<bool>, StoreError> {
     let mut tx = engine.begin().await?;
-    let filled = entry::insert_void(&mut tx, void).await?;
-    segment::refuse_closed_writer(&mut tx, void.position.writer).await?;
+    let mut filled = Vec::with_capacity(voids.len());
+    for void in voids {
+        filled.push(entry::insert_void(&mut tx, void).await?);
+    }
+    segment::refuse_closed_writer(&mut tx, writer).await?;
     match tx.commit().await {
         Committed::Done => Ok(filled),
         Committed::Unknown => Err(StoreError::Unknown),

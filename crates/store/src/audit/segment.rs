@@ -190,11 +190,17 @@ async fn store(engine: &Engine, header: &Header, leaves: &[Hash], salt: &Hash) -
 /// Refuses to commit an entry of a writer that others have begun to close. Asked in the entry's own transaction, after its
 /// INSERT: either this sees `closing`, or the one who closes sees this transaction and waits for it.
 pub(crate) async fn refuse_closed_writer(tx: &mut RawTx, writer: i64) -> Result<(), StoreError> {
+    if is_live(tx, writer).await? { Ok(()) } else { Err(taken_for_dead()) }
+}
+
+/// Whether a writer may still commit; asked like [`refuse_closed_writer`].
+pub(crate) async fn is_live(tx: &mut RawTx, writer: i64) -> Result<bool, StoreError> {
     let state = tx.rows(STATE, args![writer]).await?.first().map(|row| row.text(0)).transpose()?;
-    if state.as_deref() == Some("live") {
-        return Ok(());
-    }
-    Err(StoreError::Unavailable("this audit writer was taken for dead".to_owned()))
+    Ok(state.as_deref() == Some("live"))
+}
+
+pub(crate) fn taken_for_dead() -> StoreError {
+    StoreError::Unavailable("this audit writer was taken for dead".to_owned())
 }
 
 /// Closes the segments of every writer that is dead: killed processes, and writers abandoned by this one.

@@ -102,6 +102,12 @@ impl Writer {
         self.state().renewed = Instant::now();
     }
 
+    #[cfg(test)]
+    pub(crate) fn outlast_lease(&self) {
+        let long_ago = Instant::now().checked_sub(LEASE);
+        self.state().renewed = long_ago.unwrap_or_else(Instant::now);
+    }
+
     /// Whether others may by now think this writer dead.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.state().renewed.elapsed() > SELF_DOUBT

@@ -3,7 +3,7 @@
 //! 0006.10–12, docs/decisions/0002).
 
 use crate::StoreError;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Row as _, SqliteConnection, SqlitePool, Transaction};
 use std::path::Path;
@@ -168,7 +168,9 @@ impl Engine {
     }
 
     async fn open_postgres(address: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(address)?
+        let options = PgConnectOptions::from_str(address)?;
+        refuse_open_network(&options)?;
+        let options = options
             .application_name("kiban")
             .options([
                 ("statement_timeout", "10s"),
@@ -249,6 +251,22 @@ impl Engine {
             Self::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// Over a network the server must prove its name, or somebody between could read and answer everything. Not asked of this
+/// machine: a unix socket or the loopback address.
+fn refuse_open_network(options: &PgConnectOptions) -> Result<(), StoreError> {
+    let host = options.get_host();
+    let is_local = options.get_socket().is_some()
+        || host.starts_with('/')
+        || matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]");
+    if is_local || matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) {
+        return Ok(());
+    }
+    Err(StoreError::Unsafe(
+        "PostgreSQL on another machine without a verified server name; add sslmode=verify-full (and sslrootcert=FILE for a private CA) to its address"
+            .to_owned(),
+    ))
 }
 
 impl RawTx {

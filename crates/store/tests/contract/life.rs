@@ -169,6 +169,31 @@ async fn another_master_key_is_refused() {
 }
 
 #[tokio::test]
+async fn a_server_on_another_machine_must_prove_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for (address, is_refused) in [
+        ("postgres://kiban@127.0.0.2:9/kiban", true),
+        ("postgres://kiban@127.0.0.2:9/kiban?sslmode=disable", true),
+        ("postgres://kiban@127.0.0.2:9/kiban?sslmode=require", true),
+        ("postgres://kiban@127.0.0.2:9/kiban?sslmode=verify-ca", true),
+        ("postgres://kiban@localhost.example.invalid:9/kiban", true),
+        ("postgres://kiban@localhost:9/kiban?host=127.0.0.2", true),
+        ("postgres://kiban@127.0.0.2:9/kiban?sslmode=verify-full", false),
+        ("postgres://kiban@localhost:9/kiban", false),
+        ("postgres://kiban@127.0.0.1:9/kiban", false),
+        ("postgres://kiban@[::1]:9/kiban", false),
+        ("postgres://kiban@127.0.0.2:9/kiban?host=/nowhere/at/all", false),
+    ] {
+        let Err(error) = open(address, folder.path()).await else { panic!("{address} is served") };
+        match error {
+            StoreError::Unsafe(why) => assert!(is_refused && why.contains("verify-full"), "{address}: {why}"),
+            StoreError::Unavailable(_) => assert!(!is_refused, "{address}"),
+            other => panic!("{address}: {other}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_may_lose_a_commit_is_refused() {
     on_each_engine(async |world| {
         if !world.is_postgres() {

@@ -111,7 +111,7 @@ fn server_identities(home: &Home) -> Result<(Identity, Identity)> {
 
 pub async fn run(options: Options) -> Result<ExitCode> {
     let home = Home::open(&options.home, options.db.as_deref())?;
-    tls::certificates(&home.ca()?.certificate_pem()).map_err(|error| anyhow!(error.message_ja()))?;
+    tls::certificates(home.ca()?.certificate_pem()).map_err(|error| anyhow!(error.message_ja()))?;
     let platform = home.platform().await?;
     let identities = server_identities(&home)?;
     let running = start(

@@ -15,6 +15,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+/// 被保険者番号 of the person in a package, and its files.
+type Package = (String, Vec<(String, Vec<u8>)>);
+
 /// One client with everything it remembers; it outlives servers.
 pub struct Party {
     who: Who,
@@ -28,7 +31,7 @@ pub struct Party {
     /// Handles of this party by 被保険者番号.
     handles: Vec<(String, String)>,
     /// Package sent last without an answer, to be sent again.
-    unanswered: Option<(String, Vec<(String, Vec<u8>)>)>,
+    unanswered: Option<Package>,
     serial: i64,
 }
 
@@ -219,7 +222,7 @@ impl Party {
             }
             return Ok(());
         };
-        if self.step % 3 == 0 {
+        if self.step.is_multiple_of(3) {
             self.read(&format!("/api/v1/people/{handle}/submissions"), &number).await?;
             return Ok(());
         }

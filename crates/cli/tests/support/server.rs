@@ -24,6 +24,7 @@ pub struct Injection {
 }
 
 /// A start, however it went.
+#[expect(clippy::large_enum_variant, reason = "one at a time")]
 pub enum Start {
     Serving(Server),
     /// It ended before it listened.

@@ -222,6 +222,7 @@ impl Platform {
     async fn organization_in_standing(&self, peer: &Peer, context: &Context) -> Result<Organization, Error> {
         let result = self.organization_of(peer, context);
         if let Err(Error::Unauthenticated(reason)) = result {
+            context.note_entry();
             let entry = Entry {
                 certificate: fingerprint_bytes(&peer.fingerprint),
                 source: Some(peer.source.clone()),
@@ -293,6 +294,7 @@ fn log_in_entry(
     outcome: Outcome,
     context: &Context,
 ) -> Entry {
+    context.note_entry();
     Entry {
         organization: Some(organization.to_string()),
         staff: staff.map(|staff| staff.0.clone()),

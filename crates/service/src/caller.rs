@@ -5,6 +5,8 @@ use kiban_domain::office::{Office, OfficeClass, Staff};
 use kiban_domain::{Date, Organization, PersonKey, Timestamp, dates};
 use kiban_policy::{SharingTable, UseCase, Way, way_allows};
 use kiban_store::{Entry, Outcome};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The circumstances of one request.
 #[derive(Debug, Clone)]
@@ -13,12 +15,23 @@ pub struct Context {
     pub now: Timestamp,
     /// Random id, in the answer and in its audit entry.
     pub request_id: String,
+    /// Whether an audit entry was made for the request; shared by all copies (S-014).
+    has_entry: Arc<AtomicBool>,
 }
 
 impl Context {
     /// A context with a fresh request id.
     pub fn new(now: Timestamp) -> Result<Self, Error> {
-        Ok(Self { now, request_id: crate::random_id()? })
+        Ok(Self { now, request_id: crate::random_id()?, has_entry: Arc::default() })
+    }
+
+    /// Notes that an entry is made for this request.
+    pub(crate) fn note_entry(&self) {
+        self.has_entry.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_entry(&self) -> bool {
+        self.has_entry.load(Ordering::Acquire)
     }
 
     /// Today in Japan.
@@ -75,6 +88,7 @@ impl Caller {
             Way::VendorProgram => "program",
             Way::Connector => "connector",
         };
+        context.note_entry();
         Entry {
             organization: Some(self.organization.to_string()),
             staff: Some(self.staff.id.0.clone()),

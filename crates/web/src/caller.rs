@@ -4,9 +4,11 @@
 //! Nothing but the `Authorization` header logs anybody in: cookies are ignored, and no header can name a certificate or an
 //! address.
 
+use crate::record::LoggedInAs;
 use crate::tls::{PeerCertificate, RemoteAddr};
 use crate::{App, Problem};
 use axum::extract::FromRequestParts;
+use axum::http::Extensions;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use kiban_service::{Caller, Context, Peer};
@@ -32,6 +34,9 @@ impl FromRequestParts<App> for Authenticated {
         let (peer, context) = connection(parts)?;
         let token = bearer(parts).ok_or(Problem::unauthenticated("login_required"))?.to_owned();
         let caller = app.platform.authenticate(peer, &token, &context).await?;
+        if let Some(noted) = parts.extensions.get::<LoggedInAs>() {
+            noted.note(&caller);
+        }
         Ok(Self { caller, context, token })
     }
 }
@@ -48,11 +53,15 @@ impl FromRequestParts<App> for Certified {
 
 fn connection(parts: &Parts) -> Result<(Peer, Context), Problem> {
     let context = parts.extensions.get::<Context>().ok_or_else(|| Problem::internal("no context"))?.clone();
-    let certificate =
-        parts.extensions.get::<PeerCertificate>().ok_or(Problem::unauthenticated("certificate_required"))?;
-    let source = parts.extensions.get::<RemoteAddr>().map(|address| address.0.ip().to_canonical().to_string());
-    let peer = Peer { fingerprint: certificate.fingerprint.clone(), source: source.unwrap_or_default() };
+    let peer = peer_of(&parts.extensions).ok_or(Problem::unauthenticated("certificate_required"))?;
     Ok((peer, context))
+}
+
+/// The other end of the connection of a request, if it has a certificate.
+pub(crate) fn peer_of(extensions: &Extensions) -> Option<Peer> {
+    let certificate = extensions.get::<PeerCertificate>()?;
+    let source = extensions.get::<RemoteAddr>().map(|address| address.0.ip().to_canonical().to_string());
+    Some(Peer { fingerprint: certificate.fingerprint.clone(), source: source.unwrap_or_default() })
 }
 
 /// The one token of the one `Authorization` header.

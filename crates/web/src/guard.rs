@@ -1,15 +1,15 @@
 //! What every request passes on its way in and every answer on its way out: request id, host name, back-pressure, time
 //! limit, panics, problem documents, security headers (decision 0006.28, 29; T-28, T-32).
 
-use crate::router::{self, Listener};
+use crate::caller::peer_of;
+use crate::record::Recorder;
+use crate::router::{Listener, Route, route_of};
 use crate::{App, Problem};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use kiban_service::Context;
-use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Header that names the request in the answer, in the audit log and in the log.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -44,38 +44,50 @@ async fn pass(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    let upload = route_of(listener, request.method(), request.uri().path()).is_some_and(Route::is_upload);
+    let place = app.places.take(upload, peer_of(request.extensions()).as_ref(), &app.platform, &context)?;
+    let recorder = Recorder::of(&app, listener, &context, &mut request);
     if !is_own_host(request.uri(), request.headers(), &app.settings.hosts) {
-        return Err(Problem::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "wrong_host",
-            "宛先のホスト名が違います",
-            "接続先のアドレスを確かめて、接続し直してください",
-        ));
+        return Ok(settle(recorder, wrong_host().into_response()).await);
     }
-    let is_upload = router::is_upload(listener, request.method(), request.uri().path());
-    let (places, limit) = match is_upload {
-        true => (&app.uploads, app.settings.upload_time),
-        false => (&app.requests, app.settings.request_time),
-    };
-    let place = take(places)?;
+    let limit = if upload { app.settings.upload_time } else { app.settings.request_time };
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     request.extensions_mut().insert(context);
-    // A task of its own: a client that goes away, or a time limit, never cuts a write in the middle.
+    let recorder_of_panic = recorder.clone();
+    // A task of its own: a client that goes away, or a time limit, never cuts a write or its entry in the middle.
     let running = tokio::spawn(async move {
-        let response = next.run(request).await;
+        let response = settle(recorder, as_problem(next.run(request).await)).await;
         drop(place);
         response
     });
     match tokio::time::timeout(limit, running).await {
         Ok(Ok(response)) => Ok(response),
-        Ok(Err(_)) => Err(Problem::internal("a handler panicked")),
+        Ok(Err(_)) => Ok(settle(recorder_of_panic, Problem::internal("a handler panicked").into_response()).await),
         Err(_) if changes => Err(Problem::outcome_unknown()),
         Err(_) => Err(Problem::unavailable("the request took too long")),
     }
 }
 
-fn take(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
-    Arc::clone(places).try_acquire_owned().map_err(|_| Problem::unavailable("too many requests at the same time"))
+async fn settle(recorder: Option<Recorder>, response: Response) -> Response {
+    match recorder {
+        Some(recorder) => recorder.settle(response).await,
+        None => response,
+    }
+}
+
+/// What the router itself refuses, such as a path that is no text, is nothing there.
+fn as_problem(response: Response) -> Response {
+    let is_ours = response.status().is_success() || response.extensions().get::<Problem>().is_some();
+    if is_ours { response } else { Problem::unknown().into_response() }
+}
+
+fn wrong_host() -> Problem {
+    Problem::new(
+        StatusCode::MISDIRECTED_REQUEST,
+        "wrong_host",
+        "宛先のホスト名が違います",
+        "接続先のアドレスを確かめて、接続し直してください",
+    )
 }
 
 /// Every name the request gives for its host must be ours (HTTP/2 gives it in the URI).
@@ -124,6 +136,7 @@ mod tests {
     use axum::routing::get;
     use kiban_service::{Config, Platform};
     use kiban_store::{AuditSettings, MasterKey, SigningKey, Store};
+    use std::sync::Arc;
     use tower::ServiceExt;
 
     #[tokio::test]

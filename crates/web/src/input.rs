@@ -2,15 +2,18 @@
 //! caller in a handler's arguments, so nothing is read for somebody who is not logged in (decision 0006.38).
 
 use crate::Problem;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use kiban_service::ItemFault;
+use http_body_util::BodyExt;
+use kiban_service::{ItemFault, holds_individual_number};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::error::Error as _;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Longest JSON body: 1 MiB.
 pub(crate) const JSON_LIMIT: usize = 1 << 20;
@@ -18,6 +21,10 @@ pub(crate) const JSON_LIMIT: usize = 1 << 20;
 pub(crate) const UPLOAD_LIMIT: usize = 256 << 20;
 /// Time for a JSON body; a body that trickles in would hold a place for ever.
 const JSON_TIME: Duration = Duration::from_secs(10);
+/// Time a body has to get going before it must keep [`LEAST_SPEED`].
+const START_TIME: Duration = Duration::from_secs(10);
+/// Slowest body that is waited for, bytes a second on average (T-33).
+const LEAST_SPEED: u64 = 1024;
 /// Time for an upload.
 const UPLOAD_TIME: Duration = Duration::from_secs(10 * 60);
 /// Most files of an upload.
@@ -35,6 +42,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
             return Err(unsupported("application/json"));
         }
         let bytes = read(request.into_body(), JSON_LIMIT, JSON_TIME).await?;
+        refuse_individual_numbers(&bytes)?;
         match axum::Json::<T>::from_bytes(&bytes) {
             Ok(axum::Json(value)) => Ok(Self(value)),
             Err(rejection) => Err(json_problem(&rejection)),
@@ -113,21 +121,72 @@ fn unsupported(expected: &str) -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", "この形式では受け取れません", &detail)
 }
 
-async fn read(body: Body, limit: usize, time: Duration) -> Result<Bytes, Problem> {
-    let Ok(result) = tokio::time::timeout(time, axum::body::to_bytes(body, limit)).await else {
-        let detail = "通信の状態を確かめて、もう一度送ってください。何も行っていません";
-        return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow", "送信に時間がかかりすぎました", detail));
-    };
-    result.map_err(|error| {
-        let too_long = error.source().is_some_and(|e| e.is::<http_body_util::LengthLimitError>());
-        if too_long {
-            let detail = format!("{} MiB 以内に分けて、もう一度送ってください", limit >> 20);
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "送られた内容が大きすぎます", &detail)
-        } else {
-            let detail = "途中で切れています。もう一度送ってください";
-            Problem::new(StatusCode::BAD_REQUEST, "cut", "送られた内容を最後まで受け取れませんでした", detail)
+async fn read(mut body: Body, limit: usize, time: Duration) -> Result<Vec<u8>, Problem> {
+    let start = Instant::now();
+    let mut bytes = Vec::new();
+    loop {
+        let paced = START_TIME + Duration::from_secs(bytes.len() as u64 / LEAST_SPEED);
+        let frame = match tokio::time::timeout_at(start + paced.min(time), body.frame()).await {
+            Err(_) => return Err(slow()),
+            Ok(None) => return Ok(bytes),
+            Ok(Some(frame)) => frame.map_err(|_| cut())?,
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > limit {
+            return Err(too_large(limit));
         }
-    })
+        bytes.extend_from_slice(&data);
+    }
+}
+
+fn slow() -> Problem {
+    let detail = "通信の状態を確かめて、もう一度送ってください。何も行っていません";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "slow", "送信に時間がかかりすぎました", detail)
+}
+
+fn cut() -> Problem {
+    let detail = "途中で切れています。もう一度送ってください";
+    Problem::new(StatusCode::BAD_REQUEST, "cut", "送られた内容を最後まで受け取れませんでした", detail)
+}
+
+fn too_large(limit: usize) -> Problem {
+    let detail = format!("{} MiB 以内に分けて、もう一度送ってください", limit >> 20);
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "送られた内容が大きすぎます", &detail)
+}
+
+/// A 個人番号 in any text of a body, in names of items too, is refused before the body is used, and never repeated (P-026).
+/// A password is not kept, so it may look like anything.
+fn refuse_individual_numbers(bytes: &[u8]) -> Result<(), Problem> {
+    // What is no JSON at all is told by the parser of the body.
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return Ok(()) };
+    let mut faults = Faults::default();
+    look_for_individual_numbers(&value, "", &mut faults);
+    if faults.0.is_empty() { Ok(()) } else { Err(faults.problem()) }
+}
+
+fn look_for_individual_numbers(value: &Value, at: &str, faults: &mut Faults) {
+    let fault = "個人番号（マイナンバー）の可能性がある番号が入っています。取り除いて、もう一度送ってください";
+    let own = if at.is_empty() { "body" } else { at };
+    match value {
+        Value::String(text) if at != "password" && holds_individual_number(text) => faults.add(own, fault),
+        Value::Array(items) => {
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(i, item)| look_for_individual_numbers(item, &format!("{at}[{i}]"), faults));
+        }
+        Value::Object(items) => {
+            for (name, item) in items {
+                if holds_individual_number(name) {
+                    faults.add(own, fault);
+                    continue;
+                }
+                let at = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+                look_for_individual_numbers(item, &at, faults);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn json_problem(rejection: &JsonRejection) -> Problem {
@@ -222,6 +281,10 @@ fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::body::Bytes;
+    use std::pin::Pin;
+    use std::task::Poll;
+    use tokio::time::{Sleep, sleep};
 
     const BODY: &str = "--x\r\nContent-Disposition: form-data; name=\"files\"; filename=\"C:\\送信\\UP1KYO.csv\"\r\nContent-Type: text/csv\r\n\r\na,b\r\n\r\n--y\r\n--x\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nno file\r\n--x--\r\n";
 
@@ -268,5 +331,30 @@ mod tests {
     async fn a_body_that_does_not_come_is_not_waited_for() {
         let problem = read(Body::new(Silent), JSON_LIMIT, JSON_TIME).await.unwrap_err();
         assert_eq!((problem.status, problem.code), (StatusCode::REQUEST_TIMEOUT, "slow"));
+    }
+
+    /// One byte each second.
+    struct Trickle(Pin<Box<Sleep>>);
+
+    impl axum::body::HttpBody for Trickle {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut std::task::Context<'_>,
+        ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+            std::task::ready!(self.0.as_mut().poll(context));
+            self.0 = Box::pin(sleep(Duration::from_secs(1)));
+            Poll::Ready(Some(Ok(hyper::body::Frame::data(Bytes::from_static(b"x")))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_that_trickles_in_is_given_up_after_ten_seconds_not_ten_minutes() {
+        let start = Instant::now();
+        let problem = read(Body::new(Trickle(Box::pin(sleep(Duration::ZERO)))), UPLOAD_LIMIT, UPLOAD_TIME).await;
+        assert_eq!(problem.unwrap_err().code, "slow");
+        assert!(start.elapsed() < Duration::from_secs(12));
     }
 }

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! `guard` is passed by every request, `router` holds every route on one page, `caller` turns certificate and token into a
-//! verified caller, `problem` is the one place where an error becomes a status. No rule of the law is here.
+//! verified caller, `record` sees that no answer leaves without an audit entry, `problem` is the one place where an error
+//! becomes a status. No rule of the law is here.
 
 mod api;
 mod caller;
@@ -13,7 +14,9 @@ mod guard;
 mod input;
 pub mod openapi;
 mod pages;
+mod places;
 mod problem;
+mod record;
 mod router;
 mod server;
 pub mod tls;
@@ -22,12 +25,12 @@ pub use problem::Problem;
 pub use router::{Audience, Listener, ROUTES, Route, organisations_router, public_router};
 pub use server::{Server, Socket};
 
+use crate::places::Places;
 use jiff::Timestamp;
 use kiban_service::Platform;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 /// Gives the present instant; read once per request.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -43,7 +46,9 @@ pub struct Settings {
     pub public_url: String,
     /// Requests at the same time. 256.
     pub in_flight: usize,
-    /// File uploads at the same time. 2.
+    /// Of these, with one certificate. 32.
+    pub per_certificate: usize,
+    /// File uploads at the same time, one of each organisation. 2.
     pub uploads: usize,
     /// Time for one request. 10 s.
     pub request_time: Duration,
@@ -59,6 +64,7 @@ impl Settings {
             clock,
             public_url: public_url.to_owned(),
             in_flight: 256,
+            per_certificate: 32,
             uploads: 2,
             request_time: Duration::from_secs(10),
             upload_time: Duration::from_secs(30 * 60),
@@ -72,15 +78,13 @@ pub(crate) struct App {
     pub(crate) platform: Platform,
     pub(crate) settings: Arc<Settings>,
     pub(crate) ready: Ready,
-    requests: Arc<Semaphore>,
-    uploads: Arc<Semaphore>,
+    pub(crate) places: Arc<Places>,
 }
 
 impl App {
     pub(crate) fn new(platform: Platform, settings: Settings, ready: Ready) -> Self {
-        let requests = Arc::new(Semaphore::new(settings.in_flight));
-        let uploads = Arc::new(Semaphore::new(settings.uploads));
-        Self { platform, settings: Arc::new(settings), ready, requests, uploads }
+        let places = Arc::new(Places::new(&settings));
+        Self { platform, settings: Arc::new(settings), ready, places }
     }
 }
 

@@ -93,16 +93,22 @@ impl Problem {
 
     /// A problem of the platform; what happened goes to the log only.
     pub fn internal(log: impl Into<String>) -> Self {
-        let detail = "時間をおいてもう一度送ってください。続くときは request_id を添えて運用者に連絡してください";
+        let detail = "登録や変更を送ったときは結果を確認してから、時間をおいてもう一度送ってください。続くときは request_id を添えて運用者に連絡してください";
         let mut problem =
             Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "基盤の内部でエラーが起きました", detail);
         problem.rest.log = Some(log.into());
         problem
     }
 
-    /// Nothing was done; try again in a moment.
+    /// No place at this moment; nothing of the request was read.
+    pub(crate) fn busy(title: &str, seconds: u64) -> Self {
+        let detail = "この要求は行っていません。前の操作が終わってから、もう一度送ってください";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", title, detail).retry_after(seconds)
+    }
+
+    /// Try again in a moment. A write may have been done before the fault, so the words promise nothing.
     pub fn unavailable(log: impl Into<String>) -> Self {
-        let detail = "何も行っていません。しばらく待ってから、もう一度送ってください";
+        let detail = "しばらく待ってから、もう一度送ってください。登録や変更を送ったときは、先に一覧や受付番号で結果を確認してください";
         let mut problem = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",

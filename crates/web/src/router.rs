@@ -128,9 +128,23 @@ routes! {
     Public        get    GET    "/health"                                    health                Anyone         "稼働の状態"                                public::health;
 }
 
-/// Routes that take files: they have their own places, time and size.
-pub(crate) fn is_upload(listener: Listener, method: &Method, path: &str) -> bool {
-    listener == Organisations && *method == Method::POST && matches!(path, "/api/v1/packages" | "/api/v1/plans")
+impl Route {
+    /// Whether it takes files: those have their own places, time and size.
+    pub(crate) fn is_upload(&self) -> bool {
+        matches!(self.name, "import_package" | "import_plans")
+    }
+
+    fn fits(&self, path: &str) -> bool {
+        let mut given = path.split('/');
+        self.path.split('/').all(|part| given.next().is_some_and(|given| part == given || part.starts_with('{')))
+            && given.next().is_none()
+    }
+}
+
+/// The route a request is for; HEAD is a GET without a body.
+pub(crate) fn route_of(listener: Listener, method: &Method, path: &str) -> Option<&'static Route> {
+    let method = if *method == Method::HEAD { &Method::GET } else { method };
+    ROUTES.iter().find(|route| route.listener == listener && route.method == *method && route.fits(path))
 }
 
 /// The router behind client certificates.

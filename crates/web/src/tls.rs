@@ -35,7 +35,7 @@ use tokio_rustls::server::TlsStream;
 
 mod activity;
 mod connection;
-mod places;
+pub(crate) mod places;
 mod refusal;
 #[cfg(test)]
 mod tests;

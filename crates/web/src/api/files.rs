@@ -4,16 +4,20 @@ use super::{Answer, ok};
 use crate::caller::Authenticated;
 use crate::input::Files;
 use crate::{App, Problem};
-use axum::extract::{Path, State};
+use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use kiban_service::{IntakeResult, ReportedProblem};
 
-pub(crate) async fn package(State(app): State<App>, who: Authenticated, Files(files): Files) -> Answer {
+pub(crate) async fn package(State(app): State<App>, who: Authenticated, request: Request) -> Answer {
+    app.platform.may_send_package(&who.caller, &who.context)?;
+    let Files(files) = Files::from_request(request, &app).await?;
     judged(app.platform.import_package(&who.caller, files, &who.context).await?)
 }
 
-pub(crate) async fn plans(State(app): State<App>, who: Authenticated, Files(files): Files) -> Answer {
+pub(crate) async fn plans(State(app): State<App>, who: Authenticated, request: Request) -> Answer {
+    app.platform.may_send_plans(&who.caller, &who.context)?;
+    let Files(files) = Files::from_request(request, &app).await?;
     judged(app.platform.import_plans(&who.caller, files, &who.context).await?)
 }
 

@@ -1,4 +1,4 @@
-//! How many connections one address or one certificate has open.
+//! How many connections one address or one certificate has open, or requests one certificate or organisation.
 
 use std::collections::HashMap;
 use std::hash::Hash;

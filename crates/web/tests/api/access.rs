@@ -3,7 +3,7 @@
 
 use crate::submissions::plan_request;
 use crate::view::opinion;
-use crate::world::{Client, PASSWORD, Person, ROLES, Reply, Role, World, city, form, later_city, package};
+use crate::world::{COLLEAGUE, Client, PASSWORD, Person, ROLES, Reply, Role, World, city, form, later_city, package};
 use axum::body::Body;
 use axum::http::Method;
 use kiban_web::{Audience, Listener, ROUTES, Route};
@@ -82,7 +82,7 @@ async fn ask(world: &World, route: &Route, client: &Client<'_>, role: Role) -> R
     if let Some(parameter) = parameter {
         path = path.replace(&format!("{{{parameter}}}"), &first_parameter(world, route, role).await);
     }
-    path = path.replace("{kind}", "A3a").replace("{account}", role.account());
+    path = path.replace("{kind}", "A3a").replace("{account}", COLLEAGUE);
     path = path.replace("{office}", &Role::Stranger.organization().to_string());
     if matches!(route.name, "import_package" | "import_plans") {
         let media = "multipart/form-data; boundary=x-x-x";

@@ -1,6 +1,6 @@
 //! HTTP itself: problem documents for everything that is not as it should be, headers on every answer, the pages.
 
-use crate::world::{HOST, PUBLIC_HOST, Person, Reply, Role, World};
+use crate::world::{HOST, PUBLIC_HOST, Person, Reply, Role, World, package};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use kiban_web::{Ready, Settings, organisations_router};
@@ -156,6 +156,86 @@ async fn a_full_house_says_come_back_instead_of_queueing() {
     let reply = world.with_certificate(Role::Planner).get("/").await;
     assert_eq!(reply.refusal(), (503, "unavailable".to_owned()));
     assert!(reply.headers.contains_key("retry-after"));
+}
+
+/// A body of which nothing comes until the other end is dropped.
+struct Held(tokio::sync::mpsc::Receiver<()>);
+
+impl axum::body::HttpBody for Held {
+    type Data = axum::body::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        self.0.poll_recv(context).map(|_| None)
+    }
+}
+
+#[tokio::test]
+async fn slow_bodies_of_one_certificate_leave_places_for_the_others() {
+    let world = World::with(|settings| {
+        (settings.in_flight, settings.per_certificate) = (4, 3);
+        settings.request_time = std::time::Duration::from_millis(50);
+    })
+    .await;
+    let helper = world.with_certificate(Role::Helper);
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let (keep, body) = tokio::sync::mpsc::channel(1);
+        held.push(keep);
+        let reply = helper.send(Method::POST, "/api/v1/session", "application/json", Body::new(Held(body))).await;
+        assert_eq!(reply.refusal(), (503, "outcome_unknown".to_owned()));
+    }
+    let reply = helper.get("/").await;
+    assert_eq!((reply.refusal(), &reply.headers["retry-after"]), ((429, "busy".to_owned()), &"1".parse().unwrap()));
+    assert_eq!(world.with_certificate(Role::City).get("/").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn one_organisation_uploads_one_thing_at_a_time_and_others_still_can() {
+    let world = World::with(|settings| settings.upload_time = std::time::Duration::from_millis(50)).await;
+    let city = world.log_in(Role::City).await;
+    let (_keep, body) = tokio::sync::mpsc::channel(1);
+    let media = "multipart/form-data; boundary=x-x-x";
+    let reply = city.send(Method::POST, "/api/v1/packages", media, Body::new(Held(body))).await;
+    assert_eq!(reply.refusal(), (503, "outcome_unknown".to_owned()));
+    let reply = city.upload("/api/v1/packages", &package(world.now())).await;
+    assert_eq!(reply.refusal(), (429, "busy".to_owned()));
+    // Who may not send one at all holds no place: nothing of the body is waited for.
+    let (_keep, body) = tokio::sync::mpsc::channel(1);
+    let helper = world.log_in(Role::Helper).await;
+    let reply = helper.send(Method::POST, "/api/v1/packages", media, Body::new(Held(body))).await;
+    assert_eq!(reply.refusal(), (403, "not_writer".to_owned()));
+    let other = world.log_in(Role::OtherCity).await;
+    assert_ne!(other.upload("/api/v1/packages", &package(world.now())).await.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn an_individual_number_in_any_text_is_refused_named_and_not_repeated() {
+    let world = World::new().await;
+    let handle = world.register(Role::Planner, Person::Hanako).await;
+    let planner = world.log_in(Role::Planner).await;
+    let path = format!("/api/v1/people/{handle}/consents");
+    let consent = json!({ "act": "given", "declarant": "representative", "proof": "insurance_card", "form": "第1版" });
+    for number in ["123456789018", "番号は1234-5678-9018です", "１２３４５６７８９０１８"] {
+        let mut body = consent.clone();
+        (body["remark"], body["relation"]) = (json!(number), json!("長男"));
+        let reply = planner.post(&path, body).await;
+        assert_eq!(reply.refusal(), (422, "invalid".to_owned()));
+        assert_eq!(reply.json()["items"][0]["item"], json!("remark"));
+        assert!(!reply.text().contains("9018") && !reply.text().contains("９０１８"));
+    }
+    let reply = planner.post(&path, json!({ "123456789018": "x" })).await;
+    assert_eq!(reply.json()["items"][0]["item"], json!("body"));
+    assert!(!reply.text().contains("123456789018"));
+    // Twelve digits without the check digit are another number; a password is kept nowhere.
+    let mut body = consent;
+    (body["remark"], body["relation"]) = (json!("123456789012"), json!("長男"));
+    assert_eq!(planner.post(&path, body).await.status, StatusCode::OK);
+    let wrong = json!({ "account": "staff1", "password": "123456789018" });
+    assert_eq!(planner.post("/api/v1/session", wrong).await.refusal(), (401, "wrong_password".to_owned()));
 }
 
 #[tokio::test]

@@ -228,11 +228,16 @@ async fn the_office_hides_a_person_from_one_of_its_staff() {
     let world = World::new().await;
     let handle = world.register(Role::Helper, Person::Hanako).await;
     let helper = world.log_in(Role::Helper).await;
+    let colleague = world.log_in_colleague(Role::Helper).await;
     let switch = format!("/api/v1/people/{handle}/staff/{}", Role::Helper.account());
-    assert_eq!(helper.put(&switch, json!({ "hidden": true })).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(colleague.put(&switch, json!({ "hidden": true })).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(status(&helper, &handle, "A3a").await, (403, "switched_off".to_owned()));
+    // Nor does the one who is switched off switch on again.
+    let reply = helper.put(&switch, json!({ "hidden": false })).await;
+    assert!(reply.status.is_client_error(), "{}", reply.text());
     assert_eq!(status(&helper, &handle, "A3a").await, (403, "switched_off".to_owned()));
     let other = format!("/api/v1/people/{handle}/staff/nobody");
-    assert_eq!(helper.put(&other, json!({ "hidden": true })).await.refusal(), (422, "invalid".to_owned()));
+    assert_eq!(colleague.put(&other, json!({ "hidden": true })).await.refusal(), (422, "invalid".to_owned()));
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 pub const PASSWORD: &str = "みほんのパスワード-0001";
+/// Account of a second member of each office.
+pub const COLLEAGUE: &str = "colleague";
 pub const HOST: &str = "kiban.test";
 pub const PUBLIC_HOST: &str = "www.kiban.test";
 
@@ -194,7 +196,7 @@ pub struct World {
     pub outside: Router,
     now: Arc<Mutex<Timestamp>>,
     tokens: Mutex<HashMap<Role, String>>,
-    _dir: TempDir,
+    pub dir: TempDir,
 }
 
 impl World {
@@ -221,7 +223,7 @@ impl World {
             platform,
             now,
             tokens: Mutex::default(),
-            _dir: dir,
+            dir,
         };
         world.import().await;
         world
@@ -288,6 +290,14 @@ impl World {
         let reply = client.post(path, body).await;
         assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
         reply.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    /// A second member of an office.
+    pub async fn log_in_colleague(&self, role: Role) -> Client<'_> {
+        let mut client = self.with_certificate(role);
+        let reply = client.post("/api/v1/session", json!({ "account": COLLEAGUE, "password": PASSWORD })).await;
+        client.token = Some(reply.json()["token"].as_str().unwrap().to_owned());
+        client
     }
 
     /// Somebody with a certificate who is not logged in.
@@ -433,6 +443,9 @@ pub async fn furnish(store: &Store, now: Timestamp) {
             service_types: services.into_iter().map(|code| ServiceType::parse(code).unwrap()).collect(),
         };
         tx.put_office(&office, true).await.unwrap();
+        let id = StaffId(format!("{}/{COLLEAGUE}", role.organization()));
+        let staff = Staff { id, name: "見本 同僚".to_owned(), job: JobType::CareWorker, care_manager: None };
+        tx.put_account(&Account { staff, ..account(role) }).await.unwrap();
     }
     for role in ROLES.into_iter().filter(|role| !role.is_program()) {
         tx.put_certificate(&certificate(role, &role.fingerprint(), now)).await.unwrap();
@@ -496,7 +509,7 @@ pub fn package(at: Timestamp) -> Vec<(String, Vec<u8>)> {
         survey_requested_on: None,
         survey_done_on: None,
         survey_received_on: None,
-        opinion_requested_on: Some(day("2026-03-21")),
+        opinion_requested_on: Some(day("2026-06-21")),
         opinion_requested_from: Role::Hospital.organization().office(),
         opinion_received_on: None,
         first_judged_on: None,
@@ -575,6 +588,9 @@ impl Client<'_> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let reply = Reply::of(self.world.inside.clone().oneshot(request).await.unwrap()).await;
         crate::description::conform(&method, &path, &reply);
+        if self.fingerprint.is_some() {
+            crate::recorded::is_recorded(self.world, &method, &path, &reply).await;
+        }
         reply
     }
 }

@@ -1,0 +1,66 @@
+//! Who may be served at the same time: so many requests in all and so many with one certificate, so that one organisation
+//! never takes the places of the others; uploads have places of their own (T-32, T-33).
+
+use crate::tls::places::{Place as Share, Places as Shares};
+use crate::{Problem, Settings};
+use kiban_service::{Context, Peer, Platform};
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The places of one listener.
+pub(crate) struct Places {
+    requests: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
+    /// Requests by certificate, uploads by organisation.
+    shares: Arc<Shares<String>>,
+    per_certificate: usize,
+}
+
+/// A taken place; free again when dropped.
+pub(crate) struct Place {
+    _of_all: OwnedSemaphorePermit,
+    _share: Option<Share<String>>,
+}
+
+impl Places {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            requests: Arc::new(Semaphore::new(settings.in_flight)),
+            uploads: Arc::new(Semaphore::new(settings.uploads)),
+            shares: Shares::new(),
+            per_certificate: settings.per_certificate,
+        }
+    }
+
+    /// A place for a request, or the problem that it must come back later; nothing of it was read.
+    pub(crate) fn take(
+        &self,
+        upload: bool,
+        peer: Option<&Peer>,
+        platform: &Platform,
+        context: &Context,
+    ) -> Result<Place, Problem> {
+        let share = match peer {
+            Some(peer) if upload => Some(self.share_of_uploads(peer, platform, context)?),
+            Some(peer) => Some(self.share_of_requests(peer)?),
+            None => None,
+        };
+        let places = if upload { &self.uploads } else { &self.requests };
+        let of_all = Arc::clone(places)
+            .try_acquire_owned()
+            .map_err(|_| Problem::unavailable("too many requests at the same time"))?;
+        Ok(Place { _of_all: of_all, _share: share })
+    }
+
+    fn share_of_requests(&self, peer: &Peer) -> Result<Share<String>, Problem> {
+        let busy = || Problem::busy("この端末からの操作が多すぎます", 1);
+        self.shares.take(peer.fingerprint.clone(), self.per_certificate).ok_or_else(busy)
+    }
+
+    fn share_of_uploads(&self, peer: &Peer, platform: &Platform, context: &Context) -> Result<Share<String>, Problem> {
+        let organization = platform.standing().organization(&peer.fingerprint, context.now);
+        let key = organization.map_or_else(|_| peer.fingerprint.clone(), |organization| organization.to_string());
+        let busy = || Problem::busy("この機関のほかのファイルを取り込んでいます", 30);
+        self.shares.take(format!("upload {key}"), 1).ok_or_else(busy)
+    }
+}

@@ -16,6 +16,14 @@ async fn a_wrong_account_and_a_wrong_password_are_one_answer() {
     let nobody = terminal.post("/api/v1/session", log_in("nobody", "ちがうパスワード")).await;
     assert_eq!(wrong.refusal(), (401, "wrong_password".to_owned()));
     assert_eq!(wrong.comparable(), nobody.comparable());
+    // Nor does the lock tell which of the two accounts there is.
+    let last = async |account: &str| {
+        for _ in 0..5 {
+            terminal.post("/api/v1/session", log_in(account, "ちがうパスワード")).await;
+        }
+        terminal.post("/api/v1/session", log_in(account, "ちがうパスワード")).await.comparable()
+    };
+    assert_eq!(last("staff1").await, last("nobody").await);
 }
 
 #[tokio::test]

@@ -237,7 +237,7 @@ impl Platform {
     /// The caller behind a token: certificate, session, account and office are all checked again on every request.
     pub async fn authenticate(&self, peer: Peer, token: &str, context: &Context) -> Result<Caller, Error> {
         let organization = self.organization_in_standing(&peer, context).await?;
-        let session = self.store().session(organization, token.as_bytes()).await?;
+        let session = self.session(organization, token, context).await?;
         let Some(session) = session.filter(|s| s.ended_at.is_none() && s.expires_at > context.now) else {
             return Err(Error::Unauthenticated("login_required"));
         };
@@ -281,8 +281,28 @@ impl Platform {
     pub async fn log_out(&self, caller: &Caller, token: &str, context: &Context) -> Result<(), Error> {
         let mut tx = self.store().begin().await?;
         tx.end_session(caller.organization, token.as_bytes(), context.now).await?;
-        tx.commit(caller.entry(context, "logout", Outcome::Done)).await?;
-        Ok(())
+        let committed = tx.commit(caller.entry(context, "logout", Outcome::Done)).await;
+        let digest = self.store().platform_keys().await?.digest(token.as_bytes());
+        self.inner.sessions.forget(&(caller.organization, digest));
+        Ok(committed?)
+    }
+
+    /// The session of a token, as it was at most two seconds ago.
+    async fn session(
+        &self,
+        organization: Organization,
+        token: &str,
+        context: &Context,
+    ) -> Result<Option<Session>, Error> {
+        let key = (organization, self.store().platform_keys().await?.digest(token.as_bytes()));
+        if let Some(session) = self.inner.sessions.get(&key, context.now) {
+            return Ok(Some(session));
+        }
+        let session = self.store().session(organization, token.as_bytes()).await?;
+        if let Some(session) = session.as_ref().filter(|session| session.ended_at.is_none()) {
+            self.inner.sessions.put(key, session.clone(), context.now);
+        }
+        Ok(session)
     }
 }
 

@@ -16,7 +16,7 @@ use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, Organization, Perso
 use kiban_formats::Problem;
 use kiban_formats::municipal::{self, Change, MunicipalRow, MunicipalValue};
 use kiban_policy::{UseCase, Writer, may_register};
-use kiban_store::{Entry, NewReceipt, NewRecord, Outcome, Receipt, ReceiptCounts, ReceiptState, Tx};
+use kiban_store::{Entry, NewReceipt, NewRecord, OpinionRequest, Outcome, Receipt, ReceiptCounts, ReceiptState, Tx};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -243,6 +243,7 @@ impl Platform {
             *latest = (*latest).max(natural_key.as_str());
         }
         let (mut new_people, mut records) = (Vec::new(), Vec::new());
+        let (mut consents, mut requests) = (Vec::new(), Vec::new());
         for row in block {
             let (key, history, change) = (row.key, i64::from(row.history), row.change);
             let place = (row.file.to_string(), row.line);
@@ -270,7 +271,7 @@ impl Platform {
                     }
                     let first_seen = known.insert(key.insured, history).is_none();
                     counts.applied += 1;
-                    if first_seen && load.initial {
+                    if first_seen {
                         new_people.push((history, insured));
                     } else if let Some(earlier) = new_people.iter_mut().find(|(_, p)| p.key == insured.key) {
                         *earlier = (history, insured);
@@ -283,7 +284,7 @@ impl Platform {
                     counts.refused += 1;
                 }
                 MunicipalValue::Consent(record) => {
-                    self.apply_consent(tx, load, *record, &place, counts, problems).await?
+                    consents.extend(self.sound_consent(load, *record, &place, counts, problems).await?);
                 }
                 value => {
                     if let Some((fatal, text)) = self.unknown_offices(&value) {
@@ -298,6 +299,7 @@ impl Platform {
                             problems.push(problem.warning());
                         }
                     }
+                    let request = opinion_request(key, row.history, &value);
                     let record = record_of(load, key, row.history, change, value)?;
                     if !seen.insert((key.insured, record.kind, row.history)) {
                         let text = format!(
@@ -341,18 +343,13 @@ impl Platform {
                         continue;
                     }
                     counts.applied += 1;
-                    if let (Kind::A5, Ok(progress)) = (
-                        record.kind,
-                        serde_json::from_slice::<kiban_domain::certification::CertificationProgress>(&record.payload),
-                    ) {
-                        let history = &record.natural_key;
-                        match (progress.opinion_requested_from, progress.opinion_requested_on) {
-                            (Some(office), Some(day)) if !record.deleted => {
-                                tx.put_opinion_request(key, history, office, day, progress.applied_on, load.number)
-                                    .await?;
-                            }
-                            _ => tx.end_opinion_request(key, history).await?,
+                    match request {
+                        Some(request) if !record.deleted => requests.push(request),
+                        // Only a record that was there before can have asked for an opinion.
+                        _ if record.kind == Kind::A5 && same.is_some() => {
+                            tx.end_opinion_request(key, &record.natural_key).await?;
                         }
+                        _ => {}
                     }
                     records.push(record);
                 }
@@ -360,6 +357,10 @@ impl Platform {
         }
         tx.put_new_people(load.number, &new_people).await?;
         tx.put_records(load.number, load.now, &records).await?;
+        tx.put_opinion_requests(load.number, &requests).await?;
+        let new = tx.put_consents(load.number, load.now, &consents).await? as i64;
+        counts.applied += new;
+        counts.unchanged += consents.len() as i64 - new;
         Ok(())
     }
 
@@ -392,16 +393,15 @@ impl Platform {
         keys.digest(&serde_json::to_vec(insured).unwrap_or_default())
     }
 
-    /// P-071: ordered by the time of the act; one in the future, or before birth or application, is refused.
-    async fn apply_consent(
+    /// An act with its id. P-071: ordered by the time of the act; one in the future is refused.
+    async fn sound_consent(
         &self,
-        tx: &mut Tx,
         load: &Load,
         record: ConsentRecord,
         place: &(String, u64),
         counts: &mut ReceiptCounts,
         problems: &mut Vec<Problem>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<(String, ConsentRecord)>, Error> {
         // A withdrawal without a time counts as 23:59:59 of its day; on that day it must not be turned away.
         let closes = matches!(record.act, ConsentAct::Withdrawn | ConsentAct::KindRefused(_));
         let of_today = closes && dates::day_in_japan(record.acted_at) <= load.today;
@@ -412,25 +412,20 @@ impl Platform {
                 "同意・撤回の日時が受付より後になっています。実際に行われた日時を入れてください",
             ));
             counts.refused += 1;
-            return Ok(());
+            return Ok(None);
         }
         if let Some(number) = record.taken_by.office().filter(|number| self.standing().office(*number).is_none()) {
             let text = format!("同意を取った事業所の番号 {number} は基盤に登録されていません。番号を確認してください");
             problems.push(at(place, "unknown_office", &text));
             counts.refused += 1;
-            return Ok(());
+            return Ok(None);
         }
         let text = serde_json::to_vec(&record).map_err(|error| Error::Internal(error.to_string()))?;
         let keys = self.store().keys_of(load.insurer).await?;
         // The same act again has the same id, whatever package brings it.
         let id: String =
             keys.digest(&[b"consent act", &text[..]].concat())[..16].iter().map(|b| format!("{b:02x}")).collect();
-        if tx.put_consent(&id, load.number, load.now, &record).await? {
-            counts.applied += 1
-        } else {
-            counts.unchanged += 1
-        }
-        Ok(())
+        Ok(Some((id, record)))
     }
 
     /// The result of a receipt, for its sender. An office's receipts lie with the insurers of its people.
@@ -496,6 +491,23 @@ fn keep_withheld(mut insured: Insured, withheld: bool, place: &(String, u64), pr
     insured
 }
 
+/// Key of a row of a package: its 履歴番号, so that texts sort as numbers do.
+fn natural_key(history: u32) -> String {
+    format!("{history:010}")
+}
+
+/// The city asked a hospital for an opinion (P-048).
+fn opinion_request(person: PersonKey, history: u32, value: &MunicipalValue) -> Option<OpinionRequest> {
+    let MunicipalValue::Progress(progress) = value else { return None };
+    Some(OpinionRequest {
+        person,
+        natural_key: natural_key(history),
+        office: progress.opinion_requested_from?,
+        requested_on: progress.opinion_requested_on?,
+        applied_on: progress.applied_on,
+    })
+}
+
 fn record_of(
     load: &Load,
     person: PersonKey,
@@ -529,7 +541,7 @@ fn record_of(
     Ok(NewRecord {
         person,
         kind,
-        natural_key: format!("{history:010}"),
+        natural_key: natural_key(history),
         creator: Organization::Municipality(load.insurer),
         valid,
         deleted: change == Change::Deleted,

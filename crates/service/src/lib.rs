@@ -17,6 +17,7 @@ mod operator;
 mod people;
 mod recorded;
 mod registration;
+mod sessions;
 mod standing;
 mod submission;
 mod view;
@@ -85,6 +86,7 @@ struct Inner {
     store: Store,
     config: Config,
     standing: RwLock<Arc<Standing>>,
+    sessions: sessions::Sessions,
     /// argon2id costs memory on purpose; at most two at a time (decision 0006.29).
     password_checks: Semaphore,
 }
@@ -93,8 +95,13 @@ impl Platform {
     /// The platform over a store; reads the standing map once.
     pub async fn open(store: Store, config: Config, now: Timestamp) -> Result<Self, Error> {
         let standing = Standing::read(&store, now).await?;
-        let inner =
-            Inner { store, config, standing: RwLock::new(Arc::new(standing)), password_checks: Semaphore::new(2) };
+        let inner = Inner {
+            store,
+            config,
+            standing: RwLock::new(Arc::new(standing)),
+            sessions: sessions::Sessions::default(),
+            password_checks: Semaphore::new(2),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 

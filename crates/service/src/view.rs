@@ -86,28 +86,38 @@ impl Platform {
         let person = self.person_of(caller, handle).await?;
         let case = self.case(caller, person, context).await?;
         caller.require_way(UseCase::View(KindFacts::of(kind, Opinion::Accepted).row()), case.table)?;
-        match self.open_kind(caller, &case, kind, known_on, context).await? {
-            Some((view, entry)) => {
-                let view = self.store().audit().release(view, entry).await?;
-                view.ok_or_else(|| case.refusal(Question::read(kind)))
-            }
-            None => Err(self.refuse(caller, &case, Question::read(kind), "view", context).await?),
-        }
+        let Some(opening) = opening(&case, kind) else {
+            return Err(self.refuse(caller, &case, Question::read(kind), "view", context).await?);
+        };
+        let records = self.store().records(case.person, kind).await?;
+        let (view, entry) = open_kind(caller, &case, opening, records, known_on, context);
+        let view = self.store().audit().release(view, entry).await?;
+        view.ok_or_else(|| case.refusal(Question::read(kind)))
     }
 
     /// The whole page: every kind the caller may see, one audit entry each.
     pub async fn view_person(&self, caller: &Caller, handle: &str, context: &Context) -> Result<PersonPage, Error> {
         let person = self.person_of(caller, handle).await?;
         let case = self.case(caller, person, context).await?;
-        let (mut kinds, mut hidden) = (Vec::new(), Vec::new());
-        for kind in open_this_way(caller, &case)?.into_iter().filter(|kind| kind.is_stored()) {
-            match self.open_kind(caller, &case, kind, None, context).await? {
+        let asked = open_this_way(caller, &case)?.into_iter().filter(|kind| kind.is_stored());
+        let (openings, refused): (Vec<_>, Vec<_>) =
+            asked.map(|kind| opening(&case, kind).ok_or(kind)).partition(Result::is_ok);
+        let openings: Vec<Opening> = openings.into_iter().flatten().collect();
+        let mut without: Vec<Kind> = refused.into_iter().filter_map(Result::err).collect();
+        let wanted: Vec<Kind> = openings.iter().map(|opening| opening.kind).collect();
+        let records = self.store().records_of_kinds(case.person, &wanted).await?;
+        let mut opened = Vec::new();
+        for (opening, records) in openings.into_iter().zip(records) {
+            let kind = opening.kind;
+            match open_kind(caller, &case, opening, records, None, context) {
                 // A kind of which there could only be own documents, and there are none: nothing is shown or recorded.
-                Some((_, entry)) if entry.outcome == Outcome::Refused => hidden.extend(told(&case, kind)),
-                Some((view, entry)) => kinds.extend(self.store().audit().release(view, entry).await?),
-                None => hidden.extend(told(&case, kind)),
+                (_, entry) if entry.outcome == Outcome::Refused => without.push(kind),
+                shown => opened.push(shown),
             }
         }
+        let kinds: Vec<KindView> = self.store().audit().release_all(opened).await?.into_iter().flatten().collect();
+        without.sort_by_key(|kind| Kind::ALL.iter().position(|other| other == kind));
+        let hidden = without.into_iter().filter_map(|kind| told(&case, kind)).collect();
         // Without a single kind that may be seen, not even the name is: the page is that of an unknown person.
         if kinds.is_empty() {
             return Err(self.refuse(caller, &case, Question::read(Kind::A3a), "view_page", context).await?);
@@ -126,49 +136,6 @@ impl Platform {
         let kinds = open_this_way(caller, &case)?.into_iter();
         self.store().audit().append(caller.entry_about(context, person, "why", Outcome::Allowed)).await?;
         Ok(kinds.filter_map(|kind| explained(&case, kind).or_else(|| told(&case, kind))).collect())
-    }
-
-    /// Reads a kind if the decision allows it for any document; the entry names what is shown. `None`: refused.
-    async fn open_kind(
-        &self,
-        caller: &Caller,
-        case: &Case,
-        kind: Kind,
-        known_on: Option<Timestamp>,
-        context: &Context,
-    ) -> Result<Option<Opened>, Error> {
-        let question = Question::read(kind);
-        let general = case.decide(question);
-        let own = case.decide(question.by_creator());
-        let Decision::Allow { mark, rule, .. } = (if general.is_allowed() { general } else { own }) else {
-            return Ok(None);
-        };
-        let records = self.store().records(case.person, kind).await?;
-        let at = known_on.unwrap_or(context.now);
-        let mut keys = Vec::new();
-        let view = records.map(|records| {
-            let records = StoredRecord::as_known(records, at, &case.stored.unapplied);
-            let mut documents: Vec<Document> =
-                records.into_iter().filter_map(|record| document(case, caller, record)).collect();
-            if kind == Kind::G1 {
-                documents.extend(consent_state(case));
-            }
-            keys.extend(documents.iter().map(|document| document.key.clone()));
-            // Somebody who may see only their own documents learns nothing of the kind when there are none.
-            (general.is_allowed() || !documents.is_empty()).then_some(KindView {
-                kind,
-                name: kind.name_ja(),
-                mark: mark.sign(),
-                rule: rule.code(),
-                documents,
-            })
-        });
-        let nothing = keys.is_empty() && !general.is_allowed();
-        let outcome = if nothing { Outcome::Refused } else { Outcome::Allowed };
-        let entry = case.entry(caller, context, "view", outcome, question, if nothing { general.rule() } else { rule });
-        let event = matches!(general, Decision::Allow { ground: Rule::Disaster, .. }).then(|| case.events.clone());
-        let detail = serde_json::json!({ "documents": keys, "known_on": known_on, "disaster": event }).to_string();
-        Ok(Some((view, Entry { detail: Some(detail), ..entry })))
     }
 
     /// Name, kana, birth, sex and, where the card (A3a) may be seen and whereabouts be known, address.
@@ -213,6 +180,61 @@ fn consent_state(case: &Case) -> Option<Document> {
         recorded_at: since,
         content: serde_json::to_value(state).ok()?,
     })
+}
+
+/// A kind that the decision allows for any document.
+struct Opening {
+    kind: Kind,
+    general: Decision,
+    mark: &'static str,
+    rule: Rule,
+}
+
+/// `None`: refused for every document.
+fn opening(case: &Case, kind: Kind) -> Option<Opening> {
+    let question = Question::read(kind);
+    let general = case.decide(question);
+    let own = case.decide(question.by_creator());
+    let Decision::Allow { mark, rule, .. } = (if general.is_allowed() { general } else { own }) else { return None };
+    Some(Opening { kind, general, mark: mark.sign(), rule })
+}
+
+/// What the caller may see of a kind's records, still unreleased, and the entry that names what is shown.
+fn open_kind(
+    caller: &Caller,
+    case: &Case,
+    opening: Opening,
+    records: kiban_store::Unreleased<Vec<StoredRecord>>,
+    known_on: Option<Timestamp>,
+    context: &Context,
+) -> Opened {
+    let Opening { kind, general, mark, rule } = opening;
+    let at = known_on.unwrap_or(context.now);
+    let mut keys = Vec::new();
+    let view = records.map(|records| {
+        let records = StoredRecord::as_known(records, at, &case.stored.unapplied);
+        let mut documents: Vec<Document> =
+            records.into_iter().filter_map(|record| document(case, caller, record)).collect();
+        if kind == Kind::G1 {
+            documents.extend(consent_state(case));
+        }
+        keys.extend(documents.iter().map(|document| document.key.clone()));
+        // Somebody who may see only their own documents learns nothing of the kind when there are none.
+        (general.is_allowed() || !documents.is_empty()).then_some(KindView {
+            kind,
+            name: kind.name_ja(),
+            mark,
+            rule: rule.code(),
+            documents,
+        })
+    });
+    let nothing = keys.is_empty() && !general.is_allowed();
+    let outcome = if nothing { Outcome::Refused } else { Outcome::Allowed };
+    let settled = if nothing { general.rule() } else { rule };
+    let entry = case.entry(caller, context, "view", outcome, Question::read(kind), settled);
+    let event = matches!(general, Decision::Allow { ground: Rule::Disaster, .. }).then(|| case.events.clone());
+    let detail = serde_json::json!({ "documents": keys, "known_on": known_on, "disaster": event }).to_string();
+    (view, Entry { detail: Some(detail), ..entry })
 }
 
 type Opened = (kiban_store::Unreleased<Option<KindView>>, Entry);

@@ -1,12 +1,15 @@
 //! 担当事業所登録 and 意見書作成依頼: the rows that let an office or hospital view a person (P-048, P-100…112).
 
 use crate::door::Door;
-use crate::engine::{Row, args};
+use crate::engine::{Arg, Row, args};
+use crate::many::ManyRows;
 use crate::office::instant;
 use crate::{Keyring, Store, StoreError, Tx};
 use kiban_domain::assignment::{Assignment, EndReason, IdentityCheck};
 use kiban_domain::office::StaffId;
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, OfficeNumber, PersonKey, dates};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 const PUT: &str = "INSERT INTO assignment (insurer_number, insured_number, office_number, identity_check, registered_by, registered_at,
        viewable_until, plan_maker, confirmed, ended_at, end_reason, mac)
@@ -33,9 +36,26 @@ const PUT_REQUEST: &str = "INSERT INTO opinion_request (insurer_number, insured_
        requested_on = excluded.requested_on, applied_on = excluded.applied_on, revision = excluded.revision, mac = excluded.mac";
 const END_REQUEST: &str =
     "DELETE FROM opinion_request WHERE insurer_number = $1 AND insured_number = $2 AND natural_key = $3";
+static PUT_REQUESTS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT_REQUEST));
+static PUT_MEMBERS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT_MEMBER));
 #[cfg(test)]
 pub(crate) const ALL: &[&str] =
     &[PUT, INSERT, REPLACE, ONE, PUT_MEMBER, OF_PERSON, OF_OFFICE, PUT_REQUEST, END_REQUEST];
+
+/// 意見書作成依頼 of an A5 record to a hospital (P-048).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpinionRequest {
+    /// About whom.
+    pub person: PersonKey,
+    /// Natural key of the A5 record.
+    pub natural_key: String,
+    /// The hospital asked.
+    pub office: OfficeNumber,
+    /// 意見書依頼日
+    pub requested_on: Date,
+    /// 申請日
+    pub applied_on: Date,
+}
 
 impl Tx {
     /// Registers an office for a person, or changes the registration.
@@ -127,27 +147,34 @@ impl Tx {
         applied_on: Date,
         revision: i64,
     ) -> Result<(), StoreError> {
-        let (requested_on, applied_on) = (dates::to_number(requested_on), dates::to_number(applied_on));
-        let mac =
-            request_door(&person, natural_key, office.as_str(), requested_on, applied_on, revision).mac(&self.keys);
-        self.raw
-            .run(
-                PUT_REQUEST,
-                args![
-                    person.insurer.as_str(),
-                    person.insured.as_str(),
-                    natural_key,
-                    office.as_str(),
-                    requested_on,
-                    applied_on,
-                    revision,
-                    &mac
-                ],
-            )
-            .await?;
-        // The hospital finds the person in its list (membership only, decision 0006.14).
-        let member = args![office.as_str(), person.insurer.as_str(), person.insured.as_str()];
-        self.raw.run(PUT_MEMBER, member).await?;
+        let natural_key = natural_key.to_owned();
+        let request = OpinionRequest { person, natural_key, office, requested_on, applied_on };
+        self.put_opinion_requests(revision, std::slice::from_ref(&request)).await
+    }
+
+    /// Records many of them; of two of one record the later counts.
+    pub async fn put_opinion_requests(&mut self, revision: i64, requests: &[OpinionRequest]) -> Result<(), StoreError> {
+        // One statement must not touch a row twice.
+        let last: BTreeMap<_, _> = requests.iter().map(|r| ((r.person, &r.natural_key), r)).collect();
+        let mut rows = Vec::with_capacity(last.len());
+        for request in last.values() {
+            let (requested, applied) = (dates::to_number(request.requested_on), dates::to_number(request.applied_on));
+            let (key, office) = (&request.natural_key, request.office.as_str());
+            let mac = request_door(&request.person, key, office, requested, applied, revision).mac(&self.keys);
+            rows.push((*request, requested, applied, mac));
+        }
+        let (mut values, mut members): (Vec<Arg<'_>>, Vec<Arg<'_>>) = (Vec::new(), Vec::new());
+        for (request, requested, applied, mac) in &rows {
+            let person = &request.person;
+            let (insurer, insured, office) =
+                (person.insurer.as_str(), person.insured.as_str(), request.office.as_str());
+            let key = &request.natural_key;
+            values.extend_from_slice(args![insurer, insured, key, office, *requested, *applied, revision, mac]);
+            // The hospital finds the person in its list (membership only, decision 0006.14).
+            members.extend_from_slice(args![office, insurer, insured]);
+        }
+        PUT_REQUESTS.run(&mut self.raw, &values).await?;
+        PUT_MEMBERS.run(&mut self.raw, &members).await?;
         Ok(())
     }
 

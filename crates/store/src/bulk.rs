@@ -1,13 +1,15 @@
 //! Many rows at once for packages: what is there already for a block of people, and blocks of new rows straight into
-//! their tables (decision 0006.19). PostgreSQL takes them by binary COPY, SQLite by one prepared statement.
+//! their tables (decision 0006.19). PostgreSQL takes them by binary COPY, SQLite by statements of many rows.
 
-use crate::engine::{RawTx, Row, args};
+use crate::engine::{Arg, RawTx, Row, args};
+use crate::many::ManyRows;
 use crate::person::{content_of, identity_aad, person_door};
 use crate::record::SealedRecord;
 use crate::{NewRecord, PersonHeader, SearchTokens, Store, StoreError, Tx};
 use kiban_domain::insured::{Insured, NORMALIZER_VERSION};
 use kiban_domain::{InsuredNumber, InsurerNumber, Kind, Timestamp, dates};
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 const DIGESTS_POSTGRES: &str = "SELECT insured_number, kind, natural_key, revision, deleted, digest FROM record
      WHERE insurer_number = $1 AND insured_number = ANY(string_to_array($2, ',')) ORDER BY revision";
@@ -23,6 +25,11 @@ const COPY_PEOPLE: &str = "COPY person (insurer_number, insured_number, card_ins
      FROM STDIN (FORMAT binary)";
 const COPY_TOKENS: &str =
     "COPY person_token (insurer_number, token, insured_number, version) FROM STDIN (FORMAT binary)";
+/// Rows sealed at a time for statements of many rows, so that memory stays small.
+const BLOCK: usize = 512;
+static PUT_RECORDS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::record::PUT));
+static PUT_PEOPLE: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::person::PUT));
+static PUT_TOKENS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::person::PUT_TOKEN));
 #[cfg(test)]
 pub(crate) const ALL_POSTGRES: &[&str] = &[DIGESTS_POSTGRES, PEOPLE_POSTGRES];
 #[cfg(test)]
@@ -107,10 +114,7 @@ impl Tx {
     ) -> Result<(), StoreError> {
         let Some(first) = records.first() else { return Ok(()) };
         if !matches!(self.raw, RawTx::Postgres(_)) {
-            for record in records {
-                self.put_record(revision, recorded_at, record).await?;
-            }
-            return Ok(());
+            return self.insert_records(revision, recorded_at, records).await;
         }
         let keys = self.keys_of(first.person.insurer.as_str()).await?;
         let mut copy = BinaryCopy::new();
@@ -138,10 +142,7 @@ impl Tx {
     pub async fn put_new_people(&mut self, revision: i64, people: &[(i64, Insured)]) -> Result<(), StoreError> {
         let Some((_, first)) = people.first() else { return Ok(()) };
         if !matches!(self.raw, RawTx::Postgres(_)) {
-            for (history, insured) in people {
-                self.put_person(revision, *history, insured).await?;
-            }
-            return Ok(());
+            return self.insert_people(revision, people).await;
         }
         let keys = self.keys_of(first.key.insurer.as_str()).await?;
         let (mut rows, mut tokens) = (BinaryCopy::new(), BinaryCopy::new());
@@ -178,6 +179,85 @@ impl Tx {
         }
         self.copy(COPY_PEOPLE, rows).await?;
         self.copy(COPY_TOKENS, tokens).await
+    }
+
+    /// The same by statements of many rows.
+    async fn insert_records(
+        &mut self,
+        revision: i64,
+        recorded_at: Timestamp,
+        records: &[NewRecord],
+    ) -> Result<(), StoreError> {
+        for block in records.chunks(BLOCK) {
+            let mut sealed = Vec::with_capacity(block.len());
+            for record in block {
+                let keys = self.keys_of(record.person.insurer.as_str()).await?;
+                sealed.push(SealedRecord::seal(&keys, revision, recorded_at, record)?);
+            }
+            let mut values: Vec<Arg<'_>> = Vec::with_capacity(block.len() * 13);
+            for (record, row) in block.iter().zip(&sealed) {
+                values.extend_from_slice(args![
+                    record.person.insurer.as_str(),
+                    record.person.insured.as_str(),
+                    record.kind.code(),
+                    &record.natural_key,
+                    revision,
+                    &row.creator,
+                    row.valid_from,
+                    row.valid_to,
+                    recorded_at.as_microsecond(),
+                    record.deleted,
+                    row.purge_after,
+                    &row.payload,
+                    &row.digest
+                ]);
+            }
+            if PUT_RECORDS.run(&mut self.raw, &values).await? != block.len() as u64 {
+                return Err(StoreError::Conflict("a record of this key and receipt is there already"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn insert_people(&mut self, revision: i64, people: &[(i64, Insured)]) -> Result<(), StoreError> {
+        let version = i32::from(NORMALIZER_VERSION);
+        for block in people.chunks(BLOCK) {
+            let (mut rows, mut tokens) = (Vec::with_capacity(block.len()), Vec::new());
+            for (_, insured) in block {
+                let keys = self.keys_of(insured.key.insurer.as_str()).await?;
+                let content = content_of(insured)?;
+                let gone_on = insured.lost.map(|(day, _)| dates::to_number(day));
+                let card_insurer = insured.card_insurer.as_str();
+                let mac = person_door(&insured.key, card_insurer, revision, insured.withheld, gone_on).mac(&self.keys);
+                let identity = keys.seal(&identity_aad(&insured.key, &revision.to_be_bytes()), &content);
+                rows.push((gone_on, identity, keys.digest(&content), mac));
+                if !insured.withheld {
+                    let all = SearchTokens::of(&keys, &insured.identity);
+                    tokens.extend(all.all().map(|token| (insured.key, *token)));
+                }
+            }
+            let (mut values, mut tokens_then): (Vec<Arg<'_>>, Vec<Arg<'_>>) = (Vec::new(), Vec::new());
+            for ((history, insured), (gone_on, identity, digest, mac)) in block.iter().zip(&rows) {
+                values.extend_from_slice(args![
+                    insured.key.insurer.as_str(),
+                    insured.key.insured.as_str(),
+                    insured.card_insurer.as_str(),
+                    revision,
+                    *history,
+                    insured.withheld,
+                    *gone_on,
+                    identity,
+                    digest,
+                    mac
+                ]);
+            }
+            for (key, token) in &tokens {
+                tokens_then.extend_from_slice(args![key.insurer.as_str(), token, key.insured.as_str(), version]);
+            }
+            PUT_PEOPLE.run(&mut self.raw, &values).await?;
+            PUT_TOKENS.run(&mut self.raw, &tokens_then).await?;
+        }
+        Ok(())
     }
 
     async fn copy(&mut self, statement: &'static str, copy: BinaryCopy) -> Result<(), StoreError> {

@@ -1,14 +1,17 @@
 //! 同意 acts: insert-only, each under a MAC (P-066, P-071, S-032).
 
 use crate::door::Door;
-use crate::engine::args;
+use crate::engine::{Arg, args};
+use crate::many::ManyRows;
 use crate::office::instant;
 use crate::{Keyring, Store, StoreError, Tx};
 use kiban_domain::consent::{ConsentAct, ConsentRecord};
 use kiban_domain::{Kind, PersonKey, Timestamp};
+use std::sync::LazyLock;
 
 const PUT: &str = "INSERT INTO consent_act (insurer_number, insured_number, act_id, act, kind, acted_at, recorded_at, revision, taken_by, detail, mac)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING";
+static PUT_MANY: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT));
 const OF_PERSON: &str =
     "SELECT act_id, act, kind, acted_at, recorded_at, revision, taken_by, detail, mac FROM consent_act
      WHERE insurer_number = $1 AND insured_number = $2 ORDER BY acted_at DESC, act_id";
@@ -37,34 +40,49 @@ impl Tx {
         recorded_at: Timestamp,
         record: &ConsentRecord,
     ) -> Result<bool, StoreError> {
-        let keys = self.keys_of(record.person.insurer.as_str()).await?;
-        let detail = serde_json::to_vec(record).map_err(|error| StoreError::Internal(error.to_string()))?;
-        let sealed = keys.seal(&consent_aad(&record.person, act_id), &detail);
-        let (act, kind) = act_code(record.act);
-        let acted_at = record.acted_at.as_microsecond();
-        let mac = consent_door(&record.person, act_id, act, kind, acted_at, revision).mac(&self.keys);
-        let rows = self
-            .raw
-            .run(
-                PUT,
-                args![
-                    record.person.insurer.as_str(),
-                    record.person.insured.as_str(),
-                    act_id,
-                    act,
-                    kind,
-                    acted_at,
-                    recorded_at.as_microsecond(),
-                    revision,
-                    &record.taken_by.to_string(),
-                    &sealed,
-                    &mac
-                ],
-            )
-            .await?;
-        Ok(rows == 1)
+        let act = (act_id.to_owned(), record.clone());
+        Ok(self.put_consents(revision, recorded_at, std::slice::from_ref(&act)).await? == 1)
+    }
+
+    /// Adds many acts, each with its id; how many of them were new.
+    pub async fn put_consents(
+        &mut self,
+        revision: i64,
+        recorded_at: Timestamp,
+        acts: &[(String, ConsentRecord)],
+    ) -> Result<u64, StoreError> {
+        let mut sealed: Vec<Sealed> = Vec::with_capacity(acts.len());
+        for (act_id, record) in acts {
+            let keys = self.keys_of(record.person.insurer.as_str()).await?;
+            let detail = serde_json::to_vec(record).map_err(|error| StoreError::Internal(error.to_string()))?;
+            let detail = keys.seal(&consent_aad(&record.person, act_id), &detail);
+            let ((act, kind), acted_at) = (act_code(record.act), record.acted_at.as_microsecond());
+            let mac = consent_door(&record.person, act_id, act, kind, acted_at, revision).mac(&self.keys);
+            sealed.push((record.taken_by.to_string(), detail, mac));
+        }
+        let mut values: Vec<Arg<'_>> = Vec::with_capacity(acts.len() * 11);
+        for ((act_id, record), (taken_by, detail, mac)) in acts.iter().zip(&sealed) {
+            let (act, kind) = act_code(record.act);
+            values.extend_from_slice(args![
+                record.person.insurer.as_str(),
+                record.person.insured.as_str(),
+                act_id,
+                act,
+                kind,
+                record.acted_at.as_microsecond(),
+                recorded_at.as_microsecond(),
+                revision,
+                taken_by,
+                detail,
+                mac
+            ]);
+        }
+        PUT_MANY.run(&mut self.raw, &values).await
     }
 }
+
+/// Organisation that took it, sealed detail, MAC.
+type Sealed = (String, Vec<u8>, [u8; 32]);
 
 impl Store {
     /// All acts of a person, latest first; rows whose MAC fails are left out, and the person's facts then show no consent.

@@ -3,9 +3,10 @@
 //! 0006.10–12, docs/decisions/0002).
 
 use crate::StoreError;
+use crate::readers::{Readers, is_gone};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow, PgSslMode};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Row as _, SqliteConnection, SqlitePool, Transaction};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Row as _, SqliteConnection, Transaction};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -16,9 +17,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 #[derive(Debug, Clone)]
 pub(crate) enum Engine {
     /// One file, WAL, `synchronous=FULL`; many readers, exactly one writer behind a fair queue.
-    Sqlite { read: SqlitePool, write: Arc<Mutex<SqliteWriter>> },
-    /// PostgreSQL 15 or later (also Citus).
-    Postgres(PgPool),
+    Sqlite { read: Arc<Readers<SqliteConnection>>, write: Arc<Mutex<SqliteWriter>> },
+    /// PostgreSQL 15 or later (also Citus): connections for statements that stand alone, and for transactions.
+    Postgres { read: Arc<Readers<PgConnection>>, write: PgPool },
 }
 
 /// How long a write waits for the one writer of SQLite before it answers "unavailable" (decision 0006.29).
@@ -124,6 +125,23 @@ macro_rules! bound {
     }};
 }
 
+/// Rows of a question on a connection of [`Readers`]; asked once more when a connection that had been idle is gone.
+macro_rules! ask {
+    ($readers:expr, $sql:expr, $args:expr) => {
+        loop {
+            let mut taken = $readers.take().await?;
+            match bound!($sql, $args).fetch_all(&mut taken.connection).await {
+                Ok(rows) => {
+                    taken.give_back();
+                    break rows;
+                }
+                Err(error) if taken.is_used && is_gone(&error) => $readers.forget(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    };
+}
+
 /// A transaction. Dropped without [`RawTx::commit`] it leaves nothing behind.
 pub(crate) enum RawTx {
     Sqlite(OwnedMutexGuard<SqliteWriter>),
@@ -158,11 +176,7 @@ impl Engine {
             .busy_timeout(Duration::from_secs(5))
             .disable_statement_logging();
         let connection = SqliteConnection::connect_with(&options).await?;
-        let read = SqlitePoolOptions::new()
-            .max_connections(4)
-            .acquire_timeout(Duration::from_secs(2))
-            .connect_with(options.pragma("query_only", "on"))
-            .await?;
+        let read = Arc::new(Readers::new(options.pragma("query_only", "on"), 4));
         let writer = SqliteWriter { connection, unfinished: false };
         Ok(Self::Sqlite { read, write: Arc::new(Mutex::new(writer)) })
     }
@@ -178,12 +192,23 @@ impl Engine {
                 ("idle_in_transaction_session_timeout", "30s"),
             ])
             .disable_statement_logging();
-        let pool = PgPoolOptions::new()
-            .max_connections(24)
+        let read = Arc::new(Readers::new(options.clone(), 12));
+        let write = PgPoolOptions::new()
+            .max_connections(12)
             .acquire_timeout(Duration::from_secs(2))
+            .test_before_acquire(false)
+            .before_acquire(|connection, idle| {
+                Box::pin(async move {
+                    // A connection used a moment ago is there; asking each time would cost a round trip a write.
+                    if idle.idle_for > Duration::from_secs(1) {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await?;
-        let engine = Self::Postgres(pool);
+        let engine = Self::Postgres { read, write };
         engine.refuse_unsafe_postgres().await?;
         Ok(engine)
     }
@@ -209,16 +234,14 @@ impl Engine {
 
     /// True on PostgreSQL.
     pub(crate) fn is_postgres(&self) -> bool {
-        matches!(self, Self::Postgres(_))
+        matches!(self, Self::Postgres { .. })
     }
 
     /// Rows of a statement that only reads.
     pub(crate) async fn rows(&self, sql: &'static str, args: &[Arg<'_>]) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
-            Self::Sqlite { read, .. } => {
-                bound!(sql, args).fetch_all(read).await?.into_iter().map(Row::Sqlite).collect()
-            }
-            Self::Postgres(pool) => bound!(sql, args).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect(),
+            Self::Sqlite { read, .. } => ask!(read, sql, args).into_iter().map(Row::Sqlite).collect(),
+            Self::Postgres { read, .. } => ask!(read, sql, args).into_iter().map(Row::Postgres).collect(),
         })
     }
 
@@ -237,7 +260,7 @@ impl Engine {
                 sqlx::query("BEGIN IMMEDIATE").execute(&mut guard.connection).await?;
                 Ok(RawTx::Sqlite(guard))
             }
-            Self::Postgres(pool) => Ok(RawTx::Postgres(pool.begin().await?)),
+            Self::Postgres { write, .. } => Ok(RawTx::Postgres(write.begin().await?)),
         }
     }
 
@@ -248,7 +271,10 @@ impl Engine {
                 let _writer = write.lock().await;
                 read.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres { read, write } => {
+                read.close().await;
+                write.close().await;
+            }
         }
     }
 }

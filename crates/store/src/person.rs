@@ -6,14 +6,14 @@ use crate::{InsurerKeys, Store, StoreError, Tx};
 use kiban_domain::insured::{Identity, Insured, NORMALIZER_VERSION, normalize_kana, normalize_kanji};
 use kiban_domain::{InsuredNumber, InsurerNumber, PersonKey, dates};
 
-const PUT: &str = "INSERT INTO person (insurer_number, insured_number, card_insurer, revision, history_number, withheld, gone_on, identity, digest, mac)
+pub(crate) const PUT: &str = "INSERT INTO person (insurer_number, insured_number, card_insurer, revision, history_number, withheld, gone_on, identity, digest, mac)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
      ON CONFLICT (insurer_number, insured_number) DO UPDATE SET card_insurer = excluded.card_insurer, revision = excluded.revision, history_number = excluded.history_number,
        withheld = excluded.withheld, gone_on = excluded.gone_on, identity = excluded.identity, digest = excluded.digest, mac = excluded.mac";
 const ONE: &str = "SELECT revision, history_number, withheld, gone_on, identity, digest, mac, card_insurer FROM person
      WHERE insurer_number = $1 AND insured_number = $2";
 const DROP_TOKENS: &str = "DELETE FROM person_token WHERE insurer_number = $1 AND insured_number = $2";
-const PUT_TOKEN: &str = "INSERT INTO person_token (insurer_number, token, insured_number, version) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+pub(crate) const PUT_TOKEN: &str = "INSERT INTO person_token (insurer_number, token, insured_number, version) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
 const BY_TOKEN: &str =
     "SELECT insured_number FROM person_token WHERE insurer_number = $1 AND token = $2 ORDER BY insured_number LIMIT 50";
 const COUNT: &str = "SELECT count(*) FROM person WHERE insurer_number = $1";

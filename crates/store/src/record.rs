@@ -7,7 +7,7 @@ use crate::{InsurerKeys, Store, StoreError, Tx, Unreleased};
 use kiban_domain::dates::Period;
 use kiban_domain::{Date, Kind, Organization, PersonKey, Timestamp, dates};
 
-const PUT: &str =
+pub(crate) const PUT: &str =
     "INSERT INTO record (insurer_number, insured_number, kind, natural_key, revision, creator, valid_from, valid_to,
        recorded_at, deleted, purge_after, payload, digest)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
@@ -15,11 +15,14 @@ const PUT: &str =
 const OF_KIND: &str =
     "SELECT natural_key, revision, creator, valid_from, valid_to, recorded_at, deleted, payload, digest FROM record
      WHERE insurer_number = $1 AND insured_number = $2 AND kind = $3 ORDER BY natural_key DESC, revision DESC";
+const OF_PERSON: &str =
+    "SELECT natural_key, revision, creator, valid_from, valid_to, recorded_at, deleted, payload, digest, kind FROM record
+     WHERE insurer_number = $1 AND insured_number = $2 ORDER BY kind, natural_key DESC, revision DESC";
 const HEADERS: &str =
     "SELECT kind, natural_key, revision, creator, valid_from, valid_to, recorded_at, deleted, digest FROM record
      WHERE insurer_number = $1 AND insured_number = $2 ORDER BY kind, natural_key DESC, revision DESC";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, OF_KIND, HEADERS];
+pub(crate) const ALL: &[&str] = &[PUT, OF_KIND, OF_PERSON, HEADERS];
 
 /// A record about to be written.
 #[derive(Debug, Clone)]
@@ -187,6 +190,25 @@ impl Store {
         self.opened_records(person, kind).await.map(Unreleased::new)
     }
 
+    /// The same for several kinds in one round trip, kind by kind in the order asked for. Other kinds are not opened.
+    pub async fn records_of_kinds(
+        &self,
+        person: PersonKey,
+        kinds: &[Kind],
+    ) -> Result<Vec<Unreleased<Vec<StoredRecord>>>, StoreError> {
+        let mut all: Vec<Vec<StoredRecord>> = kinds.iter().map(|_| Vec::new()).collect();
+        let rows = self.engine.rows(OF_PERSON, args![person.insurer.as_str(), person.insured.as_str()]).await?;
+        let keys = self.keys.keys_of(person.insurer.as_str()).await?;
+        for row in &rows {
+            let kind = Kind::parse(&row.text(9)?).ok_or(StoreError::Unreadable("record"))?;
+            if let Some(place) = kinds.iter().position(|asked| *asked == kind) {
+                all[place].push(open_row(&keys, &person, kind, row)?);
+            }
+        }
+        all.iter_mut().for_each(newest_first);
+        Ok(all.into_iter().map(Unreleased::new).collect())
+    }
+
     async fn opened_records(&self, person: PersonKey, kind: Kind) -> Result<Vec<StoredRecord>, StoreError> {
         let rows =
             self.engine.rows(OF_KIND, args![person.insurer.as_str(), person.insured.as_str(), kind.code()]).await?;
@@ -196,10 +218,7 @@ impl Store {
         let keys = self.keys.keys_of(person.insurer.as_str()).await?;
         let opened: Result<Vec<_>, _> = rows.iter().map(|row| open_row(&keys, &person, kind, row)).collect();
         let mut opened = opened?;
-        // Again here, by bytes: the order of texts in a database depends on its collation.
-        opened.sort_by(|a, b| {
-            (&b.header.natural_key, b.header.revision).cmp(&(&a.header.natural_key, a.header.revision))
-        });
+        newest_first(&mut opened);
         Ok(opened)
     }
 
@@ -260,6 +279,11 @@ fn open_row(keys: &InsurerKeys, person: &PersonKey, kind: Kind, row: &Row) -> Re
         digest: row.blob(8)?,
     };
     Ok(StoredRecord { header, payload })
+}
+
+/// Again here, by bytes: the order of texts in a database depends on its collation.
+fn newest_first(records: &mut Vec<StoredRecord>) {
+    records.sort_by(|a, b| (&b.header.natural_key, b.header.revision).cmp(&(&a.header.natural_key, a.header.revision)));
 }
 
 const OPEN_END: i32 = 99_991_231;

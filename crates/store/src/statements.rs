@@ -1,7 +1,7 @@
 //! Every statement of the store against every engine: it can be prepared, it has exactly the parameters it is given, and
 //! none that a request waits for reads a whole table (decision 0006.10, 11).
 
-use crate::engine::Engine;
+use crate::engine::{Engine, args};
 use crate::{assignment, bulk, consent, counter, disaster, facts, insurer, migrations, office, person};
 use crate::{receipt, record, session, submission};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
@@ -57,10 +57,10 @@ fn read_whole(sql: &'static str) -> Option<&'static str> {
 
 async fn sqlite() -> (tempfile::TempDir, Engine, SqlitePool) {
     let folder = tempfile::tempdir().unwrap();
-    let engine = Engine::open(&format!("sqlite:{}", folder.path().join("kiban.db").display())).await.unwrap();
+    let address = format!("sqlite:{}", folder.path().join("kiban.db").display());
+    let engine = Engine::open(&address).await.unwrap();
     migrations::migrate(&engine).await.unwrap();
-    let Engine::Sqlite { read, .. } = &engine else { panic!("not SQLite") };
-    let pool = read.clone();
+    let pool = SqlitePool::connect(&address).await.unwrap();
     (folder, engine, pool)
 }
 
@@ -77,8 +77,8 @@ async fn postgres() -> Option<(Engine, PgPool, String, String)> {
     let (path, query) = server.split_once('?').unwrap_or((&server, ""));
     let engine = Engine::open(&format!("{}/{name}?{query}", path.rsplit_once('/').unwrap().0)).await.unwrap();
     migrations::migrate(&engine).await.unwrap();
-    let Engine::Postgres(pool) = &engine else { panic!("not PostgreSQL") };
-    let pool = pool.clone();
+    let Engine::Postgres { write, .. } = &engine else { panic!("not PostgreSQL") };
+    let pool = write.clone();
     Some((engine, pool, server, name))
 }
 
@@ -201,4 +201,19 @@ fn sample(table: &str, column: &str, kind: &str) -> &'static str {
         (_, _, "text") => "i::text",
         _ => "i",
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_ended_is_replaced_before_anybody_notices() {
+    let Some((engine, pool, server, name)) = postgres().await else { return };
+    let ask = async || engine.rows("SELECT state FROM audit_writer WHERE writer = $1", args![1i64]).await;
+    let (one, two) = tokio::join!(ask(), ask());
+    assert!(one.is_ok() && two.is_ok());
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    pool.execute(end).await.unwrap();
+    for _ in 0..3 {
+        assert!(ask().await.is_ok());
+    }
+    drop_database(engine, &server, &name).await;
 }

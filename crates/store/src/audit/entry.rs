@@ -2,6 +2,7 @@
 //! proof share (P-188).
 
 use crate::engine::{Arg, RawTx, Row};
+use crate::many::ManyRows;
 use crate::seal::SealKeys;
 use crate::{NO_INSURER, StoreError};
 use serde::{Deserialize, Serialize};
@@ -478,36 +479,16 @@ pub(crate) use columns;
 
 const WIDTH: usize = 20;
 
-/// Multi-row statements of a few fixed sizes, so that each is prepared once.
-struct Sizes(Vec<(usize, String)>);
-
-impl Sizes {
-    fn new(before: &str, width: usize, after: &str) -> Self {
-        let sizes = [64, 32, 16, 8, 4, 2, 1];
-        Self(sizes.map(|rows| (rows, format!("{before} VALUES {} {after}", placeholders(rows, width)))).to_vec())
-    }
-
-    /// The largest size that fits.
-    fn fitting(&'static self, left: usize) -> (usize, &'static str) {
-        let (rows, sql) = self.0.iter().find(|(rows, _)| *rows <= left).unwrap_or(&self.0[self.0.len() - 1]);
-        (*rows, sql)
-    }
-}
-
-fn placeholders(rows: usize, width: usize) -> String {
-    let row = |r: usize| (1..=width).map(|c| format!("${}", r * width + c)).collect::<Vec<_>>().join(", ");
-    (0..rows).map(|r| format!("({})", row(r))).collect::<Vec<_>>().join(", ")
-}
-
-static INSERT: LazyLock<Sizes> =
-    LazyLock::new(|| Sizes::new(concat!("INSERT INTO audit (", columns!(""), ")"), WIDTH, ""));
-static INSERT_SEEN: LazyLock<Sizes> = LazyLock::new(|| {
-    Sizes::new(
-        "INSERT INTO audit_seen (insurer_number, insured_number, organization, day, writer, segment, n)",
-        7,
-        "ON CONFLICT DO NOTHING",
-    )
-});
+const PUT: &str = concat!(
+    "INSERT INTO audit (",
+    columns!(""),
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, ",
+    "$16, $17, $18, $19, $20)"
+);
+const PUT_SEEN: &str = "INSERT INTO audit_seen (insurer_number, insured_number, organization, day, writer, segment, n)
+     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+static INSERT: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT));
+static INSERT_SEEN: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT_SEEN));
 
 const INSERT_VOID: &str = concat!(
     "INSERT INTO audit (",
@@ -517,19 +498,13 @@ const INSERT_VOID: &str = concat!(
 );
 /// Statements that must never read a whole table.
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[INSERT_VOID];
+pub(crate) const ALL: &[&str] = &[PUT, PUT_SEEN, INSERT_VOID];
 
 /// Inserts entries; a number already taken is an error.
 pub(crate) async fn insert(tx: &mut RawTx, entries: &[StoredEntry]) -> Result<(), StoreError> {
-    let mut left = entries;
-    while !left.is_empty() {
-        let (rows, sql) = INSERT.fitting(left.len());
-        let (now, later) = left.split_at(rows);
-        let args: Vec<Arg<'_>> = now.iter().flat_map(StoredEntry::args).collect();
-        if tx.run(sql, &args).await? != rows as u64 {
-            return Err(StoreError::Internal("audit rows were not stored".to_owned()));
-        }
-        left = later;
+    let args: Vec<Arg<'_>> = entries.iter().flat_map(StoredEntry::args).collect();
+    if INSERT.run(tx, &args).await? != entries.len() as u64 {
+        return Err(StoreError::Internal("audit rows were not stored".to_owned()));
     }
     Ok(())
 }
@@ -543,29 +518,20 @@ pub(crate) async fn insert_void(tx: &mut RawTx, void: &StoredEntry) -> Result<bo
 pub(crate) async fn insert_seen(tx: &mut RawTx, entry: &StoredEntry, subjects: &[String]) -> Result<(), StoreError> {
     let Some(organization) = &entry.organization else { return Ok(()) };
     let day = day_in_japan(entry.at)?;
-    let mut left = subjects;
-    while !left.is_empty() {
-        let (rows, sql) = INSERT_SEEN.fitting(left.len());
-        let (now, later) = left.split_at(rows);
-        let Position { writer, segment, n } = entry.position;
-        let args: Vec<Arg<'_>> = now
-            .iter()
-            .flat_map(|insured| -> [Arg<'_>; 7] {
-                [
-                    Arg::from(&entry.insurer),
-                    Arg::from(insured),
-                    Arg::from(organization),
-                    day.into(),
-                    writer.into(),
-                    segment.into(),
-                    n.into(),
-                ]
-            })
-            .collect();
-        tx.run(sql, &args).await?;
-        left = later;
-    }
-    Ok(())
+    let Position { writer, segment, n } = entry.position;
+    let row = |insured| -> [Arg<'_>; 7] {
+        [
+            Arg::from(&entry.insurer),
+            Arg::from(insured),
+            Arg::from(organization),
+            day.into(),
+            writer.into(),
+            segment.into(),
+            n.into(),
+        ]
+    };
+    let args: Vec<Arg<'_>> = subjects.iter().flat_map(row).collect();
+    INSERT_SEEN.run(tx, &args).await.map(drop)
 }
 
 /// yyyymmdd of an instant in Japan.

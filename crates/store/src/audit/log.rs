@@ -149,12 +149,17 @@ impl AuditLog {
 
     /// Makes an entry durable. Unavailable: it may or may not have been stored; the caller must not answer with data.
     pub async fn append(&self, entry: Entry) -> Result<Position, StoreError> {
+        self.enqueue(entry)?.wait().await
+    }
+
+    /// Hands an entry to the batcher; it is durable once [`Enqueued::wait`] says so.
+    pub(super) fn enqueue(&self, entry: Entry) -> Result<Enqueued, StoreError> {
         entry.check()?;
         let (reply, answer) = oneshot::channel();
         let queue = lock(&self.0.queue).clone().ok_or_else(|| unavailable("audit log is shut down"))?;
         let waiting = Waiting { entry, since: Instant::now(), reply };
         queue.try_send(waiting).map_err(|_| unavailable("audit queue is full"))?;
-        answer.await.unwrap_or_else(|_| Err(unavailable("audit log has stopped")))
+        Ok(Enqueued(answer))
     }
 
     /// Inserts the entry of a write into the write's own transaction.
@@ -240,6 +245,16 @@ impl AuditLog {
     #[cfg(test)]
     pub(super) fn writer_id(&self) -> i64 {
         lock(&self.0.writer).as_ref().map_or(0, |writer| writer.id)
+    }
+}
+
+/// An entry on its way.
+#[must_use]
+pub(super) struct Enqueued(oneshot::Receiver<Result<Position, StoreError>>);
+
+impl Enqueued {
+    pub(super) async fn wait(self) -> Result<Position, StoreError> {
+        self.0.await.unwrap_or_else(|_| Err(unavailable("audit log has stopped")))
     }
 }
 

@@ -72,4 +72,17 @@ impl AuditLog {
         self.append(entry).await?;
         Ok(value.0)
     }
+
+    /// Opens many values after all their entries are durable; the entries wait together, mostly for one commit.
+    pub async fn release_all<T>(&self, values: Vec<(Unreleased<T>, Entry)>) -> Result<Vec<T>, StoreError> {
+        let (mut values_then, mut durable) = (Vec::with_capacity(values.len()), Vec::with_capacity(values.len()));
+        for (value, entry) in values {
+            values_then.push(value.0);
+            durable.push(self.enqueue(entry)?);
+        }
+        for entry in durable {
+            entry.wait().await?;
+        }
+        Ok(values_then)
+    }
 }

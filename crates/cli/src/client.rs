@@ -139,7 +139,13 @@ impl Answer {
         if self.status == status {
             Ok(self)
         } else {
-            Err(anyhow!("{step}: {} を期待しましたが {} でした: {}", status, self.status, self.body))
+            Err(anyhow!(
+                "{step}: {} を期待しましたが {} でした（要求番号 {}）: {}",
+                status,
+                self.status,
+                self.request_id,
+                self.body
+            ))
         }
     }
 

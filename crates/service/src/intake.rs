@@ -218,6 +218,7 @@ impl Platform {
         Ok(tx)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one private step with what it adds to")]
     async fn apply_block(
         &self,
         tx: &mut Tx,

@@ -135,14 +135,14 @@ impl Platform {
             insurer_number: case.person.insurer.to_string(),
             name: identity.as_ref().map(|i| i.name.clone()),
             kana: identity.map(|i| i.kana),
-            consent: case.decide(Question::read(Kind::G1)).is_allowed().then(|| {
+            consent: case.decide(Question::read(Kind::G1)).is_allowed().then_some(
                 match (consent.given_at, consent.withdrawn_at, consent.not_obtainable) {
                     (Some(_), _, _) => "given",
                     (None, Some(_), _) => "withdrawn",
                     (None, None, true) => "not_obtainable",
                     _ => "missing",
-                }
-            }),
+                },
+            ),
             live: viewable_until.is_some_and(|until| today <= until),
             viewable_until,
             opinion_requested_on: case.stored.opinion_requested_on.and_then(|day| dates::from_number(day).ok()),

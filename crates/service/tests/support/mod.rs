@@ -1,5 +1,5 @@
 //! A platform over a fresh database with an invented city, and callers who logged in, in a line each.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, clippy::unwrap_used, reason = "test support; each test file uses its own part")]
 
 use kiban_domain::municipality::StartState;
 use kiban_domain::office::{JobType, Staff};

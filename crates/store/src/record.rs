@@ -205,7 +205,7 @@ impl Store {
                 all[place].push(open_row(&keys, &person, kind, row)?);
             }
         }
-        all.iter_mut().for_each(newest_first);
+        all.iter_mut().for_each(|records| newest_first(records));
         Ok(all.into_iter().map(Unreleased::new).collect())
     }
 
@@ -282,7 +282,7 @@ fn open_row(keys: &InsurerKeys, person: &PersonKey, kind: Kind, row: &Row) -> Re
 }
 
 /// Again here, by bytes: the order of texts in a database depends on its collation.
-fn newest_first(records: &mut Vec<StoredRecord>) {
+fn newest_first(records: &mut [StoredRecord]) {
     records.sort_by(|a, b| (&b.header.natural_key, b.header.revision).cmp(&(&a.header.natural_key, a.header.revision)));
 }
 

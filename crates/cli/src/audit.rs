@@ -9,10 +9,10 @@ use std::process::ExitCode;
 #[derive(Args)]
 pub struct Options {
     /// 設置フォルダー
-    #[arg(long, default_value = "kiban-home")]
+    #[arg(long, default_value = "kiban-home", global = true)]
     home: PathBuf,
     /// データベース（省略時は設置フォルダーの中）
-    #[arg(long)]
+    #[arg(long, global = true)]
     db: Option<String>,
     #[command(subcommand)]
     command: Command,

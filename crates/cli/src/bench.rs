@@ -92,7 +92,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 
 async fn measure(options: &Options, folder: &Folder) -> Result<Report> {
     let database = (options.db != "sqlite").then_some(options.db.as_str());
-    let home = Home::open(&folder.path, database)?;
+    let home = Home::create(&folder.path, database)?;
     let floors = floors::Floors::new(&home, options.seconds, options.connections, !options.no_floors);
     let mut report = Report::new(options, floors.is_postgres());
     let city = city::build(&home, options, &mut report).await?;

@@ -14,10 +14,10 @@ use std::process::ExitCode;
 #[derive(Args)]
 pub struct Options {
     /// 設置フォルダー
-    #[arg(long, default_value = "kiban-home")]
+    #[arg(long, default_value = "kiban-home", global = true)]
     home: PathBuf,
     /// データベース（省略時は設置フォルダーの中）
-    #[arg(long)]
+    #[arg(long, global = true)]
     db: Option<String>,
     #[command(subcommand)]
     command: Command,
@@ -62,7 +62,8 @@ enum Command {
 }
 
 pub async fn run(options: Options) -> Result<ExitCode> {
-    let home = Home::open(&options.home, options.db.as_deref())?;
+    let open = if matches!(options.command, Command::Init { .. }) { Home::create } else { Home::open };
+    let home = open(&options.home, options.db.as_deref())?;
     let ja = |error: kiban_pki::Error| anyhow!(error.message_ja());
     match options.command {
         Command::Init { name } => {

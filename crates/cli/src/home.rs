@@ -22,19 +22,27 @@ pub fn now() -> Timestamp {
 }
 
 impl Home {
-    /// A folder, created when missing (mode 0700); `database` overrides the embedded one inside it.
+    /// A folder that is there; `database` overrides the embedded one inside it. A mistyped path must not become a second
+    /// installation.
     pub fn open(dir: &Path, database: Option<&str>) -> Result<Self> {
-        use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-        if !dir.exists() {
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(dir)
-                .with_context(|| format!("フォルダー {} を作れません", dir.display()))?;
+        if !dir.is_dir() {
+            anyhow::bail!(
+                "設置フォルダー {} がありません。--home を確かめてください（新しく作るときは kiban ca init から始めます）",
+                dir.display()
+            );
         }
-        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
         let database = database.map_or_else(|| format!("sqlite:{}", dir.join("kiban.db").display()), str::to_owned);
         Ok(Self { dir: dir.to_owned(), database })
+    }
+
+    /// The same, created with mode 0700 when it is missing.
+    pub fn create(dir: &Path, database: Option<&str>) -> Result<Self> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        if !dir.exists() {
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+            made.with_context(|| format!("フォルダー {} を作れません", dir.display()))?;
+        }
+        Self::open(dir, database)
     }
 
     /// Folder of the installation.

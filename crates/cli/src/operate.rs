@@ -8,6 +8,7 @@ use kiban_domain::dates::parse_typed;
 use kiban_domain::municipality::StartState;
 use kiban_domain::office::{JobType, Office};
 use kiban_domain::{CareManagerNumber, InsurerNumber, OfficeNumber, Organization, ServiceType};
+use kiban_policy::service_type_rule;
 use kiban_service::{Context, NewAccount};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,10 +16,10 @@ use std::process::ExitCode;
 #[derive(Args)]
 pub struct Options {
     /// 設置フォルダー
-    #[arg(long, default_value = "kiban-home")]
+    #[arg(long, default_value = "kiban-home", global = true)]
     home: PathBuf,
     /// データベース（省略時は設置フォルダーの中）
-    #[arg(long)]
+    #[arg(long, global = true)]
     db: Option<String>,
     #[command(subcommand)]
     command: Command,
@@ -78,12 +79,34 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     let platform = Home::open(&options.home, options.db.as_deref())?.platform().await?;
     let context = Context::new(now())?;
     match act {
-        Act::Office(office, active) => {
+        Act::Office(mut office, active) => {
+            let table = platform.table_at(context.now).map_err(explain)?;
+            if let Some(code) = office.service_types.iter().find(|code| service_type_rule(code, table).is_none()) {
+                anyhow::bail!("サービス種類コード {code} は表にありません（例: 43 居宅介護支援、11 訪問介護）");
+            }
             if let Some(expected) = office.number.check_digit_warning() {
                 println!("注意: 事業所番号の検証番号が計算値 {expected} と違います（登録は続けます）");
             }
+            let before = platform.store().office(office.number).await?.map(|(before, _)| before);
+            // What is not named stays as it was.
+            if let Some(before) = before.as_ref().filter(|_| office.service_types.is_empty()) {
+                office.service_types.clone_from(&before.service_types);
+                office.is_hospital |= before.is_hospital;
+            }
             platform.put_offices(std::slice::from_ref(&office), active, &context).await.map_err(explain)?;
-            println!("登録しました: {} {}", office.number, office.name);
+            let services =
+                |office: &Office| office.service_types.iter().map(ServiceType::as_str).collect::<Vec<_>>().join(",");
+            match before {
+                Some(before) => println!(
+                    "変更しました: {} {}（{}） → {}（{}）",
+                    office.number,
+                    before.name,
+                    services(&before),
+                    office.name,
+                    services(&office)
+                ),
+                None => println!("登録しました: {} {}（{}）", office.number, office.name, services(&office)),
+            }
         }
         Act::Account(account) => {
             let id = platform.put_account(account, "cli", &context).await.map_err(explain)?;

@@ -73,7 +73,7 @@ impl Platform {
                 self.refuse(caller, &case, Question::create(Kind::Cp1), "import.plan", context).await?;
                 // The same words for an unknown number and for somebody else's user.
                 let text = "担当利用者として登録されていない利用者が含まれています。先に本人確認と担当事業所登録をしてください";
-                problems.push(Problem::of_file("", "not_assigned", text));
+                problems.push(Problem::of_file(files.first().map_or("", |(name, _)| name), "not_assigned", text));
             }
         }
         if problems.iter().any(Problem::is_error) {

@@ -54,7 +54,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 
 async fn play(options: &Options, folder: &Folder) -> Result<ExitCode> {
     println!("介護情報基盤 kaigo-kiban の実演をはじめます。登場する人・事業所・市はすべて架空です。");
-    let home = Home::open(&folder.path, options.db.as_deref())?;
+    let home = Home::create(&folder.path, options.db.as_deref())?;
     let world = city::build(&home, options.people, options.seed).await?;
     let addresses = Addresses {
         organizations: ([127, 0, 0, 1], options.port).into(),
@@ -99,6 +99,16 @@ fn how_to_call(world: &city::World, server: &crate::serve::Running, token: Optio
         "  ログイン: -X POST …/api/v1/session -H 'Content-Type: application/json' -d '{{\"account\":\"{}\",\"password\":\"{DEMO_PASSWORD}\"}}'",
         world.care_manager_account()
     );
+    println!("ほかの人で試す（証明書は {dir} にあり、パスワードは同じです）:");
+    for (who, certificate, account) in [
+        ("市の職員", "city", "municipal_officer1"),
+        ("訪問介護の職員", "home-help", "care_worker1"),
+        ("医師", "hospital", "physician1"),
+        ("運用者", "operator", "operator_staff1"),
+    ] {
+        println!("  {who}: {certificate}.crt / {certificate}.key、アカウント {account}");
+    }
+    println!("--keep で残した設置フォルダーは kiban serve --home フォルダー でもう一度開けます。");
     println!("証明書なしで呼ぶと TLS の段階で断られます。API の一覧: …/api/v1/openapi.json");
 }
 

@@ -444,7 +444,7 @@ fn refused(answer: &Answer) {
     let text = |key: &str| body[key].as_str().unwrap_or_default();
     let rule =
         if body["rule"].is_null() { String::new() } else { format!("［{} {}］", text("rule"), text("requirement")) };
-    println!("   × {} {}{rule}", text("title"), text("detail"));
+    println!("   × {}。{}{rule}（期待どおり断りました）", text("title"), text("detail"));
 }
 
 fn receipt_line(answer: &Answer) -> String {

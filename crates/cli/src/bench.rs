@@ -37,7 +37,11 @@ pub struct Options {
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=200_000))]
     package: u32,
     /// 測る項目
-    #[arg(long, value_delimiter = ',', default_value = "import,read,lookup,page,write,disaster,consent,handshake")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "import,read,lookup,page,write,register,disaster,consent,handshake"
+    )]
     only: Vec<Job>,
     /// 下限（床）を測らない
     #[arg(long)]
@@ -64,8 +68,10 @@ pub enum Job {
     Lookup,
     /// The whole page of a person: every kind that may be seen.
     Page,
-    /// Durable write with audit: confirmation by four items and registration.
+    /// Durable write with audit: one row, the office's own switch for a person.
     Write,
+    /// Confirmation by four items and registration, all by one office: its counter of wrong guesses is one row.
+    Register,
     /// Durable write with audit: an act of consent taken by the municipality.
     Consent,
     /// Disaster search by kana and birth.

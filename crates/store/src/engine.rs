@@ -18,8 +18,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 pub(crate) enum Engine {
     /// One file, WAL, `synchronous=FULL`; many readers, exactly one writer behind a fair queue.
     Sqlite { read: Arc<Readers<SqliteConnection>>, write: Arc<Mutex<SqliteWriter>> },
-    /// PostgreSQL 15 or later (also Citus): connections for statements that stand alone, and for transactions.
-    Postgres { read: Arc<Readers<PgConnection>>, write: PgPool },
+    /// PostgreSQL 15 or later (also Citus): connections for statements that stand alone, for transactions, and for the
+    /// batches of the audit log, which must not wait for either.
+    Postgres { read: Arc<Readers<PgConnection>>, write: PgPool, audit: PgPool },
 }
 
 /// How long a write waits for the one writer of SQLite before it answers "unavailable" (decision 0006.29).
@@ -193,22 +194,10 @@ impl Engine {
             ])
             .disable_statement_logging();
         let read = Arc::new(Readers::new(options.clone(), 12));
-        let write = PgPoolOptions::new()
-            .max_connections(12)
-            .acquire_timeout(Duration::from_secs(2))
-            .test_before_acquire(false)
-            .before_acquire(|connection, idle| {
-                Box::pin(async move {
-                    // A connection used a moment ago is there; asking each time would cost a round trip a write.
-                    if idle.idle_for > Duration::from_secs(1) {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_with(options)
-            .await?;
-        let engine = Self::Postgres { read, write };
+        let write = transactions(12).connect_with(options.clone()).await?;
+        // Few, so that their statements stay prepared and their pages in the session's caches.
+        let audit = transactions(2).connect_lazy_with(options);
+        let engine = Self::Postgres { read, write, audit };
         engine.refuse_unsafe_postgres().await?;
         Ok(engine)
     }
@@ -264,6 +253,14 @@ impl Engine {
         }
     }
 
+    /// The same for a batch of the audit log.
+    pub(crate) async fn begin_batch(&self) -> Result<RawTx, StoreError> {
+        match self {
+            Self::Sqlite { .. } => self.begin().await,
+            Self::Postgres { audit, .. } => Ok(RawTx::Postgres(audit.begin().await?)),
+        }
+    }
+
     /// Waits for open statements and closes every connection.
     pub(crate) async fn close(&self) {
         match self {
@@ -271,9 +268,10 @@ impl Engine {
                 let _writer = write.lock().await;
                 read.close().await;
             }
-            Self::Postgres { read, write } => {
+            Self::Postgres { read, write, audit } => {
                 read.close().await;
                 write.close().await;
+                audit.close().await;
             }
         }
     }
@@ -293,6 +291,23 @@ fn refuse_open_network(options: &PgConnectOptions) -> Result<(), StoreError> {
         "PostgreSQL on another machine without a verified server name; add sslmode=verify-full (and sslrootcert=FILE for a private CA) to its address"
             .to_owned(),
     ))
+}
+
+/// A pool for transactions.
+fn transactions(size: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(Duration::from_secs(2))
+        .test_before_acquire(false)
+        .before_acquire(|connection, idle| {
+            Box::pin(async move {
+                // A connection used a moment ago is there; asking each time would cost a round trip a write.
+                if idle.idle_for > Duration::from_secs(1) {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
 }
 
 impl RawTx {

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Password of every account of a benchmark; it guards invented people only.
 const PASSWORD: &str = "keisoku-dake-no-aikotoba-2026";
+/// Account of the care manager's colleague.
+pub const COLLEAGUE: &str = "bench-colleague";
 /// People the requests are about, spread evenly over the city.
 const SAMPLE: u32 = 2_000;
 /// Packages whose stages are also measured one by one.
@@ -90,6 +92,7 @@ pub async fn build(home: &Home, options: &Options, report: &mut Report) -> Resul
             desk.enrol((Organization::Operator, second.clone())).await?,
         ],
     };
+    desk.colleague(&world.care_manager).await?;
     platform.refresh_standing(now()).await?;
     load(&platform, &generator, city, options, report).await?;
     world.loaded = spec.people();
@@ -104,6 +107,20 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
+    /// A second account of the same office, for whom the switch is turned: nobody turns their own.
+    async fn colleague(&self, of: &Login) -> Result<()> {
+        let new = NewAccount {
+            organization: of.organization,
+            account: COLLEAGUE.to_owned(),
+            name: "架空 同僚".to_owned(),
+            job: JobType::CareManager,
+            care_manager: None,
+            password: PASSWORD.to_owned(),
+        };
+        self.platform.put_account(new, "cli", &Context::new(now())?).await?;
+        Ok(())
+    }
+
     async fn enrol(&self, (organization, staff): (Organization, Staff)) -> Result<Login> {
         let ja = |error: kiban_pki::Error| anyhow!(error.message_ja());
         let issued = self.ca.issue_client(organization, "bench-terminal", 2, now()).map_err(ja)?;

@@ -186,7 +186,7 @@ impl<'a> Floors<'a> {
 
     async fn sqlite(&self, script: &str) -> Result<String> {
         let file = self.home.dir().join("floor.db");
-        let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;\n";
+        let pragmas = ".timeout 10000\nPRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;\n";
         run(Command::new("sqlite3").arg("-batch").arg(file), &format!("{pragmas}{script}")).await
     }
 
@@ -226,7 +226,11 @@ impl<'a> Floors<'a> {
         );
         let mut schema = String::new();
         for table in TABLES {
-            schema += &run(Command::new("sqlite3").args(["-batch", source, &format!(".schema {table}")]), "").await?;
+            schema += &run(
+                Command::new("sqlite3").args(["-batch", "-cmd", ".timeout 10000", source, &format!(".schema {table}")]),
+                "",
+            )
+            .await?;
         }
         self.sqlite(&schema).await?;
         // Once for the cache, as psql's files are in it too.

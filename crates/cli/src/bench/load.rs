@@ -2,7 +2,7 @@
 //! latency is kept, so percentiles are exact. The client is as thin as can be (bytes out, status and length in), because
 //! it takes its time from the same two cores.
 
-use super::city::{Login, World};
+use super::city::{COLLEAGUE, Login, World};
 use super::floors::Floors;
 use super::report::Report;
 use super::server::Child;
@@ -38,7 +38,7 @@ pub async fn all(
     let load = Load { world, server, options };
     let wants = |job: Job| options.only.contains(&job);
     let register: Vec<Request> = world.sample.iter().map(registration).collect::<Result<_>>()?;
-    if wants(Job::Read) || wants(Job::Page) || wants(Job::Write) {
+    if [Job::Read, Job::Page, Job::Write, Job::Register].into_iter().any(wants) {
         let begun = Instant::now();
         let handles = load.register_all().await?;
         eprintln!("担当登録 {}人 {:.1}秒", handles.len(), begun.elapsed().as_secs_f64());
@@ -49,13 +49,20 @@ pub async fn all(
         if wants(Job::Page) {
             load.run("page", &world.care_manager, &reads(&handles, ""), report).await?;
         }
+        if wants(Job::Write) {
+            floors.durable_insert(report).await;
+            let line = |handle| format!("PUT /api/v1/people/{handle}/staff/{COLLEAGUE}");
+            let body = json!({ "hidden": false }).to_string();
+            let switch = |handle| Request { line: line(handle), body: body.clone() };
+            let requests: Vec<_> = handles.iter().map(switch).collect();
+            load.run("write", &world.care_manager, &requests, report).await?;
+        }
     }
     if wants(Job::Lookup) {
         load.look_up(report).await?;
     }
-    if wants(Job::Write) {
-        floors.durable_insert(report).await;
-        load.run("write", &world.care_manager, &register, report).await?;
+    if wants(Job::Register) {
+        load.run("register", &world.care_manager, &register, report).await?;
     }
     if wants(Job::Disaster) {
         load.disaster(report).await?;
@@ -162,16 +169,23 @@ impl Load<'_> {
             .map(|(i, connection)| tokio::spawn(work(connection, Arc::clone(&requests), i, connections, begin, end)))
             .collect();
         tokio::time::sleep_until(begin.into()).await;
-        let cpu = self.server.cpu()?;
+        let before = self.server.moment(self.database())?;
         tokio::time::sleep_until(end.into()).await;
-        let cpu = self.server.cpu()? - cpu;
+        let cpu = self.server.moment(self.database())?.since(before);
         let mut latencies = Vec::new();
         for worker in workers {
             latencies.extend(worker.await??);
         }
         let percentiles = Percentiles::of(&mut latencies);
-        report.operations(name, latencies.len(), self.options.time(), &percentiles, cpu, group);
+        report.operations(name, latencies.len(), self.options.time(), &percentiles, &cpu, group);
         Ok(())
+    }
+
+    /// Name of the database on PostgreSQL.
+    fn database(&self) -> Option<&str> {
+        let address = self.options.db.strip_prefix("postgres")?;
+        let path = address.split('?').next().unwrap_or_default();
+        path.rsplit('/').next()
     }
 
     fn connector(&self, who: &Login) -> Result<TlsConnector> {

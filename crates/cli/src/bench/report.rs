@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::load::Percentiles;
+use super::server::Cpu;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -18,6 +19,7 @@ const GOALS: &[(&str, &str, bool, f64)] = &[
     ("import", "rows_per_s", true, 30_000.0),
     ("disaster", "p99_ms", false, 50.0),
     ("handshake", "per_cpu_s", true, 2_000.0),
+    ("memory", "server_rss_mb", false, 100.0),
     ("memory", "server_rss_peak_mb", false, 100.0),
 ];
 
@@ -72,21 +74,25 @@ impl Report {
         memory[name] = json!(rounded(megabytes));
     }
 
-    /// Operations of a closed loop; `cpu` in seconds of the server process.
+    /// Operations of a closed loop, and what each cost of everybody's CPU time.
     pub fn operations(
         &mut self,
         name: &str,
         done: usize,
         time: Duration,
         percentiles: &Percentiles,
-        cpu: f64,
+        cpu: &Cpu,
         requests: usize,
     ) {
         let mut value = latencies(percentiles);
         value["per_s"] = json!(rounded(done as f64 / time.as_secs_f64()));
         value["requests_per_operation"] = json!(requests);
-        value["server_cpu_us_per_operation"] = json!(rounded(cpu * 1e6 / done.max(1) as f64));
-        value["server_cores_used"] = json!(rounded(cpu / time.as_secs_f64()));
+        let each = |seconds: f64| json!((seconds * 1e6 / done.max(1) as f64).round());
+        value["cpu_us_server"] = each(cpu.server);
+        value["cpu_us_database"] = each(cpu.database);
+        value["cpu_us_client"] = each(cpu.client);
+        let ours = cpu.server + cpu.database + cpu.client;
+        value["cores_used_by_others"] = json!(rounded((cpu.machine - ours).max(0.0) / time.as_secs_f64()));
         self.figure(name, value);
     }
 

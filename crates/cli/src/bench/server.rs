@@ -45,11 +45,7 @@ impl Child {
 
     /// CPU seconds used so far, user and system.
     pub fn cpu(&self) -> Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id))?;
-        let fields: Vec<&str> =
-            stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
-        let ticks = |i: usize| fields.get(i).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
-        Ok((ticks(11) + ticks(12)) / TICKS)
+        cpu_of(&self.id.to_string())
     }
 
     /// Ends it in order.
@@ -60,6 +56,66 @@ impl Child {
         }
         Ok(())
     }
+}
+
+/// CPU seconds of a process so far, user and system.
+fn cpu_of(process: &str) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let fields: Vec<&str> =
+        stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+    let ticks = |i: usize| fields.get(i).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
+    Ok((ticks(11) + ticks(12)) / TICKS)
+}
+
+/// CPU seconds at one moment: what an operation costs says more than how many fit into a second on a shared machine.
+#[derive(Clone, Copy, Default)]
+pub struct Cpu {
+    /// The server.
+    pub server: f64,
+    /// Every session of PostgreSQL on the benchmark's database.
+    pub database: f64,
+    /// This process, which makes the load.
+    pub client: f64,
+    /// Everything on the machine.
+    pub machine: f64,
+}
+
+impl Cpu {
+    /// What was used since an earlier moment.
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            server: self.server - earlier.server,
+            database: self.database - earlier.database,
+            client: self.client - earlier.client,
+            machine: self.machine - earlier.machine,
+        }
+    }
+}
+
+impl Child {
+    /// CPU seconds of everybody who takes part.
+    pub fn moment(&self, database: Option<&str>) -> Result<Cpu> {
+        let stat = std::fs::read_to_string("/proc/stat")?;
+        let all: Vec<f64> = stat.lines().next().unwrap_or_default().split_whitespace().flat_map(str::parse).collect();
+        // user, nice, system, idle, iowait, irq, softirq: all but the two idle ones.
+        let busy = all.iter().take(7).sum::<f64>() - all.get(3..5).map_or(0.0, |idle| idle.iter().sum());
+        let database = database.map_or(0.0, |name| sessions_of(name).iter().filter_map(|id| cpu_of(id).ok()).sum());
+        Ok(Cpu { server: self.cpu()?, database, client: cpu_of("self")?, machine: busy / TICKS })
+    }
+}
+
+/// Processes of PostgreSQL that serve a database: their title names it.
+fn sessions_of(database: &str) -> Vec<String> {
+    let named = format!(" {database} ");
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = processes.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    ids.filter(|id| id.bytes().all(|b| b.is_ascii_digit()))
+        .filter(|id| {
+            let title = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            let title = String::from_utf8_lossy(&title);
+            title.starts_with("postgres: ") && title.contains(&named)
+        })
+        .collect()
 }
 
 /// Resident memory now and at its peak of a process, in megabytes.

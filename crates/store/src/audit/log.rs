@@ -411,7 +411,7 @@ async fn batch(inner: Arc<Inner>, mut queue: mpsc::Receiver<Waiting>) {
 
 async fn write_batch(inner: &Inner, writer: &Arc<Writer>, batch: Vec<Waiting>) {
     // Begun before any number is given: entries that wait in vain harm no other's.
-    let begun = tokio::time::timeout(inner.pace.begin, inner.engine.begin()).await;
+    let begun = tokio::time::timeout(inner.pace.begin, inner.engine.begin_batch()).await;
     let mut tx = match begun.unwrap_or(Err(unavailable("the database lets nobody begin"))) {
         Ok(tx) => tx,
         Err(error) => return refuse(batch.into_iter().map(|waiting| waiting.reply), &error),

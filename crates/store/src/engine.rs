@@ -249,7 +249,7 @@ impl Engine {
                 sqlx::query("BEGIN IMMEDIATE").execute(&mut guard.connection).await?;
                 Ok(RawTx::Sqlite(guard))
             }
-            Self::Postgres { write, .. } => Ok(RawTx::Postgres(write.begin().await?)),
+            Self::Postgres { write, .. } => begin_on(write).await,
         }
     }
 
@@ -257,7 +257,7 @@ impl Engine {
     pub(crate) async fn begin_batch(&self) -> Result<RawTx, StoreError> {
         match self {
             Self::Sqlite { .. } => self.begin().await,
-            Self::Postgres { audit, .. } => Ok(RawTx::Postgres(audit.begin().await?)),
+            Self::Postgres { audit, .. } => begin_on(audit).await,
         }
     }
 
@@ -308,6 +308,19 @@ fn transactions(size: u32) -> PgPoolOptions {
                 Ok(true)
             })
         })
+}
+
+/// Begins on a connection that is there. After a restart of the database the idle ones are all gone, and a BEGIN, on which
+/// nothing depends yet, may be asked again.
+async fn begin_on(pool: &PgPool) -> Result<RawTx, StoreError> {
+    let mut idle = pool.num_idle();
+    loop {
+        match pool.begin().await {
+            Ok(transaction) => return Ok(RawTx::Postgres(transaction)),
+            Err(error) if idle > 0 && is_gone(&error) => idle -= 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 impl RawTx {

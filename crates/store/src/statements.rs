@@ -1,7 +1,7 @@
 //! Every statement of the store against every engine: it can be prepared, it has exactly the parameters it is given, and
 //! none that a request waits for reads a whole table (decision 0006.10, 11).
 
-use crate::engine::{Engine, args};
+use crate::engine::{Committed, Engine, args};
 use crate::{assignment, bulk, consent, counter, disaster, facts, insurer, migrations, office, person};
 use crate::{receipt, record, session, submission};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
@@ -214,6 +214,16 @@ async fn a_connection_that_the_server_ended_is_replaced_before_anybody_notices()
     pool.execute(end).await.unwrap();
     for _ in 0..3 {
         assert!(ask().await.is_ok());
+    }
+    // The same for transactions, of which several connections are idle at once.
+    let begun = [engine.begin().await.unwrap(), engine.begin().await.unwrap(), engine.begin_batch().await.unwrap()];
+    for tx in begun {
+        assert_eq!(tx.commit().await, Committed::Done);
+    }
+    pool.execute(end).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(engine.begin().await.unwrap().commit().await, Committed::Done);
+        assert_eq!(engine.begin_batch().await.unwrap().commit().await, Committed::Done);
     }
     drop_database(engine, &server, &name).await;
 }

@@ -4,10 +4,11 @@
 
 use crate::check::{self, Misfit};
 pub use crate::record::{Fields, Record, Row};
-use crate::scan::{MAX_COLUMNS, MAX_ROW, RawRow, RowEnd, RowFault, Scanner};
+use crate::scan::{MAX_COLUMNS, MAX_ROW, RawField, RawRow, RowEnd, RowFault, Scanner};
 use crate::text::{self, Encoding};
 use crate::{Problem, Problems};
 use std::collections::HashSet;
+use std::io::Read;
 use std::sync::OnceLock;
 
 /// What stands in an item.
@@ -263,11 +264,11 @@ pub fn read(layout: &FileLayout, file: &str, bytes: &[u8], dialect: Dialect) -> 
 
 /// Reads row by row in constant memory.
 #[derive(Debug)]
-pub struct Reader<'a> {
+pub struct Reader<'a, R> {
     layout: &'a FileLayout,
     dialect: Dialect,
-    scanner: Scanner<'a>,
-    raw: RawRow<'a>,
+    scanner: Scanner<R>,
+    raw: RawRow,
     seen: u64,
     first: bool,
     warned_line_end: bool,
@@ -275,13 +276,17 @@ pub struct Reader<'a> {
     told: HashSet<(u32, String)>,
 }
 
-impl<'a> Reader<'a> {
-    /// Starts reading; a wrong encoding of the whole file is told once and the file is read in the other one.
-    pub fn new(layout: &'a FileLayout, bytes: &'a [u8], mut dialect: Dialect, problems: &mut Problems) -> Self {
+impl<'a, R: Read> Reader<'a, R> {
+    /// Starts reading; a wrong encoding of the whole file is told once and the file is read in the other one. Bytes in
+    /// memory (`&[u8]`) are a source like any other.
+    pub fn new(layout: &'a FileLayout, source: R, mut dialect: Dialect, problems: &mut Problems) -> Self {
         const BOM: &[u8] = &[0xef, 0xbb, 0xbf];
+        let mut scanner = Scanner::new(source, layout.items.len());
+        let bytes = text::whole_characters(scanner.head());
         let body = bytes.strip_prefix(BOM).unwrap_or(bytes);
+        let mark = bytes.len() - body.len();
         match dialect.encoding {
-            Encoding::Cp932 if body.len() < bytes.len() || text::is_utf8_japanese(bytes) => {
+            Encoding::Cp932 if mark > 0 || text::is_utf8_japanese(bytes) => {
                 dialect.encoding = Encoding::Utf8;
                 let text = "文字コードがUTF-8です。Shift_JIS(MS932)で保存し直してください";
                 problems.push(Problem::of_file(problems.file(), "encoding", text));
@@ -294,10 +299,11 @@ impl<'a> Reader<'a> {
             }
             _ => {}
         }
+        scanner.skip(mark);
         Self {
             layout,
             dialect,
-            scanner: Scanner::new(body, layout.items.len()),
+            scanner,
             raw: RawRow::new(),
             seen: 0,
             first: true,
@@ -311,9 +317,18 @@ impl<'a> Reader<'a> {
         self.seen
     }
 
+    /// Why the source could not be read to its end, if so.
+    pub fn take_error(&mut self) -> Option<std::io::Error> {
+        self.scanner.take_error()
+    }
+
     /// The next row with the right number of columns.
     pub fn next_row(&mut self, problems: &mut Problems) -> Option<Row> {
         while self.scanner.next_row(&mut self.raw) {
+            if self.raw.continued {
+                self.find_individual_number(problems);
+                continue;
+            }
             let first = std::mem::take(&mut self.first);
             if self.raw.blank {
                 let text = "空の行です。取り除いてください";
@@ -367,11 +382,16 @@ impl<'a> Reader<'a> {
             }
             None => return false,
         };
-        if text::bytes_hold_individual_number(self.raw.bytes, self.dialect.encoding) {
-            problems.push(check::individual_number(problems.file()).at_line(self.raw.line));
-        }
+        self.find_individual_number(problems);
         problems.push(problem);
         true
+    }
+
+    /// Looks for a 個人番号 in a row that cannot be read item by item.
+    fn find_individual_number(&self, problems: &mut Problems) {
+        if text::bytes_hold_individual_number(self.scanner.row_bytes(&self.raw), self.dialect.encoding) {
+            problems.push(check::individual_number(problems.file()).at_line(self.raw.line));
+        }
     }
 
     /// Line ends: LF alone warns once; a missing one at the end may mean that the file was cut.
@@ -399,7 +419,7 @@ impl<'a> Reader<'a> {
             .raw
             .fields
             .iter()
-            .map(|field| text::decode(field.bytes, self.dialect.encoding).unwrap_or_default())
+            .map(|field| text::decode(self.scanner.bytes(field), self.dialect.encoding).unwrap_or_default())
             .collect();
         let expected = self.layout.items.first().map_or("", |item| item.name);
         let is_header = names.first().is_some_and(|name| *name == expected);
@@ -428,16 +448,16 @@ impl<'a> Reader<'a> {
     }
 
     fn decode_row(&mut self, sound: bool, problems: &mut Problems) -> Row {
-        let bytes: usize = self.raw.fields.iter().map(|field| field.bytes.len()).sum();
+        let bytes: usize = self.raw.fields.iter().map(RawField::len).sum();
         // Two bytes of CP932 become three of UTF-8.
         let mut row = Row::new(self.raw.line, sound, self.raw.fields.len(), bytes + bytes / 2);
         for (item, field) in self.layout.items.iter().zip(&self.raw.fields) {
             let undoubled: Vec<u8>;
             let bytes = if field.doubled {
-                undoubled = undouble(field.bytes);
+                undoubled = undouble(self.scanner.bytes(field));
                 &undoubled[..]
             } else {
-                field.bytes
+                self.scanner.bytes(field)
             };
             let problem = |rule, text: String| {
                 Problem::of_file(problems.file(), rule, text).at_line(self.raw.line).at_item(item.no, item.name)

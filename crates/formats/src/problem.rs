@@ -124,6 +124,7 @@ pub struct Problems {
     file: String,
     list: Vec<Problem>,
     rules: HashSet<Cow<'static, str>>,
+    limit: usize,
     dropped: u64,
     errors: u64,
 }
@@ -134,7 +135,13 @@ impl Problems {
 
     /// An empty list for this file.
     pub fn new(file: &str) -> Self {
-        Self { file: file.to_owned(), list: Vec::new(), rules: HashSet::new(), dropped: 0, errors: 0 }
+        Self::at_most(file, Self::LIMIT)
+    }
+
+    /// The same with another limit: the files of a package share one.
+    pub fn at_most(file: &str, limit: usize) -> Self {
+        let (list, rules) = (Vec::new(), HashSet::new());
+        Self { file: file.to_owned(), list, rules, limit, dropped: 0, errors: 0 }
     }
 
     /// Name of the file.
@@ -145,7 +152,7 @@ impl Problems {
     /// Adds one.
     pub fn push(&mut self, problem: Problem) {
         self.errors += u64::from(problem.is_error());
-        if self.list.len() < Self::LIMIT || !self.rules.contains(&problem.rule) {
+        if self.list.len() < self.limit || !self.rules.contains(&problem.rule) {
             self.rules.insert(problem.rule.clone());
             self.list.push(problem);
         } else {

@@ -2,6 +2,8 @@
 //! character. Never stops: after a broken row it goes on with the next line. Work and memory are bounded: a row has at
 //! most 64 KiB and 512 columns, and going back to a line start is paid from a budget (T-24).
 
+use std::io::Read;
+
 /// Bytes a row may have.
 pub const MAX_ROW: usize = 64 * 1024;
 /// Columns a row may have.
@@ -31,71 +33,150 @@ pub enum RowFault {
     TooManyColumns,
 }
 
-/// One value, without its outer quotes.
+/// One value, without its outer quotes: where it stands in the scanner's window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RawField<'a> {
-    pub bytes: &'a [u8],
+pub struct RawField {
+    start: usize,
+    end: usize,
     /// Holds doubled quotes.
     pub doubled: bool,
 }
 
-/// One row; reused from row to row.
+impl RawField {
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+}
+
+/// One row; reused from row to row, good until the next one is read.
 #[derive(Debug)]
-pub struct RawRow<'a> {
+pub struct RawRow {
     /// Physical line on which it begins, 1-based.
     pub line: u64,
-    pub fields: Vec<RawField<'a>>,
+    pub fields: Vec<RawField>,
     pub fault: Option<RowFault>,
     pub end: RowEnd,
     /// No value at all.
     pub blank: bool,
-    /// The whole row as it stands in the file.
-    pub bytes: &'a [u8],
+    /// A further piece of a row that is far too long, told already.
+    pub continued: bool,
+    start: usize,
+    next: usize,
 }
 
-impl RawRow<'_> {
+impl RawRow {
     pub fn new() -> Self {
-        Self { line: 0, fields: Vec::new(), fault: None, end: RowEnd::Eof, blank: false, bytes: &[] }
+        let (fields, end) = (Vec::new(), RowEnd::Eof);
+        Self { line: 0, fields, fault: None, end, blank: false, continued: false, start: 0, next: 0 }
     }
 }
 
-/// The rows of a file.
+/// Bytes read at a time.
+const STEP: usize = 256 * 1024;
+/// Bytes that must lie ahead of a row, so that every decision about it is the same as over the whole file.
+const AHEAD: usize = MAX_ROW + 8;
+/// Bytes kept behind, so that a number on the border of two pieces of an endless row is seen whole.
+const BEHIND: usize = 64;
+
+/// The rows of a file, read through a window of a few hundred kilobytes however large the file is.
 #[derive(Debug)]
-pub struct Scanner<'a> {
-    data: &'a [u8],
+pub struct Scanner<R> {
+    source: R,
+    /// The source has no more bytes.
+    ended: bool,
+    failed: Option<std::io::Error>,
+    data: Vec<u8>,
     at: usize,
     line: u64,
     columns: usize,
     budget: usize,
+    /// What comes next belongs to a row that did not end inside the window.
+    inside: bool,
 }
 
-impl<'a> Scanner<'a> {
+impl<R: Read> Scanner<R> {
     /// `columns` is what the layout expects; it helps to find the next row after a broken quote.
-    pub fn new(data: &'a [u8], columns: usize) -> Self {
-        Self { data, at: 0, line: 1, columns, budget: RESCAN_BUDGET }
+    pub fn new(source: R, columns: usize) -> Self {
+        let (data, budget) = (Vec::new(), RESCAN_BUDGET);
+        Self { source, ended: false, failed: None, data, at: 0, line: 1, columns, budget, inside: false }
+    }
+
+    /// What the file begins with, before the first row is read.
+    pub fn head(&mut self) -> &[u8] {
+        self.fill();
+        &self.data[self.at..]
+    }
+
+    /// Leaves out bytes before the first row.
+    pub fn skip(&mut self, bytes: usize) {
+        self.at = self.data.len().min(self.at + bytes);
+    }
+
+    /// The bytes of a value of the row just read.
+    pub fn bytes(&self, field: &RawField) -> &[u8] {
+        &self.data[field.start..field.end]
+    }
+
+    /// The whole row just read as it stands in the file.
+    pub fn row_bytes(&self, row: &RawRow) -> &[u8] {
+        &self.data[row.start..row.next]
+    }
+
+    /// Why the source could not be read to its end, if so. The rows before are sound.
+    pub fn take_error(&mut self) -> Option<std::io::Error> {
+        self.failed.take()
+    }
+
+    /// Reads on when less than a row lies ahead.
+    fn fill(&mut self) {
+        if self.ended || self.data.len() - self.at >= AHEAD {
+            return;
+        }
+        let behind = self.at.min(BEHIND);
+        self.data.drain(..self.at - behind);
+        self.at = behind;
+        let wanted = STEP - self.data.len().min(STEP);
+        match (&mut self.source).take(wanted as u64).read_to_end(&mut self.data) {
+            Ok(read) => self.ended = read < wanted,
+            Err(error) => {
+                self.failed = Some(error);
+                self.ended = true;
+                self.data.truncate(self.at);
+            }
+        }
     }
 
     /// Reads the next row into `row`; false at the end of the file.
-    pub fn next_row(&mut self, row: &mut RawRow<'a>) -> bool {
+    pub fn next_row(&mut self, row: &mut RawRow) -> bool {
+        self.fill();
         if self.at >= self.data.len() {
             return false;
         }
         row.line = self.line;
         row.fields.clear();
         row.fault = None;
+        row.continued = self.inside;
         let start = self.at;
-        let next = self.scan(start, row);
-        row.blank = row.fault.is_none() && row.fields.len() == 1 && row.fields[0].bytes.is_empty();
-        let next = self.resume(start, next, row);
-        row.bytes = &self.data[start..next];
+        let next = if self.inside {
+            row.fault = Some(RowFault::TooLong);
+            row.start = start - start.min(BEHIND);
+            line_end(&self.data, start)
+        } else {
+            row.start = start;
+            let next = self.scan(start, row);
+            self.resume(start, next, row)
+        };
+        row.blank = row.fault.is_none() && row.fields.len() == 1 && row.fields[0].len() == 0;
+        row.next = next;
+        self.inside = next == self.data.len() && !self.ended && self.data[next - 1] != b'\n';
         self.line += self.data[start..next].iter().filter(|b| **b == b'\n').count() as u64;
         self.at = next;
         true
     }
 
     /// Where to go on: behind the row, or behind its first line when a broken quote has swallowed the following ones.
-    fn resume(&mut self, start: usize, next: usize, row: &RawRow<'a>) -> usize {
-        let first_line = line_end(self.data, start);
+    fn resume(&mut self, start: usize, next: usize, row: &RawRow) -> usize {
+        let first_line = line_end(&self.data, start);
         let swallowed = match row.fault {
             Some(RowFault::Quote(_)) => row.fields.len() != self.columns || self.begins_alike(start, first_line),
             Some(RowFault::Unclosed(..)) => true,
@@ -114,7 +195,7 @@ impl<'a> Scanner<'a> {
         comma.is_some_and(|i| self.data[other..].starts_with(&self.data[line..=line + i]))
     }
 
-    fn scan(&self, start: usize, row: &mut RawRow<'a>) -> usize {
+    fn scan(&self, start: usize, row: &mut RawRow) -> usize {
         let limit = self.data.len().min(start + MAX_ROW);
         let mut at = start;
         loop {
@@ -124,12 +205,12 @@ impl<'a> Scanner<'a> {
             } else {
                 self.bare(at, limit, column, row)
             };
-            let Some(field) = field else { return line_end(self.data, end) };
+            let Some(field) = field else { return line_end(&self.data, end) };
             if row.fields.len() < MAX_COLUMNS {
                 row.fields.push(field);
             } else {
                 row.fault = Some(RowFault::TooManyColumns);
-                return line_end(self.data, end);
+                return line_end(&self.data, end);
             }
             match self.data.get(end) {
                 Some(b',') => at = end + 1,
@@ -150,7 +231,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A value without quotes and where it ends (at a comma, a line end, or the end of the file).
-    fn bare(&self, at: usize, limit: usize, column: usize, row: &mut RawRow<'a>) -> (Option<RawField<'a>>, usize) {
+    fn bare(&self, at: usize, limit: usize, column: usize, row: &mut RawRow) -> (Option<RawField>, usize) {
         for (i, byte) in self.data[at..limit].iter().enumerate() {
             let end = match byte {
                 b',' => at + i,
@@ -162,17 +243,17 @@ impl<'a> Scanner<'a> {
                 }
                 _ => continue,
             };
-            return (Some(RawField { bytes: &self.data[at..end], doubled: false }), end);
+            return (Some(RawField { start: at, end, doubled: false }), end);
         }
         if limit == self.data.len() {
-            return (Some(RawField { bytes: &self.data[at..limit], doubled: false }), limit);
+            return (Some(RawField { start: at, end: limit, doubled: false }), limit);
         }
         row.fault = Some(RowFault::TooLong);
         (None, limit)
     }
 
     /// A quoted value, `at` behind its opening quote.
-    fn quoted(&self, at: usize, limit: usize, column: usize, row: &mut RawRow<'a>) -> (Option<RawField<'a>>, usize) {
+    fn quoted(&self, at: usize, limit: usize, column: usize, row: &mut RawRow) -> (Option<RawField>, usize) {
         let mut doubled = false;
         let mut i = at;
         while i < limit {
@@ -180,10 +261,10 @@ impl<'a> Scanner<'a> {
             i += ahead;
             match self.data.get(i + 1) {
                 None | Some(b',' | b'\n') => {
-                    return (Some(RawField { bytes: &self.data[at..i], doubled }), i + 1);
+                    return (Some(RawField { start: at, end: i, doubled }), i + 1);
                 }
                 Some(b'\r') if self.data.get(i + 2) == Some(&b'\n') => {
-                    return (Some(RawField { bytes: &self.data[at..i], doubled }), i + 1);
+                    return (Some(RawField { start: at, end: i, doubled }), i + 1);
                 }
                 Some(b'"') => {
                     doubled = true;
@@ -215,7 +296,7 @@ mod tests {
         let mut row = RawRow::new();
         let mut all = Vec::new();
         while scanner.next_row(&mut row) {
-            let fields = row.fields.iter().map(|f| String::from_utf8_lossy(f.bytes).into_owned()).collect();
+            let fields = row.fields.iter().map(|f| String::from_utf8_lossy(scanner.bytes(f)).into_owned()).collect();
             all.push((row.line, fields, row.fault));
         }
         all
@@ -256,6 +337,45 @@ mod tests {
         let mut data = vec![b','; 2_000];
         data.extend_from_slice(b"\n1,2\n");
         assert_eq!(rows(&data, 2)[0].2, Some(RowFault::TooManyColumns));
+    }
+
+    #[test]
+    fn a_row_is_read_alike_wherever_the_window_ends() {
+        let line = b"999003,\"a \"\" b\r\n c\",x\r\n";
+        let mut data = line.repeat(60_000);
+        data.extend_from_slice(b"999003,\"broken\r\n999003,1,2\r\n");
+        // A source that gives a few bytes at a time, as a network or a spool may.
+        struct Drops<'a>(&'a [u8]);
+        impl Read for Drops<'_> {
+            fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+                let few = self.0.len().min(into.len()).min(1_021);
+                into[..few].copy_from_slice(&self.0[..few]);
+                self.0 = &self.0[few..];
+                Ok(few)
+            }
+        }
+        let mut scanner = Scanner::new(Drops(&data), 3);
+        let (mut row, mut sound) = (RawRow::new(), 0);
+        while scanner.next_row(&mut row) {
+            sound += u64::from(row.fault.is_none() && row.fields.len() == 3);
+        }
+        assert_eq!((sound, row.line), (60_001, 120_002));
+        assert!(scanner.data.capacity() <= 4 * STEP, "the window grew to {}", scanner.data.capacity());
+    }
+
+    #[test]
+    fn a_row_without_end_is_told_once_and_its_pieces_overlap() {
+        let mut data = vec![b'x'; 3 * STEP];
+        data.extend_from_slice(b"\r\n1,2\r\n");
+        let mut scanner = Scanner::new(&data[..], 2);
+        let mut row = RawRow::new();
+        let (mut told, mut length) = (0, 0);
+        while scanner.next_row(&mut row) {
+            told += u64::from(row.fault.is_some() && !row.continued);
+            length += scanner.row_bytes(&row).len();
+        }
+        assert_eq!((told, row.line), (1, 2));
+        assert!(length > data.len(), "the pieces do not overlap");
     }
 
     #[test]

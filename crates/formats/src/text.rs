@@ -7,6 +7,7 @@ use encoding_rs::SHIFT_JIS;
 use kiban_domain::ids::looks_like_individual_number;
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::io::Read;
 
 /// Character code of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +112,31 @@ pub fn is_utf8_japanese(bytes: &[u8]) -> bool {
             !bytes.is_ascii() && text.chars().any(|c| matches!(c, '\u{3000}'..='\u{9fff}' | '\u{ff00}'..='\u{ffef}'))
         }
         Err(_) => false,
+    }
+}
+
+/// The beginning of a file without the character of UTF-8 that its last bytes may have cut.
+pub(crate) fn whole_characters(head: &[u8]) -> &[u8] {
+    match std::str::from_utf8(head) {
+        Err(error) if error.error_len().is_none() => &head[..error.valid_up_to()],
+        _ => head,
+    }
+}
+
+/// Whether a 個人番号 stands anywhere in bytes that are read piece by piece.
+pub(crate) fn source_holds_individual_number(mut source: impl Read, encoding: Encoding) -> std::io::Result<bool> {
+    const PIECE: usize = 256 * 1024;
+    const OVERLAP: usize = 64;
+    let mut window = Vec::with_capacity(PIECE + OVERLAP);
+    loop {
+        let read = (&mut source).take(PIECE as u64).read_to_end(&mut window)?;
+        if bytes_hold_individual_number(&window, encoding) {
+            return Ok(true);
+        }
+        if read < PIECE {
+            return Ok(false);
+        }
+        window.drain(..window.len() - OVERLAP);
     }
 }
 

@@ -1,16 +1,22 @@
 //! The municipal package, profile `KGKB-1`: what a 介護保険事務システム hands over (P-023, P-025, P-160).
 //!
 //! **A profile of this project, not the official layout**, which is not public. A package is `MANIFEST.csv` and the
-//! files it names. Every row carries 保険者番号, 被保険者番号, 履歴番号 and 異動区分. Rows are read one at a time; what is
-//! remembered of a file is its keys (16 bytes a row), to find two rows with one key.
+//! files it names. Every row carries 保険者番号, 被保険者番号, 履歴番号 and 異動区分. Rows are read one at a time from a
+//! [`Source`]; what is remembered of a package is its keys (16 bytes a row, 17 to 35 with the free places of the table),
+//! to find two rows with one key.
 //!
 //! Not checked here, because it needs the clock or the store: acts dated in the future (P-071), unknown offices, older
 //! history numbers, and whether the sender is this insurer.
 
+mod keys;
 mod rows;
+mod source;
 mod write;
 
+pub use source::Source;
 pub use write::MunicipalPackage;
+
+use keys::{Keys, Seen};
 
 use crate::layout::{self, Dialect, Fields, FileLayout, Row};
 use crate::text::{self, Encoding};
@@ -21,8 +27,7 @@ use kiban_domain::consent::ConsentRecord;
 use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
 use kiban_domain::insured::Insured;
 use kiban_domain::{Date, InsurerNumber, PersonKey};
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read};
 use std::sync::Arc;
 
 /// プロファイル版 that is read and written.
@@ -253,8 +258,11 @@ fn file_name(kind: MunicipalKind, insurer: InsurerNumber, created_at: Timestamp,
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+    hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn located(layout: &FileLayout, row: &Row, file: &str, key: &str, rule: &'static str, text: &str) -> Problem {
@@ -281,88 +289,131 @@ pub fn refuses_package(problem: &Problem) -> bool {
     problem.is_error() && (whole.contains(&problem.rule.as_ref()) || unreadable || problem.file == MANIFEST)
 }
 
+/// Problems of a package kept in full; the rest is counted file by file.
+const PROBLEMS: usize = 5_000;
+/// Longest manifest: a thousand files are a tenth of it.
+const LONGEST_MANIFEST: u64 = 4 << 20;
+
 /// A package as it was handed over.
 #[derive(Debug)]
-pub struct Package {
-    files: Vec<(String, Vec<u8>)>,
+pub struct Package<S = Vec<(String, Vec<u8>)>> {
+    source: S,
     manifest: Option<Manifest>,
     problems: Vec<Problem>,
 }
 
-/// Opens a package: the files with their names. Nothing is refused yet; [`Package::check`] tells everything.
+/// Opens a package of files in memory: the files with their names. Nothing is refused yet; [`Package::check`] tells
+/// everything.
 pub fn open(files: Vec<(String, Vec<u8>)>) -> Package {
     let (manifest, problems) = match files.iter().find(|(name, _)| name == MANIFEST) {
         Some((_, bytes)) => read_manifest(bytes),
-        None => (
-            None,
-            vec![Problem::of_file(MANIFEST, "file_missing", "MANIFEST.csv がありません。パッケージに加えてください")],
-        ),
+        None => (None, vec![no_manifest()]),
     };
-    Package { files, manifest, problems }
+    Package { source: files, manifest, problems }
+}
+
+/// The same of files that lie somewhere else and may be larger than memory.
+pub fn open_source<S: Source>(source: S) -> io::Result<Package<S>> {
+    let place = (0..source.files()).find(|file| source.name(*file) == MANIFEST);
+    let (manifest, problems) = match place {
+        Some(place) => {
+            let mut bytes = Vec::new();
+            let read = source.open(place)?.take(LONGEST_MANIFEST + 1).read_to_end(&mut bytes)? as u64;
+            if read > LONGEST_MANIFEST {
+                let text = "MANIFEST.csv が大きすぎます。4 MiB 以内にしてください";
+                (None, vec![Problem::of_file(MANIFEST, "manifest", text)])
+            } else {
+                read_manifest(&bytes)
+            }
+        }
+        None => (None, vec![no_manifest()]),
+    };
+    Ok(Package { source, manifest, problems })
+}
+
+fn no_manifest() -> Problem {
+    Problem::of_file(MANIFEST, "file_missing", "MANIFEST.csv がありません。パッケージに加えてください")
 }
 
 impl Package {
+    /// Reads every file in memory; see [`Package::check_source`].
+    pub fn check(&self, take: &mut impl FnMut(MunicipalRow)) -> Vec<Problem> {
+        self.check_source(take).unwrap_or_else(|error| vec![Problem::of_file("", "unreadable", error.to_string())])
+    }
+}
+
+impl<S> Package<S> {
     /// The manifest, if there is a sound one.
     pub fn manifest(&self) -> Option<&Manifest> {
         self.manifest.as_ref()
     }
+}
 
-    /// The files as handed over.
-    pub fn files(&self) -> &[(String, Vec<u8>)] {
-        &self.files
-    }
-
+impl<S: Source> Package<S> {
     /// Reads every file, hands each sound row to `take`, and returns all problems. Rows of a file that is not the one
-    /// the manifest names (digest, name) are judged but not handed out; without a manifest no row is.
-    pub fn check(&self, take: &mut impl FnMut(MunicipalRow)) -> Vec<Problem> {
+    /// the manifest names (digest, name) are judged but not handed out; without a manifest no row is. Fails only when
+    /// the source cannot be read.
+    pub fn check_source(&self, take: &mut impl FnMut(MunicipalRow)) -> io::Result<Vec<Problem>> {
         let mut problems = self.problems.clone();
+        let mut keys = Keys::new();
+        let names: Vec<&str> = (0..self.source.files()).map(|file| self.source.name(file)).collect();
         let named = self.manifest.as_ref().map_or(&[][..], |manifest| &manifest.files);
         for entry in named {
-            match self.files.iter().find(|(name, _)| *name == entry.name) {
-                Some((_, bytes)) => problems.extend(self.check_file(entry, bytes, take)),
+            let left = PROBLEMS.saturating_sub(problems.len());
+            match names.iter().position(|name| *name == entry.name) {
+                Some(file) => problems.extend(self.check_file(entry, file, left, &mut keys, take)?),
                 None => {
                     let text = "MANIFEST.csv にあるファイルがありません。パッケージに加えてください";
                     problems.push(Problem::of_file(&entry.name, "file_missing", text));
                 }
             }
         }
-        for (i, (name, bytes)) in self.files.iter().enumerate() {
-            if self.files[..i].iter().any(|(other, _)| other == name) {
+        for (i, name) in names.iter().enumerate() {
+            if names[..i].contains(name) {
                 let text = "同じ名前のファイルが2つあります。どちらかを取り除いてください";
                 problems.push(Problem::of_file(name, "duplicate_file", text));
                 continue;
             }
-            if name == MANIFEST || named.iter().any(|entry| entry.name == *name) {
+            if *name == MANIFEST || named.iter().any(|entry| entry.name == *name) {
                 continue;
             }
             if self.manifest.is_some() {
                 let text = "MANIFEST.csv にないファイルです。MANIFEST.csv に加えるか、取り除いてください";
                 problems.push(Problem::of_file(name, "not_in_manifest", text));
-                if text::bytes_hold_individual_number(bytes, Encoding::Utf8) {
+                if text::source_holds_individual_number(self.source.open(i)?, Encoding::Utf8)? {
                     problems.push(check::individual_number(name));
                 }
             } else {
-                problems.extend(judge_alone(name, bytes));
+                let left = PROBLEMS.saturating_sub(problems.len());
+                problems.extend(self.judge_alone(name, i, left)?);
             }
         }
-        problems
+        Ok(problems)
     }
 
-    fn check_file(&self, entry: &ManifestFile, bytes: &[u8], take: &mut impl FnMut(MunicipalRow)) -> Vec<Problem> {
-        let mut problems = Problems::new(&entry.name);
-        let Some(manifest) = &self.manifest else { return Vec::new() };
+    fn check_file(
+        &self,
+        entry: &ManifestFile,
+        file: usize,
+        limit: usize,
+        keys: &mut Keys,
+        take: &mut impl FnMut(MunicipalRow),
+    ) -> io::Result<Vec<Problem>> {
+        let mut problems = Problems::at_most(&entry.name, limit.min(Problems::LIMIT));
+        let Some(manifest) = &self.manifest else { return Ok(Vec::new()) };
         check_name(entry, manifest, &mut problems);
-        if sha256(bytes) != entry.sha256 {
+        if self.source.sha256(file)? != entry.sha256 {
             let text =
                 "内容がMANIFEST.csvのSHA-256と一致しません。送付の途中で変わっていないか確認し、作り直してください";
             problems.push(Problem::of_file(&entry.name, "digest", text));
         }
         let trusted = problems.errors() == 0;
-        let rows = read_file(entry, Some(manifest.insurer), bytes, &mut problems, &mut |row| {
+        let source = self.source.open(file)?;
+        let rows = read_file(entry, Some(manifest.insurer), source, &mut problems, (keys, file), &mut |row| {
             if trusted {
                 take(row);
             }
-        });
+        })?;
         if rows != entry.rows {
             let text = format!(
                 "MANIFEST.csvの件数は{}件ですが、{rows}件あります。件数を確認して作り直してください",
@@ -370,21 +421,25 @@ impl Package {
             );
             problems.push(Problem::of_file(&entry.name, "count", text));
         }
-        problems.finish()
+        Ok(problems.finish())
     }
-}
 
-/// Judges a file of a package without manifest by its name.
-fn judge_alone(name: &str, bytes: &[u8]) -> Vec<Problem> {
-    let encoding = if std::str::from_utf8(bytes).is_ok() { Encoding::Utf8 } else { Encoding::Cp932 };
-    let Some(kind) = name.split('_').nth(1).and_then(MunicipalKind::from_code) else {
-        let found = text::bytes_hold_individual_number(bytes, encoding);
-        return if found { vec![check::individual_number(name)] } else { Vec::new() };
-    };
-    let entry = ManifestFile { name: name.to_owned(), kind, encoding, rows: 0, sha256: String::new() };
-    let mut problems = Problems::new(name);
-    read_file(&entry, None, bytes, &mut problems, &mut drop);
-    problems.finish()
+    /// Judges a file of a package without manifest by its name.
+    fn judge_alone(&self, name: &str, file: usize, limit: usize) -> io::Result<Vec<Problem>> {
+        let mut head = Vec::new();
+        self.source.open(file)?.take(64 * 1024).read_to_end(&mut head)?;
+        let is_utf8 = std::str::from_utf8(text::whole_characters(&head)).is_ok();
+        let encoding = if is_utf8 { Encoding::Utf8 } else { Encoding::Cp932 };
+        let Some(kind) = name.split('_').nth(1).and_then(MunicipalKind::from_code) else {
+            let found = text::source_holds_individual_number(self.source.open(file)?, encoding)?;
+            return Ok(if found { vec![check::individual_number(name)] } else { Vec::new() });
+        };
+        let entry = ManifestFile { name: name.to_owned(), kind, encoding, rows: 0, sha256: String::new() };
+        let mut problems = Problems::at_most(name, limit.min(Problems::LIMIT));
+        let source = self.source.open(file)?;
+        read_file(&entry, None, source, &mut problems, (&mut Keys::new(), file), &mut drop)?;
+        Ok(problems.finish())
+    }
 }
 
 fn check_name(entry: &ManifestFile, manifest: &Manifest, problems: &mut Problems) {
@@ -399,18 +454,19 @@ fn check_name(entry: &ManifestFile, manifest: &Manifest, problems: &mut Problems
     }
 }
 
-/// Reads the rows of a file; returns how many there were, sound or not.
+/// Reads the rows of a file; returns how many there were, sound or not. `keys` are those of the package so far, with the
+/// place of this file in it.
 fn read_file(
     entry: &ManifestFile,
     insurer: Option<InsurerNumber>,
-    bytes: &[u8],
+    source: impl Read,
     problems: &mut Problems,
+    (keys, place): (&mut Keys, usize),
     take: &mut impl FnMut(MunicipalRow),
-) -> u64 {
-    let Some(layout) = entry.kind.layout() else { return 0 };
+) -> io::Result<u64> {
+    let Some(layout) = entry.kind.layout() else { return Ok(0) };
     let dialect = Dialect { encoding: entry.encoding, ..Dialect::MUNICIPAL };
-    let mut reader = layout::Reader::new(layout, bytes, dialect, problems);
-    let mut keys = Keys::new();
+    let mut reader = layout::Reader::new(layout, source, dialect, problems);
     let file: Arc<str> = Arc::from(entry.name.as_str());
     loop {
         let kept = problems.kept();
@@ -437,11 +493,18 @@ fn read_file(
             problems.push(located(layout, &row, &entry.name, "history", "value", text));
             continue;
         };
-        match keys.insert(&row) {
+        match keys.insert(entry.kind, place, &row) {
             Seen::New => take(MunicipalRow { line: row.line(), file: file.clone(), key, history, change, value }),
             Seen::Same(line) => {
                 let text = format!("{line}行目とまったく同じ行です。1行にしてください");
                 problems.push(located(layout, &row, &entry.name, "history", "duplicate_row", &text).warning());
+            }
+            Seen::Elsewhere => {
+                let text = format!(
+                    "履歴番号 {} の行がパッケージの別のファイルにもあります。どちらか一つにしてください",
+                    row.get(2)
+                );
+                problems.push(located(layout, &row, &entry.name, "history", "duplicate_key", &text));
             }
             Seen::Other(line) => {
                 let text = format!(
@@ -451,42 +514,13 @@ fn read_file(
             }
         }
     }
-    reader.rows_seen()
+    match reader.take_error() {
+        Some(error) => Err(error),
+        None => Ok(reader.rows_seen()),
+    }
 }
 
 /// A well-formed number of another insurer. A number that is no insurer's has been told as such.
 fn is_foreign(row: &Row, insurer: InsurerNumber) -> bool {
     InsurerNumber::parse(row.get(0)).is_ok_and(|found| found != insurer)
-}
-
-/// Keys of the rows seen, with line and content: 16 bytes each.
-struct Keys {
-    hasher: RandomState,
-    seen: HashMap<u64, (u32, u32)>,
-}
-
-enum Seen {
-    New,
-    Same(u32),
-    Other(u32),
-}
-
-impl Keys {
-    fn new() -> Self {
-        Self { hasher: RandomState::new(), seen: HashMap::new() }
-    }
-
-    fn insert(&mut self, row: &Row) -> Seen {
-        let key = self.hasher.hash_one((row.get(1), row.get(2).trim_start_matches('0')));
-        let content = self.hasher.hash_one(row.content()) as u32;
-        let line = u32::try_from(row.line()).unwrap_or(u32::MAX);
-        match self.seen.get(&key) {
-            None => {
-                self.seen.insert(key, (line, content));
-                Seen::New
-            }
-            Some((line, same)) if *same == content => Seen::Same(*line),
-            Some((line, _)) => Seen::Other(*line),
-        }
-    }
 }

@@ -81,7 +81,13 @@ impl Home {
         let audit =
             AuditSettings { signing_key: self.signing_key()?, anchor_dir: self.anchor_dir(), clock: Arc::new(now) };
         let store = Store::open(&self.database, master, audit).await.with_context(|| "データベースを開けません")?;
-        Ok(Platform::open(store, Config::default(), now()).await?)
+        let platform = Platform::open(store, Config::default(), now()).await?;
+        if platform.compare_clocks(now()).await?.is_refused() {
+            anyhow::bail!(
+                "この機械の時計がデータベースの時計と30秒より離れています。時刻の同期（NTP）を直してから、もう一度実行してください"
+            );
+        }
+        Ok(platform)
     }
 }
 

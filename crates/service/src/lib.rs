@@ -3,6 +3,7 @@
 
 mod accounts;
 mod caller;
+mod clock;
 mod consent;
 mod decision;
 mod disaster;
@@ -43,6 +44,7 @@ pub use view::{Document, KindView, PersonPage, WhyKind};
 use kiban_domain::{Timestamp, dates};
 use kiban_policy::SharingTable;
 use kiban_store::Store;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, RwLock};
 use tokio::sync::Semaphore;
 
@@ -87,6 +89,8 @@ struct Inner {
     config: Config,
     standing: RwLock<Arc<Standing>>,
     sessions: sessions::Sessions,
+    /// Of the last comparison with the database's clock, microseconds.
+    clock_drift: AtomicI64,
     /// argon2id costs memory on purpose; at most two at a time (decision 0006.29).
     password_checks: Semaphore,
 }
@@ -100,6 +104,7 @@ impl Platform {
             config,
             standing: RwLock::new(Arc::new(standing)),
             sessions: sessions::Sessions::default(),
+            clock_drift: AtomicI64::new(0),
             password_checks: Semaphore::new(2),
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -7,6 +7,7 @@
 mod assignment;
 mod audit;
 mod bulk;
+mod clock;
 mod consent;
 mod counter;
 mod disaster;
@@ -31,6 +32,7 @@ mod submission;
 pub use assignment::OpinionRequest;
 pub use audit::*;
 pub use bulk::{Present, PresentRecords};
+pub use clock::ClockDrift;
 pub use consent::StoredConsent;
 pub use counter::MismatchCounts;
 pub use error::StoreError;

@@ -44,6 +44,9 @@ async fn pass(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    if app.platform.clock_drift().is_refused() {
+        return Err(Problem::unavailable("the clock is more than 30 s from the database's"));
+    }
     let upload = route_of(listener, request.method(), request.uri().path()).is_some_and(Route::is_upload);
     let place = app.places.take(upload, peer_of(request.extensions()).as_ref(), &app.platform, &context)?;
     let recorder = Recorder::of(&app, listener, &context, &mut request);

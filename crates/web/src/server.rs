@@ -111,6 +111,8 @@ async fn keep_house(platform: Platform, clock: Clock, counters: Arc<Counters>, s
         tokio::select! {
             () = &mut stopping => return,
             _ = refresh.tick() => {
+                // The map's own question tells when the database does not answer.
+                let _ = platform.compare_clocks(clock()).await;
                 // A failure leaves the old map; after a minute nobody trusts it any more.
                 if let Err(error) = platform.refresh_standing(clock()).await {
                     tracing::error!(problem = crate::Problem::from(error).code, "standing map not refreshed");

@@ -315,3 +315,19 @@ async fn data_directory(world: &World) -> Option<std::path::PathBuf> {
         sqlx::query_scalar("SELECT current_setting('data_directory')").fetch_one(&mut connection).await.unwrap();
     Some(path.into())
 }
+
+#[tokio::test]
+async fn the_clock_of_this_process_is_held_against_the_databases() {
+    on_each_engine(async |world| {
+        let right = kiban_domain::Timestamp::now;
+        let hour = |sign: i64| kiban_domain::Timestamp::from_second(right().as_second() + sign * 3600).unwrap();
+        let near = world.store.clock_drift(right()).await.unwrap();
+        assert!(!near.is_refused(), "{near:?}");
+        let (ahead, behind) = (hour(1), hour(-1));
+        let ahead = world.store.clock_drift(ahead).await.unwrap();
+        let behind = world.store.clock_drift(behind).await.unwrap();
+        assert!(ahead.is_refused() && ahead.0 > 0, "{ahead:?}");
+        assert!(behind.is_refused() && behind.0 < 0, "{behind:?}");
+    })
+    .await;
+}

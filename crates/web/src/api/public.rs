@@ -12,10 +12,14 @@ pub(crate) async fn insurers(State(app): State<App>) -> Answer {
     ok(json!({ "insurers": app.platform.starts().await? }))
 }
 
-/// Healthy means: new work is welcome, and the map of who may come in is recent.
+/// Healthy means: new work is welcome, and the map of who may come in is recent. A clock that drifts is told before it
+/// stops anything.
 pub(crate) async fn health(State(app): State<App>, Extension(context): Extension<Context>) -> Answer {
     match app.ready.is_ready() && app.platform.standing().is_fresh(context.now) {
-        true => ok(json!({ "status": "ok" })),
+        true => {
+            let clock = if app.platform.clock_drift().is_alarming() { "drifting" } else { "ok" };
+            ok(json!({ "status": "ok", "clock": clock }))
+        }
         false => Err(Problem::unavailable("not ready")),
     }
 }

@@ -128,6 +128,31 @@ async fn a_standing_map_nobody_could_refresh_lets_nobody_in() {
 }
 
 #[tokio::test]
+async fn a_server_whose_clock_is_wrong_says_so_and_from_half_a_minute_on_serves_nothing() {
+    let world = World::new().await;
+    let planner = world.log_in(Role::Planner).await;
+    let right = || jiff::Timestamp::now();
+    let hour = jiff::SignedDuration::from_hours(1);
+
+    world.platform.compare_clocks(right() + jiff::SignedDuration::from_secs(10)).await.unwrap();
+    let health = world.outside("/health").await;
+    assert_eq!((health.status, &health.json()["clock"]), (StatusCode::OK, &json!("drifting")));
+    assert_eq!(planner.get("/api/v1/people").await.status, StatusCode::OK);
+
+    for wrong in [right() + hour, right() - hour] {
+        world.platform.compare_clocks(wrong).await.unwrap();
+        assert_eq!(planner.get("/api/v1/people").await.refusal(), (503, "unavailable".to_owned()));
+        for page in ["/health", "/insurers", "/"] {
+            assert_eq!(world.outside(page).await.status, StatusCode::SERVICE_UNAVAILABLE, "{page}");
+        }
+    }
+
+    world.platform.compare_clocks(right()).await.unwrap();
+    assert_eq!(planner.get("/api/v1/people").await.status, StatusCode::OK);
+    assert_eq!(world.outside("/health").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_vendors_program_reads_what_its_staff_may_and_does_nothing_that_needs_the_person() {
     let world = World::new().await;
     let handle = world.register(Role::Planner, Person::Hanako).await;

@@ -8,6 +8,7 @@ mod client;
 mod demo;
 mod home;
 mod import;
+mod migrate;
 mod operate;
 mod serve;
 
@@ -36,7 +37,9 @@ enum Command {
     Ca(ca::Options),
     /// 事業所・アカウント・利用開始日の登録（運用者）
     Operate(operate::Options),
-    /// 監査記録の検証
+    /// データベースを最新にし、接続するロールに権限を付けます（所有者）
+    Migrate(migrate::Options),
+    /// 監査記録の検証・公開鍵・廃棄
     Audit(audit::Options),
     /// 性能を測ります（リリースビルドで）
     Bench(bench::Options),
@@ -73,6 +76,7 @@ fn run(arguments: Arguments) -> Result<std::process::ExitCode> {
             Command::Check(options) => check::run(&options),
             Command::Ca(options) => ca::run(options).await,
             Command::Operate(options) => operate::run(options).await,
+            Command::Migrate(options) => migrate::run(options).await,
             Command::Audit(options) => audit::run(options).await,
             Command::Bench(options) => bench::run(options).await,
             Command::Sim(options) => import::write_city(&options),

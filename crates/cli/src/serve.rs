@@ -113,6 +113,11 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     let home = Home::open(&options.home, options.db.as_deref())?;
     tls::certificates(home.ca()?.certificate_pem()).map_err(|error| anyhow!(error.message_ja()))?;
     let platform = home.platform().await?;
+    if platform.store().may_delete_audit().await? {
+        tracing::warn!(
+            "this role may delete from the audit log; in production serve as kiban_app (`kiban migrate --roles`)"
+        );
+    }
     let identities = server_identities(&home)?;
     let running = start(
         &home,

@@ -47,6 +47,28 @@ fn the_demo_ends_well_on_postgresql() {
 }
 
 #[test]
+fn the_demo_ends_well_as_the_role_that_can_change_nothing_recorded() {
+    let Ok(server) = std::env::var("KIBAN_TEST_POSTGRES") else {
+        println!("PostgreSQL leg skipped: KIBAN_TEST_POSTGRES not set");
+        return;
+    };
+    let temporary = tempfile::tempdir().unwrap();
+    let name = format!("kiban_roles_{}", std::process::id());
+    let owner = support::run(database::create(&server, &name, None));
+    let app = owner.replacen("kiban@", "kiban_app@", 1);
+    let demo = || kiban(&["demo", "--check", "--people", "200", "--db", &app], temporary.path());
+    let too_early = demo();
+    let migrated = kiban(&["migrate", "--roles", "--db", &owner], temporary.path());
+    let again = kiban(&["migrate", "--db", &owner], temporary.path());
+    let output = demo();
+    support::run(database::drop_database(&server, &name));
+    assert!(!too_early.status.success());
+    assert!(require_good(&migrated).contains("権限を付けたロール: kiban_app、kiban_purge"));
+    assert!(require_good(&again).contains("データベースは最新です"));
+    assert!(require_good(&output).contains("実演は最後まで期待どおりに進みました"));
+}
+
+#[test]
 fn the_log_of_the_demo_is_proved_offline_and_an_altered_entry_is_named() {
     let temporary = tempfile::tempdir().unwrap();
     let home = temporary.path().join("kept");
@@ -55,6 +77,15 @@ fn the_log_of_the_demo_is_proved_offline_and_an_altered_entry_is_named() {
     let verify = || kiban(&["audit", "--home", home_text, "verify"], temporary.path());
     let out = require_good(&verify());
     assert!(out.contains("改ざん・欠落はありません"), "{out}");
+    let key = require_good(&kiban(&["audit", "--home", home_text, "key"], temporary.path()));
+    assert!(key.trim_end().len() == 64 && key.trim_end().bytes().all(|byte| byte.is_ascii_hexdigit()), "{key}");
+    let purge = |before: &str| {
+        let staff = ["--approve", "operator/chief"];
+        kiban(&[&["audit", "--home", home_text, "purge", "--before", before], &staff[..]].concat(), temporary.path())
+    };
+    assert!(require_good(&purge("2018-01")).contains("対象になる記録はありません"));
+    let refused = purge("2999-12");
+    assert!(!refused.status.success() && text(&refused.stderr).contains("保存期間の中"), "{}", text(&refused.stderr));
 
     let address = format!("sqlite:{}", home.join("kiban.db").display());
     let (place, refused) = support::run(async {

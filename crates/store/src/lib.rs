@@ -23,6 +23,7 @@ mod person;
 mod readers;
 mod receipt;
 mod record;
+mod roles;
 mod seal;
 mod session;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use office::{Account, CertificateRow, LockState};
 pub use person::{PersonHeader, SearchTokens};
 pub use receipt::{NewReceipt, Receipt, ReceiptCounts, ReceiptState};
 pub use record::{NewRecord, RecordHeader, StoredRecord};
+pub use roles::{APP_ROLE, Migrated, PURGE_ROLE, migrate_database};
 pub use seal::{InsurerKeys, Keyring, MasterKey};
 pub use session::{Idempotent, Session, SessionWay};
 pub use submission::{NewSubmission, Submission};

@@ -1,17 +1,26 @@
 //! The schema, step by step, one text for both engines. Each file is never edited once released; on SQLite the PostgreSQL
 //! types are replaced by their STRICT counterparts, so the two schemas cannot drift apart (docs/decisions/0002).
 
-use crate::StoreError;
 use crate::engine::{Committed, Engine, RawTx, args};
+use crate::{StoreError, roles};
 
 /// Steps in order: name (also the file name) and text.
 const STEPS: &[(&str, &str)] = &[
     ("20261122000001_people_and_records", include_str!("../migrations/20261122000001_people_and_records.sql")),
     ("20261122000002_keys_and_audit", include_str!("../migrations/20261122000002_keys_and_audit.sql")),
+    ("20261122000010_audit_by_month", include_str!("../migrations/20261122000010_audit_by_month.sql")),
+    ("20261122000011_audit_seen_time", include_str!("../migrations/20261122000011_audit_seen_time.sql")),
+    ("20261122000012_audit_months", include_str!("../migrations/20261122000012_audit_months.sql")),
 ];
 
-/// Brings the schema up to date; each step in its own transaction with its row in `schema_step`.
-pub(crate) async fn migrate(engine: &Engine) -> Result<(), StoreError> {
+/// Brings the schema up to date; each step in its own transaction with its row in `schema_step`. The steps that were missing;
+/// when there are none nothing is written, so that a role without rights on the schema may serve.
+pub(crate) async fn migrate(engine: &Engine) -> Result<Vec<&'static str>, StoreError> {
+    let missing = missing(engine).await?;
+    if missing.is_empty() {
+        return Ok(missing);
+    }
+    refuse_without_rights(engine).await?;
     let mut tx = begin_alone(engine).await?;
     tx.script(dialect("CREATE TABLE IF NOT EXISTS schema_step (name TEXT PRIMARY KEY) STRICT;", engine.is_postgres()))
         .await?;
@@ -26,6 +35,37 @@ pub(crate) async fn migrate(engine: &Engine) -> Result<(), StoreError> {
         }
         finish(tx).await?;
     }
+    if engine.is_postgres() {
+        let mut tx = begin_alone(engine).await?;
+        roles::grant(&mut tx).await?;
+        finish(tx).await?;
+    }
+    Ok(missing)
+}
+
+async fn missing(engine: &Engine) -> Result<Vec<&'static str>, StoreError> {
+    let is_there = if engine.is_postgres() {
+        "SELECT 1 WHERE to_regclass('schema_step') IS NOT NULL"
+    } else {
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_step'"
+    };
+    let mut done = Vec::new();
+    if !engine.rows(is_there, args![]).await?.is_empty() {
+        for row in engine.rows("SELECT name FROM schema_step", args![]).await? {
+            done.push(row.text(0)?);
+        }
+    }
+    Ok(STEPS.iter().map(|(name, _)| *name).filter(|name| !done.iter().any(|done| done == name)).collect())
+}
+
+async fn refuse_without_rights(engine: &Engine) -> Result<(), StoreError> {
+    const MAY_CREATE: &str = "SELECT has_schema_privilege(current_schema(), 'CREATE')";
+    if engine.is_postgres()
+        && !engine.rows(MAY_CREATE, args![]).await?.first().map_or(Ok(false), |row| row.boolean(0))?
+    {
+        let why = "the schema is not up to date and this role may not change it; run `kiban migrate` as the owner";
+        return Err(StoreError::Unsafe(why.to_owned()));
+    }
     Ok(())
 }
 
@@ -39,15 +79,20 @@ async fn begin_alone(engine: &Engine) -> Result<RawTx, StoreError> {
     Ok(tx)
 }
 
-async fn finish(tx: RawTx) -> Result<(), StoreError> {
+pub(crate) async fn finish(tx: RawTx) -> Result<(), StoreError> {
     match tx.commit().await {
         Committed::Done => Ok(()),
         Committed::Unknown => Err(StoreError::Unknown),
     }
 }
 
-/// The text in the words of one engine. `STRICT` and the lines starting with `SELECT kiban_distribute` exist on one only.
+/// The text in the words of one engine. `STRICT` and the lines starting with `SELECT kiban_distribute` exist on one only; a
+/// file that begins with `-- PostgreSQL only` or `-- SQLite only` is empty for the other.
 fn dialect(text: &str, postgres: bool) -> String {
+    let elsewhere = if postgres { "-- SQLite only" } else { "-- PostgreSQL only" };
+    if text.starts_with(elsewhere) {
+        return String::new();
+    }
     let lines = text.lines().filter(|line| postgres || !line.starts_with("SELECT kiban_distribute"));
     let text = lines.collect::<Vec<_>>().join("\n");
     if postgres {

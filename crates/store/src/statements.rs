@@ -169,7 +169,8 @@ async fn postgresql_reads_no_table_whole_on_the_way_of_a_request() {
 /// Three thousand rows in every table, of forty insurers, so that the planner has a choice.
 async fn fill(connection: &mut sqlx::PgConnection) {
     let tables = "SELECT table_name::text, string_agg(column_name || ':' || data_type, ',' ORDER BY ordinal_position)
-         FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'schema_step' GROUP BY table_name";
+         FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'schema_step'
+           AND table_name NOT IN (SELECT inhrelid::regclass::text FROM pg_inherits) GROUP BY table_name";
     for table in sqlx::query(tables).fetch_all(&mut *connection).await.unwrap() {
         let (table, columns): (String, String) = (table.get(0), table.get(1));
         let values: Vec<&str> = columns

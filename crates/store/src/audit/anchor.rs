@@ -1,6 +1,7 @@
 //! Anchors: each minute one Ed25519 signature over the last segment headers of all writers and the previous anchor, kept in
 //! the database and, line by line, in a file outside it that should belong to somebody else (T-10).
 
+use super::purge::Purged;
 use super::segment;
 use super::tree::{self, Hash};
 use crate::StoreError;
@@ -57,6 +58,10 @@ impl SigningKey {
         Ed25519KeyPair::from_pkcs8(&key).map(Self).map_err(broken)
     }
 
+    pub(super) fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        self.0.sign(bytes).as_ref().to_vec()
+    }
+
     /// The public half.
     pub fn public_key(&self) -> PublicKey {
         tree::hash_from(self.0.public_key().as_ref()).unwrap_or_default()
@@ -109,12 +114,12 @@ impl Anchor {
 
     /// Whether the signature is of this key.
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
-        UnparsedPublicKey::new(&ED25519, key).verify(&self.signed_bytes(), &self.signature).is_ok()
+        is_signed(key, &self.signed_bytes(), &self.signature)
     }
 
     fn sign(number: i64, at: i64, previous: Hash, heads: Vec<Head>, key: &SigningKey) -> Self {
         let mut anchor = Self { number, at, previous, heads, signature: Vec::new() };
-        anchor.signature = key.0.sign(&anchor.signed_bytes()).as_ref().to_vec();
+        anchor.signature = key.sign(&anchor.signed_bytes());
         anchor
     }
 
@@ -127,6 +132,10 @@ impl Anchor {
             signature: row.blob(4)?,
         })
     }
+}
+
+pub(super) fn is_signed(key: &PublicKey, bytes: &[u8], signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(&ED25519, key).verify(bytes, signature).is_ok()
 }
 
 fn heads_to_bytes(heads: &[Head]) -> Vec<u8> {
@@ -284,6 +293,7 @@ pub(crate) async fn refuse_older_log(engine: &Engine, key: &PublicKey, folder: &
         Some(inside) if inside != outside => return refuse("the one in the database is another".to_owned()),
         Some(_) => {}
     }
+    let purged = Purged::read(engine, key).await?;
     for head in &outside.heads {
         let place = format!("segment {:016x}-{}", head.writer, head.segment);
         let Some(stored) = segment::read_segment(engine, head.writer, head.segment).await? else {
@@ -292,7 +302,7 @@ pub(crate) async fn refuse_older_log(engine: &Engine, key: &PublicKey, folder: &
         if stored.header.hash() != head.header {
             return refuse(format!("{place} is another"));
         }
-        if let Some((n, what)) = super::verify::first_difference(engine, &stored).await? {
+        if let Some((n, what)) = super::verify::first_difference(engine, &stored, &purged).await? {
             return refuse(format!("entry {:016x}-{}-{n} is {what}", head.writer, head.segment));
         }
     }

@@ -485,8 +485,9 @@ const PUT: &str = concat!(
     ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, ",
     "$16, $17, $18, $19, $20)"
 );
-const PUT_SEEN: &str = "INSERT INTO audit_seen (insurer_number, insured_number, organization, day, writer, segment, n)
-     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+const PUT_SEEN: &str =
+    "INSERT INTO audit_seen (insurer_number, insured_number, organization, day, at, writer, segment, n)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
 static INSERT: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT));
 static INSERT_SEEN: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT_SEEN));
 
@@ -519,12 +520,13 @@ pub(crate) async fn insert_seen(tx: &mut RawTx, entry: &StoredEntry, subjects: &
     let Some(organization) = &entry.organization else { return Ok(()) };
     let day = day_in_japan(entry.at)?;
     let Position { writer, segment, n } = entry.position;
-    let row = |insured| -> [Arg<'_>; 7] {
+    let row = |insured| -> [Arg<'_>; 8] {
         [
             Arg::from(&entry.insurer),
             Arg::from(insured),
             Arg::from(organization),
             day.into(),
+            entry.at.into(),
             writer.into(),
             segment.into(),
             n.into(),

@@ -3,6 +3,7 @@
 
 use super::anchor::{self, Anchor, PublicKey, SigningKey};
 use super::entry::{self, Entry, Position, StoredEntry};
+use super::month::{self, Month};
 use super::segment;
 use super::verify::{self, VerifyReport};
 use super::writer::{LEASE, Writer};
@@ -72,6 +73,8 @@ pub(super) struct Inner {
     queue: Mutex<Option<mpsc::Sender<Waiting>>>,
     keeper: mpsc::UnboundedSender<Message>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Last month that has its part of the log.
+    months_until: Mutex<Option<Month>>,
     pace: Pace,
 }
 
@@ -135,8 +138,10 @@ impl AuditLog {
             queue: Mutex::new(Some(queue)),
             keeper,
             tasks: Mutex::default(),
+            months_until: Mutex::default(),
             pace,
         });
+        warn(inner.make_months().await);
         inner.open_writer().await?;
         inner.anchor().await?;
         let tasks = vec![
@@ -185,6 +190,10 @@ impl AuditLog {
     pub async fn anchor_now(&self) -> Result<Anchor, StoreError> {
         self.0.close_segments().await?;
         self.0.anchor().await
+    }
+
+    pub(super) fn signing_key(&self) -> &SigningKey {
+        &self.0.signing_key
     }
 
     /// The key that verifies the anchors.
@@ -364,8 +373,18 @@ impl Inner {
         anchor::anchor(&self.engine, &self.signing_key, &self.anchor_dir, (self.clock)().as_microsecond()).await
     }
 
-    /// Shows that the writer lives, closes what dead ones left, signs.
-    async fn each_minute(&self) -> Result<(), StoreError> {
+    /// Makes the months of the log that will be needed; when that fails, entries still find a place.
+    async fn make_months(&self) -> Result<(), StoreError> {
+        let now = (self.clock)();
+        if lock(&self.months_until).is_none_or(|until| until < Month::of(now).plus(month::AHEAD)) {
+            let until = month::make_ahead(&self.engine, now).await?;
+            *lock(&self.months_until) = Some(until);
+        }
+        Ok(())
+    }
+
+    /// Shows that the writer lives, makes months, closes what dead ones left, signs.
+    pub(super) async fn each_minute(&self) -> Result<(), StoreError> {
         if let Some(writer) = self.writer() {
             let until = (self.clock)().as_microsecond() + LEASE.as_micros() as i64;
             let mut tx = self.engine.begin().await?;
@@ -374,6 +393,7 @@ impl Inner {
                 writer.renew();
             }
         }
+        warn(self.make_months().await);
         self.close_dead().await?;
         self.anchor().await.map(drop)
     }

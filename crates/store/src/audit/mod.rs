@@ -11,12 +11,14 @@
 //! - `kiban_store::verify_log(address, key, folder)` and `verify_proof(&proof, key)` need no running log.
 //!
 //! Files: `entry` what is stored · `writer` who gives numbers · `log` the running log and its tasks · `segment` closing and
-//! chaining · `tree` hashes · `anchor` signatures · `verify`, `proof`, `query`.
+//! chaining · `tree` hashes · `anchor` signatures · `verify`, `proof`, `query` · `month`, `purge` the life of old entries.
 
 mod anchor;
 mod entry;
 mod log;
+mod month;
 mod proof;
+mod purge;
 mod query;
 mod segment;
 mod tree;
@@ -30,7 +32,9 @@ pub use crate::seal::Clock;
 pub use anchor::{Anchor, Head, PublicKey, SigningKey};
 pub use entry::{Cursor, Detail, Entry, Outcome, Position, StoredEntry};
 pub use log::{AuditLog, AuditSettings, Slot};
+pub use month::Month;
 pub use proof::{Proof, ProofRefused, ShownGroup, ShownHeader, Value, verify_proof};
+pub use purge::{KEEP_YEARS, PurgeCertificate, PurgedMonth, first_month_kept};
 pub(crate) use verify::verify;
 pub use verify::{Finding, VerifyReport};
 

@@ -17,7 +17,7 @@ const OWN: &str = concat!(
 const LISTS: &str = concat!(
     "SELECT ",
     columns!("a."),
-    " FROM audit_seen s JOIN audit a ON a.writer = s.writer AND a.segment = s.segment ",
+    " FROM audit_seen s JOIN audit a ON a.at = s.at AND a.writer = s.writer AND a.segment = s.segment ",
     "AND a.n = s.n AND a.insurer_number = s.insurer_number WHERE s.insurer_number = $1 AND s.insured_number = $2 ",
     "AND (a.at, a.writer, a.segment, a.n) < ($3, $4, $5, $6) ",
     "ORDER BY a.at DESC, a.writer DESC, a.segment DESC, a.n DESC LIMIT $7"

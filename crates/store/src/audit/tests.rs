@@ -490,6 +490,23 @@ async fn plan_of(world: &World, tx: &mut RawTx, explain: &str, sql: &str) -> Str
 }
 
 #[tokio::test]
+async fn the_months_of_the_log_are_made_while_the_server_runs() {
+    on_each_engine(async |world| {
+        let log = world.start().await;
+        world.tick(40 * 86_400_000_000);
+        log.0.each_minute().await.unwrap();
+        if world.engine.is_postgres() {
+            let there = "SELECT count(to_regclass('audit_202703'))";
+            assert_eq!(world.engine.rows(there, &[]).await.unwrap()[0].big(0).unwrap(), 1);
+        }
+        log.append(Entry { at: START + 40 * 86_400_000_000, ..look("later") }).await.unwrap();
+        log.shutdown().await.unwrap();
+        assert!(world.verify().await.is_intact());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_anchor_of_another_key_is_named() {
     on_each_engine(async |world| {
         sealed_log(world).await;

@@ -3,6 +3,8 @@
 
 use super::anchor::{self, Anchor, Outside, PublicKey};
 use super::entry::{Position, StoredEntry, day_in_japan};
+use super::month::{Month, slow_rows};
+use super::purge::Purged;
 use super::segment::{Header, StoredSegment, read_entries};
 use super::tree::{self, HOLE, Hash};
 use crate::StoreError;
@@ -12,6 +14,8 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// What is said of a number whose entry is gone.
+const MISSING: &str = "missing";
 /// Findings kept; the rest is only counted.
 const KEPT: usize = 1000;
 
@@ -47,6 +51,10 @@ pub struct VerifyReport {
     pub voids: u64,
     /// Numbers that a killed process had given away and not written; only in late closed segments.
     pub holes: u64,
+    /// Entries deleted under a certificate, when their time was over.
+    pub purged: u64,
+    /// The months of these, yyyymm.
+    pub purged_months: Vec<Month>,
     /// Anchors in the database.
     pub anchors: u64,
     /// Anchors in the file outside.
@@ -85,7 +93,12 @@ pub(crate) async fn verify(
     // Outside first, then anchors, then segments, then entries: each was written after what it covers.
     let outside = Outside::new(anchor_dir).all()?;
     let heads = check_anchors(engine, key, &outside, &mut report).await?;
-    check_segments(engine, keyring, heads, &mut report).await?;
+    let purged = Purged::read(engine, key).await?;
+    for month in &purged.refused {
+        report.add(None, None, None, format!("certificate of the purge of {month} is not signed by this key"));
+    }
+    check_segments(engine, keyring, heads, &purged, &mut report).await?;
+    report.purged_months = purged.months;
     check_unsealed(engine, &mut report).await?;
     Ok(report)
 }
@@ -153,6 +166,7 @@ async fn check_segments(
     engine: &Engine,
     keyring: Option<&Keyring>,
     mut heads: Heads,
+    purged: &Purged,
     report: &mut VerifyReport,
 ) -> Result<(), StoreError> {
     // Highest segment of each writer that is signed.
@@ -189,7 +203,7 @@ async fn check_segments(
             _ => {}
         }
         report.not_yet_anchored += u64::from(signed.get(&writer).is_none_or(|last| number > *last));
-        check_entries(engine, keyring, &segment, report).await?;
+        check_entries(engine, keyring, &segment, purged, report).await?;
         chain = Some((writer, number, segment.header.hash()));
     }
     for ((writer, segment), (_, anchor)) in heads {
@@ -208,6 +222,7 @@ async fn check_entries(
     engine: &Engine,
     keyring: Option<&Keyring>,
     segment: &StoredSegment,
+    purged: &Purged,
     report: &mut VerifyReport,
 ) -> Result<(), StoreError> {
     let Header { writer, segment: number, .. } = segment.header;
@@ -216,6 +231,10 @@ async fn check_entries(
     }
     let entries = read_entries(engine, writer, number).await?;
     for (n, what) in differences(segment, &entries) {
+        if what == MISSING && purged.covers(Position { writer, segment: number, n }) {
+            report.purged += 1;
+            continue;
+        }
         report.add(Some(writer), Some(number), Some(n), what);
     }
     report.holes += segment.leaves.iter().filter(|leaf| **leaf == HOLE).count() as u64;
@@ -234,10 +253,13 @@ async fn check_entries(
 /// The first difference of one segment.
 pub(crate) async fn first_difference(
     engine: &Engine,
-    segment: &StoredSegment,
+    stored: &StoredSegment,
+    purged: &Purged,
 ) -> Result<Option<(i32, String)>, StoreError> {
-    let entries = read_entries(engine, segment.header.writer, segment.header.segment).await?;
-    Ok(differences(segment, &entries).into_iter().next())
+    let Header { writer, segment, .. } = stored.header;
+    let entries = read_entries(engine, writer, segment).await?;
+    let is_purged = |n: i32, what: &str| what == MISSING && purged.covers(Position { writer, segment, n });
+    Ok(differences(stored, &entries).into_iter().find(|(n, what)| !is_purged(*n, what)))
 }
 
 /// Every number whose entry is not the one that was sealed.
@@ -252,7 +274,7 @@ fn differences(segment: &StoredSegment, entries: &[StoredEntry]) -> Vec<(i32, St
         let is_right = |entry: &&StoredEntry| tree::leaf(entry, &segment.salt) == *leaf;
         match (here.as_slice(), *leaf == HOLE) {
             ([], true) => {}
-            ([], false) => differences.push((n, "missing".to_owned())),
+            ([], false) => differences.push((n, MISSING.to_owned())),
             (_, true) => differences.push((n, "added where a killed process had left a hole".to_owned())),
             ([one], false) if is_right(one) => {}
             ([_], false) => differences.push((n, describe(segment, entries, n, leaf))),
@@ -310,7 +332,7 @@ async fn check_unsealed(engine: &Engine, report: &mut VerifyReport) -> Result<()
                        LEFT JOIN audit_segment s ON s.writer = a.writer AND s.segment = a.segment \
                        LEFT JOIN audit_writer w ON w.writer = a.writer \
                        WHERE s.writer IS NULL GROUP BY a.writer, a.segment ORDER BY a.writer, a.segment";
-    for row in engine.rows(SQL, args![]).await? {
+    for row in slow_rows(engine, SQL, args![]).await? {
         let count = row.big(2)?;
         if row.text_or_null(3)?.as_deref() == Some("live") {
             report.not_yet_sealed += count as u64;

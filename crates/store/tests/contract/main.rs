@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod audit_months;
 mod bulk;
 mod doors;
 mod facts;
@@ -11,4 +12,5 @@ mod life;
 mod logins;
 mod people;
 mod records;
+mod roles;
 mod world;

@@ -1,0 +1,115 @@
+//! Who may do what on PostgreSQL (decision 0006.8, S-016): the owner migrates; `kiban_app` serves and can neither change nor
+//! delete what was recorded or logged; `kiban_purge` may besides delete months of the log that nobody has to keep.
+
+use crate::engine::{Engine, RawTx, args};
+use crate::migrations::{self, finish};
+use crate::{Store, StoreError};
+
+/// Role of servers and commands.
+pub const APP_ROLE: &str = "kiban_app";
+/// Role of `kiban audit purge`.
+pub const PURGE_ROLE: &str = "kiban_purge";
+
+/// Tables that only grow; what stands in them is never changed by anybody but the owner.
+const ONLY_GROWING: &str =
+    "'record', 'consent_act', 'audit', 'audit_seen', 'audit_segment', 'audit_anchor', 'audit_month', 'audit_purge'";
+
+const THERE: &str = "SELECT rolname::text FROM pg_roles WHERE rolname IN ('kiban_app', 'kiban_purge') ORDER BY rolname";
+const MAY_DELETE: &str = "SELECT has_table_privilege('audit', 'DELETE')";
+
+/// What a migration did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrated {
+    /// Steps that were missing, in order.
+    pub steps: Vec<&'static str>,
+    /// Roles that have their rights now; none on SQLite.
+    pub roles: Vec<String>,
+}
+
+/// Brings a database up to date as its owner; with `make_roles` also makes the two roles, without a password. Roles that are
+/// there get their rights anew each time.
+pub async fn migrate_database(address: &str, make_roles: bool) -> Result<Migrated, StoreError> {
+    let engine = Engine::open(address).await?;
+    let done = migrate_and_grant(&engine, make_roles).await;
+    engine.close().await;
+    done
+}
+
+async fn migrate_and_grant(engine: &Engine, make_roles: bool) -> Result<Migrated, StoreError> {
+    let steps = migrations::migrate(engine).await?;
+    if !engine.is_postgres() {
+        return Ok(Migrated { steps, roles: Vec::new() });
+    }
+    let mut tx = engine.begin().await?;
+    if make_roles {
+        tx.script(MAKE.to_owned()).await?;
+    }
+    let roles = grant(&mut tx).await?;
+    finish(tx).await?;
+    Ok(Migrated { steps, roles })
+}
+
+/// Gives the roles that are there their rights; which.
+pub(crate) async fn grant(tx: &mut RawTx) -> Result<Vec<String>, StoreError> {
+    let roles: Vec<String> = tx.rows(THERE, args![]).await?.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?;
+    for role in &roles {
+        tx.script(rights(role)).await?;
+    }
+    Ok(roles)
+}
+
+/// The rights of a role. Parts of a table are reached through the whole, so that nobody writes past its rights.
+fn rights(role: &str) -> String {
+    let purges = if role == PURGE_ROLE {
+        "GRANT INSERT ON audit_purge TO kiban_purge; GRANT EXECUTE ON FUNCTION kiban_drop_audit_month(INTEGER) TO kiban_purge;"
+    } else {
+        ""
+    };
+    format!(
+        "DO $$
+DECLARE
+  name TEXT;
+BEGIN
+  EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', current_schema());
+  EXECUTE format('GRANT USAGE ON SCHEMA %I TO {role}', current_schema());
+  FOR name IN SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') LOOP
+    EXECUTE format('REVOKE ALL ON %I FROM {role}', name);
+  END LOOP;
+  FOR name IN SELECT relname FROM pg_class
+      WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition LOOP
+    IF name = 'schema_step' OR name = 'audit_purge' THEN
+      EXECUTE format('GRANT SELECT ON %I TO {role}', name);
+    ELSIF name IN ({ONLY_GROWING}) THEN
+      EXECUTE format('GRANT SELECT, INSERT ON %I TO {role}', name);
+    ELSE
+      EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO {role}', name);
+    END IF;
+  END LOOP;
+  GRANT EXECUTE ON FUNCTION kiban_make_audit_months(INTEGER, INTEGER) TO {role};
+  {purges}
+END $$;"
+    )
+}
+
+/// Roles belong to the server, not to the database; another database may make them at the same moment.
+const MAKE: &str = "DO $$
+DECLARE
+  name TEXT;
+BEGIN
+  FOREACH name IN ARRAY ARRAY['kiban_app', 'kiban_purge'] LOOP
+    BEGIN
+      EXECUTE format('CREATE ROLE %I LOGIN', name);
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+    END;
+  END LOOP;
+END $$;";
+
+impl Store {
+    /// Whether this process could delete from the audit log if it wanted to: on PostgreSQL a production server should not.
+    pub async fn may_delete_audit(&self) -> Result<bool, StoreError> {
+        if !self.engine.is_postgres() {
+            return Ok(false);
+        }
+        self.engine.rows(MAY_DELETE, args![]).await?.first().map_or(Ok(false), |row| row.boolean(0))
+    }
+}

@@ -61,6 +61,9 @@ enum Command {
         /// 介護支援専門員番号（8桁）
         #[arg(long)]
         care_manager_number: Option<String>,
+        /// 組織の管理者にする（職員ごとの閲覧の停止、管理者への知らせ）
+        #[arg(long)]
+        administrator: bool,
     },
     /// 市区町村の利用開始を登録します
     Start {
@@ -145,7 +148,7 @@ fn read(command: Command) -> Result<Act> {
             };
             Ok(Act::Office(office, !inactive))
         }
-        Command::Account { organization, account, name, job, care_manager_number } => {
+        Command::Account { organization, account, name, job, care_manager_number, administrator } => {
             let mut password = String::new();
             std::io::stdin().read_line(&mut password)?;
             Ok(Act::Account(NewAccount {
@@ -156,6 +159,7 @@ fn read(command: Command) -> Result<Act> {
                 care_manager: care_manager_number
                     .map(|number| CareManagerNumber::parse(&number).map_err(item("介護支援専門員番号")))
                     .transpose()?,
+                administrator,
                 password: password.trim_end_matches(['\r', '\n']).to_owned(),
             }))
         }

@@ -11,6 +11,7 @@ pub mod insured;
 pub mod kind;
 pub mod limits;
 pub mod municipality;
+pub mod notice;
 pub mod office;
 pub mod physician_opinion;
 pub mod plan_request;

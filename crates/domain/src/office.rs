@@ -169,4 +169,7 @@ pub struct Staff {
     pub job: JobType,
     /// 介護支援専門員番号, for care managers.
     pub care_manager: Option<CareManagerNumber>,
+    /// 管理者 of the organisation: decides who of its staff sees whom (P-014) and reads its notices.
+    #[serde(default)]
+    pub administrator: bool,
 }

@@ -97,6 +97,8 @@ rules! {
     ConsentNotTaker "consent_not_taker",
     /// The city takes the consent of this person (P-063).
     ConsentByMunicipality "consent_by_municipality",
+    /// Only the office's own administrator (P-014).
+    NotAdministrator "not_administrator",
     /// Not open to this way in (P-165).
     NotThisWay "not_this_way",
 }

@@ -37,6 +37,8 @@ pub enum UseCase {
     ImportPackage,
     /// 提出物の受取り・受理.
     Inbox,
+    /// 知らせの確認.
+    Notices,
     /// Viewing one kind.
     View(Row),
 }
@@ -54,6 +56,7 @@ impl UseCase {
             Self::LookUpLog => "look_up_log",
             Self::ImportPackage => "import_package",
             Self::Inbox => "inbox",
+            Self::Notices => "notices",
             Self::View(row) => return format!("view:{}", row.code()),
         };
         name.to_owned()

@@ -48,6 +48,8 @@ pub struct NewAccount {
     pub job: JobType,
     /// 介護支援専門員番号
     pub care_manager: Option<CareManagerNumber>,
+    /// 管理者 of the organisation (P-014).
+    pub administrator: bool,
     /// Password, kept only as argon2id hash.
     pub password: String,
 }
@@ -93,7 +95,13 @@ impl Platform {
         }
         let id = staff_id(new.organization, &new.account)
             .map_err(|_| Error::item("account", "アカウント名は半角英数字と . - _ の64文字以内にしてください"))?;
-        let staff = Staff { id: id.clone(), name: new.name, job: new.job, care_manager: new.care_manager };
+        let staff = Staff {
+            id: id.clone(),
+            name: new.name,
+            job: new.job,
+            care_manager: new.care_manager,
+            administrator: new.administrator,
+        };
         let account = Account {
             staff,
             organization: new.organization,
@@ -223,7 +231,9 @@ impl Platform {
         let result = self.organization_of(peer, context);
         if let Err(Error::Unauthenticated(reason)) = result {
             context.note_entry();
+            let bound = self.standing().bound_to(&peer.fingerprint);
             let entry = Entry {
+                organization: bound.map(|organization| organization.to_string()),
                 certificate: fingerprint_bytes(&peer.fingerprint),
                 source: Some(peer.source.clone()),
                 rule: Some(reason.to_owned()),

@@ -14,6 +14,7 @@ mod intake;
 mod intake_plans;
 mod look_ups;
 mod municipality;
+mod notices;
 mod operator;
 mod people;
 mod recorded;
@@ -34,6 +35,7 @@ pub use kiban_formats::text::holds_individual_number;
 pub use kiban_policy::Way;
 pub use look_ups::LookUp;
 pub use municipality::InsurerStart;
+pub use notices::NoticeView;
 pub use people::PersonStatus;
 pub use recorded::Answered;
 pub use registration::{Registered, RegistrationRequest};
@@ -63,6 +65,8 @@ pub struct Config {
     pub login_failures: i32,
     /// Minutes such a lock lasts.
     pub login_lock_minutes: i64,
+    /// Handshakes a day with one revoked certificate before operator and organisation are told.
+    pub revoked_handshakes: i32,
 }
 
 impl Default for Config {
@@ -74,6 +78,7 @@ impl Default for Config {
             mismatches_per_office: 50,
             login_failures: 5,
             login_lock_minutes: 15,
+            revoked_handshakes: 3,
         }
     }
 }

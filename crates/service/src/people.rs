@@ -7,7 +7,8 @@ use crate::{Caller, Context, Error, Platform};
 use kiban_domain::certification::{CertificationProgress, Step};
 use kiban_domain::insurance_card::InsuranceCard;
 use kiban_domain::municipality::StartState;
-use kiban_domain::{Date, Kind, PersonKey, dates};
+use kiban_domain::office::{Office, OfficeClass};
+use kiban_domain::{Date, Kind, OfficeNumber, PersonKey, dates};
 use kiban_policy::UseCase;
 use kiban_store::{Entry, Outcome, StoredRecord};
 use serde::Serialize;
@@ -50,26 +51,41 @@ pub struct PersonStatus {
 
 impl Platform {
     /// The office's people in key order; `after` is the handle of the last line of the page before.
-    pub async fn list_people(
+    pub async fn list_people<E: From<Error>>(
         &self,
         caller: &Caller,
+        after: Option<&str>,
+        limit: Result<i32, E>,
+        context: &Context,
+    ) -> Result<Vec<PersonStatus>, E> {
+        let Some((office, _)) = self.may_list(caller, context)? else { return Err(Error::Unknown.into()) };
+        let limit = limit?;
+        Ok(self.page_of_people(caller, office.number, after, limit, context).await?)
+    }
+
+    /// The office whose list it is.
+    fn may_list<'a>(&self, caller: &'a Caller, context: &Context) -> Result<Option<&'a (Office, OfficeClass)>, Error> {
+        caller.require_way(UseCase::ListPeople, self.table_at(context.now)?)?;
+        Ok(caller.office.as_ref())
+    }
+
+    async fn page_of_people(
+        &self,
+        caller: &Caller,
+        office: OfficeNumber,
         after: Option<&str>,
         limit: i32,
         context: &Context,
     ) -> Result<Vec<PersonStatus>, Error> {
-        let table = self.table_at(context.now)?;
-        caller.require_way(UseCase::ListPeople, table)?;
-        let Some((office, _)) = &caller.office else { return Err(Error::Unknown) };
         let mut after = match after {
             Some(handle) => Some(self.person_of(caller, handle).await?),
             None => None,
         };
-        let limit = limit.clamp(1, 200);
         let mut lines = Vec::new();
         let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
         // Memberships that no longer count are passed over, so a page is short only at the end of the list.
         'page: loop {
-            let people = self.store().people_of_office(office.number, after, limit).await?;
+            let people = self.store().people_of_office(office, after, limit).await?;
             for person in &people {
                 let case = self.case(caller, *person, context).await?;
                 // The membership table only lists; assignment and request alone decide (decision 0006.14).
@@ -155,7 +171,7 @@ impl Platform {
         })
     }
 
-    /// The office's own switch for one staff member and person (P-014).
+    /// The switch of the office's administrator for one staff member and person (P-014).
     pub async fn set_switch(
         &self,
         caller: &Caller,
@@ -170,10 +186,16 @@ impl Platform {
         if !case.is_assigned() || case.stored.switched_off {
             return Err(Error::Unknown);
         }
+        if !caller.staff.administrator {
+            let rule = kiban_policy::Rule::NotAdministrator;
+            let refused = caller.entry_about(context, person, "switch", Outcome::Refused);
+            self.store().audit().append(Entry { rule: Some(rule.code().to_owned()), ..refused }).await?;
+            return Err(Error::rule(rule, case.table));
+        }
         let staff = crate::accounts::staff_id(caller.organization, account)
             .map_err(|_| Error::item("account", "アカウント名が正しくありません"))?;
         if staff == caller.staff.id {
-            return Err(Error::item("account", "自分自身の閲覧の停止・再開は、事業所のほかの職員が行ってください"));
+            return Err(Error::item("account", "自分自身の閲覧の停止・再開は、事業所のほかの管理者が行ってください"));
         }
         if self.store().account(&staff).await?.is_none() {
             return Err(Error::item("account", "この事業所にそのアカウントはありません"));

@@ -59,7 +59,7 @@ impl Platform {
     }
 
     fn entry_of_peer(&self, answered: &Answered<'_>, outcome: Outcome, context: &Context) -> Entry {
-        let organization = self.standing().organization(&answered.peer.fingerprint, context.now).ok();
+        let organization = self.standing().bound_to(&answered.peer.fingerprint);
         Entry {
             organization: organization.map(|organization| organization.to_string()),
             certificate: fingerprint_bytes(&answered.peer.fingerprint),

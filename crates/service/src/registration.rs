@@ -1,11 +1,13 @@
 //! 本人確認 and 担当事業所登録: four items from the card, all must match, and the answer never says which did not
 //! (P-100…112, decision 0006.37).
 
+use crate::notices::Tell;
 use crate::{Caller, Config, Context, Error, Platform};
 use kiban_domain::assignment::{Assignment, EndReason, IdentityCheck};
 use kiban_domain::dates::ServiceMonth;
 use kiban_domain::insured::{FourItems, Insured, Sex, normalize_kana};
-use kiban_domain::{Date, InsuredNumber, InsurerNumber, PersonKey, dates, municipality};
+use kiban_domain::notice::NoticeKind;
+use kiban_domain::{Date, InsuredNumber, InsurerNumber, Organization, PersonKey, dates, municipality};
 use kiban_policy::{UseCase, is_care_manager, makes_plans};
 use kiban_store::{Entry, Outcome, Tx};
 use serde::Serialize;
@@ -82,7 +84,8 @@ impl Platform {
         // cannot pass the limit together; a match takes its own count back.
         let mut tx = self.store().begin().await?;
         let subjects = self.subjects(caller, &typed).await?;
-        let locked = subjects.count(&mut tx, context, &self.inner.config).await?;
+        let counted = subjects.count(&mut tx, context, &self.inner.config).await?;
+        let locked = counted.locked;
         let refused = match (fits, locked) {
             (_, true) => Some("identity_locked"),
             (false, false) => Some("mismatch"),
@@ -91,6 +94,8 @@ impl Platform {
             (true, false) => None,
         };
         if let Some(rule) = refused {
+            let hidden = fits && stored.withheld && !confirmed;
+            self.tell_of_mismatch(&mut tx, caller, &request, person, (hidden, &subjects, &counted), context).await?;
             tx.commit(self.typed_entry(caller, &typed, "register", rule, context)).await?;
             return Err(if locked { Error::TooMany(SECONDS_UNTIL_TOMORROW) } else { Error::NotMatched });
         }
@@ -217,7 +222,47 @@ impl Platform {
             identity: digest(format!("identity|{identity}")),
             own_identity: digest(format!("identity of|{}|{identity}", caller.organization)),
             office: digest(format!("office|{}|{}", caller.organization, typed.number.insurer)),
+            told: digest(format!("told|{}|{identity}", caller.organization)),
         })
+    }
+
+    /// Tells the city that somebody typed the four items of a 不開示 person, and whoever must know that mismatches mount.
+    /// For everybody else one more count is written instead, so that the time of the answer tells nothing (T-35).
+    async fn tell_of_mismatch(
+        &self,
+        tx: &mut Tx,
+        caller: &Caller,
+        request: &RegistrationRequest,
+        person: PersonKey,
+        (hidden, subjects, counted): (bool, &Subjects, &Counted),
+        context: &Context,
+    ) -> Result<(), Error> {
+        let (office, staff) = (caller.organization.to_string(), &caller.staff.id);
+        let day = dates::yyyymmdd(context.today());
+        let city = Organization::Municipality(request.card_insurer);
+        if hidden {
+            let tell = Tell {
+                to: city,
+                administrators: false,
+                kind: NoticeKind::WithheldTyped,
+                about: Some(person),
+                facts: serde_json::json!({ "office": office, "staff": staff }),
+                once: &format!("{office}|{}|{day}", person.insured),
+            };
+            self.tell(tx, tell, context).await?;
+        } else {
+            tx.count_mismatch(&subjects.told, context.today()).await?;
+        }
+        let Some(what) = counted.reached else { return Ok(()) };
+        let facts = serde_json::json!({ "office": office, "insurer": request.card_insurer, "limit": what });
+        // An identity that many offices try is told to city and operator; an office that tries many, to its administrator too.
+        let own = (caller.organization, true);
+        for (to, administrators) in [(city, false), (Organization::Operator, false), own] {
+            let (kind, facts) = (NoticeKind::ManyMismatches, facts.clone());
+            let once = format!("{office}|{}|{what}|{day}", request.card_insurer);
+            self.tell(tx, Tell { to, administrators, kind, about: None, facts, once: &once }, context).await?;
+        }
+        Ok(())
     }
 
     fn typed_entry(&self, caller: &Caller, typed: &FourItems, action: &str, rule: &str, context: &Context) -> Entry {
@@ -230,18 +275,34 @@ struct Subjects {
     identity: [u8; 32],
     own_identity: [u8; 32],
     office: [u8; 32],
+    /// Counted where no notice is raised; never read.
+    told: [u8; 32],
+}
+
+/// What one attempt counted to.
+struct Counted {
+    /// A limit was reached before it.
+    locked: bool,
+    /// The limit it reaches, if it is a mismatch: `identity` or `office`.
+    reached: Option<&'static str>,
 }
 
 impl Subjects {
-    /// Counts one attempt; true when a limit was reached before it. An identity guessed by others slows an office only
-    /// after a mismatch of its own: the lock must not hit the person (T-4).
-    async fn count(&self, tx: &mut Tx, context: &Context, config: &Config) -> Result<bool, Error> {
+    /// Counts one attempt. An identity guessed by others slows an office only after a mismatch of its own: the lock must
+    /// not hit the person (T-4).
+    async fn count(&self, tx: &mut Tx, context: &Context, config: &Config) -> Result<Counted, Error> {
         let today = context.today();
         let anybody = tx.add_mismatch(&self.identity, today).await? - 1;
         let own = tx.add_mismatch(&self.own_identity, today).await? - 1;
         let office = tx.add_mismatch(&self.office, today).await? - 1;
         let limit = config.mismatches_per_identity;
-        Ok(own >= limit || (own > 0 && anybody >= limit) || office >= config.mismatches_per_office)
+        let locked = own >= limit || (own > 0 && anybody >= limit) || office >= config.mismatches_per_office;
+        let reached = match (office + 1 >= config.mismatches_per_office, anybody + 1 >= limit) {
+            (true, _) => Some("office"),
+            (_, true) => Some("identity"),
+            _ => None,
+        };
+        Ok(Counted { locked, reached })
     }
 
     /// The attempt was no mismatch.

@@ -46,6 +46,11 @@ impl Standing {
         }
     }
 
+    /// The organisation a certificate is bound to, whether or not it is in good standing.
+    pub fn bound_to(&self, fingerprint: &str) -> Option<Organization> {
+        self.certificates.get(fingerprint).map(|certificate| certificate.organization)
+    }
+
     /// Whether the map is recent enough to be trusted.
     pub fn is_fresh(&self, now: Timestamp) -> bool {
         now.as_second() - self.read_at.as_second() <= STALE_AFTER_SECONDS

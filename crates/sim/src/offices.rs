@@ -175,6 +175,7 @@ fn staff_of(organization: Organization, jobs: &[JobType], serial: u32) -> Vec<St
                 name: format!("{surname} {given}"),
                 job: *job,
                 care_manager,
+                administrator: i == 0,
             }
         })
         .collect()

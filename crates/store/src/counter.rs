@@ -6,8 +6,8 @@ use kiban_domain::{Date, dates};
 
 const ADD: &str = "INSERT INTO mismatch (subject, day, count) VALUES ($1, $2, 1)
      ON CONFLICT (subject, day) DO UPDATE SET count = mismatch.count + 1";
-const ADD_AND_TELL: &str = "INSERT INTO mismatch (subject, day, count) VALUES ($1, $2, 1)
-     ON CONFLICT (subject, day) DO UPDATE SET count = mismatch.count + 1 RETURNING count";
+const ADD_AND_TELL: &str = "INSERT INTO mismatch (subject, day, count) VALUES ($1, $2, $3)
+     ON CONFLICT (subject, day) DO UPDATE SET count = mismatch.count + $3 RETURNING count";
 const TAKE_BACK: &str = "UPDATE mismatch SET count = count - 1 WHERE subject = $1 AND day = $2 AND count > 0";
 const COUNT: &str = "SELECT count FROM mismatch WHERE subject = $1 AND day = $2";
 #[cfg(test)]
@@ -32,7 +32,13 @@ impl Tx {
     /// Counts one mismatch for a subject (a keyed digest); how many there are now, this one included. Counted before the
     /// comparison, so that attempts made at the same time each see another number.
     pub async fn add_mismatch(&mut self, subject: &[u8; 32], day: Date) -> Result<i32, StoreError> {
-        let rows = self.raw.rows(ADD_AND_TELL, args![subject, dates::to_number(day)]).await?;
+        self.add_mismatches(subject, day, 1).await
+    }
+
+    /// Counts so many at once for a subject; how many there are now. At most a million at a time.
+    pub async fn add_mismatches(&mut self, subject: &[u8; 32], day: Date, many: i32) -> Result<i32, StoreError> {
+        let many = many.min(1_000_000);
+        let rows = self.raw.rows(ADD_AND_TELL, args![subject, dates::to_number(day), many]).await?;
         rows.first().ok_or(StoreError::Internal("no count".to_owned()))?.int(0)
     }
 

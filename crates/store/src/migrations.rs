@@ -11,6 +11,8 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000010_audit_by_month", include_str!("../migrations/20261122000010_audit_by_month.sql")),
     ("20261122000011_audit_seen_time", include_str!("../migrations/20261122000011_audit_seen_time.sql")),
     ("20261122000012_audit_months", include_str!("../migrations/20261122000012_audit_months.sql")),
+    ("20261122000030_notices", include_str!("../migrations/20261122000030_notices.sql")),
+    ("20261122000031_administrators", include_str!("../migrations/20261122000031_administrators.sql")),
 ];
 
 /// Brings the schema up to date; each step in its own transaction with its row in `schema_step`. The steps that were missing;

@@ -25,15 +25,17 @@ const PUT_CERTIFICATE: &str =
      WHERE certificate.organization = excluded.organization AND certificate.not_after = excluded.not_after
        AND certificate.terminal = excluded.terminal AND certificate.serial = excluded.serial";
 const CERTIFICATES: &str = "SELECT fingerprint, organization, terminal, serial, not_after, revoked_at, mac FROM certificate ORDER BY fingerprint";
-const PUT_STAFF: &str = "INSERT INTO staff (staff_id, organization, job, name, care_manager, password_hash, active, mac)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+const PUT_STAFF: &str = "INSERT INTO staff (staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
      ON CONFLICT (staff_id) DO UPDATE SET job = excluded.job, name = excluded.name, care_manager = excluded.care_manager,
-       password_hash = excluded.password_hash, active = excluded.active, mac = excluded.mac
+       password_hash = excluded.password_hash, active = excluded.active, mac = excluded.mac,
+       administrator = excluded.administrator
      WHERE staff.organization = excluded.organization";
-const STAFF: &str =
-    "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac FROM staff WHERE staff_id = $1";
+const STAFF: &str = "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator
+     FROM staff WHERE staff_id = $1";
 const STAFF_STANDING: &str =
-    "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac FROM staff ORDER BY staff_id";
+    "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator
+     FROM staff ORDER BY staff_id";
 const LOCK: &str = "SELECT failures, last_failure_at FROM staff_lock WHERE organization = $1 AND staff_id = $2";
 const COUNT_FAILURE: &str = "INSERT INTO staff_lock (organization, staff_id, failures, last_failure_at) VALUES ($1, $2, 1, $3)
      ON CONFLICT (organization, staff_id) DO UPDATE SET
@@ -157,7 +159,8 @@ impl Tx {
         let name = keys.seal(&[b"staff", id.as_bytes()], account.staff.name.as_bytes());
         let job = account.staff.job.code();
         let care_manager = account.staff.care_manager.map(|n| n.to_string());
-        let mac = account_door(id, &organization, job, care_manager.as_deref(), &account.password_hash, account.active)
+        let flags = (account.active, account.staff.administrator);
+        let mac = account_door(id, &organization, job, care_manager.as_deref(), &account.password_hash, flags)
             .mac(&self.keys);
         let changed = self
             .raw
@@ -171,7 +174,8 @@ impl Tx {
                     care_manager.as_deref(),
                     &account.password_hash,
                     account.active,
-                    &mac
+                    &mac,
+                    account.staff.administrator
                 ],
             )
             .await?;
@@ -302,7 +306,8 @@ impl Store {
         let (id, organization, job, hash, active) =
             (row.text(0)?, row.text(1)?, row.text(2)?, row.text(5)?, row.boolean(6)?);
         let care_manager = row.text_or_null(4)?;
-        let door = account_door(&id, &organization, &job, care_manager.as_deref(), &hash, active);
+        let administrator = row.boolean(8)?;
+        let door = account_door(&id, &organization, &job, care_manager.as_deref(), &hash, (active, administrator));
         if !door.fits(&self.keys, &row.blob(7)?) {
             return Ok(None);
         }
@@ -314,6 +319,7 @@ impl Store {
             name: String::from_utf8(name).map_err(|_| unreadable())?,
             job: JobType::parse(&job).ok_or_else(unreadable)?,
             care_manager,
+            administrator,
         };
         let organization = Organization::parse(&organization).map_err(|_| unreadable())?;
         Ok(Some(Account { staff, organization, password_hash: hash, active }))
@@ -355,8 +361,18 @@ fn certificate_door(
         .maybe_number(revoked)
 }
 
-fn account_door(id: &str, organization: &str, job: &str, care_manager: Option<&str>, hash: &str, active: bool) -> Door {
-    Door::new("staff").text(id).text(organization).text(job).maybe_text(care_manager).text(hash).flag(active)
+fn account_door(
+    id: &str,
+    organization: &str,
+    job: &str,
+    care_manager: Option<&str>,
+    hash: &str,
+    (active, administrator): (bool, bool),
+) -> Door {
+    let door =
+        Door::new("staff").text(id).text(organization).text(job).maybe_text(care_manager).text(hash).flag(active);
+    // Added later: a row from before, which made nobody an administrator, keeps its MAC.
+    if administrator { door.text("administrator") } else { door }
 }
 
 pub(crate) fn switch_door(staff: &str, person: &PersonKey, hidden: bool) -> Door {

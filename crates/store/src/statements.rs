@@ -2,7 +2,7 @@
 //! none that a request waits for reads a whole table (decision 0006.10, 11).
 
 use crate::engine::{Committed, Engine, args};
-use crate::{assignment, bulk, consent, counter, disaster, facts, insurer, migrations, office, person};
+use crate::{assignment, bulk, consent, counter, disaster, facts, insurer, migrations, notice, office, person};
 use crate::{receipt, record, session, submission};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
 use std::collections::BTreeSet;
@@ -20,6 +20,7 @@ const SHARED: &[&[&str]] = &[
     disaster::ALL,
     counter::ALL,
     session::ALL,
+    notice::ALL,
 ];
 
 /// Read whole on purpose: small, nearly read-only tables, for the standing map and the operator's pages.

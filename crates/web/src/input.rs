@@ -64,6 +64,23 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
+/// Lines of a page unless asked otherwise.
+const LINES: i32 = 50;
+/// Most lines of a page.
+const MOST_LINES: i64 = 200;
+
+/// `limit` of a list: 1 to 200, 50 when it is absent.
+pub(crate) fn lines(limit: Option<i64>) -> Result<i32, Problem> {
+    match limit {
+        None => Ok(LINES),
+        Some(limit @ 1..=MOST_LINES) => Ok(i32::try_from(limit).unwrap_or(LINES)),
+        Some(_) => {
+            let fault = ItemFault::new("limit", "行数は 1 から 200 までの数で指定してください");
+            Err(Problem::invalid(vec![fault]))
+        }
+    }
+}
+
 /// Files of a `multipart/form-data` body: names and contents, in their order. Parts that are no file are ignored.
 pub(crate) struct Files(pub(crate) Vec<(String, Vec<u8>)>);
 

@@ -123,15 +123,16 @@ fn parameters(route: &Route, shape: &Shape) -> Vec<Value> {
             "office" => (reference("OfficeNumber"), "事業所番号"),
             "account" => (json!({ "type": "string" }), "この事業所のアカウント"),
             "receipt" => (json!({ "type": "string" }), "受付番号"),
+            "notice" => (json!({ "type": "string" }), "知らせの番号"),
             _ => (json!({ "type": "string" }), "番号"),
         };
         json!({ "name": name, "in": "path", "required": true, "description": words, "schema": schema })
     });
     let in_query = shape.query.iter().map(|(name, words)| {
-        let schema = if *name == "limit" {
-            json!({ "type": "integer", "minimum": 1, "maximum": 200 })
-        } else {
-            json!({ "type": "string" })
+        let schema = match *name {
+            "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 200 }),
+            "seen" => json!({ "type": "boolean" }),
+            _ => json!({ "type": "string" }),
         };
         json!({ "name": name, "in": "query", "required": false, "description": words, "schema": schema })
     });
@@ -176,6 +177,8 @@ fn shape(name: &str) -> Option<Shape> {
         "propose_disaster" => (R::Json("DisasterProposal"), "201", C::Json("DisasterId")),
         "approve_disaster" | "close_disaster" => (R::Nothing, "204", C::Nothing),
         "search_disaster" => (R::Json("DisasterSearch"), "200", C::Json("FoundPeople")),
+        "notices" => (R::Nothing, "200", C::Json("Notices")),
+        "read_notice" => (R::Nothing, "204", C::Nothing),
         "description" => (R::Nothing, "200", C::Json("Description")),
         "start" | "welcome" | "insurers_page" => (R::Nothing, "200", C::Html),
         "insurers" => (R::Nothing, "200", C::Json("Insurers")),
@@ -184,6 +187,9 @@ fn shape(name: &str) -> Option<Shape> {
     };
     let query: &[(&str, &str)] = match name {
         "list_people" => &[("after", "前のページの next"), ("limit", "行数（既定 50）")],
+        "notices" => {
+            &[("after", "前のページの next"), ("limit", "行数（既定 50）"), ("seen", "true: 確認済みのものも含める")]
+        }
         "view_kind" => &[("known_on", "この日の終わり（または時刻）に知られていた内容を見る")],
         _ => &[],
     };

@@ -2,7 +2,7 @@
 //! are all made from [`ROUTES`], so a route that stands here is served, described and tested, and no other is.
 
 use self::{Audience::*, Listener::*};
-use crate::api::{consent, disaster, files, people, public, session, submissions, view};
+use crate::api::{consent, disaster, files, notices, people, public, session, submissions, view};
 use crate::guard::guard;
 use crate::{App, Problem, Ready, Settings, pages};
 use axum::Router;
@@ -120,6 +120,8 @@ routes! {
     Organisations post   POST   "/api/v1/disasters/{id}/approve"             approve_disaster      Operators      "別の運用者による承認"                      disaster::approve;
     Organisations post   POST   "/api/v1/disasters/{id}/close"               close_disaster        Operators      "災害時モードの終了"                        disaster::close;
     Organisations post   POST   "/api/v1/disasters/search"                   search_disaster       Both           "災害時の利用者検索"                        disaster::search;
+    Organisations get    GET    "/api/v1/notices"                            notices               Staff          "知らせの一覧"                              notices::list;
+    Organisations post   POST   "/api/v1/notices/{notice}/read"              read_notice           Staff          "知らせを確認済みにする"                    notices::read;
     Organisations get    GET    "/api/v1/openapi.json"                       description           Certificate    "このAPIの説明"                             public::description;
     Organisations get    GET    "/"                                          start                 Certificate    "はじめのページ"                            pages::start;
     Public        get    GET    "/"                                          welcome               Anyone         "はじめのページ"                            pages::welcome;

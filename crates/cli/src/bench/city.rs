@@ -115,6 +115,7 @@ impl Desk<'_> {
             name: "架空 同僚".to_owned(),
             job: JobType::CareManager,
             care_manager: None,
+            administrator: false,
             password: PASSWORD.to_owned(),
         };
         self.platform.put_account(new, "cli", &Context::new(now())?).await?;
@@ -140,6 +141,8 @@ impl Desk<'_> {
             name: staff.name,
             job: staff.job,
             care_manager: staff.care_manager,
+            // Turns switches (P-014).
+            administrator: true,
             password: PASSWORD.to_owned(),
         };
         self.platform.put_account(new, "cli", &Context::new(now())?).await?;

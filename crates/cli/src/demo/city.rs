@@ -151,6 +151,7 @@ async fn register(world: &mut World) -> Result<()> {
                 name: member.name.clone(),
                 job: member.job,
                 care_manager: member.care_manager,
+                administrator: member.administrator,
                 password: DEMO_PASSWORD.to_owned(),
             };
             world.platform.put_account(account, "cli", &Context::new(now())?).await?;

@@ -98,6 +98,7 @@ impl Town {
                 name: staff.name.clone(),
                 job: staff.job,
                 care_manager: staff.care_manager,
+                administrator: staff.administrator,
                 password: PASSWORD.to_owned(),
             };
             platform.put_account(new, "cli", &context()).await.unwrap();

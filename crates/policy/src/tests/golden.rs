@@ -300,6 +300,7 @@ fn use_cases() -> impl Iterator<Item = UseCase> {
         U::LookUpLog,
         U::ImportPackage,
         U::Inbox,
+        U::Notices,
     ];
     acts.into_iter().chain(Row::ALL.map(U::View))
 }

@@ -85,6 +85,7 @@ impl World {
             name: staff.name.clone(),
             job: staff.job,
             care_manager: staff.care_manager,
+            administrator: staff.administrator,
             password: PASSWORD.into(),
         };
         self.platform.put_account(new, "cli", &context()).await.unwrap();

@@ -231,7 +231,13 @@ pub fn account(name: &str) -> Account {
     let id = StaffId(format!("4370100017/{name}"));
     let care_manager = Some(CareManagerNumber::parse("43000001").unwrap());
     Account {
-        staff: Staff { id, name: "架空 職員".to_owned(), job: JobType::CareManager, care_manager },
+        staff: Staff {
+            id,
+            name: "架空 職員".to_owned(),
+            job: JobType::CareManager,
+            care_manager,
+            administrator: false,
+        },
         organization: Organization::Office(office()),
         password_hash: format!("$argon2id$v=19$m=1,t=1,p=1$c2FsdA${name}"),
         active: true,
@@ -256,6 +262,7 @@ async fn an_account_with_a_swapped_password_another_job_or_another_office_does_n
             "job = 'operator_staff'",
             "organization = 'operator'",
             "care_manager = '43000002'",
+            &format!("administrator = {}", yes(&world)),
         ] {
             world.write(async |tx| tx.put_account(&victim).await).await.unwrap_or_default();
             world.by_hand(&format!("UPDATE staff SET {change} WHERE staff_id = '4370100017/victim'")).await;

@@ -10,6 +10,7 @@ mod facts;
 mod files;
 mod life;
 mod logins;
+mod notices;
 mod people;
 mod records;
 mod roles;

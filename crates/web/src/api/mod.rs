@@ -4,6 +4,7 @@
 pub(crate) mod consent;
 pub(crate) mod disaster;
 pub(crate) mod files;
+pub(crate) mod notices;
 pub(crate) mod people;
 pub(crate) mod public;
 pub(crate) mod session;

@@ -2,7 +2,7 @@
 
 use super::{Answer, done, ok};
 use crate::caller::Authenticated;
-use crate::input::{Faults, Json, Query};
+use crate::input::{Faults, Json, Query, lines};
 use crate::{App, Problem};
 use axum::extract::{Path, State};
 use kiban_domain::dates::{DateError, parse_typed};
@@ -51,14 +51,11 @@ pub(crate) async fn register(State(app): State<App>, who: Authenticated, Json(bo
 #[serde(deny_unknown_fields)]
 pub(crate) struct Page {
     after: Option<String>,
-    limit: Option<i32>,
+    limit: Option<i64>,
 }
 
-/// Lines of a page unless asked otherwise.
-const LINES: i32 = 50;
-
 pub(crate) async fn list(State(app): State<App>, who: Authenticated, Query(page): Query<Page>) -> Answer {
-    let limit = page.limit.unwrap_or(LINES).clamp(1, 200);
+    let limit = lines(page.limit);
     let people = app.platform.list_people(&who.caller, page.after.as_deref(), limit, &who.context).await?;
     // Without totals: the next page is asked for after the last line, until none comes.
     let next = people.last().map(|line| line.handle.clone());

@@ -128,6 +128,11 @@ async fn a_certificate_without_a_log_in_is_recorded_with_its_organisation() {
     assert_eq!(only(&world, &terminal.get("/").await).await, refused("start", "certificate_revoked"));
     let reply = terminal.post("/api/v1/session", json!({})).await;
     assert_eq!(only(&world, &reply).await, refused("log_in", "certificate_revoked"));
+    // What came over the revoked certificate stands in the log of the organisation it was bound to.
+    let reply = helper.get("/api/v1/people").await;
+    let found = entries(&world, &reply).await;
+    assert_eq!((found[0].action.as_str(), found[0].rule.as_deref()), ("standing.refused", Some("certificate_revoked")));
+    assert_eq!(found[0].organization, Some(Role::Helper.organization().to_string()));
 }
 
 #[tokio::test]

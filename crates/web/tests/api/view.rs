@@ -1,6 +1,6 @@
 //! Viewing and consent: what each role sees of Hanako, before and after.
 
-use crate::world::{Client, Person, Role, World};
+use crate::world::{COLLEAGUE, Client, Person, Role, World, account_of};
 use axum::http::StatusCode;
 use serde_json::json;
 
@@ -224,12 +224,21 @@ async fn where_a_withheld_person_is_stays_with_the_city_and_offices_it_confirmed
 }
 
 #[tokio::test]
-async fn the_office_hides_a_person_from_one_of_its_staff() {
+async fn only_an_administrator_of_the_office_hides_a_person_from_one_of_its_staff() {
     let world = World::new().await;
     let handle = world.register(Role::Helper, Person::Hanako).await;
     let helper = world.log_in(Role::Helper).await;
     let colleague = world.log_in_colleague(Role::Helper).await;
     let switch = format!("/api/v1/people/{handle}/staff/{}", Role::Helper.account());
+    let refused = colleague.put(&switch, json!({ "hidden": true })).await;
+    assert_eq!(refused.refusal(), (403, "not_administrator".to_owned()));
+    assert_eq!(refused.json()["requirement"], json!("P-014"));
+    assert_eq!(status(&helper, &handle, "A3a").await.0, 200);
+    // Not for oneself either.
+    assert_eq!(helper.put(&switch, json!({ "hidden": true })).await.refusal(), (422, "invalid".to_owned()));
+    let mut promoted = account_of(Role::Helper, COLLEAGUE);
+    promoted.staff.administrator = true;
+    world.change(async |tx| tx.put_account(&promoted).await.unwrap()).await;
     assert_eq!(colleague.put(&switch, json!({ "hidden": true })).await.status, StatusCode::NO_CONTENT);
     assert_eq!(status(&helper, &handle, "A3a").await, (403, "switched_off".to_owned()));
     // Nor does the one who is switched off switch on again.

@@ -443,9 +443,7 @@ pub async fn furnish(store: &Store, now: Timestamp) {
             service_types: services.into_iter().map(|code| ServiceType::parse(code).unwrap()).collect(),
         };
         tx.put_office(&office, true).await.unwrap();
-        let id = StaffId(format!("{}/{COLLEAGUE}", role.organization()));
-        let staff = Staff { id, name: "見本 同僚".to_owned(), job: JobType::CareWorker, care_manager: None };
-        tx.put_account(&Account { staff, ..account(role) }).await.unwrap();
+        tx.put_account(&account_of(role, COLLEAGUE)).await.unwrap();
     }
     for role in ROLES.into_iter().filter(|role| !role.is_program()) {
         tx.put_certificate(&certificate(role, &role.fingerprint(), now)).await.unwrap();
@@ -469,9 +467,19 @@ pub fn certificate(role: Role, fingerprint: &str, now: Timestamp) -> Certificate
     }
 }
 
+/// Another account of the same organisation: a care worker who is no administrator.
+pub fn account_of(role: Role, name: &str) -> Account {
+    let id = StaffId(format!("{}/{name}", role.organization()));
+    let (job, name) = (JobType::CareWorker, "見本 同僚".to_owned());
+    let staff = Staff { id, name, job, care_manager: None, administrator: false };
+    Account { staff, ..account(role) }
+}
+
+/// The account somebody logs in with; in an office it is its administrator's.
 pub fn account(role: Role) -> Account {
     let id = StaffId(format!("{}/{}", role.organization(), role.account()));
-    let staff = Staff { id, name: "見本 職員".to_owned(), job: role.job(), care_manager: None };
+    let administrator = role.organization().office().is_some();
+    let staff = Staff { id, name: "見本 職員".to_owned(), job: role.job(), care_manager: None, administrator };
     Account { staff, organization: role.organization(), password_hash: password_hash(), active: true }
 }
 

@@ -1,0 +1,81 @@
+//! 知らせ: what an organisation should know, or do something about, without having asked (P-149).
+
+use serde::{Deserialize, Serialize};
+
+/// What a notice is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// To the municipality: the four items of a 不開示 person were typed by an office it has not confirmed (T-1).
+    WithheldTyped,
+    /// To municipality, operator and the office's administrator: many mismatches at 本人確認 in one day (T-4).
+    ManyMismatches,
+    /// To the operator: a certificate of the own authority that is on no list was presented (T-15).
+    UnknownCertificate,
+    /// To the operator and its organisation's administrator: a revoked certificate is still being used.
+    RevokedCertificate,
+}
+
+impl NoticeKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] =
+        [Self::WithheldTyped, Self::ManyMismatches, Self::UnknownCertificate, Self::RevokedCertificate];
+
+    /// Code under which it is stored.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::WithheldTyped => "withheld_typed",
+            Self::ManyMismatches => "many_mismatches",
+            Self::UnknownCertificate => "unknown_certificate",
+            Self::RevokedCertificate => "revoked_certificate",
+        }
+    }
+
+    /// Inverse of [`NoticeKind::code`].
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// What happened, in Japanese.
+    pub fn name_ja(self) -> &'static str {
+        match self {
+            Self::WithheldTyped => "不開示の人の4項目が、確認していない事業所で入力されました",
+            Self::ManyMismatches => "本人確認の不一致が続いています",
+            Self::UnknownCertificate => "登録のない電子証明書で接続しようとした端末があります",
+            Self::RevokedCertificate => "失効した電子証明書で接続しようとした端末があります",
+        }
+    }
+
+    /// What to do, in Japanese.
+    pub fn next_ja(self) -> &'static str {
+        match self {
+            Self::WithheldTyped => {
+                "その事業所が本当に担当しているか、ご本人と事業所に確かめてください。担当であれば事業所を確認済みにし、そうでなければ事業所に事情を聞いてください"
+            }
+            Self::ManyMismatches => {
+                "入力した職員に事情を確かめてください。被保険者証を見ずに番号を試していた場合は、運用者と市区町村に連絡してください"
+            }
+            Self::UnknownCertificate => {
+                "認証局の鍵が使われた可能性があります。番号（serial）を発行の記録と照合し、記録にないときは認証局を止めてください"
+            }
+            Self::RevokedCertificate => {
+                "紛失・廃棄した端末が使われていないか確かめてください。心当たりのない接続元であれば運用者に連絡してください"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_again_by_its_code_and_says_what_to_do() {
+        for kind in NoticeKind::ALL {
+            assert_eq!(NoticeKind::parse(kind.code()), Some(kind));
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.code());
+            assert!(kind.next_ja().contains("ください"));
+        }
+        assert_eq!(NoticeKind::parse("nothing"), None);
+    }
+}

@@ -126,8 +126,9 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         &Addresses { organizations: options.listen, public: options.public_listen },
     )
     .await?;
-    println!("listening organizations={} public={}", running.organizations, running.public);
+    // Before anybody is told that it listens: who asks it to stop at once must be heard.
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    println!("listening organizations={} public={}", running.organizations, running.public);
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}

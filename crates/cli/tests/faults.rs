@@ -14,7 +14,7 @@ use support::parties::{self, Party};
 use support::postgres::Postgres;
 use support::relay::Relay;
 use support::server::{self, Injection, Place, Start, can_trace, serve};
-use support::terminal::{Answer, Body, Terminal};
+use support::terminal::{Answer, Body, Lost, Terminal};
 use support::town::{Town, Who};
 use support::{canary, setting};
 
@@ -118,6 +118,121 @@ fn after_a_failed_sync_the_embedded_database_answers_nothing_more_and_loses_noth
         assert!(serve(&site.place).await.stop().await.success());
         let tally = site.require_sound(&[]).await;
         println!("SQLite, EIO at sync: ended {ended} (during start {at_start}) · {tally}");
+    });
+}
+
+#[test]
+fn a_write_that_the_disk_refuses_leaves_nothing_half_done_on_the_embedded_database() {
+    if !can_trace() {
+        println!("skipped: strace may not follow processes here");
+        return;
+    }
+    support::run(async {
+        let mut site = Site::new(None).await;
+        let (mut ended, mut at_start, mut went_on) = (0, 0, 0);
+        for k in 0..setting("KIBAN_WRITE_FAULTS", 24) {
+            let what = if k % 2 == 0 { "error=EIO" } else { "error=ENOSPC" };
+            let fault = Injection { calls: "pwrite64", what, n: 1 + 13 * k };
+            match server::start(&site.place, Some(&fault)).await {
+                Start::Ended(status) => {
+                    assert!(!status.success(), "write {}\n{}", fault.n, server::last_words(&site.place.log));
+                    at_start += 1;
+                }
+                Start::Serving(mut server) => {
+                    let parties = std::mem::take(&mut site.parties);
+                    let (parties, lost) = parties::work_until_lost(parties, server.address, 40).await;
+                    site.parties = parties;
+                    if lost {
+                        // A commit that failed; nothing is answered after it.
+                        let status = server.ended().await;
+                        assert_eq!(
+                            status.code(),
+                            Some(74),
+                            "write {}\n{}",
+                            fault.n,
+                            server::last_words(&site.place.log)
+                        );
+                        ended += 1;
+                    } else {
+                        // Rolled back and answered so, or never reached.
+                        server.kill().await;
+                        went_on += 1;
+                    }
+                }
+            }
+            let mut server = serve(&site.place).await;
+            site.compare().await.require_sound();
+            server.kill().await;
+        }
+        assert!(ended + went_on > at_start, "no write failed under load");
+        let status = serve(&site.place).await.stop().await;
+        assert!(status.success(), "{status}\n{}", server::last_words(&site.place.log));
+        let tally = site.require_sound(&[]).await;
+        assert!(ended > 0 || tally.unavailable > 0, "no client met a failed write: {tally}");
+        println!("SQLite, EIO and ENOSPC at write: ended {ended}, went on {went_on}, at start {at_start} · {tally}");
+    });
+}
+
+#[test]
+fn a_disk_of_the_database_server_that_fails_to_sync_loses_nothing_that_was_acknowledged() {
+    support::run(async {
+        let Some(postgres) = Postgres::start() else { return println!("skipped: no PostgreSQL") };
+        let mut site = Site::new(Some(&postgres.address)).await;
+        let mut server = serve(&site.place).await;
+        let rounds = setting("KIBAN_DATABASE_SYNC_FAULTS", 4);
+        for round in 0..rounds {
+            site.work(server.address, 4).await;
+            let Some(failing) = postgres.fail_syncs(1 + round * 2) else {
+                return println!("skipped: strace may not follow processes here");
+            };
+            site.work(server.address, 2).await;
+            drop(failing);
+            postgres.recover();
+            require_served_again(&site, server.address).await;
+            site.compare().await.require_sound();
+        }
+        assert!(postgres.log().contains("PANIC"), "no sync failed");
+        assert!(server.is_running(), "{}", server::last_words(&site.place.log));
+        assert!(server.stop().await.success(), "{}", server::last_words(&site.place.log));
+        let mut server = serve(&site.place).await;
+        let tally = site.require_sound(&[postgres.folder().to_owned()]).await;
+        server.kill().await;
+        println!("PostgreSQL, EIO at its own syncs {rounds} · {tally}");
+    });
+}
+
+#[test]
+fn anchors_that_cannot_be_written_stop_no_answer_and_break_no_chain() {
+    if !can_trace() {
+        println!("skipped: strace may not follow processes here");
+        return;
+    }
+    support::run(async {
+        let Some(postgres) = Postgres::start() else { return println!("skipped: no PostgreSQL") };
+        let mut site = Site::new(Some(&postgres.address)).await;
+        let (mut at_start, mut at_end) = (0, 0);
+        // Not "write": threads wake each other by it, which no disk can fail.
+        for (calls, n) in [("fsync,fdatasync", 6u64), ("rename,renameat,renameat2,linkat", 3)]
+            .into_iter()
+            .flat_map(|(calls, last)| (1..=last).map(move |n| (calls, n)))
+        {
+            let fault = Injection { calls, what: "error=EIO", n };
+            match server::start(&site.place, Some(&fault)).await {
+                Start::Ended(status) => {
+                    assert!(!status.success(), "{calls} {n}\n{}", server::last_words(&site.place.log));
+                    at_start += 1;
+                }
+                Start::Serving(server) => {
+                    site.work(server.address, 3).await;
+                    at_end += u32::from(!server.stop().await.success());
+                }
+            }
+        }
+        let mut server = serve(&site.place).await;
+        let tally = site.require_sound(&[postgres.folder().to_owned()]).await;
+        server.kill().await;
+        assert!(at_start + at_end > 0, "no call failed");
+        println!("PostgreSQL, EIO at files beside it: no start {at_start}, no clean end {at_end} · {tally}");
     });
 }
 
@@ -306,9 +421,14 @@ async fn handles_of_the_manager(site: &Site, address: std::net::SocketAddr) -> V
 }
 
 async fn ask(site: &Site, who: Who, address: std::net::SocketAddr, path: &str) -> Answer {
+    let answer = try_ask(site, who, address, path).await;
+    answer.unwrap_or_else(|lost| panic!("{lost:?}\n{}", server::last_words(&site.place.log)))
+}
+
+async fn try_ask(site: &Site, who: Who, address: std::net::SocketAddr, path: &str) -> Result<Answer, Lost> {
     let mut terminal: Terminal = site.town.terminal(who);
-    terminal.connect(address).await.unwrap();
-    terminal.send("GET", path, Body::Nothing).await.unwrap()
+    terminal.connect(address).await?;
+    terminal.send("GET", path, Body::Nothing).await
 }
 
 fn require_unavailable(answer: &Answer) {
@@ -320,7 +440,8 @@ async fn require_served_again(site: &Site, address: std::net::SocketAddr) {
     let mut statuses = Vec::new();
     let until = tokio::time::Instant::now() + Duration::from_secs(30);
     while tokio::time::Instant::now() < until {
-        let status = ask(site, Who::City, address, "/api/v1/inbox").await.status;
+        // While nobody's standing can be known, connections are refused.
+        let status = try_ask(site, Who::City, address, "/api/v1/inbox").await.map_or(0, |answer| answer.status);
         if status == 200 {
             return;
         }

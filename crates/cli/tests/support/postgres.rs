@@ -48,6 +48,46 @@ impl Postgres {
         signal("STOP", &self.processes());
     }
 
+    /// Its disk fails: the n-th sync of each of its processes answers EIO, until the guard is dropped. `None` where processes
+    /// may not be followed.
+    pub fn fail_syncs(&self, n: u64) -> Option<FailingDisk> {
+        let processes = self.processes();
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "signal=none", "-e", "trace=fsync,fdatasync"]);
+        strace.args(["-e", &format!("inject=fsync,fdatasync:error=EIO:when={n}")]);
+        for process in &processes {
+            strace.args(["-p", process]);
+        }
+        let mut strace = strace.stderr(std::process::Stdio::null()).spawn().ok()?;
+        // Attached when the last process names its tracer; one that has ended meanwhile has none to name.
+        while processes.iter().any(|process| has_tracer(process) == Some(false)) {
+            if strace.try_wait().unwrap().is_some() {
+                return None;
+            }
+            std::thread::yield_now();
+        }
+        Some(FailingDisk(strace))
+    }
+
+    /// What it wrote to its log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder().join("log")).unwrap_or_default()
+    }
+
+    /// Ends it if it still runs, however it stands, and starts it again on a disk that works.
+    pub fn recover(&self) {
+        let mut command = as_postgres(&self.folder().join("data"));
+        command.arg(program("pg_ctl")).arg("-D").arg(self.folder().join("data")).args([
+            "-m",
+            "immediate",
+            "-w",
+            "stop",
+        ]);
+        // It may have ended by itself.
+        let _ = command.output().unwrap();
+        self.start_again();
+    }
+
     /// Lets them go on.
     pub fn thaw(&self) {
         signal("CONT", &self.processes());
@@ -62,6 +102,24 @@ impl Postgres {
         let children = children.unwrap_or_default();
         std::iter::once(postmaster).chain(children.split_whitespace().map(str::to_owned)).collect()
     }
+}
+
+/// While it lives, syncs fail.
+pub struct FailingDisk(std::process::Child);
+
+impl Drop for FailingDisk {
+    fn drop(&mut self) {
+        // Asked to end, it lets go of every process first.
+        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).output();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether a process is being followed; `None` when it is gone.
+fn has_tracer(process: &str) -> Option<bool> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?;
+    Some(tracer.trim() != "0")
 }
 
 impl Drop for Postgres {

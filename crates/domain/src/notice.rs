@@ -14,12 +14,22 @@ pub enum NoticeKind {
     UnknownCertificate,
     /// To the operator and its organisation's administrator: a revoked certificate is still being used.
     RevokedCertificate,
+    /// To an office: its registration for a person is looked at again by the municipality (P-111).
+    RegistrationReview,
+    /// To its sender: the municipality sent a document back (P-133, P-138).
+    SubmissionReturned,
 }
 
 impl NoticeKind {
     /// All kinds.
-    pub const ALL: [Self; 4] =
-        [Self::WithheldTyped, Self::ManyMismatches, Self::UnknownCertificate, Self::RevokedCertificate];
+    pub const ALL: [Self; 6] = [
+        Self::WithheldTyped,
+        Self::ManyMismatches,
+        Self::UnknownCertificate,
+        Self::RevokedCertificate,
+        Self::RegistrationReview,
+        Self::SubmissionReturned,
+    ];
 
     /// Code under which it is stored.
     pub fn code(self) -> &'static str {
@@ -28,6 +38,8 @@ impl NoticeKind {
             Self::ManyMismatches => "many_mismatches",
             Self::UnknownCertificate => "unknown_certificate",
             Self::RevokedCertificate => "revoked_certificate",
+            Self::RegistrationReview => "registration_review",
+            Self::SubmissionReturned => "submission_returned",
         }
     }
 
@@ -43,6 +55,8 @@ impl NoticeKind {
             Self::ManyMismatches => "本人確認の不一致が続いています",
             Self::UnknownCertificate => "登録のない電子証明書で接続しようとした端末があります",
             Self::RevokedCertificate => "失効した電子証明書で接続しようとした端末があります",
+            Self::RegistrationReview => "担当事業所登録を市区町村が見直しています",
+            Self::SubmissionReturned => "提出した書類が差し戻されました",
         }
     }
 
@@ -61,6 +75,10 @@ impl NoticeKind {
             Self::RevokedCertificate => {
                 "紛失・廃棄した端末が使われていないか確かめてください。心当たりのない接続元であれば運用者に連絡してください"
             }
+            Self::RegistrationReview => {
+                "閲覧期限までに前の月の精算を終え、担当が続く場合は市区町村に連絡してください。担当が終わったときは登録を終了してください"
+            }
+            Self::SubmissionReturned => "差戻しの理由を確かめ、直して提出し直してください",
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{Caller, Context, Error, Peer, Platform, random};
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
-use kiban_domain::office::{JobType, Staff, StaffId};
+use kiban_domain::office::{JobType, Office, OfficeClass, Staff, StaffId};
 use kiban_domain::{CareManagerNumber, Organization, Timestamp};
 use kiban_policy::{Way, class_of};
 use kiban_store::{Account, Entry, Outcome, Session, SessionWay};
@@ -131,6 +131,10 @@ impl Platform {
     /// Opens a session. A wrong account and a wrong password are one answer at one cost.
     pub async fn log_in(&self, peer: &Peer, request: LogIn, context: &Context) -> Result<LoggedIn, Error> {
         let organization = self.organization_in_standing(peer, context).await?;
+        if self.standing().connector(&peer.fingerprint).is_some() {
+            self.refuse_log_in(peer, organization, None, "login.connector", context).await?;
+            return Err(Error::Unauthenticated("connector_certificate"));
+        }
         let id = staff_id(organization, &request.account);
         let account = match &id {
             Ok(id) => self.store().account(id).await?.filter(|account| account.organization == organization),
@@ -270,21 +274,47 @@ impl Platform {
             self.store().audit().append(entry).await?;
             return Err(Error::Unauthenticated("login_required"));
         };
-        let table = self.table_at(context.now)?;
-        let office = match organization.office() {
-            Some(number) => {
-                let office = standing.office(number).cloned().ok_or(Error::Unauthenticated("office_inactive"))?;
-                let class = class_of(&office.service_types, office.is_hospital, table);
-                Some((office, class))
-            }
-            None => None,
-        };
+        let office = self.office_in_standing(organization, context)?;
         let way = match (session.way, organization) {
             (SessionWay::Interactive, _) => Way::Interactive,
             (SessionWay::Program, Organization::Municipality(_)) => Way::Connector,
             (SessionWay::Program, _) => Way::VendorProgram,
         };
         Ok(Caller { organization, office, staff: account.staff.clone(), way, peer, software: session.software })
+    }
+
+    /// The caller behind the certificate of an unattended program: the certificate is all it has, checked on every request
+    /// (P-165). Its acts stand in the log under the name of its terminal.
+    pub async fn authenticate_connector(&self, peer: Peer, context: &Context) -> Result<Caller, Error> {
+        let organization = self.organization_in_standing(&peer, context).await?;
+        let standing = self.standing();
+        let row = standing.connector(&peer.fingerprint).ok_or(Error::Unauthenticated("login_required"))?;
+        let job = match organization {
+            Organization::Municipality(_) => JobType::MunicipalOfficer,
+            _ => JobType::Clerk,
+        };
+        let id = StaffId(format!("{organization}/connector:{}", row.serial));
+        let staff = Staff {
+            id,
+            name: format!("接続プログラム {}", row.terminal),
+            job,
+            care_manager: None,
+            administrator: false,
+        };
+        let office = self.office_in_standing(organization, context)?;
+        Ok(Caller { organization, office, staff, way: Way::Connector, peer, software: None })
+    }
+
+    fn office_in_standing(
+        &self,
+        organization: Organization,
+        context: &Context,
+    ) -> Result<Option<(Office, OfficeClass)>, Error> {
+        let Some(number) = organization.office() else { return Ok(None) };
+        let table = self.table_at(context.now)?;
+        let office = self.standing().office(number).cloned().ok_or(Error::Unauthenticated("office_inactive"))?;
+        let class = class_of(&office.service_types, office.is_hospital, table);
+        Ok(Some((office, class)))
     }
 
     /// Ends a session.

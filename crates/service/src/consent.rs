@@ -95,6 +95,8 @@ impl Platform {
                 submitted_at: context.now,
                 natural_key: id.clone(),
                 payload: serde_json::to_vec(&record).map_err(|error| Error::Internal(error.to_string()))?,
+                original: None,
+                replaces: None,
             })
             .await?;
         }

@@ -2,6 +2,7 @@
 //! none of them opens a record.
 
 use crate::{Context, Error, Platform};
+use kiban_domain::Organization;
 use kiban_domain::office::Office;
 use kiban_store::{CertificateRow, Entry, Outcome};
 
@@ -26,6 +27,19 @@ impl Platform {
         }
         let serials: Vec<_> = rows.iter().map(|row| &row.serial).collect();
         tx.commit(operator_entry("certificate.bind", serde_json::json!({ "serials": serials }), context)).await?;
+        self.refresh_standing(context.now).await
+    }
+
+    /// Binds a certificate to an unattended program of a municipality, or of an office that hands in opinions: it needs no
+    /// log-in and nobody can log in over it (P-134, P-165).
+    pub async fn bind_connector(&self, row: &CertificateRow, context: &Context) -> Result<(), Error> {
+        if !matches!(row.organization, Organization::Municipality(_) | Organization::Office(_)) {
+            return Err(Error::item("organization", "接続プログラムの証明書は、市区町村か医療機関に発行してください"));
+        }
+        let mut tx = self.store().begin().await?;
+        tx.put_certificate(row).await?;
+        tx.put_connector(&row.fingerprint, row.organization, context.now).await?;
+        tx.commit(operator_entry("connector.bind", serde_json::json!({ "serials": [&row.serial] }), context)).await?;
         self.refresh_standing(context.now).await
     }
 

@@ -154,6 +154,7 @@ impl Platform {
         let ended = Assignment { ended: Some((context.now, EndReason::Office)), ..before.clone() };
         let mut tx = self.store().begin().await?;
         tx.change_assignment(&ended, Some(&before)).await?;
+        tx.close_reviews(person, before.office, context.now).await?;
         tx.commit(caller.entry_about(context, person, "register.end", Outcome::Done)).await?;
         Ok(())
     }
@@ -203,6 +204,7 @@ impl Platform {
         };
         let mut tx = self.store().begin().await?;
         tx.change_assignment(&assignment, before.as_ref()).await?;
+        tx.close_reviews(person, office, context.now).await?;
         let entry = caller.entry_about(
             context,
             person,

@@ -16,6 +16,7 @@ const STALE_AFTER_SECONDS: i64 = 60;
 pub struct Standing {
     read_at: Timestamp,
     certificates: HashMap<String, CertificateRow>,
+    connectors: HashMap<String, Organization>,
     offices: HashMap<OfficeNumber, Office>,
     accounts: HashMap<StaffId, Account>,
     disasters: Vec<DisasterMode>,
@@ -28,7 +29,8 @@ impl Standing {
         let offices =
             store.offices().await?.into_iter().filter(|(_, active)| *active).map(|(o, _)| (o.number, o)).collect();
         let accounts = store.accounts().await?.into_iter().map(|account| (account.staff.id.clone(), account)).collect();
-        Ok(Self { read_at: now, certificates, offices, accounts, disasters: store.disasters().await? })
+        let connectors = store.connectors().await?.into_iter().collect();
+        Ok(Self { read_at: now, certificates, connectors, offices, accounts, disasters: store.disasters().await? })
     }
 
     /// The organisation of a certificate that is in good standing now, or the reason against it.
@@ -49,6 +51,12 @@ impl Standing {
     /// The organisation a certificate is bound to, whether or not it is in good standing.
     pub fn bound_to(&self, fingerprint: &str) -> Option<Organization> {
         self.certificates.get(fingerprint).map(|certificate| certificate.organization)
+    }
+
+    /// The certificate of an unattended program of the organisation it is bound to: nobody logs in over it (P-165).
+    pub fn connector(&self, fingerprint: &str) -> Option<&CertificateRow> {
+        let certificate = self.certificates.get(fingerprint)?;
+        (self.connectors.get(fingerprint) == Some(&certificate.organization)).then_some(certificate)
     }
 
     /// Whether the map is recent enough to be trusted.

@@ -2,14 +2,17 @@
 //! the sender sees the state (P-133, P-138, P-201).
 
 use crate::decision::Question;
+use crate::notices::Tell;
+use crate::plan_offices::PlanChange;
 use crate::view::waits;
 use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
 use kiban_domain::dates::Period;
+use kiban_domain::notice::NoticeKind;
 use kiban_domain::physician_opinion::{PhysicianOpinion, Severity};
 use kiban_domain::plan_request::{PlanRequest, SubmissionState};
-use kiban_domain::{Date, Kind, Organization, PersonKey, Timestamp};
+use kiban_domain::{Date, InsurerNumber, Kind, Organization, PersonKey, Timestamp};
 use kiban_policy::{Decision, UseCase};
-use kiban_store::{Entry, NewRecord, NewSubmission, Outcome, Submission};
+use kiban_store::{Entry, NewRecord, NewSubmission, Original, Outcome, Submission};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -26,6 +29,8 @@ pub struct Filed {
     pub submitted_at: Timestamp,
     /// When the municipality decided.
     pub decided_at: Option<Timestamp>,
+    /// 受付番号 of the earlier document this one replaces.
+    pub replaces: Option<String>,
     /// Remarks that do not prevent it, in Japanese.
     pub notes: Vec<String>,
 }
@@ -47,8 +52,65 @@ pub struct InboxItem {
     pub submitted_at: Timestamp,
     /// State.
     pub state: SubmissionState,
+    /// When it was accepted or returned.
+    pub decided_at: Option<Timestamp>,
+    /// 受付番号 of the sender's earlier document it replaces (出し直し).
+    pub replaces: Option<String>,
+    /// The file as it was handed in, if there is one; fetched on its own.
+    pub original: Option<OriginalInfo>,
     /// Content, once fetched.
     pub content: Option<Value>,
+}
+
+/// What the file of a document is, without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OriginalInfo {
+    /// MIME type.
+    pub media: String,
+    /// Bytes.
+    pub size: usize,
+    /// SHA-256 of the bytes, lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// Which documents a page of the inbox shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InboxState {
+    /// 提出済 and 取得済: not decided yet.
+    #[default]
+    Waiting,
+    /// 提出済
+    Submitted,
+    /// 取得済
+    Fetched,
+    /// 受理
+    Accepted,
+    /// 差戻し
+    Returned,
+}
+
+impl InboxState {
+    /// `waiting`, `submitted`, `fetched`, `accepted` or `returned`.
+    pub fn parse(code: &str) -> Option<Self> {
+        Some(match code {
+            "waiting" => Self::Waiting,
+            "submitted" => Self::Submitted,
+            "fetched" => Self::Fetched,
+            "accepted" => Self::Accepted,
+            "returned" => Self::Returned,
+            _ => return None,
+        })
+    }
+
+    fn codes(self) -> &'static [&'static str] {
+        match self {
+            Self::Waiting => &["submitted", "fetched"],
+            Self::Submitted => &["submitted"],
+            Self::Fetched => &["fetched"],
+            Self::Accepted => &["accepted"],
+            Self::Returned => &["returned"],
+        }
+    }
 }
 
 /// What the municipality decides.
@@ -70,28 +132,24 @@ impl Platform {
         caller: &Caller,
         handle: &str,
         opinion: PhysicianOpinion,
+        original: Original,
         context: &Context,
     ) -> Result<Filed, Error> {
-        let person = self.allowed_to_create(caller, handle, Kind::A2, UseCase::SubmitOpinion, context).await?;
+        let person = self.person_of(caller, handle).await?;
+        self.allowed_to_create(caller, person, Kind::A2, UseCase::SubmitOpinion, context).await?;
         let mut faults = Vec::new();
         if opinion.person != person {
             faults.push(ItemFault::new("person", "意見書の被保険者番号が、開いている利用者と違います"));
         }
-        if Some(opinion.institution) != caller.organization.office() {
-            faults.push(ItemFault::new("institution", "意見書の医療機関が、ログインしている医療機関と違います"));
-        }
-        let mut notes = Vec::new();
-        for problem in opinion.problems() {
-            match problem.severity {
-                Severity::Fault => faults.push(ItemFault::new(problem.item.clone(), problem.message_ja())),
-                Severity::Note => notes.push(problem.message_ja()),
-            }
-        }
+        let (more, notes) = judge_opinion(caller, &opinion);
+        faults.extend(more);
         if !faults.is_empty() {
             return Err(Error::Invalid(faults));
         }
         let payload = serde_json::to_vec(&opinion).map_err(|error| Error::Internal(error.to_string()))?;
-        self.file(caller, person, Kind::A2, opinion.natural_key(), payload, notes, context).await
+        let natural_key = opinion.natural_key();
+        let filing = Filing { id: random_id()?, person, kind: Kind::A2, natural_key, payload, original, notes };
+        self.file(caller, filing, context).await
     }
 
     /// The care manager files a 居宅サービス計画作成依頼届出 with the person's agreement.
@@ -100,9 +158,11 @@ impl Platform {
         caller: &Caller,
         handle: &str,
         request: PlanRequest,
+        original: Original,
         context: &Context,
     ) -> Result<Filed, Error> {
-        let person = self.allowed_to_create(caller, handle, Kind::F1, UseCase::FilePlanRequest, context).await?;
+        let person = self.person_of(caller, handle).await?;
+        self.allowed_to_create(caller, person, Kind::F1, UseCase::FilePlanRequest, context).await?;
         let mut faults: Vec<ItemFault> =
             request.problems().into_iter().map(|text| ItemFault::new("plan_request", text)).collect();
         if request.person != person {
@@ -115,50 +175,45 @@ impl Platform {
             return Err(Error::Invalid(faults));
         }
         let payload = serde_json::to_vec(&request).map_err(|error| Error::Internal(error.to_string()))?;
-        let key = format!("{}-{}", kiban_domain::dates::yyyymmdd(request.starts_on), request.office);
-        self.file(caller, person, Kind::F1, key, payload, Vec::new(), context).await
+        let natural_key = format!("{}-{}", kiban_domain::dates::yyyymmdd(request.starts_on), request.office);
+        let (kind, notes) = (Kind::F1, Vec::new());
+        let filing = Filing { id: random_id()?, person, kind, natural_key, payload, original, notes };
+        self.file(caller, filing, context).await
     }
 
-    async fn allowed_to_create(
+    pub(crate) async fn allowed_to_create(
         &self,
         caller: &Caller,
-        handle: &str,
+        person: PersonKey,
         kind: Kind,
         use_case: UseCase,
         context: &Context,
-    ) -> Result<PersonKey, Error> {
-        let person = self.person_of(caller, handle).await?;
+    ) -> Result<(), Error> {
         let case = self.case(caller, person, context).await?;
         caller.require_way(use_case, case.table)?;
         match case.decide(Question::create(kind)) {
-            Decision::Allow { .. } => Ok(person),
+            Decision::Allow { .. } => Ok(()),
             Decision::Refuse { .. } => {
                 Err(self.refuse(caller, &case, Question::create(kind), "submit", context).await?)
             }
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one private step shared by the two documents")]
-    async fn file(
-        &self,
-        caller: &Caller,
-        person: PersonKey,
-        kind: Kind,
-        natural_key: String,
-        payload: Vec<u8>,
-        notes: Vec<String>,
-        context: &Context,
-    ) -> Result<Filed, Error> {
-        let id = random_id()?;
-        let waiting = self.store().submissions_about(person).await?;
-        let same = waiting.iter().find(|s| {
-            s.kind == kind && s.natural_key == natural_key && s.sender == caller.organization && waits(&s.state)
+    /// Puts a document into the municipality's inbox. One that was sent back or accepted may be followed by another, which
+    /// names it; one that waits may not.
+    pub(crate) async fn file(&self, caller: &Caller, filing: Filing, context: &Context) -> Result<Filed, Error> {
+        let about = self.store().submissions_about(filing.person).await?;
+        let mut same = about.into_iter().filter(|s| {
+            s.kind == filing.kind && s.natural_key == filing.natural_key && s.sender == caller.organization
         });
-        if same.is_some() {
+        let before = same.next();
+        if before.as_ref().is_some_and(|before| waits(&before.state)) || same.any(|earlier| waits(&earlier.state)) {
             return Err(Error::Conflict(
                 "同じ書類を提出済みで、市区町村の受理を待っています。修正する場合は差戻しを依頼してください",
             ));
         }
+        let Filing { id, person, kind, natural_key, payload, original, notes } = filing;
+        let replaces = before.map(|before| before.id);
         let mut tx = self.store().begin().await?;
         tx.put_submission(&NewSubmission {
             id: id.clone(),
@@ -169,8 +224,13 @@ impl Platform {
             submitted_at: context.now,
             natural_key,
             payload,
+            original: Some(original),
+            replaces: replaces.clone(),
         })
         .await?;
+        if let Some(before) = &replaces {
+            tx.drop_returned_content(person.insurer, before).await?;
+        }
         let entry = caller.entry_about(context, person, "submit", Outcome::Done);
         tx.commit(Entry { kind: Some(kind.code().to_owned()), natural_key: Some(id.clone()), ..entry }).await?;
         let state = SubmissionState::Submitted;
@@ -180,6 +240,7 @@ impl Platform {
             state,
             submitted_at: context.now,
             decided_at: None,
+            replaces,
             notes,
         })
     }
@@ -190,31 +251,65 @@ impl Platform {
         let person = self.person_of(caller, handle).await?;
         let submissions = self.store().submissions_about(person).await?;
         let own = submissions.into_iter().filter(|submission| submission.sender == caller.organization);
-        let filed = own
-            .map(|submission| Filed {
-                receipt: submission.id,
-                state_name: submission.state.name_ja(),
-                state: submission.state,
-                submitted_at: submission.submitted_at,
-                decided_at: submission.decided_at,
-                notes: Vec::new(),
-            })
-            .collect();
+        let filed = own.map(filed).collect();
         self.store().audit().append(caller.entry_about(context, person, "filed", Outcome::Allowed)).await?;
         Ok(filed)
     }
 
-    /// What waits for the caller's municipality, without contents.
-    pub async fn inbox(&self, caller: &Caller, context: &Context) -> Result<Vec<InboxItem>, Error> {
+    /// A page of the caller's municipality's inbox without contents, oldest first; `after` is the receipt of the last item
+    /// of the page before.
+    pub async fn inbox<E: From<Error>>(
+        &self,
+        caller: &Caller,
+        page: Result<(InboxState, i32), E>,
+        after: Option<&str>,
+        context: &Context,
+    ) -> Result<Vec<InboxItem>, E> {
         let table = self.table_at(context.now)?;
         caller.require_way(UseCase::Inbox, table)?;
-        let Some(insurer) = caller.municipality() else { return Err(Error::Unknown) };
-        let items: Vec<InboxItem> =
-            self.store().inbox(insurer, 200).await?.into_iter().map(|s| inbox_item(s, false)).collect();
+        let Some(insurer) = caller.municipality() else { return Err(Error::Unknown.into()) };
+        let (state, limit) = page?;
+        Ok(self.inbox_page(caller, insurer, state, after, limit, context).await?)
+    }
+
+    async fn inbox_page(
+        &self,
+        caller: &Caller,
+        insurer: InsurerNumber,
+        state: InboxState,
+        after: Option<&str>,
+        limit: i32,
+        context: &Context,
+    ) -> Result<Vec<InboxItem>, Error> {
+        let last = match after {
+            Some(id) => Some(self.store().submission(insurer, id).await?.ok_or(Error::Unknown)?),
+            None => None,
+        };
+        let after = last.as_ref().map(|last| (last.submitted_at, last.id.as_str()));
+        let mut page = Vec::new();
+        for code in state.codes() {
+            page.extend(self.store().inbox_page(insurer, code, after, limit).await?);
+        }
+        page.sort_by(|a, b| (a.submitted_at, &a.id).cmp(&(b.submitted_at, &b.id)));
+        page.truncate(limit as usize);
+        let items: Vec<InboxItem> = page.into_iter().map(|s| inbox_item(s, false)).collect();
         let subjects: Vec<String> = items.iter().map(|item| item.insured_number.clone()).collect();
         let entry = caller.entry(context, "inbox", Outcome::Allowed);
         self.store().audit().append(Entry { insurer: Some(insurer.to_string()), subjects, ..entry }).await?;
         Ok(items)
+    }
+
+    /// The bytes a document was handed in with: of one that waits the transit copy, of an accepted one the formal copy.
+    pub async fn submission_original(&self, caller: &Caller, id: &str, context: &Context) -> Result<Original, Error> {
+        let submission = self.own_submission(caller, id, context).await?;
+        let original = match submission.original.clone() {
+            Some(original) => Some(original),
+            None => self.store().kept_original(submission.person.insurer, id).await?,
+        };
+        let outcome = if original.is_some() { Outcome::Allowed } else { Outcome::Refused };
+        let entry = self.submission_entry(caller, &submission, "inbox.original", context);
+        self.store().audit().append(Entry { outcome, ..entry }).await?;
+        original.ok_or(Error::Unknown)
     }
 
     /// The municipality fetches a document; the sender sees 取得済.
@@ -246,18 +341,49 @@ impl Platform {
             Decide::Return(reason) => Some(reason),
         };
         let mut submission = self.own_submission(caller, id, context).await?;
+        if submission.kind == Kind::G1 && reason.is_some() {
+            return Err(Error::Conflict(
+                "同意の知らせは差し戻せません。受け取るときは受理し、同意を取り消すときは「同意の登録・撤回」で撤回してください",
+            ));
+        }
         let to =
             submission.state.clone().decide(reason).map_err(|_| Error::Conflict("すでに受理または差戻し済みです"))?;
+        let accepts = to == SubmissionState::Accepted && to != submission.state;
+        let plans = if accepts { self.plan_change(&submission, context).await? } else { PlanChange::default() };
         let mut tx = self.store().begin().await?;
+        if accepts && submission.kind != Kind::G1 {
+            let revision = tx.next_receipt_number(submission.person.insurer).await?;
+            let record = record_of(&submission, context.today())?;
+            tx.put_record(revision, context.now, &record).await?;
+            tx.keep_original(&submission, revision, record.purge_after).await?;
+            plans.write(&mut tx).await?;
+            self.tell_of_reviews(&mut tx, &plans, context).await?;
+        }
+        if matches!(to, SubmissionState::Returned { .. }) && to != submission.state {
+            let facts = serde_json::json!({ "receipt": submission.id, "kind": submission.kind.code() });
+            let tell = Tell {
+                to: submission.sender,
+                administrators: false,
+                kind: NoticeKind::SubmissionReturned,
+                about: None,
+                facts,
+                once: &submission.id,
+            };
+            self.tell(&mut tx, tell, context).await?;
+        }
         if to != submission.state {
-            if to == SubmissionState::Accepted && submission.kind != Kind::G1 {
-                let revision = tx.next_receipt_number(submission.person.insurer).await?;
-                tx.put_record(revision, context.now, &record_of(&submission, context.today())?).await?;
-            }
             tx.move_submission(&submission, &to, context.now).await?;
         }
         let action = if to == SubmissionState::Accepted { "inbox.accept" } else { "inbox.return" };
-        tx.commit(self.submission_entry(caller, &submission, action, context)).await?;
+        let entry = self.submission_entry(caller, &submission, action, context);
+        tx.commit(Entry { detail: plans.detail(), ..entry }).await?;
+        if accepts {
+            submission.payload = None;
+            submission.original = None;
+        }
+        if to != submission.state {
+            submission.decided_at = Some(context.now);
+        }
         submission.state = to;
         Ok(inbox_item(submission, false))
     }
@@ -285,6 +411,45 @@ impl Platform {
             natural_key: Some(submission.id.clone()),
             ..caller.entry_about(context, submission.person, action, Outcome::Done)
         }
+    }
+}
+
+/// A document about to be put into the inbox.
+pub(crate) struct Filing {
+    pub(crate) id: String,
+    pub(crate) person: PersonKey,
+    pub(crate) kind: Kind,
+    pub(crate) natural_key: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) original: Original,
+    pub(crate) notes: Vec<String>,
+}
+
+/// What keeps an opinion from being handed over by this caller, and remarks that do not.
+pub(crate) fn judge_opinion(caller: &Caller, opinion: &PhysicianOpinion) -> (Vec<ItemFault>, Vec<String>) {
+    let (mut faults, mut notes) = (Vec::new(), Vec::new());
+    if Some(opinion.institution) != caller.organization.office() {
+        faults.push(ItemFault::new("institution", "意見書の医療機関が、ログインしている医療機関と違います"));
+    }
+    for problem in opinion.problems() {
+        match problem.severity {
+            Severity::Fault => faults.push(ItemFault::new(problem.item.clone(), problem.message_ja())),
+            Severity::Note => notes.push(problem.message_ja()),
+        }
+    }
+    (faults, notes)
+}
+
+/// A document as its sender sees it.
+pub(crate) fn filed(submission: Submission) -> Filed {
+    Filed {
+        receipt: submission.id,
+        state_name: submission.state.name_ja(),
+        state: submission.state,
+        submitted_at: submission.submitted_at,
+        decided_at: submission.decided_at,
+        replaces: submission.replaces,
+        notes: Vec::new(),
     }
 }
 
@@ -319,6 +484,17 @@ fn inbox_item(submission: Submission, with_content: bool) -> InboxItem {
         sender: submission.sender,
         submitted_at: submission.submitted_at,
         state: submission.state,
+        decided_at: submission.decided_at,
+        replaces: submission.replaces,
+        original: submission.original.map(|original| OriginalInfo {
+            sha256: hex(ring::digest::digest(&ring::digest::SHA256, &original.bytes).as_ref()),
+            size: original.bytes.len(),
+            media: original.media,
+        }),
         content: submission.payload.filter(|_| with_content).and_then(|payload| serde_json::from_slice(&payload).ok()),
     }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -90,6 +90,10 @@ impl Platform {
             return Err(self.refuse(caller, &case, Question::read(kind), "view", context).await?);
         };
         let records = self.store().records(case.person, kind).await?;
+        let records = match kind {
+            Kind::A3a => records.zip(self.store().records(case.person, Kind::F1).await?),
+            _ => records.map(|records| (records, Vec::new())),
+        };
         let (view, entry) = open_kind(caller, &case, opening, records, known_on, context);
         let view = self.store().audit().release(view, entry).await?;
         view.ok_or_else(|| case.refusal(Question::read(kind)))
@@ -104,11 +108,28 @@ impl Platform {
             asked.map(|kind| opening(&case, kind).ok_or(kind)).partition(Result::is_ok);
         let openings: Vec<Opening> = openings.into_iter().flatten().collect();
         let mut without: Vec<Kind> = refused.into_iter().filter_map(Result::err).collect();
-        let wanted: Vec<Kind> = openings.iter().map(|opening| opening.kind).collect();
-        let records = self.store().records_of_kinds(case.person, &wanted).await?;
+        // An accepted 届出 stands on the card until the city's own row arrives.
+        let with_card = openings.iter().any(|opening| opening.kind == Kind::A3a);
+        let mut wanted: Vec<Kind> = openings.iter().map(|opening| opening.kind).collect();
+        let filings_at = wanted.iter().position(|kind| *kind == Kind::F1);
+        wanted.extend((with_card && filings_at.is_none()).then_some(Kind::F1));
+        let mut records = self.store().records_of_kinds(case.person, &wanted).await?;
+        let mut filings = match filings_at {
+            Some(at) if with_card => {
+                let (own, copy) = records.remove(at).twice();
+                records.insert(at, own);
+                Some(copy)
+            }
+            _ if with_card => records.pop(),
+            _ => None,
+        };
         let mut opened = Vec::new();
         for (opening, records) in openings.into_iter().zip(records) {
             let kind = opening.kind;
+            let records = match filings.take_if(|_| kind == Kind::A3a) {
+                Some(filings) => records.zip(filings),
+                None => records.map(|records| (records, Vec::new())),
+            };
             match open_kind(caller, &case, opening, records, None, context) {
                 // A kind of which there could only be own documents, and there are none: nothing is shown or recorded.
                 (_, entry) if entry.outcome == Outcome::Refused => without.push(kind),
@@ -199,22 +220,26 @@ fn opening(case: &Case, kind: Kind) -> Option<Opening> {
     Some(Opening { kind, general, mark: mark.sign(), rule })
 }
 
-/// What the caller may see of a kind's records, still unreleased, and the entry that names what is shown.
+/// What the caller may see of a kind's records, still unreleased, and the entry that names what is shown. Beside cards
+/// come the accepted 届出 of the person.
 fn open_kind(
     caller: &Caller,
     case: &Case,
     opening: Opening,
-    records: kiban_store::Unreleased<Vec<StoredRecord>>,
+    records: kiban_store::Unreleased<(Vec<StoredRecord>, Vec<StoredRecord>)>,
     known_on: Option<Timestamp>,
     context: &Context,
 ) -> Opened {
     let Opening { kind, general, mark, rule } = opening;
     let at = known_on.unwrap_or(context.now);
     let mut keys = Vec::new();
-    let view = records.map(|records| {
-        let records = StoredRecord::as_known(records, at, &case.stored.unapplied);
+    let view = records.map(|(records, filings)| {
+        let known = |records| StoredRecord::as_known(records, at, &case.stored.unapplied);
+        let (records, filings) = (known(records), known(filings));
+        let mut provisional = crate::plan_offices::provisional(&records, &filings);
+        // The latest card comes first and carries it.
         let mut documents: Vec<Document> =
-            records.into_iter().filter_map(|record| document(case, caller, record)).collect();
+            records.into_iter().filter_map(|record| document(case, caller, record, provisional.take())).collect();
         if kind == Kind::G1 {
             documents.extend(consent_state(case));
         }
@@ -247,9 +272,12 @@ fn open_this_way(caller: &Caller, case: &Case) -> Result<Vec<Kind>, Error> {
 }
 
 /// A record as a document, if this caller may see this one (creator and state are facts of the document).
-fn document(case: &Case, caller: &Caller, record: StoredRecord) -> Option<Document> {
+fn document(case: &Case, caller: &Caller, record: StoredRecord, provisional_office: Option<Value>) -> Option<Document> {
     let header = record.header;
     let mut content: Value = serde_json::from_slice(&record.payload).ok()?;
+    if let Some(office) = provisional_office {
+        content["provisional_planning_office"] = office;
+    }
     let creator = header.creator == caller.organization;
     let opinion = opinion_state(header.kind, &content);
     let decision = case.decide(Question { opinion, creator, ..Question::read(header.kind) });
@@ -301,7 +329,7 @@ fn fields_of(item: &str) -> &'static [&'static str] {
         "survey_place" => &["survey_place"],
         "facility" => &["facilities", "facility"],
         "hospital" => &["hospital", "institution", "opinion_requested_from", "physician_name"],
-        "planning_office" => &["planning_offices"],
+        "planning_office" => &["planning_offices", "provisional_planning_office"],
         "residence_exception" => &["domicile_exception"],
         "linked_insurer" => &["linked_insurer"],
         "office" => &["office", "office_name", "taken_by", "staff", "provider", "provider_name"],

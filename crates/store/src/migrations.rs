@@ -13,6 +13,7 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000012_audit_months", include_str!("../migrations/20261122000012_audit_months.sql")),
     ("20261122000030_notices", include_str!("../migrations/20261122000030_notices.sql")),
     ("20261122000031_administrators", include_str!("../migrations/20261122000031_administrators.sql")),
+    ("20261122000060_inbox", include_str!("../migrations/20261122000060_inbox.sql")),
 ];
 
 /// Brings the schema up to date; each step in its own transaction with its row in `schema_step`. The steps that were missing;

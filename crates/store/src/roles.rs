@@ -11,8 +11,7 @@ pub const APP_ROLE: &str = "kiban_app";
 pub const PURGE_ROLE: &str = "kiban_purge";
 
 /// Tables that only grow; what stands in them is never changed by anybody but the owner.
-const ONLY_GROWING: &str =
-    "'record', 'consent_act', 'audit', 'audit_seen', 'audit_segment', 'audit_anchor', 'audit_month', 'audit_purge'";
+const ONLY_GROWING: &str = "'record', 'record_original', 'consent_act', 'audit', 'audit_seen', 'audit_segment', 'audit_anchor', 'audit_month', 'audit_purge'";
 
 const THERE: &str = "SELECT rolname::text FROM pg_roles WHERE rolname IN ('kiban_app', 'kiban_purge') ORDER BY rolname";
 const MAY_DELETE: &str = "SELECT has_table_privilege('audit', 'DELETE')";

@@ -2,8 +2,10 @@
 //! none that a request waits for reads a whole table (decision 0006.10, 11).
 
 use crate::engine::{Committed, Engine, args};
-use crate::{assignment, bulk, consent, counter, disaster, facts, insurer, migrations, notice, office, person};
-use crate::{receipt, record, session, submission};
+use crate::{
+    assignment, bulk, connector, consent, counter, disaster, facts, insurer, migrations, notice, office, person,
+};
+use crate::{receipt, record, review, session, submission};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
 use std::collections::BTreeSet;
 
@@ -17,6 +19,8 @@ const SHARED: &[&[&str]] = &[
     facts::ALL,
     receipt::ALL,
     submission::ALL,
+    review::ALL,
+    connector::ALL,
     disaster::ALL,
     counter::ALL,
     session::ALL,
@@ -24,7 +28,7 @@ const SHARED: &[&[&str]] = &[
 ];
 
 /// Read whole on purpose: small, nearly read-only tables, for the standing map and the operator's pages.
-const READ_WHOLE: &[&str] = &["insurer", "office", "certificate", "staff", "disaster_mode"];
+const READ_WHOLE: &[&str] = &["insurer", "office", "certificate", "staff", "disaster_mode", "connector"];
 
 fn statements(only_here: &[&'static str]) -> Vec<&'static str> {
     SHARED.iter().flat_map(|all| all.iter()).chain(only_here).copied().collect()

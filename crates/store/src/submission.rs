@@ -7,23 +7,49 @@ use crate::office::instant;
 use crate::{InsurerKeys, Store, StoreError, Tx};
 use kiban_domain::office::StaffId;
 use kiban_domain::plan_request::SubmissionState;
-use kiban_domain::{InsuredNumber, InsurerNumber, Kind, Organization, PersonKey, Timestamp};
+use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, Organization, PersonKey, Timestamp, dates};
 
 const PUT: &str = "INSERT INTO submission (insurer_number, submission_id, insured_number, kind, sender, submitted_by, submitted_at, state, reason,
-       decided_at, natural_key, payload, digest, mac)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL, $9, $10, $11, $12)
+       decided_at, natural_key, payload, digest, mac, media, original, replaces)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL, $9, $10, $11, $12, $13, $14, $15)
      ON CONFLICT DO NOTHING";
 const MOVE: &str = "UPDATE submission SET state = $4, reason = $5, decided_at = $6, mac = $7,
-       payload = CASE WHEN $8 THEN NULL ELSE payload END
+       payload = CASE WHEN $8 THEN NULL ELSE payload END, original = CASE WHEN $8 THEN NULL ELSE original END
      WHERE insurer_number = $1 AND submission_id = $2 AND state = $3";
-const ONE: &str = "SELECT submission_id, insured_number, kind, sender, submitted_by, submitted_at, state, reason, decided_at, natural_key, payload, mac
+const DROP_CONTENT: &str = "UPDATE submission SET payload = NULL, original = NULL
+     WHERE insurer_number = $1 AND submission_id = $2 AND state = 'returned'";
+const ONE: &str = "SELECT submission_id, insured_number, kind, sender, submitted_by, submitted_at, state, reason, decided_at, natural_key, payload, mac,
+       media, original, replaces
      FROM submission WHERE insurer_number = $1 AND submission_id = $2";
-const INBOX: &str = "SELECT submission_id, insured_number, kind, sender, submitted_by, submitted_at, state, reason, decided_at, natural_key, payload, mac
-     FROM submission WHERE insurer_number = $1 AND state IN ('submitted', 'fetched') ORDER BY submitted_at, submission_id LIMIT $2";
-const OF_PERSON: &str = "SELECT submission_id, insured_number, kind, sender, submitted_by, submitted_at, state, reason, decided_at, natural_key, payload, mac
+const PAGE: &str = "SELECT submission_id, insured_number, kind, sender, submitted_by, submitted_at, state, reason, decided_at, natural_key, payload, mac,
+       media, original, replaces
+     FROM submission WHERE insurer_number = $1 AND state = $2 AND (submitted_at, submission_id) > ($3, $4)
+     ORDER BY submitted_at, submission_id LIMIT $5";
+const OF_PERSON: &str = "SELECT submission_id, insured_number, kind, sender, submitted_by, submitted_at, state, reason, decided_at, natural_key, payload, mac,
+       media, original, replaces
      FROM submission WHERE insurer_number = $1 AND insured_number = $2 ORDER BY submitted_at DESC, submission_id";
+const PUT_ORIGINAL: &str = "INSERT INTO record_original (insurer_number, submission_id, insured_number, kind, natural_key, revision, media, content, purge_after)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const ORIGINAL: &str = "SELECT insured_number, kind, natural_key, revision, media, content FROM record_original
+     WHERE insurer_number = $1 AND submission_id = $2";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, MOVE, ONE, INBOX, OF_PERSON];
+pub(crate) const ALL: &[&str] = &[PUT, MOVE, DROP_CONTENT, ONE, PAGE, OF_PERSON, PUT_ORIGINAL, ORIGINAL];
+
+/// A document as its sender handed it in, byte for byte.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Original {
+    /// MIME type, such as `text/csv` or `application/json`.
+    pub media: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Without the content: it may end up in a log.
+impl std::fmt::Debug for Original {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Original").field("media", &self.media).field("bytes", &self.bytes.len()).finish()
+    }
+}
 
 /// A document about to be handed over.
 #[derive(Debug, Clone)]
@@ -44,6 +70,10 @@ pub struct NewSubmission {
     pub natural_key: String,
     /// Content as JSON.
     pub payload: Vec<u8>,
+    /// The file or body it was read from, if there was one.
+    pub original: Option<Original>,
+    /// The earlier document of the same sender that it replaces, sent back or accepted.
+    pub replaces: Option<String>,
 }
 
 /// A document and where it stands.
@@ -69,6 +99,10 @@ pub struct Submission {
     pub natural_key: String,
     /// Content as JSON; gone after the municipality accepted it (P-201: the A2 record is the formal copy).
     pub payload: Option<Vec<u8>>,
+    /// The file or body it was read from; gone with the content.
+    pub original: Option<Original>,
+    /// The earlier document of the same sender that it replaces.
+    pub replaces: Option<String>,
 }
 
 impl Tx {
@@ -79,6 +113,11 @@ impl Tx {
         let sealed = keys.seal(&aad(&new.person, &new.id, kind, &sender), &new.payload);
         let state = SubmissionState::Submitted.code();
         let mac = door(&new.person, &new.id, kind, &sender, state, &new.natural_key).mac(&self.keys);
+        let media = new.original.as_ref().map(|original| original.media.as_str());
+        let original = new
+            .original
+            .as_ref()
+            .map(|original| keys.seal(&aad(&new.person, &new.id, &original.media, &sender), &original.bytes));
         let added = self
             .raw
             .run(
@@ -95,7 +134,10 @@ impl Tx {
                     &new.natural_key,
                     &sealed,
                     &keys.digest(&new.payload),
-                    &mac
+                    &mac,
+                    media,
+                    original.as_deref(),
+                    new.replaces.as_deref()
                 ],
             )
             .await?;
@@ -140,6 +182,32 @@ impl Tx {
             .await?;
         if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("the document was moved meanwhile")) }
     }
+
+    /// Takes the content of a returned document away, once another one replaces it (P-201).
+    pub async fn drop_returned_content(&mut self, insurer: InsurerNumber, id: &str) -> Result<(), StoreError> {
+        self.raw.run(DROP_CONTENT, args![insurer.as_str(), id]).await?;
+        Ok(())
+    }
+
+    /// Keeps the bytes of an accepted document beside the record it became: together the formal copy (P-201).
+    pub async fn keep_original(
+        &mut self,
+        submission: &Submission,
+        revision: i64,
+        purge_after: Date,
+    ) -> Result<(), StoreError> {
+        let Some(original) = &submission.original else { return Ok(()) };
+        let keys = self.keys_of(submission.person.insurer.as_str()).await?;
+        let (person, kind) = (&submission.person, submission.kind.code());
+        let (key, media) = (submission.natural_key.as_str(), original.media.as_str());
+        let aad = original_aad(person, &submission.id, kind, key, revision, media);
+        let sealed = keys.seal(&aad.iter().map(Vec::as_slice).collect::<Vec<_>>(), &original.bytes);
+        let (insurer, insured) = (person.insurer.as_str(), person.insured.as_str());
+        let purge = dates::to_number(purge_after);
+        let row = args![insurer, &submission.id, insured, kind, key, revision, media, &sealed, purge];
+        self.raw.run(PUT_ORIGINAL, row).await?;
+        Ok(())
+    }
 }
 
 impl Store {
@@ -150,10 +218,38 @@ impl Store {
         rows.first().map_or(Ok(None), |row| self.submission_row(insurer, row, &keys))
     }
 
+    /// Documents in one state, oldest first, after the given time and id.
+    pub async fn inbox_page(
+        &self,
+        insurer: InsurerNumber,
+        state: &str,
+        after: Option<(Timestamp, &str)>,
+        limit: i32,
+    ) -> Result<Vec<Submission>, StoreError> {
+        let (at, id) = after.map_or((i64::MIN, ""), |(at, id)| (at.as_microsecond(), id));
+        let rows = self.engine.rows(PAGE, args![insurer.as_str(), state, at, id, limit]).await?;
+        self.submissions(insurer, &rows).await
+    }
+
     /// What waits for the municipality, oldest first.
     pub async fn inbox(&self, insurer: InsurerNumber, limit: i32) -> Result<Vec<Submission>, StoreError> {
-        let rows = self.engine.rows(INBOX, args![insurer.as_str(), limit]).await?;
-        self.submissions(insurer, &rows).await
+        let mut waiting = self.inbox_page(insurer, "submitted", None, limit).await?;
+        waiting.extend(self.inbox_page(insurer, "fetched", None, limit).await?);
+        waiting.sort_by(|a, b| (a.submitted_at, &a.id).cmp(&(b.submitted_at, &b.id)));
+        waiting.truncate(limit.max(0) as usize);
+        Ok(waiting)
+    }
+
+    /// The bytes an accepted document was handed in with.
+    pub async fn kept_original(&self, insurer: InsurerNumber, id: &str) -> Result<Option<Original>, StoreError> {
+        let rows = self.engine.rows(ORIGINAL, args![insurer.as_str(), id]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let insured = InsuredNumber::parse(&row.text(0)?).map_err(|_| StoreError::Unreadable("record_original"))?;
+        let (person, media) = (PersonKey { insurer, insured }, row.text(4)?);
+        let aad = original_aad(&person, id, &row.text(1)?, &row.text(2)?, row.big(3)?, &media);
+        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        let bytes = keys.open(&aad.iter().map(Vec::as_slice).collect::<Vec<_>>(), &row.blob(5)?)?;
+        Ok(Some(Original { media, bytes }))
     }
 
     /// Every document about a person, latest first.
@@ -187,6 +283,10 @@ impl Store {
         };
         let reason = open("reason", row.blob_or_null(7)?)?;
         let payload = open(&kind, row.blob_or_null(10)?)?;
+        let original = match (row.text_or_null(12)?, row.blob_or_null(13)?) {
+            (Some(media), sealed @ Some(_)) => open(&media, sealed)?.map(|bytes| Original { media, bytes }),
+            _ => None,
+        };
         let state = match (state.as_str(), reason) {
             ("submitted", _) => SubmissionState::Submitted,
             ("fetched", _) => SubmissionState::Fetched,
@@ -207,6 +307,8 @@ impl Store {
             person,
             state,
             payload,
+            original,
+            replaces: row.text_or_null(14)?,
         }))
     }
 }
@@ -219,6 +321,26 @@ fn aad<'a>(person: &'a PersonKey, id: &'a str, kind: &'a str, sender: &'a str) -
         id.as_bytes(),
         kind.as_bytes(),
         sender.as_bytes(),
+    ]
+}
+
+fn original_aad(
+    person: &PersonKey,
+    id: &str,
+    kind: &str,
+    natural_key: &str,
+    revision: i64,
+    media: &str,
+) -> [Vec<u8>; 8] {
+    [
+        b"record_original".to_vec(),
+        person.insurer.as_str().into(),
+        person.insured.as_str().into(),
+        id.into(),
+        kind.into(),
+        natural_key.into(),
+        revision.to_be_bytes().to_vec(),
+        media.into(),
     ]
 }
 

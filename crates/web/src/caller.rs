@@ -13,7 +13,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use kiban_service::{Caller, Context, Peer};
 
-/// A caller logged in over a certificate in good standing.
+/// A caller logged in over a certificate in good standing, or an unattended program with a certificate of its own.
 pub(crate) struct Authenticated {
     pub(crate) caller: Caller,
     pub(crate) context: Context,
@@ -32,8 +32,11 @@ impl FromRequestParts<App> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let (peer, context) = connection(parts)?;
-        let token = bearer(parts).ok_or(Problem::unauthenticated("login_required"))?.to_owned();
-        let caller = app.platform.authenticate(peer, &token, &context).await?;
+        let (caller, token) = match bearer(parts).map(str::to_owned) {
+            Some(token) => (app.platform.authenticate(peer, &token, &context).await?, token),
+            // An unattended program has nothing but its certificate (P-165); everybody else must log in.
+            None => (app.platform.authenticate_connector(peer, &context).await?, String::new()),
+        };
         if let Some(noted) = parts.extensions.get::<LoggedInAs>() {
             noted.note(&caller);
         }

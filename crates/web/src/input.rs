@@ -33,7 +33,18 @@ const MOST_FILES: usize = 1_000;
 /// A JSON body.
 pub(crate) struct Json<T>(pub(crate) T);
 
+/// A JSON body and its bytes as they came.
+pub(crate) struct JsonBytes<T>(pub(crate) T, pub(crate) Vec<u8>);
+
 impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        JsonBytes::from_request(request, state).await.map(|JsonBytes(value, _)| Self(value))
+    }
+}
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBytes<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
@@ -44,7 +55,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
         let bytes = read(request.into_body(), JSON_LIMIT, JSON_TIME).await?;
         refuse_individual_numbers(&bytes)?;
         match axum::Json::<T>::from_bytes(&bytes) {
-            Ok(axum::Json(value)) => Ok(Self(value)),
+            Ok(axum::Json(value)) => Ok(Self(value, bytes)),
             Err(rejection) => Err(json_problem(&rejection)),
         }
     }

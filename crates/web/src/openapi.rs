@@ -23,6 +23,7 @@ enum Content {
     Json(&'static str),
     Html,
     Csv,
+    Bytes,
 }
 
 /// The whole description.
@@ -81,6 +82,10 @@ fn operation(route: &Route, shape: &Shape) -> Value {
         Content::Nothing => {}
         Content::Json(name) => success["content"] = json!({ "application/json": { "schema": reference(name) } }),
         Content::Html => success["content"] = json!({ "text/html": { "schema": { "type": "string" } } }),
+        Content::Bytes => {
+            success["content"] =
+                json!({ "application/octet-stream": { "schema": { "type": "string", "format": "binary" } } });
+        }
         Content::Csv => success["content"] = json!({ "text/csv": { "schema": { "type": "string" } } }),
     }
     responses.insert(shape.status.to_owned(), success);
@@ -169,6 +174,8 @@ fn shape(name: &str) -> Option<Shape> {
         "file_plan_request" => (R::Json("PlanRequest"), "201", C::Json("Filed")),
         "filed" => (R::Nothing, "200", C::Json("FiledList")),
         "inbox" => (R::Nothing, "200", C::Json("Inbox")),
+        "inbox_original" => (R::Nothing, "200", C::Bytes),
+        "reviews" => (R::Nothing, "200", C::Json("Reviews")),
         "fetch_submission" | "accept_submission" => (R::Nothing, "200", C::Json("InboxItem")),
         "return_submission" => (R::Json("Reason"), "200", C::Json("InboxItem")),
         "import_package" | "import_plans" => (R::Files, "200", C::Json("IntakeResult")),
@@ -190,6 +197,12 @@ fn shape(name: &str) -> Option<Shape> {
         "notices" => {
             &[("after", "前のページの next"), ("limit", "行数（既定 50）"), ("seen", "true: 確認済みのものも含める")]
         }
+        "inbox" => &[
+            ("state", "waiting（既定。受理・差戻し前）、submitted、fetched、accepted、returned"),
+            ("after", "前のページの next"),
+            ("limit", "件数（既定 50）"),
+        ],
+        "reviews" => &[("after", "前のページの next"), ("limit", "件数（既定 50）")],
         "view_kind" => &[("known_on", "この日の終わり（または時刻）に知られていた内容を見る")],
         _ => &[],
     };

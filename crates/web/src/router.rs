@@ -109,9 +109,11 @@ routes! {
     Organisations post   POST   "/api/v1/people/{handle}/plan-requests"      file_plan_request     Offices        "居宅サービス計画作成依頼届出の提出"        submissions::plan_request;
     Organisations get    GET    "/api/v1/people/{handle}/submissions"        filed                 Staff          "自らが提出した書類の状態"                  submissions::filed;
     Organisations get    GET    "/api/v1/inbox"                              inbox                 Municipalities "受け取る書類の一覧"                        submissions::inbox;
+    Organisations get    GET    "/api/v1/inbox/{receipt}/original"           inbox_original        Municipalities "書類の原本（提出されたままのファイル）"    submissions::original;
     Organisations post   POST   "/api/v1/inbox/{receipt}/fetch"              fetch_submission      Municipalities "書類の取得"                                submissions::fetch;
     Organisations post   POST   "/api/v1/inbox/{receipt}/accept"             accept_submission     Municipalities "書類の受理"                                submissions::accept;
     Organisations post   POST   "/api/v1/inbox/{receipt}/return"             return_submission     Municipalities "書類の差戻し"                              submissions::give_back;
+    Organisations get    GET    "/api/v1/registration-reviews"               reviews               Municipalities "見直しを待つ担当事業所登録の一覧"          submissions::reviews;
     Organisations post   POST   "/api/v1/packages"                           import_package        Municipalities "市区町村データの一括取込み"                files::package;
     Organisations post   POST   "/api/v1/plans"                              import_plans          Offices        "ケアプラン標準仕様4.1のファイルの取込み"   files::plans;
     Organisations get    GET    "/api/v1/receipts/{receipt}"                 receipt               Both           "取込みの結果"                              files::receipt;

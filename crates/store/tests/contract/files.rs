@@ -4,7 +4,9 @@ use crate::world::*;
 use kiban_domain::office::StaffId;
 use kiban_domain::plan_request::SubmissionState;
 use kiban_domain::{Kind, Organization};
-use kiban_store::{NewReceipt, NewSubmission, ReceiptCounts, ReceiptState, StoreError};
+use kiban_store::{
+    NewReceipt, NewSubmission, Original, ReceiptCounts, ReceiptState, RegistrationReview, ReviewCause, StoreError,
+};
 use std::collections::BTreeSet;
 
 #[tokio::test]
@@ -79,6 +81,8 @@ fn opinion(id: &str) -> NewSubmission {
         submitted_at: at(10),
         natural_key: "20261101".to_owned(),
         payload: "架空の意見書".as_bytes().to_vec(),
+        original: Some(Original { media: "text/csv".to_owned(), bytes: b"1.1,\x8e\xe5".to_vec() }),
+        replaces: None,
     }
 }
 
@@ -97,10 +101,20 @@ async fn a_document_is_fetched_accepted_and_then_its_content_is_gone_here() {
         assert!(matches!(late, Err(StoreError::Conflict(_))));
         let fetched = world.store.submission(insurer(), "s1").await.unwrap().unwrap();
         assert_eq!((&fetched.state, fetched.decided_at), (&SubmissionState::Fetched, None));
-        world.write(async |tx| tx.move_submission(&fetched, &SubmissionState::Accepted, at(30)).await).await.unwrap();
+        assert_eq!(world.store.kept_original(insurer(), "s1").await.unwrap(), None);
+        world
+            .write(async |tx| {
+                tx.keep_original(&fetched, 3, jiff::civil::date(2031, 11, 22)).await?;
+                tx.move_submission(&fetched, &SubmissionState::Accepted, at(30)).await
+            })
+            .await
+            .unwrap();
+        // The bytes it came in are kept with the record it became, and with nobody else's.
+        assert_eq!(world.store.kept_original(insurer(), "s1").await.unwrap(), fetched.original);
+        assert_eq!(world.store.kept_original(other_insurer(), "s1").await.unwrap(), None);
         let accepted = world.store.submission(insurer(), "s1").await.unwrap().unwrap();
         assert_eq!((&accepted.state, accepted.decided_at), (&SubmissionState::Accepted, Some(at(30))));
-        assert_eq!(accepted.payload, None);
+        assert_eq!((&accepted.payload, &accepted.original), (&None, &None));
         assert!(world.store.inbox(insurer(), 10).await.unwrap().is_empty());
         assert_eq!(world.store.submissions_about(hanako()).await.unwrap(), [accepted]);
         assert!(world.store.submissions_about(taro()).await.unwrap().is_empty());
@@ -117,7 +131,67 @@ async fn a_returned_document_keeps_its_content_and_the_reason() {
         world.write(async |tx| tx.move_submission(&submitted, &returned, at(20)).await).await.unwrap();
         let stored = world.store.submission(insurer(), "s1").await.unwrap().unwrap();
         assert_eq!(stored.state, returned);
-        assert!(stored.payload.is_some());
+        assert!(stored.payload.is_some() && stored.original.is_some());
+        // Another one replaces it: nothing of it waits any longer.
+        world.write(async |tx| tx.drop_returned_content(insurer(), "s1").await).await.unwrap();
+        let replaced = world.store.submission(insurer(), "s1").await.unwrap().unwrap();
+        assert_eq!((&replaced.state, &replaced.payload, &replaced.original), (&returned, &None, &None));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_inbox_is_read_page_by_page_in_the_order_of_arrival() {
+    on_each_engine(async |world| {
+        for (id, second) in [("s5", 30), ("s2", 20), ("s1", 20), ("s4", 10)] {
+            let new = NewSubmission { submitted_at: at(second), ..opinion(id) };
+            world.write(async |tx| tx.put_submission(&new).await).await.unwrap();
+        }
+        let page = async |after| world.store.inbox_page(insurer(), "submitted", after, 2).await.unwrap();
+        let ids = |list: Vec<kiban_store::Submission>| list.into_iter().map(|one| one.id).collect::<Vec<_>>();
+        assert_eq!(ids(page(None).await), ["s4", "s1"]);
+        assert_eq!(ids(page(Some((at(20), "s1"))).await), ["s2", "s5"]);
+        assert!(page(Some((at(30), "s5"))).await.is_empty());
+        assert!(world.store.inbox_page(insurer(), "accepted", None, 2).await.unwrap().is_empty());
+        assert!(world.store.inbox_page(other_insurer(), "submitted", None, 2).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_registration_waits_once_for_review_until_it_is_settled() {
+    on_each_engine(async |world| {
+        let review = |id: &str, second| RegistrationReview {
+            id: id.to_owned(),
+            person: hanako(),
+            office: office(),
+            cause: ReviewCause::PlanRequest,
+            source: "s1".to_owned(),
+            opened_at: at(second),
+            closed_at: None,
+        };
+        world.write(async |tx| tx.open_review(&review("r1", 10)).await).await.unwrap();
+        world.write(async |tx| tx.open_review(&review("r2", 20)).await).await.unwrap();
+        assert_eq!(world.store.reviews(insurer(), None, 10).await.unwrap(), [review("r1", 10)]);
+        assert!(world.store.reviews(insurer(), Some("r1"), 10).await.unwrap().is_empty());
+        assert!(world.store.reviews(other_insurer(), None, 10).await.unwrap().is_empty());
+        world.write(async |tx| tx.close_reviews(hanako(), office(), at(30)).await).await.unwrap();
+        assert!(world.store.reviews(insurer(), None, 10).await.unwrap().is_empty());
+        world.write(async |tx| tx.open_review(&review("r3", 40)).await).await.unwrap();
+        assert_eq!(world.store.reviews(insurer(), None, 10).await.unwrap(), [review("r3", 40)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_certificate_made_a_connector_by_hand_is_none() {
+    on_each_engine(async |world| {
+        let city = Organization::Municipality(insurer());
+        let (mine, forged) = ("a".repeat(64), "b".repeat(64));
+        world.write(async |tx| tx.put_connector(&mine, city, at(1)).await).await.unwrap();
+        assert_eq!(world.store.connectors().await.unwrap(), [(mine.clone(), city)]);
+        world.by_hand(&format!("UPDATE connector SET fingerprint = '{forged}'")).await;
+        assert!(world.store.connectors().await.unwrap().is_empty());
     })
     .await;
 }

@@ -50,8 +50,8 @@ pub(crate) async fn register(State(app): State<App>, who: Authenticated, Json(bo
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Page {
-    after: Option<String>,
-    limit: Option<i64>,
+    pub(crate) after: Option<String>,
+    pub(crate) limit: Option<i64>,
 }
 
 pub(crate) async fn list(State(app): State<App>, who: Authenticated, Query(page): Query<Page>) -> Answer {

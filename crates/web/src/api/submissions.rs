@@ -1,13 +1,16 @@
 //! 提出物: handing over an opinion or a 届出, and the municipality's inbox (P-133, P-138).
 
+use super::people::Page;
 use super::{Answer, created, ok};
-use crate::App;
 use crate::caller::Authenticated;
-use crate::input::Json;
+use crate::input::{Json, JsonBytes, Query, lines};
+use crate::{App, Problem};
 use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::IntoResponse;
 use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::plan_request::PlanRequest;
-use kiban_service::Decide;
+use kiban_service::{Decide, InboxState, ItemFault, Original};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -15,26 +18,65 @@ pub(crate) async fn opinion(
     State(app): State<App>,
     who: Authenticated,
     Path(handle): Path<String>,
-    Json(opinion): Json<PhysicianOpinion>,
+    JsonBytes(opinion, bytes): JsonBytes<PhysicianOpinion>,
 ) -> Answer {
-    created(app.platform.submit_opinion(&who.caller, &handle, opinion, &who.context).await?)
+    created(app.platform.submit_opinion(&who.caller, &handle, opinion, json_original(bytes), &who.context).await?)
 }
 
 pub(crate) async fn plan_request(
     State(app): State<App>,
     who: Authenticated,
     Path(handle): Path<String>,
-    Json(request): Json<PlanRequest>,
+    JsonBytes(request, bytes): JsonBytes<PlanRequest>,
 ) -> Answer {
-    created(app.platform.file_plan_request(&who.caller, &handle, request, &who.context).await?)
+    created(app.platform.file_plan_request(&who.caller, &handle, request, json_original(bytes), &who.context).await?)
+}
+
+fn json_original(bytes: Vec<u8>) -> Original {
+    Original { media: "application/json".to_owned(), bytes }
 }
 
 pub(crate) async fn filed(State(app): State<App>, who: Authenticated, Path(handle): Path<String>) -> Answer {
     ok(json!({ "submissions": app.platform.filed(&who.caller, &handle, &who.context).await? }))
 }
 
-pub(crate) async fn inbox(State(app): State<App>, who: Authenticated) -> Answer {
-    ok(json!({ "items": app.platform.inbox(&who.caller, &who.context).await? }))
+/// A page of the inbox.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InboxPage {
+    state: Option<String>,
+    after: Option<String>,
+    limit: Option<i64>,
+}
+
+pub(crate) async fn inbox(State(app): State<App>, who: Authenticated, Query(page): Query<InboxPage>) -> Answer {
+    let state = match page.state.as_deref() {
+        Some(code) => InboxState::parse(code).ok_or_else(|| {
+            let words = "waiting、submitted、fetched、accepted、returned のどれかにしてください";
+            Problem::invalid(vec![ItemFault::new("state", words)])
+        }),
+        None => Ok(InboxState::default()),
+    };
+    let asked = state.and_then(|state| Ok((state, lines(page.limit)?)));
+    let items = app.platform.inbox(&who.caller, asked, page.after.as_deref(), &who.context).await?;
+    let next = items.last().map(|item| item.receipt.clone());
+    ok(json!({ "items": items, "next": next }))
+}
+
+pub(crate) async fn original(State(app): State<App>, who: Authenticated, Path(receipt): Path<String>) -> Answer {
+    let original = app.platform.submission_original(&who.caller, &receipt, &who.context).await?;
+    let ending = if original.media == "text/csv" { "csv" } else { "json" };
+    // To be saved, never shown: it is what somebody else's program wrote.
+    let name = format!("attachment; filename=\"{receipt}.{ending}\"");
+    let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_DISPOSITION, name.as_str())];
+    Ok((headers, original.bytes).into_response())
+}
+
+pub(crate) async fn reviews(State(app): State<App>, who: Authenticated, Query(page): Query<Page>) -> Answer {
+    let limit = lines(page.limit);
+    let reviews = app.platform.reviews(&who.caller, page.after.as_deref(), limit, &who.context).await?;
+    let next = reviews.last().map(|review| review.id.clone());
+    ok(json!({ "reviews": reviews, "next": next }))
 }
 
 pub(crate) async fn fetch(State(app): State<App>, who: Authenticated, Path(receipt): Path<String>) -> Answer {

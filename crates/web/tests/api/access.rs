@@ -50,7 +50,7 @@ async fn line(world: &World, route: &Route) -> String {
     let mut line = format!("{name:<55} {nobody:>7} {without:>9}");
     for role in ROLES {
         let mut client = world.log_in(role).await;
-        if route.name == "log_out" {
+        if route.name == "log_out" && !role.is_connector() {
             client.token = Some(world.fresh_token(role).await);
         }
         world.assign(Role::Planner, Person::Hanako, true).await;
@@ -66,7 +66,7 @@ async fn line(world: &World, route: &Route) -> String {
 
 fn is_meant_for(route: &Route, role: Role) -> bool {
     let is_office = role.organization().office().is_some();
-    let is_city = matches!(role, Role::City | Role::CityProgram | Role::OtherCity);
+    let is_city = matches!(role, Role::City | Role::CityProgram | Role::CityConnector | Role::OtherCity);
     match route.audience {
         Audience::Anyone | Audience::Certificate | Audience::Staff => true,
         Audience::Offices => is_office,

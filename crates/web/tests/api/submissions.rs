@@ -83,8 +83,18 @@ async fn a_plan_request_sent_back_tells_its_sender_why() {
     let sent = planner.get(&format!("/api/v1/people/{handle}/submissions")).await.json();
     assert_eq!(sent["submissions"][0]["state"], json!({ "state": "returned", "reason": "届出日を確かめてください" }));
 
+    let notices = planner.get("/api/v1/notices").await.json();
+    let told = &notices["notices"][0];
+    assert_eq!((&told["kind"], &told["facts"]["receipt"]), (&json!("submission_returned"), &json!(receipt)));
+
     // Corrected and accepted, it is a record its sender sees.
     let again = planner.post(&path, plan_request(&world)).await.json();
+    assert_eq!(again["replaces"], json!(receipt));
+    let item = &city.get("/api/v1/inbox").await.json()["items"][0];
+    assert_eq!((&item["receipt"], &item["replaces"]), (&again["receipt"], &json!(receipt)));
+    // Of the one sent back nothing waits any more: the new one replaces it.
+    let old = city.post(&format!("/api/v1/inbox/{receipt}/fetch"), json!({})).await.json();
+    assert_eq!(old["content"], Value::Null);
     let accept = format!("/api/v1/inbox/{}/accept", again["receipt"].as_str().unwrap());
     assert_eq!(city.post(&accept, json!({})).await.status, StatusCode::OK);
     let f1 = planner.get(&format!("/api/v1/people/{handle}/records/F1")).await.json();
@@ -124,4 +134,160 @@ async fn an_opinion_about_somebody_else_or_of_another_institution_names_the_item
     assert_eq!(reply.refusal(), (422, "invalid".to_owned()));
     assert_eq!(reply.json()["items"][0]["item"], json!("basics.written_on"));
     assert!(!reply.text().contains("きのう"));
+}
+
+/// A member of a JSON document that no reader needs, so that the bytes are not what the platform itself would write.
+fn as_sent(value: &Value) -> String {
+    format!("\n  {}\n", serde_json::to_string_pretty(value).unwrap())
+}
+
+#[tokio::test]
+async fn the_bytes_of_an_opinion_reach_the_city_as_they_were_sent_and_are_kept_when_it_is_accepted() {
+    let world = World::new().await;
+    let hospital = world.log_in(Role::Hospital).await;
+    let handle = world.stolen_handle(Role::Hospital, Person::Hanako.key()).await;
+    let sent = as_sent(&opinion(&world));
+    let path = format!("/api/v1/people/{handle}/opinions");
+    let reply =
+        hospital.send(axum::http::Method::POST, &path, "application/json", axum::body::Body::from(sent.clone())).await;
+    let receipt = reply.json()["receipt"].as_str().unwrap().to_owned();
+    let city = world.log_in(Role::CityConnector).await;
+    let item = city.post(&format!("/api/v1/inbox/{receipt}/fetch"), json!({})).await.json();
+    assert_eq!(
+        (&item["original"]["media"], &item["original"]["size"]),
+        (&json!("application/json"), &json!(sent.len()))
+    );
+    let original = format!("/api/v1/inbox/{receipt}/original");
+    assert_eq!(city.get(&original).await.body, sent.as_bytes());
+    assert_eq!(world.log_in(Role::OtherCity).await.get(&original).await.refusal(), (404, "unknown".to_owned()));
+    assert_eq!(city.post(&format!("/api/v1/inbox/{receipt}/accept"), json!({})).await.status, StatusCode::OK);
+    // The transit copy is gone, the formal copy is not.
+    let item = city.post(&format!("/api/v1/inbox/{receipt}/fetch"), json!({})).await.json();
+    assert_eq!((&item["content"], &item["original"]), (&Value::Null, &Value::Null));
+    assert_eq!(city.get(&original).await.body, sent.as_bytes());
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn the_inbox_is_read_in_pages_and_by_state() {
+    let world = World::new().await;
+    let hospital = world.log_in(Role::Hospital).await;
+    let handle = world.stolen_handle(Role::Hospital, Person::Hanako.key()).await;
+    let mut sent = Vec::new();
+    for n in 1..=5 {
+        let mut opinion = opinion(&world);
+        opinion["applied_on"] = json!(world.today() - jiff::Span::new().days(30 + n));
+        sent.push(hospital.post(&format!("/api/v1/people/{handle}/opinions"), opinion).await.json()["receipt"].clone());
+        world.pass(1).await;
+    }
+    let city = world.log_in(Role::CityConnector).await;
+    let receipts = async |query: &str| {
+        let page = city.get(&format!("/api/v1/inbox?{query}")).await.json();
+        let items = page["items"].as_array().unwrap().iter().map(|item| item["receipt"].clone()).collect::<Vec<_>>();
+        (items, page["next"].as_str().unwrap_or_default().to_owned())
+    };
+    let (first, next) = receipts("limit=2").await;
+    assert_eq!(first, sent[..2]);
+    let (second, next) = receipts(&format!("limit=2&after={next}")).await;
+    assert_eq!(second, sent[2..4]);
+    let (third, next) = receipts(&format!("limit=2&after={next}")).await;
+    assert_eq!(third, sent[4..]);
+    assert_eq!(receipts(&format!("limit=2&after={next}")).await.0, Vec::<Value>::new());
+    let one = sent[0].as_str().unwrap();
+    assert_eq!(city.post(&format!("/api/v1/inbox/{one}/accept"), json!({})).await.status, StatusCode::OK);
+    assert_eq!(receipts("state=accepted").await.0, sent[..1]);
+    assert_eq!(receipts("state=submitted").await.0, sent[1..]);
+    assert_eq!(city.get("/api/v1/inbox?state=lost").await.refusal(), (422, "invalid".to_owned()));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn an_accepted_plan_request_stands_on_the_card_until_the_citys_own_row_and_puts_the_former_office_in_review() {
+    let world = World::new().await;
+    // Hanako's plan has been made by another office so far.
+    world.assign(Role::Stranger, Person::Hanako, true).await;
+    let helpers = world.register(Role::Helper, Person::Hanako).await;
+    let handle = world.register(Role::Planner, Person::Hanako).await;
+    let planner = world.log_in(Role::Planner).await;
+    let (helper, city) = (world.log_in(Role::Helper).await, world.log_in(Role::City).await);
+    let card = async || {
+        let reply = helper.get(&format!("/api/v1/people/{helpers}/records/A3a")).await.json();
+        reply["documents"][0]["content"]["provisional_planning_office"].clone()
+    };
+    let filed = planner.post(&format!("/api/v1/people/{handle}/plan-requests"), plan_request(&world)).await.json();
+    assert_eq!(card().await, Value::Null, "not before the city accepted it");
+    let accept = format!("/api/v1/inbox/{}/accept", filed["receipt"].as_str().unwrap());
+    assert_eq!(city.post(&accept, json!({})).await.status, StatusCode::OK);
+    let shown = card().await;
+    assert_eq!(shown["office"], json!(Role::Planner.organization()));
+    assert_eq!(shown["filed_on"], json!(world.today()));
+    assert!(shown["note"].as_str().unwrap().contains("暫定"));
+    let page = planner.get(&format!("/api/v1/people/{handle}")).await.json();
+    let a3a = page["kinds"].as_array().unwrap().iter().find(|kind| kind["kind"] == "A3a").unwrap();
+    assert_eq!(a3a["documents"][0]["content"]["provisional_planning_office"], shown);
+
+    // The former office waits for the city's word; until then it may settle its last month and no longer makes the plan.
+    let reviews = city.get("/api/v1/registration-reviews").await.json();
+    let review = &reviews["reviews"].as_array().unwrap()[..];
+    assert_eq!(review.len(), 1, "{reviews}");
+    assert_eq!(review[0]["office"], json!(Role::Stranger.organization()));
+    assert_eq!((&review[0]["source"], &review[0]["viewable_until"]), (&filed["receipt"], &json!("2026-12-31")));
+    let theirs = world.stolen_handle(Role::Stranger, Person::Hanako.key()).await;
+    let stranger = world.log_in(Role::Stranger).await;
+    let told = stranger.get("/api/v1/notices").await.json()["notices"][0].clone();
+    assert_eq!((&told["kind"], &told["person"]), (&json!("registration_review"), &json!(theirs)));
+    assert_eq!(stranger.get(&format!("/api/v1/people/{theirs}/records/A3a")).await.status, StatusCode::OK);
+    let citys = review[0]["handle"].as_str().unwrap();
+    let end = format!("/api/v1/people/{citys}/offices/{}", Role::Stranger.organization());
+    assert_eq!(city.put(&end, json!({ "confirmed": false })).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(stranger.get(&format!("/api/v1/people/{theirs}/records/A3a")).await.refusal().0, 404);
+    assert_eq!(city.get("/api/v1/registration-reviews").await.json()["reviews"], json!([]));
+
+    // The city's own row says it: nothing is provisional any more.
+    world.pass(60).await;
+    let reply = city.upload("/api/v1/packages", &crate::world::card_with_planner(&world)).await;
+    assert_eq!(reply.json()["state"], json!("applied"), "{}", reply.text());
+    assert_eq!(card().await, Value::Null);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_notice_of_a_consent_is_filed_by_the_city_and_cannot_be_sent_back() {
+    let world = World::new().await;
+    let handle = world.register(Role::Planner, Person::Hanako).await;
+    let consent = json!({ "act": "given", "declarant": "person", "proof": "insurance_card", "form": "第1版" });
+    let planner = world.log_in(Role::Planner).await;
+    planner.post(&format!("/api/v1/people/{handle}/consents"), consent).await;
+    let city = world.log_in(Role::CityConnector).await;
+    let items = city.get("/api/v1/inbox").await.json();
+    let receipt = items["items"][0]["receipt"].as_str().unwrap().to_owned();
+    let notice = city.post(&format!("/api/v1/inbox/{receipt}/fetch"), json!({})).await.json();
+    assert_eq!((&notice["kind"], &notice["content"]["act"]), (&json!("G1"), &json!({ "act": "given" })));
+    let back = city.post(&format!("/api/v1/inbox/{receipt}/return"), json!({ "reason": "不要" })).await;
+    assert_eq!(back.refusal(), (409, "conflict".to_owned()));
+    assert_eq!(city.post(&format!("/api/v1/inbox/{receipt}/accept"), json!({})).await.status, StatusCode::OK);
+    assert_eq!(city.get("/api/v1/inbox").await.json()["items"], json!([]));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_connector_has_its_certificate_and_nobody_logs_in_over_it() {
+    let world = World::new().await;
+    let connector = world.log_in(Role::CityConnector).await;
+    assert_eq!(connector.get("/api/v1/inbox").await.status, StatusCode::OK);
+    // It reaches packages and the inbox, and no person.
+    let handle = world.stolen_handle(Role::City, Person::Hanako.key()).await;
+    assert_eq!(connector.get(&format!("/api/v1/people/{handle}")).await.refusal(), (403, "not_this_way".to_owned()));
+    let body = json!({ "account": Role::City.account(), "password": crate::world::PASSWORD });
+    let reply = connector.post("/api/v1/session", body).await;
+    assert_eq!(reply.refusal(), (401, "connector_certificate".to_owned()));
+    // A terminal's certificate without a log-in is no connector.
+    let reply = world.with_certificate(Role::City).get("/api/v1/inbox").await;
+    assert_eq!(reply.refusal(), (401, "login_required".to_owned()));
+    // Revoked, it is out at its next request.
+    let mut row = crate::world::certificate(Role::CityConnector, &Role::CityConnector.fingerprint(), world.now());
+    row.revoked_at = Some(world.now());
+    world.change(async |tx| tx.put_certificate(&row).await.unwrap()).await;
+    assert_eq!(connector.get("/api/v1/inbox").await.refusal(), (401, "certificate_revoked".to_owned()));
+    world.verify().await;
 }

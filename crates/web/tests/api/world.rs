@@ -8,7 +8,9 @@ use http_body_util::BodyExt;
 use kiban_domain::assignment::{Assignment, EndReason, IdentityCheck};
 use kiban_domain::certification::{ApplicationKind, CareLevel, CertificationProgress};
 use kiban_domain::dates::{Period, day_in_japan};
-use kiban_domain::insurance_card::{CardIssue, CertifiedLevel, CopaymentPeriod, CopaymentRate, InsuranceCard, Tenths};
+use kiban_domain::insurance_card::{
+    CardIssue, CertifiedLevel, CopaymentPeriod, CopaymentRate, InsuranceCard, PlanningOffice, Tenths,
+};
 use kiban_domain::insured::{Identity, Insured, Sex};
 use kiban_domain::municipality::StartState;
 use kiban_domain::office::{JobType, Office, Staff, StaffId};
@@ -45,8 +47,10 @@ pub enum Role {
     Stranger,
     /// The people's city.
     City,
-    /// The city's unattended program.
+    /// The city's program that logs in with a password.
     CityProgram,
+    /// The city's connector: a certificate and nothing else.
+    CityConnector,
     /// Another city that has started.
     OtherCity,
     /// 都道府県
@@ -57,7 +61,7 @@ pub enum Role {
     SecondOperator,
 }
 
-pub const ROLES: [Role; 11] = [
+pub const ROLES: [Role; 12] = [
     Role::Planner,
     Role::Vendor,
     Role::Helper,
@@ -65,6 +69,7 @@ pub const ROLES: [Role; 11] = [
     Role::Stranger,
     Role::City,
     Role::CityProgram,
+    Role::CityConnector,
     Role::OtherCity,
     Role::Prefecture,
     Role::Operator,
@@ -95,7 +100,7 @@ impl Role {
             Self::Helper => office("9970000029"),
             Self::Hospital => office("9910000034"),
             Self::Stranger => office("9970000045"),
-            Self::City | Self::CityProgram => Organization::Municipality(city()),
+            Self::City | Self::CityProgram | Self::CityConnector => Organization::Municipality(city()),
             Self::OtherCity => Organization::Municipality(other_city()),
             Self::Prefecture => Organization::parse("13").unwrap(),
             Self::Operator | Self::SecondOperator => Organization::Operator,
@@ -114,7 +119,9 @@ impl Role {
             Self::Planner | Self::Vendor | Self::Stranger => JobType::CareManager,
             Self::Helper => JobType::CareWorker,
             Self::Hospital => JobType::Physician,
-            Self::City | Self::CityProgram | Self::OtherCity | Self::Prefecture => JobType::MunicipalOfficer,
+            Self::City | Self::CityProgram | Self::CityConnector | Self::OtherCity | Self::Prefecture => {
+                JobType::MunicipalOfficer
+            }
             Self::Operator | Self::SecondOperator => JobType::OperatorStaff,
         }
     }
@@ -127,6 +134,11 @@ impl Role {
             role => role as u8,
         };
         format!("{:064x}", u32::from(n) + 0xa0)
+    }
+
+    /// Not a person and not a log-in.
+    pub fn is_connector(self) -> bool {
+        matches!(self, Self::CityConnector)
     }
 
     fn is_program(self) -> bool {
@@ -269,6 +281,9 @@ impl World {
 
     /// Somebody logged in.
     pub async fn log_in(&self, role: Role) -> Client<'_> {
+        if role.is_connector() {
+            return Client { world: self, fingerprint: Some(role.fingerprint()), token: None };
+        }
         let known = self.tokens.lock().unwrap().get(&role).cloned();
         let token = match known {
             Some(token) => token,
@@ -341,9 +356,11 @@ impl World {
 
     /// A handle of this person made for this caller, whether or not they may know one.
     pub async fn stolen_handle(&self, role: Role, person: PersonKey) -> String {
-        let token = self.log_in(role).await.token.unwrap();
         let peer = kiban_service::Peer { fingerprint: role.fingerprint(), source: "192.0.2.1".to_owned() };
-        let caller = self.platform.authenticate(peer, &token, &self.context()).await.unwrap();
+        let caller = match self.log_in(role).await.token {
+            Some(token) => self.platform.authenticate(peer, &token, &self.context()).await.unwrap(),
+            None => self.platform.authenticate_connector(peer, &self.context()).await.unwrap(),
+        };
         self.platform.handle_of(&caller, person).await.unwrap()
     }
 
@@ -447,7 +464,11 @@ pub async fn furnish(store: &Store, now: Timestamp) {
     }
     for role in ROLES.into_iter().filter(|role| !role.is_program()) {
         tx.put_certificate(&certificate(role, &role.fingerprint(), now)).await.unwrap();
-        tx.put_account(&account(role)).await.unwrap();
+        if role.is_connector() {
+            tx.put_connector(&role.fingerprint(), role.organization(), now).await.unwrap();
+        } else {
+            tx.put_account(&account(role)).await.unwrap();
+        }
     }
     tx.set_start(city(), StartState::Started(day("2026-04-01"))).await.unwrap();
     tx.set_start(other_city(), StartState::Started(day("2026-04-01"))).await.unwrap();
@@ -536,6 +557,31 @@ pub fn package(at: Timestamp) -> Vec<(String, Vec<u8>)> {
         .progress(&progress)
         .finish()
         .unwrap()
+}
+
+/// The city's next card of Hanako, which names the planner of today's 届出.
+pub fn card_with_planner(world: &World) -> Vec<(String, Vec<u8>)> {
+    let office = Role::Planner.organization().office().unwrap();
+    let planner =
+        PlanningOffice { office, name: "居宅介護支援事業所みほん".to_owned(), filed_on: world.today() };
+    let valid = Period::new(day("2025-01-01"), Some(day("2026-12-31"))).unwrap();
+    let card = InsuranceCard {
+        issue: CardIssue::Issued(day("2024-12-20")),
+        certified: Some(CertifiedLevel {
+            level: CareLevel::Care2,
+            decided_on: day("2024-12-15"),
+            valid: Some(valid),
+            limit_units: Some(19_705),
+            limit_period: Some(valid),
+            service_limits: vec![],
+            board_opinion: None,
+        }),
+        restrictions: vec![],
+        planning_offices: vec![planner],
+        facilities: vec![],
+    };
+    let cards = vec![entry((Person::Hanako.key(), 9), card)];
+    MunicipalPackage::new(city(), world.now()).cards(&cards).finish().unwrap()
 }
 
 fn entry<T>((key, history): (PersonKey, u32), value: T) -> Row<T> {

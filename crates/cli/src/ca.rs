@@ -83,7 +83,13 @@ pub async fn run(options: Options) -> Result<ExitCode> {
                 }
                 None => {
                     let issued = ca.issue_client(organization, &terminal, days, now()).map_err(ja)?;
-                    (issued.cert_pem, Some(issued.key_pem), issued.fingerprint, issued.serial, issued.not_after)
+                    (
+                        issued.cert_pem,
+                        Some(zeroize::Zeroizing::new(issued.key_pem)),
+                        issued.fingerprint,
+                        issued.serial,
+                        issued.not_after,
+                    )
                 }
             };
             let platform = home.platform().await?;

@@ -6,6 +6,7 @@ mod ca;
 mod check;
 mod client;
 mod demo;
+mod hardening;
 mod home;
 mod import;
 mod migrate;
@@ -67,6 +68,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<std::process::ExitCode> {
+    hardening::keep_memory_private()?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         match arguments.command {

@@ -149,7 +149,7 @@ fn read(command: Command) -> Result<Act> {
             Ok(Act::Office(office, !inactive))
         }
         Command::Account { organization, account, name, job, care_manager_number, administrator } => {
-            let mut password = String::new();
+            let mut password = zeroize::Zeroizing::new(String::with_capacity(256));
             std::io::stdin().read_line(&mut password)?;
             Ok(Act::Account(NewAccount {
                 organization: Organization::parse(&organization).map_err(item("機関の番号"))?,

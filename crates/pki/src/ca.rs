@@ -18,6 +18,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use time::OffsetDateTime;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::register::Register;
 use crate::{Entry, Error, Purpose, Reason, Revocation, csr, files, read};
@@ -39,7 +40,7 @@ pub struct Ca {
     certificate_pem: String,
     certificate: CertificateDer<'static>,
     not_after: Timestamp,
-    issuer: Issuer<'static, KeyPair>,
+    key: KeyPair,
     register: Register,
     torn_line: Option<String>,
 }
@@ -86,7 +87,7 @@ impl Ca {
             fs::remove_dir_all(&half_made).map_err(files::at(&half_made))?;
         }
         files::create_private_dir(&half_made)?;
-        files::write_new(&half_made.join(KEY_FILE), &key.serialize_pem(), 0o600)?;
+        files::write_new(&half_made.join(KEY_FILE), &Zeroizing::new(key.serialize_pem()), 0o600)?;
         files::write_new(&half_made.join(CERTIFICATE_FILE), &certificate.pem(), 0o644)?;
         files::write_new(&half_made.join(REGISTER_FILE), "", 0o600)?;
         files::sync_dir(&half_made)?;
@@ -109,7 +110,7 @@ impl Ca {
         Ok(Self {
             dir: dir.to_owned(),
             not_after: read::not_after(&certificate)?,
-            issuer: Issuer::from_ca_cert_der(&certificate, key)?,
+            key,
             torn_line: register.read()?.torn_line,
             certificate_pem,
             certificate,
@@ -216,7 +217,11 @@ impl Ca {
             revoked_certs,
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        Ok(list.signed_by(&self.issuer)?.pem()?)
+        Ok(list.signed_by(&self.issuer()?)?.pem()?)
+    }
+
+    fn issuer(&self) -> Result<Issuer<'_, &KeyPair>, Error> {
+        Ok(Issuer::from_ca_cert_der(&self.certificate, &self.key)?)
     }
 
     /// The one place where the CA's key is used on a certificate: sign, record durably, then hand out.
@@ -230,7 +235,7 @@ impl Ca {
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         params.not_before = date_time(now.checked_sub(CLOCK_ALLOWANCE).map_err(|_| Error::Time)?)?;
         params.not_after = date_time(not_after)?;
-        let certificate = params.signed_by(key, &self.issuer)?;
+        let certificate = params.signed_by(key, &self.issuer()?)?;
         let entry = Entry {
             serial: read::hex(&serial),
             fingerprint: read::fingerprint(certificate.der()),
@@ -242,6 +247,12 @@ impl Ca {
         self.register.append_issued(&entry)?;
         let Entry { serial, fingerprint, not_after, .. } = entry;
         Ok(Signed { cert_pem: certificate.pem(), fingerprint, serial, not_after })
+    }
+}
+
+impl Drop for Ca {
+    fn drop(&mut self) {
+        self.key.zeroize();
     }
 }
 

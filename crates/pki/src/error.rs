@@ -70,8 +70,8 @@ impl Error {
                 format!("{} を読み書きできません（{source}）。権限と空き容量を確認してください", path.display())
             }
             Self::KeyReadableByOthers(path) => format!(
-                "秘密鍵 {} が所有者以外にも読める状態です。chmod 600 で所有者だけにしてください",
-                path.display()
+                "秘密鍵 {path} が所有者以外にも読める状態です。chmod 600 {path} を実行してください",
+                path = path.display()
             ),
             Self::KeyMismatch => "証明書と秘密鍵の組が合いません。同じ発行分のファイルを指定してください".into(),
             Self::RegisterDamaged { line } => {

@@ -1,11 +1,12 @@
 //! Files that survive a power cut and are read by nobody else.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use zeroize::Zeroizing;
 
 /// Turns an I/O error into one that names the file.
 pub fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
@@ -36,12 +37,16 @@ pub fn read(path: &Path) -> Result<String, Error> {
 }
 
 /// Reads a private key; refuses one that others could have read.
-pub fn read_private(path: &Path) -> Result<String, Error> {
-    let mode = fs::metadata(path).map_err(at(path))?.permissions().mode();
-    if mode & 0o077 != 0 {
+pub fn read_private(path: &Path) -> Result<Zeroizing<String>, Error> {
+    let mut file = File::open(path).map_err(at(path))?;
+    let facts = file.metadata().map_err(at(path))?;
+    if facts.permissions().mode() & 0o077 != 0 {
         return Err(Error::KeyReadableByOthers(path.to_owned()));
     }
-    read(path)
+    // Room for all of it at once: a text that grows leaves copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(facts.len() as usize + 1));
+    file.read_to_string(&mut text).map_err(at(path))?;
+    Ok(text)
 }
 
 /// `dir` with an ending, beside it.

@@ -10,6 +10,7 @@ use kiban_domain::office::{JobType, Office, OfficeClass, Staff, StaffId};
 use kiban_domain::{CareManagerNumber, Organization, Timestamp};
 use kiban_policy::{Way, class_of};
 use kiban_store::{Account, Entry, Outcome, Session, SessionWay};
+use zeroize::Zeroizing;
 
 /// What somebody types, or a program sends, to log in.
 #[derive(Clone, PartialEq, Eq)]
@@ -90,7 +91,8 @@ pub(crate) fn staff_id(organization: Organization, account: &str) -> Result<Staf
 impl Platform {
     /// Adds or replaces an account. `by` is who did it, for the log.
     pub async fn put_account(&self, new: NewAccount, by: &str, context: &Context) -> Result<StaffId, Error> {
-        if new.password.chars().count() < 13 {
+        let password = Zeroizing::new(new.password);
+        if password.chars().count() < 13 {
             return Err(Error::item("password", "パスワードは13文字以上にしてください"));
         }
         let id = staff_id(new.organization, &new.account)
@@ -102,12 +104,8 @@ impl Platform {
             care_manager: new.care_manager,
             administrator: new.administrator,
         };
-        let account = Account {
-            staff,
-            organization: new.organization,
-            password_hash: hash_password(&new.password)?,
-            active: true,
-        };
+        let account =
+            Account { staff, organization: new.organization, password_hash: hash_password(&password)?, active: true };
         let mut tx = self.store().begin().await?;
         tx.put_account(&account).await?;
         let entry = Entry::new(context.now, &context.request_id, by, "account.put", Outcome::Done);
@@ -118,10 +116,8 @@ impl Platform {
 
     /// Disables an account: its sessions end within two seconds on every process.
     pub async fn disable_account(&self, id: &StaffId, by: &str, context: &Context) -> Result<(), Error> {
-        let mut account = self.store().account(id).await?.ok_or(Error::Unknown)?;
-        account.active = false;
         let mut tx = self.store().begin().await?;
-        tx.put_account(&account).await?;
+        let account = tx.disable_account(id).await?.ok_or(Error::Unknown)?;
         let entry = Entry::new(context.now, &context.request_id, by, "account.disable", Outcome::Done);
         tx.commit(Entry { organization: Some(account.organization.to_string()), staff: Some(id.0.clone()), ..entry })
             .await?;
@@ -151,7 +147,7 @@ impl Platform {
             return Err(Error::Unauthenticated("locked"));
         }
         let hash = account.as_ref().map_or(DUMMY_HASH.to_owned(), |account| account.password_hash.clone());
-        let fits = self.check_password(request.password, hash).await?;
+        let fits = self.check_password(Zeroizing::new(request.password), hash).await?;
         let Some(account) = account.filter(|account| fits && account.active) else {
             self.count_failure(peer, organization, id.ok(), window, context).await?;
             return Err(Error::Unauthenticated("wrong_password"));
@@ -159,7 +155,7 @@ impl Platform {
         self.open_session(peer, account, request.software, context).await
     }
 
-    async fn check_password(&self, password: String, hash: String) -> Result<bool, Error> {
+    async fn check_password(&self, password: Zeroizing<String>, hash: String) -> Result<bool, Error> {
         let _permit = self.inner.password_checks.acquire().await.map_err(|error| Error::Internal(error.to_string()))?;
         tokio::task::spawn_blocking(move || verify_password(&password, &hash))
             .await

@@ -15,7 +15,7 @@ const PUT: &str = "INSERT INTO disaster_mode (mode_id, event, areas, classes, of
        mac, proposed_over)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
      ON CONFLICT (mode_id) DO UPDATE SET approved_by = excluded.approved_by, closed_at = excluded.closed_at, mac = excluded.mac
-     WHERE disaster_mode.areas = excluded.areas AND disaster_mode.classes = excluded.classes AND disaster_mode.offices = excluded.offices
+     WHERE disaster_mode.event = excluded.event AND disaster_mode.areas = excluded.areas AND disaster_mode.classes = excluded.classes AND disaster_mode.offices = excluded.offices
        AND disaster_mode.hosts = excluded.hosts AND disaster_mode.without_consent = excluded.without_consent
        AND disaster_mode.open_from = excluded.open_from AND disaster_mode.open_to = excluded.open_to
        AND disaster_mode.proposed_by = excluded.proposed_by AND disaster_mode.proposed_over = excluded.proposed_over
@@ -35,7 +35,7 @@ impl Tx {
         let approved = (!mode.opened_by.1.0.is_empty()).then_some(mode.opened_by.1.0.as_str());
         let closed = mode.closed_at.map(Timestamp::as_microsecond);
         let mac = door(
-            &mode.id,
+            (&mode.id, &mode.event),
             &[&areas, &classes, &offices, &hosts],
             mode.without_consent,
             (from, to),
@@ -82,13 +82,13 @@ impl Store {
     }
 
     fn mode_row(&self, row: &Row) -> Result<Option<DisasterMode>, StoreError> {
-        let (id, areas, classes) = (row.text(0)?, row.text(2)?, row.text(3)?);
+        let (id, event, areas, classes) = (row.text(0)?, row.text(1)?, row.text(2)?, row.text(3)?);
         let (offices, hosts) = (row.text(4)?, row.text(5)?);
         let (without_consent, from, to) = (row.boolean(6)?, row.int(7)?, row.int(8)?);
         let (proposed, approved, closed) = (row.text(9)?, row.text_or_null(10)?, row.big_or_null(11)?);
         let over = row.text(13)?;
         let door = door(
-            &id,
+            (&id, &event),
             &[&areas, &classes, &offices, &hosts],
             without_consent,
             (from, to),
@@ -101,7 +101,7 @@ impl Store {
         }
         Ok(Some(DisasterMode {
             id,
-            event: row.text(1)?,
+            event,
             areas: parts(&areas, InsurerNumber::parse)?,
             classes: classes
                 .split(',')
@@ -130,8 +130,9 @@ fn parts<T>(text: &str, parse: fn(&str) -> Result<T, IdError>) -> Result<Vec<T>,
         .collect()
 }
 
+/// The event is in it: the page on which the second operator approves shows it.
 fn door(
-    id: &str,
+    (id, event): (&str, &str),
     lists: &[&str; 4],
     without_consent: bool,
     period: (i32, i32),
@@ -152,4 +153,5 @@ fn door(
         .text(proposed.1)
         .maybe_text(approved)
         .maybe_number(closed)
+        .text(event)
 }

@@ -2,8 +2,10 @@
 //! MAC fails does not exist, and an alarm is raised: writing to the database alone opens nothing.
 
 use crate::Keyring;
+use crate::seal::MacKey;
 
 /// The columns of a row on which access depends, in their order.
+#[derive(Clone)]
 pub(crate) struct Door {
     table: &'static str,
     parts: Vec<Vec<u8>>,
@@ -50,12 +52,21 @@ impl Door {
     }
 
     pub(crate) fn mac(&self, keys: &Keyring) -> [u8; 32] {
-        keys.door_mac(self.table, &self.slices())
+        self.mac_under(keys.door())
+    }
+
+    pub(crate) fn mac_under(&self, key: &MacKey) -> [u8; 32] {
+        key.sign(self.table, &self.slices())
+    }
+
+    /// Whether the MAC fits, without an alarm.
+    pub(crate) fn fits_under(&self, key: &MacKey, mac: &[u8]) -> bool {
+        key.fits(self.table, &self.slices(), mac)
     }
 
     /// Whether the stored MAC fits; raises the alarm if not.
     pub(crate) fn fits(&self, keys: &Keyring, mac: &[u8]) -> bool {
-        let fits = keys.door_matches(self.table, &self.slices(), mac);
+        let fits = self.fits_under(keys.door(), mac);
         if !fits {
             tracing::error!(table = self.table, "door MAC does not fit, the row is not used");
         }

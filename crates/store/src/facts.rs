@@ -6,6 +6,7 @@ use crate::engine::{Row, args};
 use crate::insurer::start_from;
 use crate::office::{instant, switch_door};
 use crate::person::person_door;
+use crate::receipt::open_list;
 use crate::{Store, StoreError};
 use kiban_domain::assignment::Assignment;
 use kiban_domain::consent::{ConsentAct, ConsentState};
@@ -29,8 +30,8 @@ UNION ALL SELECT 'consent', act_id, act, kind, NULL, NULL, acted_at, revision, N
   FROM consent_act WHERE insurer_number = $1 AND insured_number = $2
 UNION ALL SELECT 'switch', staff_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, CASE WHEN hidden THEN 1 ELSE 0 END, mac
   FROM staff_switch WHERE organization = $4 AND staff_id = $5 AND insurer_number = $1 AND insured_number = $2
-UNION ALL SELECT 'unapplied', NULL, NULL, NULL, NULL, NULL, receipt_number, NULL, NULL, 0, NULL
-  FROM receipt WHERE insurer_number = $1 AND state = 'received'";
+UNION ALL SELECT 'receipts', open_receipts, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, mac
+  FROM receipt_counter WHERE insurer_number = $1";
 #[cfg(test)]
 pub(crate) const ALL: &[&str] = &[FACTS];
 
@@ -96,7 +97,7 @@ impl Store {
             unapplied: Vec::new(),
         };
         // With the receipt that wrote each: only at the end is it known which receipts are not applied.
-        let (mut acts, mut requests) = (Vec::new(), Vec::new());
+        let (mut acts, mut requests, mut receipts_damaged) = (Vec::new(), Vec::new(), false);
         for row in &rows {
             match row.text(0)?.as_str() {
                 "person" => self.read_person(row, &person, &mut facts)?,
@@ -139,10 +140,17 @@ impl Store {
                     facts.switched_off =
                         hidden || !switch_door(staff, &person, hidden).fits(&self.keys, &row.blob(10)?);
                 }
-                _ => facts.unapplied.push(row.big(6)?),
+                _ => {
+                    let mac = row.blob_or_null(10)?.unwrap_or_default();
+                    match open_list(&self.keys, person.insurer, &row.text(1)?, &mac) {
+                        Some(open) => facts.unapplied = open,
+                        None => receipts_damaged = true,
+                    }
+                }
             }
         }
-        let applied = |revision: &i64| !facts.unapplied.contains(revision);
+        // With an altered list of open receipts nothing counts as applied.
+        let applied = |revision: &i64| !receipts_damaged && !facts.unapplied.contains(revision);
         facts.known &= applied(&facts.person_revision);
         facts.opinion_requested_on =
             requests.iter().filter(|(revision, _)| applied(revision)).map(|(_, day)| *day).max();

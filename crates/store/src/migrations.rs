@@ -11,6 +11,7 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000010_audit_by_month", include_str!("../migrations/20261122000010_audit_by_month.sql")),
     ("20261122000011_audit_seen_time", include_str!("../migrations/20261122000011_audit_seen_time.sql")),
     ("20261122000012_audit_months", include_str!("../migrations/20261122000012_audit_months.sql")),
+    ("20261122000020_doors", include_str!("../migrations/20261122000020_doors.sql")),
     ("20261122000030_notices", include_str!("../migrations/20261122000030_notices.sql")),
     ("20261122000031_administrators", include_str!("../migrations/20261122000031_administrators.sql")),
     ("20261122000060_inbox", include_str!("../migrations/20261122000060_inbox.sql")),

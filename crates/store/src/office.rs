@@ -3,7 +3,7 @@
 use crate::door::Door;
 use crate::engine::{Row, args};
 use crate::error::readable;
-use crate::{InsurerKeys, Store, StoreError, Tx};
+use crate::{InsurerKeys, Keyring, Store, StoreError, Tx};
 use kiban_domain::office::{JobType, Office, Staff, StaffId};
 use kiban_domain::{CareManagerNumber, InsurerNumber, OfficeNumber, Organization, PersonKey, ServiceType, Timestamp};
 use std::fmt;
@@ -36,6 +36,9 @@ const STAFF: &str = "SELECT staff_id, organization, job, name, care_manager, pas
 const STAFF_STANDING: &str =
     "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator
      FROM staff ORDER BY staff_id";
+/// Holds the row until the transaction ends, on either engine.
+const HOLD_STAFF: &str = "UPDATE staff SET active = active WHERE staff_id = $1
+     RETURNING staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator";
 const LOCK: &str = "SELECT failures, last_failure_at FROM staff_lock WHERE organization = $1 AND staff_id = $2";
 const COUNT_FAILURE: &str = "INSERT INTO staff_lock (organization, staff_id, failures, last_failure_at) VALUES ($1, $2, 1, $3)
      ON CONFLICT (organization, staff_id) DO UPDATE SET
@@ -54,6 +57,7 @@ pub(crate) const ALL: &[&str] = &[
     PUT_STAFF,
     STAFF,
     STAFF_STANDING,
+    HOLD_STAFF,
     LOCK,
     COUNT_FAILURE,
     CLEAR_FAILURES,
@@ -182,6 +186,18 @@ impl Tx {
         if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("the account belongs to another organisation")) }
     }
 
+    /// Disables an account as it is at this moment: a change of the account made meanwhile is kept. The account, or none
+    /// when there is no such one or its MAC fails.
+    pub async fn disable_account(&mut self, id: &StaffId) -> Result<Option<Account>, StoreError> {
+        let rows = self.raw.rows(HOLD_STAFF, args![&id.0]).await?;
+        let keys = self.keys_of(crate::NO_INSURER).await?;
+        let account = rows.first().map(|row| account_row(&self.keys, row, &keys)).transpose()?.flatten();
+        let Some(account) = account else { return Ok(None) };
+        let account = Account { active: false, ..account };
+        self.put_account(&account).await?;
+        Ok(Some(account))
+    }
+
     /// The office's own switch: this staff member does or does not see this person (P-014).
     pub async fn put_switch(
         &mut self,
@@ -290,7 +306,7 @@ impl Store {
     pub async fn account(&self, id: &StaffId) -> Result<Option<Account>, StoreError> {
         let rows = self.engine.rows(STAFF, args![&id.0]).await?;
         match rows.first() {
-            Some(row) => self.account_row(row, &*self.keys.keys_of(crate::NO_INSURER).await?),
+            Some(row) => account_row(&self.keys, row, &*self.keys.keys_of(crate::NO_INSURER).await?),
             None => Ok(None),
         }
     }
@@ -299,30 +315,7 @@ impl Store {
     pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
         let keys = self.keys.keys_of(crate::NO_INSURER).await?;
         let rows = self.engine.rows(STAFF_STANDING, args![]).await?;
-        rows.iter().filter_map(|row| readable("staff", self.account_row(row, &keys)).transpose()).collect()
-    }
-
-    fn account_row(&self, row: &Row, keys: &InsurerKeys) -> Result<Option<Account>, StoreError> {
-        let (id, organization, job, hash, active) =
-            (row.text(0)?, row.text(1)?, row.text(2)?, row.text(5)?, row.boolean(6)?);
-        let care_manager = row.text_or_null(4)?;
-        let administrator = row.boolean(8)?;
-        let door = account_door(&id, &organization, &job, care_manager.as_deref(), &hash, (active, administrator));
-        if !door.fits(&self.keys, &row.blob(7)?) {
-            return Ok(None);
-        }
-        let unreadable = || StoreError::Unreadable("staff");
-        let name = keys.open(&[b"staff", id.as_bytes()], &row.blob(3)?)?;
-        let care_manager = care_manager.map(|n| CareManagerNumber::parse(&n)).transpose().map_err(|_| unreadable())?;
-        let staff = Staff {
-            id: StaffId(id),
-            name: String::from_utf8(name).map_err(|_| unreadable())?,
-            job: JobType::parse(&job).ok_or_else(unreadable)?,
-            care_manager,
-            administrator,
-        };
-        let organization = Organization::parse(&organization).map_err(|_| unreadable())?;
-        Ok(Some(Account { staff, organization, password_hash: hash, active }))
+        rows.iter().filter_map(|row| readable("staff", account_row(&self.keys, row, &keys)).transpose()).collect()
     }
 
     /// Failed log-ins of an account.
@@ -333,6 +326,30 @@ impl Store {
             None => Ok(LockState::default()),
         }
     }
+}
+
+/// An account; `None` when its MAC fails.
+fn account_row(ring: &Keyring, row: &Row, keys: &InsurerKeys) -> Result<Option<Account>, StoreError> {
+    let (id, organization, job, hash, active) =
+        (row.text(0)?, row.text(1)?, row.text(2)?, row.text(5)?, row.boolean(6)?);
+    let care_manager = row.text_or_null(4)?;
+    let administrator = row.boolean(8)?;
+    let door = account_door(&id, &organization, &job, care_manager.as_deref(), &hash, (active, administrator));
+    if !door.fits(ring, &row.blob(7)?) {
+        return Ok(None);
+    }
+    let unreadable = || StoreError::Unreadable("staff");
+    let name = keys.open(&[b"staff", id.as_bytes()], &row.blob(3)?)?;
+    let care_manager = care_manager.map(|n| CareManagerNumber::parse(&n)).transpose().map_err(|_| unreadable())?;
+    let staff = Staff {
+        id: StaffId(id),
+        name: String::from_utf8(name).map_err(|_| unreadable())?,
+        job: JobType::parse(&job).ok_or_else(unreadable)?,
+        care_manager,
+        administrator,
+    };
+    let organization = Organization::parse(&organization).map_err(|_| unreadable())?;
+    Ok(Some(Account { staff, organization, password_hash: hash, active }))
 }
 
 /// Microseconds of the store as an instant.

@@ -1,12 +1,18 @@
 //! 受付: every package or document that came in, its counts, its result, its original bytes (ARCHITECTURE.md, P-030).
 
+use crate::door::Door;
 use crate::engine::{Row, args};
 use crate::office::instant;
-use crate::{Store, StoreError, Tx};
+use crate::{Keyring, Store, StoreError, Tx};
 use kiban_domain::{InsurerNumber, Organization, Timestamp};
 
-const NEXT: &str = "INSERT INTO receipt_counter (insurer_number, last_number) VALUES ($1, 1)
-     ON CONFLICT (insurer_number) DO UPDATE SET last_number = receipt_counter.last_number + 1 RETURNING last_number";
+const NEXT: &str =
+    "INSERT INTO receipt_counter (insurer_number, last_number, open_receipts, mac) VALUES ($1, 1, '', $2)
+     ON CONFLICT (insurer_number) DO UPDATE SET last_number = receipt_counter.last_number + 1
+     RETURNING last_number, open_receipts, mac";
+const HOLD_OPEN: &str = "UPDATE receipt_counter SET last_number = last_number WHERE insurer_number = $1
+     RETURNING last_number, open_receipts, mac";
+const SET_OPEN: &str = "UPDATE receipt_counter SET open_receipts = $2, mac = $3 WHERE insurer_number = $1";
 const PUT: &str = "INSERT INTO receipt (insurer_number, receipt_number, public_id, sender, received_at, digest, state, rows_read, rows_applied,
        rows_unchanged, rows_refused, result, original)
      VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, 0, NULL, $8)
@@ -23,7 +29,8 @@ const ORIGINAL: &str = "SELECT original FROM receipt WHERE insurer_number = $1 A
 const LOCK: &str = "INSERT INTO import_lock (insurer_number, taken) VALUES ($1, 1)
      ON CONFLICT (insurer_number) DO UPDATE SET taken = import_lock.taken + 1";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[LOCK, NEXT, PUT, FINISH, BY_DIGEST, BY_PUBLIC_ID, OF_INSURER, ORIGINAL];
+pub(crate) const ALL: &[&str] =
+    &[LOCK, NEXT, HOLD_OPEN, SET_OPEN, PUT, FINISH, BY_DIGEST, BY_PUBLIC_ID, OF_INSURER, ORIGINAL];
 
 /// Where a receipt stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,14 +120,31 @@ impl Tx {
 
     /// Next receipt number of an insurer, known before anything is sealed (decision 0006.20).
     pub async fn next_receipt_number(&mut self, insurer: InsurerNumber) -> Result<i64, StoreError> {
-        let rows = self.raw.rows(NEXT, args![insurer.as_str()]).await?;
-        rows.first().ok_or(StoreError::Internal("no receipt number".to_owned()))?.big(0)
+        self.next_number_row(insurer).await?.big(0)
+    }
+
+    /// The number, and which receipts are open.
+    async fn next_number_row(&mut self, insurer: InsurerNumber) -> Result<Row, StoreError> {
+        let none_open = open_door(insurer, "").mac(&self.keys);
+        let mut rows = self.raw.rows(NEXT, args![insurer.as_str(), &none_open]).await?;
+        rows.pop().ok_or(StoreError::Internal("no receipt number".to_owned()))
+    }
+
+    async fn set_open(&mut self, insurer: InsurerNumber, open: &[i64]) -> Result<(), StoreError> {
+        let open = open.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let mac = open_door(insurer, &open).mac(&self.keys);
+        self.raw.run(SET_OPEN, args![insurer.as_str(), &open, &mac]).await?;
+        Ok(())
     }
 
     /// Keeps the bytes and gives a receipt; returns its number. The same bytes of the same sender again are a conflict: the
     /// first receipt stands.
     pub async fn put_receipt(&mut self, receipt: &NewReceipt<'_>) -> Result<i64, StoreError> {
-        let number = self.next_receipt_number(receipt.insurer).await?;
+        let row = self.next_number_row(receipt.insurer).await?;
+        let number = row.big(0)?;
+        let mut open = open_receipts(&self.keys, receipt.insurer, &row)?;
+        open.push(number);
+        self.set_open(receipt.insurer, &open).await?;
         let keys = self.keys_of(receipt.insurer.as_str()).await?;
         let original =
             receipt.original.map(|bytes| with_aad(receipt.insurer, number, "original", |aad| keys.seal(aad, bytes)));
@@ -152,8 +176,15 @@ impl Tx {
         counts: ReceiptCounts,
         result: &[u8],
     ) -> Result<(), StoreError> {
+        let rows = self.raw.rows(HOLD_OPEN, args![insurer.as_str()]).await?;
+        let mut open = match rows.first() {
+            Some(row) => open_receipts(&self.keys, insurer, row)?,
+            None => Vec::new(),
+        };
+        open.retain(|open| *open != number);
+        self.set_open(insurer, &open).await?;
         let keys = self.keys_of(insurer.as_str()).await?;
-        let sealed = with_aad(insurer, number, "result", |aad| keys.seal(aad, result));
+        let sealed = with_aad(insurer, number, result_part(state), |aad| keys.seal(aad, result));
         let changed = self
             .raw
             .run(
@@ -220,16 +251,20 @@ impl Store {
     async fn receipt_row(&self, insurer: InsurerNumber, row: &Row) -> Result<Receipt, StoreError> {
         let number = row.big(0)?;
         let keys = self.keys.keys_of(insurer.as_str()).await?;
-        let result = row
-            .blob_or_null(9)?
-            .map(|sealed| with_aad(insurer, number, "result", |aad| keys.open(aad, &sealed)))
-            .transpose()?;
+        let state = ReceiptState::parse(&row.text(4)?)?;
+        let open = |part, sealed: &[u8]| with_aad(insurer, number, part, |aad| keys.open(aad, sealed));
+        let result = match row.blob_or_null(9)? {
+            None if state == ReceiptState::Received => None,
+            None => return Err(StoreError::Unreadable("receipt")),
+            // Results sealed before the state was part of it.
+            Some(sealed) => Some(open(result_part(state), &sealed).or_else(|_| open(RESULT_BEFORE, &sealed))?),
+        };
         Ok(Receipt {
             number,
             public_id: row.text(1)?,
             sender: Organization::parse(&row.text(2)?).map_err(|_| StoreError::Unreadable("receipt"))?,
             received_at: instant(row.big(3)?)?,
-            state: ReceiptState::parse(&row.text(4)?)?,
+            state,
             counts: ReceiptCounts {
                 read: row.big(5)?,
                 applied: row.big(6)?,
@@ -238,6 +273,36 @@ impl Store {
             },
             result,
         })
+    }
+}
+
+/// The receipts of an insurer whose rows are not visible yet, out of a row of [`NEXT`] or [`HOLD_OPEN`]. The list is under
+/// the door MAC: a receipt that is marked as applied by hand opens nothing.
+fn open_receipts(keys: &Keyring, insurer: InsurerNumber, row: &Row) -> Result<Vec<i64>, StoreError> {
+    let mac = row.blob_or_null(2)?.unwrap_or_default();
+    open_list(keys, insurer, &row.text(1)?, &mac).ok_or(StoreError::Unreadable("receipt_counter"))
+}
+
+/// The same out of its columns; `None` when the MAC fails.
+pub(crate) fn open_list(keys: &Keyring, insurer: InsurerNumber, open: &str, mac: &[u8]) -> Option<Vec<i64>> {
+    if !open_door(insurer, open).fits(keys, mac) {
+        return None;
+    }
+    open.split(',').filter(|number| !number.is_empty()).map(|number| number.parse().ok()).collect()
+}
+
+pub(crate) fn open_door(insurer: InsurerNumber, open: &str) -> Door {
+    Door::new("receipt_counter").text(insurer.as_str()).text(open)
+}
+
+pub(crate) const RESULT_BEFORE: &str = "result";
+
+/// The state is sealed with the result: refused does not become applied by hand.
+pub(crate) fn result_part(state: ReceiptState) -> &'static str {
+    match state {
+        ReceiptState::Received => "result received",
+        ReceiptState::Refused => "result refused",
+        ReceiptState::Applied => "result applied",
     }
 }
 

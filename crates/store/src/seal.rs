@@ -14,13 +14,13 @@ use ring::{digest, hmac};
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// Gives the present instant; the store itself never reads a clock.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -37,7 +37,7 @@ impl MasterKey {
     /// Reads the file, or creates it (mode 0600, synced) when there is none.
     pub fn load_or_create(path: &Path) -> Result<Self, StoreError> {
         if !path.exists() {
-            let key = Self(Zeroizing::new(random_bytes()?));
+            let key = Self(random_key()?);
             let text = Zeroizing::new(format!("{MASTER_FILE_LABEL} {} {}\n", hex(&key.0[..]), key.check_value()));
             create_secret_file(path, text.as_bytes())?;
         }
@@ -46,14 +46,7 @@ impl MasterKey {
 
     /// Reads the file; refuses one that is cut or altered, or that others than its owner can read.
     pub fn load(path: &Path) -> Result<Self, StoreError> {
-        let mode = fs::metadata(path).map_err(|error| file_error(path, &error))?.permissions().mode();
-        if mode & 0o077 != 0 {
-            let path = path.display();
-            let open =
-                format!("{path} is open to others than its owner (mode {:o}); run: chmod 600 {path}", mode & 0o777);
-            return Err(StoreError::File(open));
-        }
-        let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| file_error(path, &error))?);
+        let text = read_secret_file(path)?;
         let broken = || StoreError::File(format!("{} is not a whole master key file", path.display()));
         let mut words = text.split_whitespace();
         let (Some(MASTER_FILE_LABEL), Some(key), Some(check), None) =
@@ -62,13 +55,12 @@ impl MasterKey {
             return Err(broken());
         };
         let bytes = Zeroizing::new(unhex(key).ok_or_else(broken)?);
-        let key = Self(Zeroizing::new(bytes.as_slice().try_into().map_err(|_| broken())?));
+        let key = Self(key_of(&bytes).ok_or_else(broken)?);
         if key.check_value() == check { Ok(key) } else { Err(broken()) }
     }
 
     fn check_value(&self) -> String {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0[..]);
-        hex(&hmac::sign(&key, b"kiban master key check").as_ref()[..8])
+        hex(&MacKey::new(&self.0).sign_bytes(b"kiban master key check")[..8])
     }
 }
 
@@ -87,7 +79,7 @@ struct Ring {
     master: Aes,
     clock: Clock,
     insurers: RwLock<HashMap<String, Arc<InsurerKeys>>>,
-    door: hmac::Key,
+    door: MacKey,
     audit: SealKeys,
 }
 
@@ -106,7 +98,7 @@ impl Keyring {
         let audit = load_keys(engine, &master, &clock, NO_INSURER, "audit").await?;
         Ok(Self(Arc::new(Ring {
             engine: engine.clone(),
-            door: newest_mac(&door),
+            door: newest_mac(&door)?,
             audit: SealKeys::new(NO_INSURER, "audit", &audit)?,
             master,
             clock,
@@ -171,14 +163,9 @@ impl Keyring {
         Arc::clone(insurers.entry(insurer_number.to_owned()).or_insert_with(|| Arc::new(keys)))
     }
 
-    /// The code that a row which opens a door carries (decision 0006.31): HMAC over the table's name and the row's parts.
-    pub fn door_mac(&self, table: &str, parts: &[&[u8]]) -> [u8; 32] {
-        mac(&self.0.door, table, parts)
-    }
-
-    /// Whether a door row carries its code; in constant time. A row that does not is treated as absent.
-    pub fn door_matches(&self, table: &str, parts: &[&[u8]], found: &[u8]) -> bool {
-        hmac::verify(&self.0.door, &message(table, parts), found).is_ok()
+    /// The key of the codes that rows which open a door carry (decision 0006.31).
+    pub(crate) fn door(&self) -> &MacKey {
+        &self.0.door
     }
 
     pub(crate) fn audit(&self) -> &SealKeys {
@@ -189,8 +176,8 @@ impl Keyring {
 /// The open keys of one insurer.
 pub struct InsurerKeys {
     seal: SealKeys,
-    index: hmac::Key,
-    digest: hmac::Key,
+    index: MacKey,
+    digest: MacKey,
 }
 
 impl fmt::Debug for InsurerKeys {
@@ -202,7 +189,7 @@ impl fmt::Debug for InsurerKeys {
 impl InsurerKeys {
     fn new(insurer: &str, seal: &[DataKey], index: &[DataKey], digest: &[DataKey]) -> Result<Self, StoreError> {
         let seal = SealKeys::new(insurer, "seal", seal)?;
-        Ok(Self { seal, index: newest_mac(index), digest: newest_mac(digest) })
+        Ok(Self { seal, index: newest_mac(index)?, digest: newest_mac(digest)? })
     }
 
     /// Seals a value to everything in `aad`: purpose, insured, kind, natural key, revision, creator, validity …
@@ -217,12 +204,12 @@ impl InsurerKeys {
 
     /// HMAC-SHA256 of a content, comparable within this insurer only; a bare hash of so few values would be guessed.
     pub fn digest(&self, bytes: &[u8]) -> [u8; 32] {
-        mac(&self.digest, "digest", &[bytes])
+        self.digest.sign("digest", &[bytes])
     }
 
     /// 128-bit blind index of a normalised text, such as kanji name + birth (disaster search).
     pub fn token(&self, purpose: &str, text: &str) -> [u8; 16] {
-        let whole = mac(&self.index, purpose, &[text.as_bytes()]);
+        let whole = self.index.sign(purpose, &[text.as_bytes()]);
         let mut token = [0; 16];
         token.copy_from_slice(&whole[..16]);
         token
@@ -277,25 +264,61 @@ impl SealKeys {
 /// random, never fails and costs no system call.
 struct Aes {
     key: LessSafeKey,
-    seed: hmac::Key,
+    seed: MacKey,
     counter: AtomicU64,
+}
+
+/// What ring keeps of a key cannot be wiped, but it can be overwritten by another key where it lies.
+impl Drop for Aes {
+    fn drop(&mut self) {
+        if let Ok(zeros) = UnboundKey::new(&AES_256_GCM, &[0; 32]) {
+            self.key = LessSafeKey::new(zeros);
+            std::hint::black_box(&self.key);
+        }
+    }
+}
+
+/// A key of HMAC-SHA256, overwritten when it is dropped.
+pub(crate) struct MacKey(hmac::Key);
+
+impl MacKey {
+    pub(crate) fn new(bytes: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+    }
+
+    pub(crate) fn sign(&self, label: &str, parts: &[&[u8]]) -> [u8; 32] {
+        self.sign_bytes(&message(label, parts))
+    }
+
+    /// In constant time.
+    pub(crate) fn fits(&self, label: &str, parts: &[&[u8]], found: &[u8]) -> bool {
+        hmac::verify(&self.0, &message(label, parts), found).is_ok()
+    }
+
+    fn sign_bytes(&self, bytes: &[u8]) -> [u8; 32] {
+        let mut out = [0; 32];
+        out.copy_from_slice(hmac::sign(&self.0, bytes).as_ref());
+        out
+    }
+}
+
+impl Drop for MacKey {
+    fn drop(&mut self) {
+        self.0 = hmac::Key::new(hmac::HMAC_SHA256, &[0; 32]);
+        std::hint::black_box(&self.0);
+    }
 }
 
 impl Aes {
     fn new(bytes: &[u8; 32]) -> Result<Self, StoreError> {
         let key = UnboundKey::new(&AES_256_GCM, bytes).map_err(|_| StoreError::Internal("key length".to_owned()))?;
-        let seed = Zeroizing::new(random_bytes::<32>()?);
-        Ok(Self {
-            key: LessSafeKey::new(key),
-            seed: hmac::Key::new(hmac::HMAC_SHA256, &seed[..]),
-            counter: AtomicU64::new(0),
-        })
+        Ok(Self { key: LessSafeKey::new(key), seed: MacKey::new(&*random_key()?), counter: AtomicU64::new(0) })
     }
 
     fn nonce(&self) -> [u8; NONCE_LEN] {
         let count = self.counter.fetch_add(1, Ordering::Relaxed);
         let mut nonce = [0; NONCE_LEN];
-        nonce.copy_from_slice(&hmac::sign(&self.seed, &count.to_be_bytes()).as_ref()[..NONCE_LEN]);
+        nonce.copy_from_slice(&self.seed.sign_bytes(&count.to_be_bytes())[..NONCE_LEN]);
         nonce
     }
 
@@ -369,7 +392,7 @@ async fn make_key(
     insurer_number: &str,
     purpose: &'static str,
 ) -> Result<bool, StoreError> {
-    let fresh = Zeroizing::new(random_bytes::<32>()?);
+    let fresh = random_key()?;
     let wrapped = master.seal(1, &wrap_aad(insurer_number, purpose, 1), &fresh[..]);
     let stored = tx
         .run(
@@ -390,7 +413,7 @@ fn unwrap_key(master: &Aes, insurer_number: &str, purpose: &str, row: &Row) -> R
     let generation = u32::try_from(row.int(0)?).map_err(|_| unreadable())?;
     let plain = master.open(&wrap_aad(insurer_number, purpose, generation), &row.blob(1)?).ok_or_else(unreadable)?;
     let plain = Zeroizing::new(plain);
-    let bytes = Zeroizing::new(plain.as_slice().try_into().map_err(|_| unreadable())?);
+    let bytes = key_of(&plain).ok_or_else(unreadable)?;
     Ok(DataKey { generation, bytes, is_open: row.big_or_null(2)?.is_none() })
 }
 
@@ -402,17 +425,9 @@ fn wrap_aad(insurer_number: &str, purpose: &str, generation: u32) -> Vec<u8> {
     aad
 }
 
-fn newest_mac(keys: &[DataKey]) -> hmac::Key {
-    let bytes = keys.iter().rfind(|key| key.is_open).or(keys.last()).map_or([0; 32], |key| *key.bytes);
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
-    Zeroizing::new(bytes).zeroize();
-    key
-}
-
-fn mac(key: &hmac::Key, label: &str, parts: &[&[u8]]) -> [u8; 32] {
-    let mut out = [0; 32];
-    out.copy_from_slice(hmac::sign(key, &message(label, parts)).as_ref());
-    out
+fn newest_mac(keys: &[DataKey]) -> Result<MacKey, StoreError> {
+    let newest = keys.iter().rfind(|key| key.is_open).or(keys.last()).ok_or(StoreError::Unreadable("data_key"))?;
+    Ok(MacKey::new(&newest.bytes))
 }
 
 fn message(label: &str, parts: &[&[u8]]) -> Vec<u8> {
@@ -434,6 +449,20 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], StoreError> {
     Ok(bytes)
 }
 
+/// A fresh key, made where it is kept and nowhere else.
+pub(crate) fn random_key() -> Result<Zeroizing<[u8; 32]>, StoreError> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    SystemRandom::new().fill(&mut bytes[..]).map_err(|_| StoreError::Internal("no random numbers".to_owned()))?;
+    Ok(bytes)
+}
+
+/// A key out of bytes of the right length.
+pub(crate) fn key_of(bytes: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+    let mut key = Zeroizing::new([0; 32]);
+    (bytes.len() == key.len()).then(|| key.copy_from_slice(bytes))?;
+    Some(key)
+}
+
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     parts.iter().for_each(|part| context.update(part));
@@ -443,14 +472,22 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or_default();
+    // Room for all of it at once: a secret must not leave halves behind.
+    let mut text = String::with_capacity(bytes.len() * 2);
+    bytes.iter().for_each(|byte| text.extend([digit(byte >> 4), digit(byte & 15)]));
+    text
 }
 
 pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     if text.len() % 2 == 1 || !text.is_ascii() {
         return None;
     }
-    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok()).collect()
+    let mut bytes = Vec::with_capacity(text.len() / 2);
+    for i in (0..text.len()).step_by(2) {
+        bytes.push(u8::from_str_radix(&text[i..i + 2], 16).ok()?);
+    }
+    Some(bytes)
 }
 
 /// Writes a secret file whole or not at all, readable by its owner only; an existing one is left as it is.
@@ -466,6 +503,24 @@ pub(crate) fn create_secret_file(path: &Path, content: &[u8]) -> Result<(), Stor
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(failed(error)),
         _ => fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed),
     }
+}
+
+/// Reads a file that holds a secret; refuses one that others than its owner may read or write.
+pub(crate) fn read_secret_file(path: &Path) -> Result<Zeroizing<String>, StoreError> {
+    let failed = |error: std::io::Error| file_error(path, &error);
+    let mut file = fs::File::open(path).map_err(failed)?;
+    let facts = file.metadata().map_err(failed)?;
+    let mode = facts.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        let text =
+            format!("{path} は所有者以外にも開かれています（モード {mode:o}）。chmod 600 {path} を実行してください");
+        return Err(StoreError::File(text));
+    }
+    // Room for all of it at once: a text that grows leaves copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(facts.len() as usize + 1));
+    file.read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
 }
 
 pub(crate) fn file_error(path: &Path, error: &std::io::Error) -> StoreError {

@@ -1,9 +1,9 @@
 //! Log-ins, bound to the certificate they were made over, and answers to repeated writes (P-164, F-4, T-31).
 
 use crate::door::Door;
-use crate::engine::args;
+use crate::engine::{Row, args};
 use crate::office::instant;
-use crate::{NO_INSURER, Store, StoreError, Tx};
+use crate::{Keyring, NO_INSURER, Store, StoreError, Tx};
 use kiban_domain::office::StaffId;
 use kiban_domain::{Organization, Timestamp};
 
@@ -11,7 +11,8 @@ const PUT: &str =
     "INSERT INTO session (organization, token_digest, staff_id, fingerprint, way, software, expires_at, ended_at, mac)
      VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, $8) ON CONFLICT DO NOTHING";
 const ONE: &str = "SELECT staff_id, fingerprint, way, software, expires_at, ended_at, mac FROM session WHERE organization = $1 AND token_digest = $2";
-const END: &str = "UPDATE session SET ended_at = $3 WHERE organization = $1 AND token_digest = $2 AND ended_at IS NULL";
+const END: &str =
+    "UPDATE session SET ended_at = $3, mac = $4 WHERE organization = $1 AND token_digest = $2 AND ended_at IS NULL";
 const REMEMBER: &str = "INSERT INTO idempotency (organization, key_digest, request_digest, answer, recorded_at) VALUES ($1, $2, $3, $4, $5)
      ON CONFLICT (organization, key_digest) DO NOTHING";
 const REMEMBERED: &str = "SELECT request_digest, answer FROM idempotency WHERE organization = $1 AND key_digest = $2";
@@ -74,7 +75,8 @@ impl Tx {
     ) -> Result<(), StoreError> {
         let digest = self.keys_of(NO_INSURER).await?.digest(token);
         let organization = organization.to_string();
-        let mac = session_door(&organization, &digest, session).mac(&self.keys);
+        let session = Session { ended_at: None, ..session.clone() };
+        let mac = session_door(&organization, &digest, &session).mac(&self.keys);
         let added = self
             .raw
             .run(
@@ -94,7 +96,7 @@ impl Tx {
         if added == 1 { Ok(()) } else { Err(StoreError::Conflict("the token is in use")) }
     }
 
-    /// Ends a session.
+    /// Ends a session; one that has ended, or whose MAC fails, stays as it is.
     pub async fn end_session(
         &mut self,
         organization: Organization,
@@ -102,7 +104,15 @@ impl Tx {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let digest = self.keys_of(NO_INSURER).await?.digest(token);
-        self.raw.run(END, args![&organization.to_string(), &digest, now.as_microsecond()]).await?;
+        let organization = organization.to_string();
+        let rows = self.raw.rows(ONE, args![&organization, &digest]).await?;
+        let session =
+            rows.first().map(|row| session_row(&self.keys, &organization, &digest, row)).transpose()?.flatten();
+        if let Some(session) = session {
+            let ended = Session { ended_at: Some(now), ..session };
+            let mac = session_door(&organization, &digest, &ended).mac(&self.keys);
+            self.raw.run(END, args![&organization, &digest, now.as_microsecond(), &mac]).await?;
+        }
         Ok(())
     }
 
@@ -132,17 +142,7 @@ impl Store {
         let digest = self.keys.keys_of(NO_INSURER).await?.digest(token);
         let organization = organization.to_string();
         let rows = self.engine.rows(ONE, args![&organization, &digest]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let session = Session {
-            staff: StaffId(row.text(0)?),
-            fingerprint: row.text(1)?,
-            way: if row.text(2)? == "interactive" { SessionWay::Interactive } else { SessionWay::Program },
-            software: row.text_or_null(3)?,
-            expires_at: instant(row.big(4)?)?,
-            ended_at: row.big_or_null(5)?.map(instant).transpose()?,
-        };
-        let fits = session_door(&organization, &digest, &session).fits(&self.keys, &row.blob(6)?);
-        Ok(fits.then_some(session))
+        rows.first().map_or(Ok(None), |row| session_row(&self.keys, &organization, &digest, row))
     }
 
     /// What is known of an idempotency key of a caller.
@@ -163,15 +163,37 @@ impl Store {
     }
 }
 
-/// Whose session it is and how long it lasts. Its end is not in it: an ended session that is opened again by hand is found
-/// by the replay of the audit log, and its token is known to its owner only.
+/// A row of [`ONE`]; `None` when its MAC fails.
+fn session_row(
+    keys: &Keyring,
+    organization: &str,
+    digest: &[u8; 32],
+    row: &Row,
+) -> Result<Option<Session>, StoreError> {
+    let session = Session {
+        staff: StaffId(row.text(0)?),
+        fingerprint: row.text(1)?,
+        way: if row.text(2)? == "interactive" { SessionWay::Interactive } else { SessionWay::Program },
+        software: row.text_or_null(3)?,
+        expires_at: instant(row.big(4)?)?,
+        ended_at: row.big_or_null(5)?.map(instant).transpose()?,
+    };
+    let fits = session_door(organization, digest, &session).fits(keys, &row.blob(6)?);
+    Ok(fits.then_some(session))
+}
+
+/// Whose session it is, how long it lasts, and its end once it has ended.
 fn session_door(organization: &str, digest: &[u8; 32], session: &Session) -> Door {
-    Door::new("session")
+    let door = Door::new("session")
         .text(organization)
         .bytes(digest)
         .text(&session.staff.0)
         .text(&session.fingerprint)
         .text(session.way.code())
         .maybe_text(session.software.as_deref())
-        .number(session.expires_at.as_microsecond())
+        .number(session.expires_at.as_microsecond());
+    match session.ended_at {
+        Some(ended) => door.number(ended.as_microsecond()),
+        None => door,
+    }
 }

@@ -6,8 +6,7 @@ use super::segment;
 use super::tree::{self, Hash};
 use crate::StoreError;
 use crate::engine::{Committed, Engine, Row, args};
-use crate::seal::{create_secret_file, file_error, hex, sha256, unhex};
-use ring::rand::SystemRandom;
+use crate::seal::{create_secret_file, file_error, hex, key_of, random_key, read_secret_file, sha256, unhex};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -16,7 +15,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as 
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-const SIGNING_FILE_LABEL: &str = "kiban-anchor-key-1";
+const SIGNING_FILE_LABEL: &str = "kiban-anchor-key-2";
+const OLD_SIGNING_FILE_LABEL: &str = "kiban-anchor-key-1";
 const FILE_NAME: &str = "anchors.jsonl";
 /// An idle log is still signed once a day (S-016).
 const DAY: i64 = 86_400_000_000;
@@ -36,6 +36,16 @@ pub struct SigningKey(Ed25519KeyPair);
 /// Ed25519 public key of the anchors, given to whoever verifies.
 pub type PublicKey = [u8; 32];
 
+/// As with every key of ring: overwritten where it lies.
+impl Drop for SigningKey {
+    fn drop(&mut self) {
+        if let Ok(zeros) = Ed25519KeyPair::from_seed_unchecked(&[0; 32]) {
+            self.0 = zeros;
+            std::hint::black_box(&self.0);
+        }
+    }
+}
+
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningKey({})", hex(&self.public_key()))
@@ -43,19 +53,42 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// Reads the file, or creates it (mode 0600, synced) when there is none.
+    /// Reads the file, or creates it (mode 0600, synced) when there is none. Refuses one that others may read.
     pub fn load_or_create(path: &Path) -> Result<Self, StoreError> {
         if !path.exists() {
-            let fresh = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new());
-            let fresh = fresh.map_err(|_| StoreError::Internal("no random numbers".to_owned()))?;
-            let text = Zeroizing::new(format!("{SIGNING_FILE_LABEL} {}\n", hex(fresh.as_ref())));
+            let seed = random_key()?;
+            let key = Self::from_seed(&seed, None).ok_or(StoreError::Internal("signing key".to_owned()))?;
+            let secret = Zeroizing::new(hex(&seed[..]));
+            let text = Zeroizing::new(format!("{SIGNING_FILE_LABEL} {} {}\n", *secret, hex(&key.public_key())));
             create_secret_file(path, text.as_bytes())?;
         }
-        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|error| file_error(path, &error))?);
-        let key = text.trim_end().strip_prefix(SIGNING_FILE_LABEL).and_then(|rest| unhex(rest.trim_start()));
-        let key = Zeroizing::new(key.unwrap_or_default());
-        let broken = |_| StoreError::File(format!("{} is not a whole anchor key file", path.display()));
-        Ed25519KeyPair::from_pkcs8(&key).map(Self).map_err(broken)
+        let text = read_secret_file(path)?;
+        Self::of_text(&text)
+            .ok_or_else(|| StoreError::File(format!("{} is not a whole anchor key file", path.display())))
+    }
+
+    /// `label seed public`; before that `label PKCS#8`.
+    fn of_text(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let (label, first, second) = (words.next()?, words.next()?, words.next());
+        let first = Zeroizing::new(unhex(first)?);
+        match (label, second) {
+            (SIGNING_FILE_LABEL, Some(public)) => Self::from_seed(&*key_of(&first)?, Some(&unhex(public)?)),
+            (OLD_SIGNING_FILE_LABEL, None) => {
+                let pair = Ed25519KeyPair::from_pkcs8(&first).ok()?;
+                // RFC 8410: the seed lies at a fixed place.
+                Self::from_seed(&*key_of(first.get(16..48)?)?, Some(pair.public_key().as_ref()))
+            }
+            _ => None,
+        }
+    }
+
+    fn from_seed(seed: &[u8; 32], public: Option<&[u8]>) -> Option<Self> {
+        let pair = match public {
+            Some(public) => Ed25519KeyPair::from_seed_and_public_key(seed, public),
+            None => Ed25519KeyPair::from_seed_unchecked(seed),
+        };
+        Some(Self(pair.ok()?))
     }
 
     pub(super) fn sign(&self, bytes: &[u8]) -> Vec<u8> {

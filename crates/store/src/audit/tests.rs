@@ -826,11 +826,11 @@ async fn keys_of_an_insurer_are_made_once_and_only_the_right_master_key_opens_th
         assert_ne!(here.digest(b"x"), other.digest(b"x"));
         assert_ne!(here.token("name-birth", "x"), other.token("name-birth", "x"));
 
-        let door = one.door_mac("assignment", &[b"a", b"bc"]);
-        assert!(two.door_matches("assignment", &[b"a", b"bc"], &door));
-        assert!(!two.door_matches("assignment", &[b"ab", b"c"], &door));
-        assert!(!two.door_matches("consent_act", &[b"a", b"bc"], &door));
-        assert!(!two.door_matches("assignment", &[b"a", b"bc"], &door[..31]));
+        let door = one.door().sign("assignment", &[b"a", b"bc"]);
+        assert!(two.door().fits("assignment", &[b"a", b"bc"], &door));
+        assert!(!two.door().fits("assignment", &[b"ab", b"c"], &door));
+        assert!(!two.door().fits("consent_act", &[b"a", b"bc"], &door));
+        assert!(!two.door().fits("assignment", &[b"a", b"bc"], &door[..31]));
 
         let wrong = MasterKey::load_or_create(&world.folder.path().join("keys/wrong.key")).unwrap();
         let refused = Keyring::open(&world.engine, wrong, world.clock()).await;

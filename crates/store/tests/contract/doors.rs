@@ -360,6 +360,66 @@ async fn a_session_turned_into_a_colleagues_or_prolonged_does_not_exist() {
     .await;
 }
 
+#[tokio::test]
+async fn an_ended_session_opened_again_by_hand_does_not_exist() {
+    on_each_engine(async |world| {
+        let session = Session {
+            staff: StaffId("4370100017/s1".to_owned()),
+            fingerprint: "ab".repeat(32),
+            way: SessionWay::Interactive,
+            software: None,
+            expires_at: at(100),
+            ended_at: None,
+        };
+        let organization = Organization::Office(office());
+        let end = async || world.write(async |tx| tx.end_session(organization, b"token", at(50)).await).await;
+        let found = async || world.store.session(organization, b"token").await.unwrap();
+        world.write(async |tx| tx.put_session(organization, b"token", &session).await).await.unwrap();
+        end().await.unwrap();
+        assert_eq!(found().await.unwrap().ended_at, Some(at(50)));
+        for change in ["ended_at = NULL", "ended_at = ended_at + 60000000"] {
+            assert_eq!(world.by_hand(&format!("UPDATE session SET {change}")).await, 1);
+            assert_eq!(found().await, None, "{change}");
+            end().await.unwrap();
+            assert_eq!(found().await, None, "ending it again makes nothing valid");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn disabling_an_account_keeps_a_password_that_was_set_at_the_same_moment() {
+    on_each_engine(async |world| {
+        let world = std::sync::Arc::new(world);
+        for round in 0..20 {
+            let new = Account { password_hash: format!("$argon2id$round{round}"), ..account("own") };
+            let id = new.staff.id.clone();
+            world.write(async |tx| tx.put_account(&account("own")).await).await.unwrap();
+            let mut changing = world.store.begin().await.unwrap();
+            changing.put_account(&new).await.unwrap();
+            let other = std::sync::Arc::clone(&world);
+            let (ready, asked) = tokio::sync::oneshot::channel();
+            let disabling = tokio::spawn(async move {
+                ready.send(()).unwrap();
+                other.write(async |tx| tx.disable_account(&id).await).await
+            });
+            asked.await.unwrap();
+            changing.commit(entry()).await.unwrap();
+            let disabled = disabling.await.unwrap().unwrap();
+            let stored = world.store.account(&new.staff.id).await.unwrap().unwrap();
+            assert_eq!(disabled.as_ref().map(|a| a.active), Some(false));
+            // Whichever came second, nobody's change is lost but by being replaced.
+            assert_eq!(stored.password_hash, new.password_hash, "round {round}");
+        }
+        let gone = StaffId("4370100017/nobody".to_owned());
+        assert_eq!(world.write(async |tx| tx.disable_account(&gone).await).await.unwrap(), None);
+        world.by_hand("UPDATE staff SET job = 'physician'").await;
+        let altered = account("own").staff.id;
+        assert_eq!(world.write(async |tx| tx.disable_account(&altered).await).await.unwrap(), None, "altered by hand");
+    })
+    .await;
+}
+
 fn proposed_mode() -> DisasterMode {
     DisasterMode {
         id: "d1".to_owned(),
@@ -395,6 +455,7 @@ async fn a_disaster_mode_needs_two_operators_and_cannot_be_widened() {
         put(&mode).await.unwrap();
         for change in [
             "closed_at = NULL".to_owned(),
+            "event = '別の災害'".to_owned(),
             "open_to = 99991231".to_owned(),
             "hosts = '435073'".to_owned(),
             "proposed_over = 'cd'".to_owned(),

@@ -7,7 +7,7 @@ use kiban_domain::insured::LossReason;
 use kiban_domain::municipality::StartState;
 use kiban_domain::office::StaffId;
 use kiban_domain::{Kind, OfficeNumber, Organization};
-use kiban_store::StoreError;
+use kiban_store::{ReceiptCounts, ReceiptState, StoreError};
 
 #[tokio::test]
 async fn nothing_is_known_of_somebody_who_was_never_written() {
@@ -109,6 +109,57 @@ async fn a_corrected_opinion_request_goes_to_the_other_hospital_and_a_deleted_on
         end("0000000001").await.unwrap();
         end("0000000001").await.unwrap();
         assert_eq!(asked(other_office()).await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_receipt_marked_as_applied_by_hand_shows_nothing() {
+    on_each_engine(async |world| {
+        let number = world.open_receipt("load").await;
+        world.put_person(number, &known_hanako()).await;
+        world.by_hand("UPDATE receipt SET state = 'applied'").await;
+        let facts = world.facts().await;
+        assert!(!facts.known && facts.unapplied == [number], "the list of open receipts decides");
+        world.by_hand("UPDATE receipt SET state = 'received'").await;
+        for change in ["open_receipts = ''", "open_receipts = '99'", "mac = NULL", "mac = (SELECT mac FROM person)"] {
+            let before = world.ask("SELECT last_number FROM receipt_counter").await;
+            world.by_hand("CREATE TABLE kept AS SELECT * FROM receipt_counter").await;
+            world.by_hand(&format!("UPDATE receipt_counter SET {change}")).await;
+            assert!(!world.facts().await.known, "{change}");
+            let refused = world.write(async |tx| tx.put_receipt(&receipt("next")).await).await;
+            assert!(matches!(refused, Err(StoreError::Unreadable(_))), "{change}: {refused:?}");
+            // Ends what the refused write had begun, before rows are changed by hand again.
+            world.write(async |tx| tx.count_mismatch(&[9; 32], day(20261122)).await).await.unwrap();
+            world.by_hand("DELETE FROM receipt_counter").await;
+            world.by_hand("INSERT INTO receipt_counter SELECT * FROM kept").await;
+            world.by_hand("DROP TABLE kept").await;
+            assert_eq!(world.ask("SELECT last_number FROM receipt_counter").await, before);
+        }
+        let other = world.open_receipt("other").await;
+        assert_eq!(world.facts().await.unapplied, [number, other]);
+        world.apply(number).await;
+        let facts = world.facts().await;
+        assert!(facts.known && facts.unapplied == [other]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refused_receipt_does_not_become_applied_by_hand() {
+    on_each_engine(async |world| {
+        let number = world.open_receipt("package").await;
+        let counts = ReceiptCounts::default();
+        world
+            .write(async |tx| tx.finish_receipt(insurer(), number, ReceiptState::Refused, counts, b"{}").await)
+            .await
+            .unwrap();
+        let shown = async || world.store.receipt(insurer(), "package").await;
+        assert_eq!(shown().await.unwrap().unwrap().state, ReceiptState::Refused);
+        for state in ["applied", "received"] {
+            world.by_hand(&format!("UPDATE receipt SET state = '{state}'")).await;
+            assert!(matches!(shown().await, Err(StoreError::Unreadable(_))), "{state}");
+        }
     })
     .await;
 }

@@ -1,10 +1,17 @@
 //! What things are: numbers, dates, records and their own rules. No I/O, no clock, no law of sharing (that is `policy`).
 
+#[macro_use]
+mod choices;
+
+pub mod allowance;
+pub mod application;
 pub mod assignment;
 pub mod care_plan;
 pub mod certification;
 pub mod consent;
 pub mod dates;
+pub mod equipment_purchase;
+pub mod home_modification;
 pub mod ids;
 pub mod insurance_card;
 pub mod insured;
@@ -15,6 +22,7 @@ pub mod notice;
 pub mod office;
 pub mod physician_opinion;
 pub mod plan_request;
+pub mod survey;
 
 pub use ids::{
     CareManagerNumber, InsuredNumber, InsurerNumber, OfficeNumber, Organization, PersonKey, PrefectureCode, ServiceType,

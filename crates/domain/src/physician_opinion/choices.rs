@@ -1,39 +1,6 @@
 //! The choices of the 主治医意見書 form: one enum per item, with the code of the file format and the words of the form.
 //! `ALL` is in the order of the form, so a bit string of the file has one character per entry of `ALL`.
 
-use serde::{Deserialize, Serialize};
-
-macro_rules! choices {
-    ($($(#[$doc:meta])* $name:ident { $($variant:ident $code:literal $label:literal,)+ })+) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        pub enum $name {
-            $(#[doc = $label] $variant,)+
-        }
-
-        impl $name {
-            /// All choices in the order of the form.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// Code in files.
-            pub fn code(self) -> &'static str {
-                match self { $(Self::$variant => $code,)+ }
-            }
-
-            /// The choice of a code.
-            pub fn from_code(code: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|choice| choice.code() == code)
-            }
-
-            /// Words of the form.
-            pub fn name_ja(self) -> &'static str {
-                match self { $(Self::$variant => $label,)+ }
-            }
-        }
-    )+};
-}
-
 choices! {
     /// 種別: where the person lives.
     #[doc(alias = "種別")]

@@ -1,4 +1,4 @@
-//! E2 福祉用具購入費利用情報: one purchase and what is left of the 10万円 of the 年度 (docs/requirements.md §15.11).
+//! E2 福祉用具購入費利用情報: one purchase and what is left of the 10万円 of the 年度 (docs/requirements.md §15.10).
 
 use crate::allowance::{Allowance, Allowed, Fresh, limit_yen};
 use crate::dates::parse_yyyymmdd;

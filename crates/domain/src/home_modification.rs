@@ -1,5 +1,5 @@
 //! E1 住宅改修費利用情報: one work and what is left of the 20万円 of the dwelling, with both resets (docs/requirements.md
-//! §15.11).
+//! §15.10).
 
 use crate::allowance::{Allowance, Allowed, Fresh, limit_yen};
 use crate::certification::CareLevel;

@@ -22,6 +22,7 @@ pub mod notice;
 pub mod office;
 pub mod physician_opinion;
 pub mod plan_request;
+mod samples;
 pub mod survey;
 
 pub use ids::{

@@ -1,11 +1,12 @@
-//! A1 認定調査票: 概況調査, the 74 items of the 基本調査, 自立度 and 特記事項 (docs/requirements.md §15.10). Items and their choices
+//! A1 認定調査票: 概況調査, the 74 items of the 基本調査, 自立度 and 特記事項 (docs/requirements.md §15.9). Items and their choices
 //! are data (`data/survey_items.tsv`). Who may read it is not decided here (policy).
 
+use crate::care_plan::ClockTime;
 use crate::certification::CareLevel;
 use crate::ids::OfficeNumber;
 use crate::insured::Identity;
 use crate::physician_opinion::{DementiaIndependence, PhysicalIndependence};
-use jiff::civil::{Date, Time};
+use jiff::civil::Date;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -47,7 +48,7 @@ pub struct Conducted {
     /// 実施日
     pub on: Date,
     /// 実施時刻, Japan.
-    pub at: Option<Time>,
+    pub at: Option<ClockTime>,
     /// 実施場所
     pub survey_place: SurveyPlace,
     /// 記入者氏名

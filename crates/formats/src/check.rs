@@ -102,6 +102,13 @@ pub fn check(item: &Item, value: &str) -> Result<(), Misfit> {
             }
             Err(Misfit::error("format", "31文字の 0 と 1（1日から31日まで、日割の期間の日は 1）で入れてください"))
         }
+        ItemKind::Flags => {
+            let len = usize::from(item.max_len.unwrap_or_default());
+            if value.len() == len && value.bytes().all(|b| matches!(b, b'o' | b'x')) {
+                return Ok(());
+            }
+            Err(Misfit::error("format", format!("{len}文字の o（あり）と x（なし）で入れてください")))
+        }
         ItemKind::Postal => {
             let form = value.len() == 8
                 && value.bytes().enumerate().all(|(i, b)| if i == 3 { b == b'-' } else { b.is_ascii_digit() });

@@ -42,6 +42,9 @@ pub enum ItemKind {
     Clock,
     /// `days31`: 31 characters of 0 and 1.
     Days31,
+    /// `flags`: as many characters as the length says, `o` ticked and `x` not. No digits: twelve of them could be taken for
+    /// a 個人番号.
+    Flags,
     /// `postal`: `NNN-NNNN`.
     Postal,
     /// `sha256`: 64 hexadecimal digits, lower case.
@@ -79,6 +82,7 @@ impl ItemKind {
             "time_or_9999" => Self::TimeOr9999,
             "clock" => Self::Clock,
             "days31" => Self::Days31,
+            "flags" => Self::Flags,
             "postal" => Self::Postal,
             "sha256" => Self::Sha256,
             "insurer" => Self::Insurer,
@@ -109,6 +113,7 @@ impl ItemKind {
             Self::TimeOr9999 => "時刻 HHMM または 9999",
             Self::Clock => "時刻 HHMMSS",
             Self::Days31 => "31文字の 0・1",
+            Self::Flags => "o・x の並び",
             Self::Postal => "郵便番号 NNN-NNNN",
             Self::Sha256 => "16進64文字",
             Self::Insurer => "保険者番号",
@@ -613,7 +618,7 @@ mod tests {
     fn the_item_tables_have_no_gaps_and_unique_keys() {
         for (set, files, lines) in [
             (care_plan(), 10, include_str!("../layouts/care_plan-202407.tsv").lines().count()),
-            (municipal(), 7, include_str!("../layouts/municipal-1.tsv").lines().count()),
+            (municipal(), 12, include_str!("../layouts/municipal-1.tsv").lines().count()),
         ] {
             assert_eq!(set.files.len(), files);
             let items: usize = set.files.iter().map(|layout| layout.items.len()).sum();
@@ -621,6 +626,8 @@ mod tests {
             for layout in &set.files {
                 let keys: HashSet<_> = layout.items.iter().map(|item| item.key).collect();
                 assert_eq!(keys.len(), layout.items.len(), "{}", layout.file);
+                let names: HashSet<_> = layout.items.iter().map(|item| item.name).collect();
+                assert!(names.len() == layout.items.len() || set.name != "municipal-1", "{}", layout.file);
                 for (i, item) in layout.items.iter().enumerate() {
                     assert_eq!(item.no as usize, i + 1, "{}", layout.file);
                     assert_eq!(item.codes.is_empty(), !matches!(item.kind, ItemKind::Code | ItemKind::Version));

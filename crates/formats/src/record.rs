@@ -124,6 +124,12 @@ impl<'a> Fields<'a> {
         self.str(key) == "1"
     }
 
+    /// The next item as the choices ticked, of all there are.
+    pub fn flags<T: Copy>(&mut self, key: &str, all: &[T]) -> Vec<T> {
+        let ticked = self.str(key).bytes().map(|b| b == b'o');
+        all.iter().zip(ticked).filter(|(_, ticked)| *ticked).map(|(choice, _)| *choice).collect()
+    }
+
     /// 保険者番号 and 被保険者番号, the next two items.
     pub fn person(&mut self) -> Option<PersonKey> {
         let insurer = InsurerNumber::parse(self.str("insurer")).ok();
@@ -165,6 +171,12 @@ impl<'a> Record<'a> {
     /// Sets the next item to a day.
     pub fn date(&mut self, key: &str, value: impl Into<Option<Date>>) -> &mut Self {
         self.opt(key, value.into().map(kiban_domain::dates::yyyymmdd))
+    }
+
+    /// Sets the next item to the choices ticked, of all there are.
+    pub fn flags<T: PartialEq>(&mut self, key: &str, all: &[T], ticked: &[T]) -> &mut Self {
+        let text: String = all.iter().map(|choice| if ticked.contains(choice) { 'o' } else { 'x' }).collect();
+        self.put(key, text)
     }
 
     /// Sets the next item to 1 or 0.

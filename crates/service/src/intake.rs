@@ -7,7 +7,7 @@
 //! applied (decision 0006.19).
 
 use crate::submission::{RETENTION_YEARS, years_after};
-use crate::{Caller, Context, Error, Platform, random_id};
+use crate::{Caller, Context, Error, Platform, intake_kinds, random_id};
 use kiban_domain::consent::{ConsentAct, ConsentRecord};
 use kiban_domain::dates::{self, Period};
 use kiban_domain::ids::looks_like_individual_number;
@@ -244,7 +244,7 @@ impl Platform {
             *latest = (*latest).max(natural_key.as_str());
         }
         let (mut new_people, mut records) = (Vec::new(), Vec::new());
-        let (mut consents, mut requests) = (Vec::new(), Vec::new());
+        let (mut consents, mut columns, mut requests) = (Vec::new(), Vec::new(), Vec::new());
         for row in block {
             let (key, history, change) = (row.key, i64::from(row.history), row.change);
             let place = (row.file.to_string(), row.line);
@@ -301,6 +301,14 @@ impl Platform {
                         }
                     }
                     let request = opinion_request(key, row.history, &value);
+                    let column = intake_kinds::consent_column(key, change, &value);
+                    let column = match column {
+                        None => None,
+                        Some(act) => match self.sound_consent(load, act, &place, counts, problems).await? {
+                            None => continue,
+                            act => act,
+                        },
+                    };
                     let record = record_of(load, key, row.history, change, value)?;
                     if !seen.insert((key.insured, record.kind, row.history)) {
                         let text = format!(
@@ -313,6 +321,14 @@ impl Platform {
                     }
                     let digest = keys.digest(&record.payload);
                     let same = present.get(&(key.insured, record.kind, record.natural_key.clone()));
+                    // P-130: an opinion that came electronically and returns is the same record, as its author wrote it.
+                    if record.kind == Kind::A2 && change == Change::New && same.is_some_and(|p| !p.deleted) {
+                        if same.is_some_and(|p| p.digest != digest) {
+                            problems.push(at(&place, "same_opinion", intake_kinds::SAME_OPINION).warning());
+                        }
+                        counts.unchanged += 1;
+                        continue;
+                    }
                     if same.is_some_and(|p| p.digest == digest && p.deleted == record.deleted) {
                         counts.unchanged += 1;
                         continue;
@@ -324,7 +340,7 @@ impl Platform {
                         counts.refused += 1;
                         continue;
                     }
-                    let newer = newest.get(&(key.insured, record.kind)).copied();
+                    let newer = newest.get(&(key.insured, record.kind)).copied().filter(|_| record.kind != Kind::A2);
                     if let Some(newer) = newer.filter(|newer| same.is_none() && *newer > record.natural_key.as_str()) {
                         let newer = newer.trim_start_matches('0');
                         let text =
@@ -344,6 +360,7 @@ impl Platform {
                         continue;
                     }
                     counts.applied += 1;
+                    columns.extend(column);
                     match request {
                         Some(request) if !record.deleted => requests.push(request),
                         // Only a record that was there before can have asked for an opinion.
@@ -359,6 +376,8 @@ impl Platform {
         tx.put_new_people(load.number, &new_people).await?;
         tx.put_records(load.number, load.now, &records).await?;
         tx.put_opinion_requests(load.number, &requests).await?;
+        // Counted with the application that carries them.
+        tx.put_consents(load.number, load.now, &columns).await?;
         let new = tx.put_consents(load.number, load.now, &consents).await? as i64;
         counts.applied += new;
         counts.unchanged += consents.len() as i64 - new;
@@ -386,6 +405,9 @@ impl Platform {
                 .map(|p| &p.office)
                 .find(|n| unknown(n))
                 .map(|n| (false, text(n, "居宅介護支援事業者"))),
+            MunicipalValue::Opinion(opinion) => {
+                Some(&opinion.institution).filter(|n| unknown(n)).map(|n| (false, text(n, "意見書を作成した医療機関")))
+            }
             _ => None,
         }
     }
@@ -531,8 +553,11 @@ fn record_of(
         }
         MunicipalValue::CostCeiling(ceiling) => (Kind::A3c, Ok(ceiling.period), serde_json::to_vec(ceiling)),
         MunicipalValue::Progress(progress) => (Kind::A5, open(progress.applied_on), serde_json::to_vec(progress)),
-        MunicipalValue::Insured(_) | MunicipalValue::Consent(_) => {
-            return Err(Error::Internal("not a record".to_owned()));
+        other => {
+            let Some((kind, from)) = intake_kinds::kind_and_day(other) else {
+                return Err(Error::Internal("not a record".to_owned()));
+            };
+            (kind, open(from), serde_json::to_vec(other))
         }
     };
     let internal = |error: String| Error::Internal(error);
@@ -542,8 +567,8 @@ fn record_of(
     Ok(NewRecord {
         person,
         kind,
-        natural_key: natural_key(history),
-        creator: Organization::Municipality(load.insurer),
+        natural_key: intake_kinds::natural_key_of(&value).unwrap_or_else(|| natural_key(history)),
+        creator: intake_kinds::author_of(&value).unwrap_or(Organization::Municipality(load.insurer)),
         valid,
         deleted: change == Change::Deleted,
         purge_after: years_after(completed, RETENTION_YEARS),

@@ -11,6 +11,7 @@ mod error;
 mod handle;
 mod handshakes;
 mod intake;
+mod intake_kinds;
 mod intake_plans;
 mod look_ups;
 mod municipality;

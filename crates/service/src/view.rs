@@ -3,9 +3,11 @@
 
 use crate::decision::{Case, Question};
 use crate::{Caller, Context, Error, Platform};
+use kiban_domain::allowance::Allowance;
+use kiban_domain::home_modification::HomeModification;
 use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::plan_request::SubmissionState;
-use kiban_domain::{Date, Kind, Organization, Timestamp, dates};
+use kiban_domain::{Date, Kind, Organization, Timestamp, dates, equipment_purchase, home_modification};
 use kiban_policy::{Decision, Disclosure, KindFacts, Opinion, Rule, Treatment, UseCase};
 use kiban_store::{Entry, Outcome, StoredRecord};
 use serde::Serialize;
@@ -41,6 +43,9 @@ pub struct KindView {
     pub rule: &'static str,
     /// Documents, newest first. Empty: nothing is registered.
     pub documents: Vec<Document>,
+    /// E1 and E2: what is left of the limit today.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<Allowance>,
 }
 
 /// A kind the caller is entitled to but may not see yet.
@@ -203,6 +208,23 @@ fn consent_state(case: &Case) -> Option<Document> {
     })
 }
 
+/// What is left of the limits of 住宅改修 (in the dwelling of the latest work) and 福祉用具購入 (in the 年度 of the day).
+fn allowance_of(kind: Kind, records: &[StoredRecord], on: Date) -> Option<Allowance> {
+    match kind {
+        Kind::E1 => {
+            let works: Vec<HomeModification> = contents(records);
+            let dwelling = works.iter().max_by_key(|work| work.started_on)?.dwelling;
+            home_modification::remaining(&works, dwelling, None, on)
+        }
+        Kind::E2 => equipment_purchase::remaining(&contents(records), on),
+        _ => None,
+    }
+}
+
+fn contents<T: serde::de::DeserializeOwned>(records: &[StoredRecord]) -> Vec<T> {
+    records.iter().filter_map(|record| serde_json::from_slice(&record.payload).ok()).collect()
+}
+
 /// A kind that the decision allows for any document.
 struct Opening {
     kind: Kind,
@@ -236,6 +258,7 @@ fn open_kind(
     let view = records.map(|(records, filings)| {
         let known = |records| StoredRecord::as_known(records, at, &case.stored.unapplied);
         let (records, filings) = (known(records), known(filings));
+        let allowance = allowance_of(kind, &records, dates::day_in_japan(at));
         let mut provisional = crate::plan_offices::provisional(&records, &filings);
         // The latest card comes first and carries it.
         let mut documents: Vec<Document> =
@@ -251,6 +274,7 @@ fn open_kind(
             mark,
             rule: rule.code(),
             documents,
+            allowance,
         })
     });
     let nothing = keys.is_empty() && !general.is_allowed();

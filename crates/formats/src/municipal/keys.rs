@@ -34,6 +34,16 @@ impl Keys {
 
     pub fn insert(&mut self, kind: MunicipalKind, file: usize, row: &Row) -> Seen {
         let key = self.hasher.hash_one((kind, row.get(1), row.get(2).trim_start_matches('0')));
+        self.insert_key(key, file, row)
+    }
+
+    /// The same by what makes two 主治医意見書 one document (P-130): person, 申請日, 医療機関, 作成回数.
+    pub fn insert_opinion(&mut self, file: usize, row: &Row) -> Seen {
+        let key = self.hasher.hash_one(("opinion", row.get(1), row.get(4), row.get(5), row.get(6)));
+        self.insert_key(key, file, row)
+    }
+
+    fn insert_key(&mut self, key: u64, file: usize, row: &Row) -> Seen {
         let content = self.hasher.hash_one(row.content()) >> (FILE + LINE);
         let (file, line) = (file as u64 & ((1 << FILE) - 1), row.line() & ((1 << LINE) - 1));
         let place = content << (FILE + LINE) | file << LINE | line;

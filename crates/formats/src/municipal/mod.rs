@@ -13,6 +13,7 @@ mod rows;
 mod source;
 mod write;
 
+pub use rows::Writable;
 pub use source::Source;
 pub use write::MunicipalPackage;
 
@@ -22,10 +23,15 @@ use crate::layout::{self, Dialect, Fields, FileLayout, Row};
 use crate::text::{self, Encoding};
 use crate::{Problem, Problems, check};
 use jiff::Timestamp;
+use kiban_domain::application::CertificationApplication;
 use kiban_domain::certification::CertificationProgress;
 use kiban_domain::consent::ConsentRecord;
+use kiban_domain::equipment_purchase::EquipmentPurchase;
+use kiban_domain::home_modification::HomeModification;
 use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
 use kiban_domain::insured::Insured;
+use kiban_domain::physician_opinion::PhysicianOpinion;
+use kiban_domain::survey::CertificationSurvey;
 use kiban_domain::{Date, InsurerNumber, PersonKey};
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -48,14 +54,35 @@ pub enum MunicipalKind {
     CostCeiling,
     /// A5 申請・進捗
     Progress,
+    /// A4 申請書
+    Application,
+    /// A1 認定調査票
+    Survey,
+    /// A2 主治医意見書, past or paper
+    Opinion,
+    /// E1 住宅改修
+    HomeModification,
+    /// E2 福祉用具購入
+    EquipmentPurchase,
     /// G1 同意
     Consent,
 }
 
 impl MunicipalKind {
     /// All kinds, in the order in which a package is best applied.
-    pub const ALL: [Self; 6] =
-        [Self::Insured, Self::InsuranceCard, Self::CopaymentRate, Self::CostCeiling, Self::Progress, Self::Consent];
+    pub const ALL: [Self; 11] = [
+        Self::Insured,
+        Self::InsuranceCard,
+        Self::CopaymentRate,
+        Self::CostCeiling,
+        Self::Progress,
+        Self::Application,
+        Self::Survey,
+        Self::Opinion,
+        Self::HomeModification,
+        Self::EquipmentPurchase,
+        Self::Consent,
+    ];
 
     /// 種別 in manifest and file name, and name of the layout.
     pub fn code(self) -> &'static str {
@@ -65,6 +92,11 @@ impl MunicipalKind {
             Self::CopaymentRate => "A3B",
             Self::CostCeiling => "A3C",
             Self::Progress => "A5",
+            Self::Application => "A4",
+            Self::Survey => "A1",
+            Self::Opinion => "A2",
+            Self::HomeModification => "E1",
+            Self::EquipmentPurchase => "E2",
             Self::Consent => "CONSENT",
         }
     }
@@ -107,8 +139,9 @@ impl Change {
     }
 }
 
-/// What a row says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a row says. Serialised as the record alone, the form in which it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(untagged)]
 pub enum MunicipalValue {
     /// 被保険者
     Insured(Box<Insured>),
@@ -120,6 +153,16 @@ pub enum MunicipalValue {
     CostCeiling(CostCeiling),
     /// A5
     Progress(Box<CertificationProgress>),
+    /// A4
+    Application(Box<CertificationApplication>),
+    /// A1
+    Survey(Box<CertificationSurvey>),
+    /// A2
+    Opinion(Box<PhysicianOpinion>),
+    /// E1
+    HomeModification(Box<HomeModification>),
+    /// E2
+    EquipmentPurchase(Box<EquipmentPurchase>),
     /// G1
     Consent(Box<ConsentRecord>),
 }
@@ -494,6 +537,13 @@ fn read_file(
             continue;
         };
         match keys.insert(entry.kind, place, &row) {
+            Seen::New
+                if entry.kind == MunicipalKind::Opinion && !matches!(keys.insert_opinion(place, &row), Seen::New) =>
+            {
+                let text =
+                    "申請日・医療機関・作成回数が同じ意見書がパッケージにもう一つあります。どちらか一つにしてください";
+                problems.push(located(layout, &row, &entry.name, "applied_on", "duplicate_key", text));
+            }
             Seen::New => take(MunicipalRow { line: row.line(), file: file.clone(), key, history, change, value }),
             Seen::Same(line) => {
                 let text = format!("{line}行目とまったく同じ行です。1行にしてください");

@@ -1,5 +1,10 @@
 //! Rows of the municipal package ⇄ domain values, with the rules between the items of a row.
 
+mod application;
+mod opinion;
+mod survey;
+mod usage;
+
 use super::{Change, Entry, MunicipalKind, MunicipalValue};
 use crate::layout::{Fields, FileLayout, Record, Row};
 use jiff::Timestamp;
@@ -58,6 +63,11 @@ impl<'a> Builder<'a> {
             MunicipalKind::CopaymentRate => MunicipalValue::CopaymentRate(self.copayment()?),
             MunicipalKind::CostCeiling => MunicipalValue::CostCeiling(self.ceiling()?),
             MunicipalKind::Progress => MunicipalValue::Progress(Box::new(self.progress()?)),
+            MunicipalKind::Application => MunicipalValue::Application(Box::new(self.application()?)),
+            MunicipalKind::Survey => MunicipalValue::Survey(Box::new(self.survey()?)),
+            MunicipalKind::Opinion => MunicipalValue::Opinion(Box::new(self.opinion(key)?)),
+            MunicipalKind::HomeModification => MunicipalValue::HomeModification(Box::new(self.home_modification()?)),
+            MunicipalKind::EquipmentPurchase => MunicipalValue::EquipmentPurchase(Box::new(self.equipment_purchase()?)),
             MunicipalKind::Consent => {
                 if change != Change::New {
                     let text = "同意の記録は訂正・削除できません。撤回は行為区分 2 の新しい行で送ってください";
@@ -114,15 +124,23 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// 氏名 to 電話番号, the next seven items.
+    fn identity(&mut self) -> Option<Identity> {
+        Some(Identity {
+            name: self.f.text("name"),
+            kana: self.f.text("kana"),
+            birth: self.f.date("birth")?,
+            sex: self.f.code("sex", Sex::from_code)?,
+            postal_code: self.f.opt_text("postal_code"),
+            address: self.f.opt_text("address"),
+            telephone: self.f.opt_text("telephone"),
+        })
+    }
+
     fn insured(&mut self, key: PersonKey) -> Option<Insured> {
         let card_insurer = InsurerNumber::parse(self.f.str("card_insurer")).ok()?;
-        let name = self.f.text("name");
-        let kana = self.f.text("kana");
-        let birth = self.f.date("birth")?;
-        let sex = self.f.code("sex", Sex::from_code)?;
-        let postal_code = self.f.opt_text("postal_code");
-        let address = self.f.opt_text("address");
-        let telephone = self.f.opt_text("telephone");
+        let identity = self.identity()?;
+        let birth = identity.birth;
         let withheld = self.f.flag("withheld");
         let acquired_on = self.f.date("acquired_on")?;
         let lost_on = self.f.date("lost_on");
@@ -136,7 +154,6 @@ impl<'a> Builder<'a> {
         };
         self.order(Some(birth), "birth", Some(acquired_on), "acquired_on");
         self.order(Some(acquired_on), "acquired_on", lost_on, "lost_on");
-        let identity = Identity { name, kana, birth, sex, postal_code, address, telephone };
         Some(Insured { key, card_insurer, identity, withheld, acquired_on, lost, domicile_exception })
     }
 
@@ -465,6 +482,16 @@ fn put_period(r: &mut Record<'_>, from: &str, to: &str, period: Option<&Period>)
     r.date(from, period.map(Period::from)).date(to, period.and_then(Period::to));
 }
 
+fn put_identity(r: &mut Record<'_>, identity: &Identity) {
+    r.put("name", &identity.name)
+        .put("kana", &identity.kana)
+        .date("birth", identity.birth)
+        .put("sex", identity.sex.code())
+        .opt("postal_code", identity.postal_code.as_ref())
+        .opt("address", identity.address.as_ref())
+        .opt("telephone", identity.telephone.as_ref());
+}
+
 impl Writable for Insured {
     const KIND: MunicipalKind = MunicipalKind::Insured;
 
@@ -474,15 +501,9 @@ impl Writable for Insured {
             LossReason::Died => "2",
             LossReason::Other => "9",
         });
-        r.put("card_insurer", self.card_insurer)
-            .put("name", &self.identity.name)
-            .put("kana", &self.identity.kana)
-            .date("birth", self.identity.birth)
-            .put("sex", self.identity.sex.code())
-            .opt("postal_code", self.identity.postal_code.as_ref())
-            .opt("address", self.identity.address.as_ref())
-            .opt("telephone", self.identity.telephone.as_ref())
-            .flag("withheld", self.withheld)
+        r.put("card_insurer", self.card_insurer);
+        put_identity(r, &self.identity);
+        r.flag("withheld", self.withheld)
             .date("acquired_on", self.acquired_on)
             .date("lost_on", self.lost.map(|(day, _)| day))
             .opt("loss_reason", reason)

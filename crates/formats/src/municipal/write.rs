@@ -91,6 +91,12 @@ impl MunicipalPackage {
         self.add(entries)
     }
 
+    /// Adds a file of any kind of record.
+    #[must_use]
+    pub fn records<T: Writable>(self, entries: &[Entry<T>]) -> Self {
+        self.add(entries)
+    }
+
     /// Adds a file of 同意.
     #[must_use]
     pub fn consents(self, entries: &[Entry<ConsentRecord>]) -> Self {

@@ -130,6 +130,12 @@ fn fits(schema: &Value, value: &Value, at: &str) {
     for name in schema["required"].as_array().into_iter().flatten() {
         assert!(object.contains_key(name.as_str().unwrap()), "{at}: {name} is missing");
     }
+    // A document of a kind has the shape of its kind.
+    let shapes = &document()["components"]["schemas"]["Document"]["properties"]["content"]["x-kinds"];
+    let shape = object.get("kind").and_then(Value::as_str).and_then(|kind| shapes[kind].as_str());
+    for content in shape.and(object.get("documents")).and_then(Value::as_array).into_iter().flatten() {
+        fits(document().pointer(&shape.unwrap()[1..]).unwrap(), &content["content"], &format!("{at}.content"));
+    }
     for (name, value) in object {
         match schema["properties"].get(name) {
             Some(schema) => fits(schema, value, &format!("{at}.{name}")),

@@ -6,6 +6,7 @@ mod description;
 mod disaster;
 mod files;
 mod http;
+mod kinds;
 mod notices;
 mod recorded;
 mod registration;

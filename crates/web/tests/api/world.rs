@@ -171,7 +171,7 @@ impl Person {
         json!({ "insurer_number": city(), "insured_number": self.key().insured, "kana": kana, "birth": birth, "sex": "female" })
     }
 
-    fn insured(self) -> Insured {
+    pub fn insured(self) -> Insured {
         let (name, kana, birth) = match self {
             Self::Hanako => ("架空 花子", "カクウ ハナコ", "1941-05-03"),
             Self::Hidden => ("仮名 良子", "カメイ ヨシコ", "1947-07-15"),

@@ -1,12 +1,16 @@
 //! `kiban audit`: the whole log verified offline, naming the first altered entry (S-016); its public key; the end of months
-//! that nobody has to keep any more (P-203).
+//! that nobody has to keep any more (P-203); a person's own list, to be checked by anybody with the public key (S-019).
 
 use crate::home::{Home, now};
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, Subcommand};
+use kiban_domain::{InsuredNumber, InsurerNumber, Timestamp};
 use kiban_service::Context;
-use kiban_store::{Entry, KEEP_YEARS, Month, Outcome, VerifyReport, first_month_kept};
-use std::path::PathBuf;
+use kiban_store::{
+    Entry, KEEP_YEARS, Month, Outcome, PersonLog, PersonRefused, PublicKey, Value, VerifyReport, first_month_kept,
+    verify_person,
+};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Args)]
@@ -31,6 +35,27 @@ enum Command {
     },
     /// 検証に使う公開鍵（16進64桁）を表示します
     Key,
+    /// 本人に渡す「だれが私の情報を見たか」の一覧を書き出します（署名済みの月。公開鍵だけで確かめられます）
+    Person {
+        /// 保険者番号（6桁）
+        insurer: String,
+        /// 被保険者番号（10桁）
+        insured: String,
+        /// 書き出すファイル（JSON）
+        #[arg(long)]
+        out: PathBuf,
+        /// 見た機関・職員を伏せます（不開示の人の一覧を本人以外に渡すとき）
+        #[arg(long)]
+        without_offices: bool,
+    },
+    /// 本人に渡された一覧を、公開鍵だけで確かめます（設置フォルダーもデータベースも要りません）
+    VerifyPerson {
+        /// 一覧のファイル（JSON）
+        file: PathBuf,
+        /// 公開鍵（16進64桁。kiban audit key で表示されるもの）
+        #[arg(long)]
+        key: String,
+    },
     /// 保存期間を過ぎた月の記録を廃棄します（--approve がなければ、対象を表示するだけです）
     Purge {
         /// この月より前を対象にします（例 2021-11）
@@ -46,14 +71,18 @@ enum Command {
 }
 
 pub async fn run(options: Options) -> Result<ExitCode> {
-    let home = Home::open(&options.home, options.db.as_deref())?;
+    let home = || Home::open(&options.home, options.db.as_deref());
     match options.command {
-        Command::Verify { json } => verify(&home, json).await,
+        Command::VerifyPerson { file, key } => verify_person_file(&file, &key),
+        Command::Person { insurer, insured, out, without_offices } => {
+            person(&home()?, &insurer, &insured, &out, without_offices).await
+        }
+        Command::Verify { json } => verify(&home()?, json).await,
         Command::Key => {
-            println!("{}", hex(&home.signing_key()?.public_key()));
+            println!("{}", hex(&home()?.signing_key()?.public_key()));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Purge { before, keep_years, approve } => purge(&home, &before, keep_years, approve).await,
+        Command::Purge { before, keep_years, approve } => purge(&home()?, &before, keep_years, approve).await,
     }
 }
 
@@ -75,6 +104,9 @@ fn print_report(report: &VerifyReport) {
     );
     if report.not_yet_sealed + report.not_yet_anchored > 0 {
         println!("まだ署名に含まれない記録 {}件・区間 {}（直近の分）", report.not_yet_sealed, report.not_yet_anchored);
+    }
+    if report.trees > 0 {
+        println!("本人別の月の木 {}", report.trees);
     }
     if report.voids + report.holes > 0 {
         println!(
@@ -98,6 +130,97 @@ fn print_report(report: &VerifyReport) {
             "検証結果: 相違があります"
         }
     );
+}
+
+async fn person(home: &Home, insurer: &str, insured: &str, out: &Path, without_offices: bool) -> Result<ExitCode> {
+    let (insurer, insured) = (InsurerNumber::parse(insurer)?, InsuredNumber::parse(insured)?);
+    let context = Context::new(now())?;
+    let platform = home.platform().await?;
+    let store = platform.store().clone();
+    store.audit().sign_months(context.now).await?;
+    store.audit().anchor_now().await?;
+    let list = store.audit().person_log(insurer.as_str(), insured.as_str()).await?;
+    let entry = Entry {
+        insurer: Some(insurer.as_str().to_owned()),
+        insured: Some(insured.as_str().to_owned()),
+        ..Entry::new(context.now, &context.request_id, "cli", "audit.person", Outcome::Allowed)
+    };
+    let mut list = store.audit().release(list, entry).await?;
+    store.close().await?;
+    if list.months.is_empty() {
+        println!("署名された月がまだありません（月が終わってから署名します）。ファイルは書いていません");
+        return Ok(ExitCode::FAILURE);
+    }
+    if without_offices {
+        list.withhold_offices();
+    }
+    crate::ca::write_secret(out, serde_json::to_string_pretty(&list)?.as_bytes())?;
+    let entries: usize = list.months.iter().map(|month| month.entries.len()).sum();
+    println!("書き出しました: {} {}か月 {entries}件", out.display(), list.months.len());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify_person_file(file: &Path, key: &str) -> Result<ExitCode> {
+    let key = public_key(key).ok_or_else(|| anyhow!("公開鍵は16進64桁で指定してください"))?;
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} を読めません", file.display()))?;
+    let list: PersonLog = serde_json::from_str(&text)
+        .map_err(|_| anyhow!("{} は kiban audit person が書いた一覧ではありません", file.display()))?;
+    match verify_person(&list, &key) {
+        Ok(months) => {
+            print_person(&list);
+            for (month, entries) in months {
+                println!("{month} {entries}件 署名のとおり");
+            }
+            println!("検証結果: この期間の記録はこれですべてです");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(refused) => {
+            let why = match refused {
+                PersonRefused::Empty => "署名された月がありません".to_owned(),
+                PersonRefused::MonthMissing(month) => format!("{month} が抜けています"),
+                PersonRefused::Entries(month) => {
+                    format!("{month} の記録は署名された全件と一致しません（欠落・変更・追加）")
+                }
+                PersonRefused::Signature(month) => format!("{month} はこの公開鍵で署名されたものではありません"),
+            };
+            println!("検証結果: 一致しません。{why}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// One line per entry: when, who, what, which kind, what came of it.
+fn print_person(list: &PersonLog) {
+    println!("保険者番号 {} 被保険者番号 {}", list.insurer, list.insured);
+    for month in &list.months {
+        for entry in 0..month.entries.len() {
+            let text = |name: &str| match month.field(entry, name) {
+                Some(Value::Text(text)) => text.clone(),
+                Some(Value::Null) => String::new(),
+                _ => "（伏せてあります）".to_owned(),
+            };
+            let at = match month.field(entry, "at") {
+                Some(Value::Number(at)) => {
+                    Timestamp::from_microsecond(*at).map(|at| at.to_string()).unwrap_or_default()
+                }
+                _ => String::new(),
+            };
+            let outcome = Outcome::parse(&text("outcome")).map_or("不明", Outcome::name_ja);
+            println!("{at} {} {} {} {outcome}", text("organization"), text("action"), text("kind"));
+        }
+    }
+}
+
+fn public_key(text: &str) -> Option<PublicKey> {
+    let text = text.trim();
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut key = [0; 32];
+    for (at, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(key)
 }
 
 async fn purge(home: &Home, before: &str, keep_years: u8, approve: Option<String>) -> Result<ExitCode> {

@@ -11,6 +11,7 @@ mod home;
 mod import;
 mod migrate;
 mod operate;
+mod relocate;
 mod serve;
 
 use anyhow::Result;
@@ -40,7 +41,9 @@ enum Command {
     Operate(operate::Options),
     /// データベースを最新にし、接続するロールに権限を付けます（所有者）
     Migrate(migrate::Options),
-    /// 監査記録の検証・公開鍵・廃棄
+    /// SQLite の設置を空の PostgreSQL へ移します（サーバーを止めてから）
+    Move(relocate::Options),
+    /// 監査記録の検証・公開鍵・本人の一覧・廃棄
     Audit(audit::Options),
     /// 性能を測ります（リリースビルドで）
     Bench(bench::Options),
@@ -79,6 +82,7 @@ fn run(arguments: Arguments) -> Result<std::process::ExitCode> {
             Command::Ca(options) => ca::run(options).await,
             Command::Operate(options) => operate::run(options).await,
             Command::Migrate(options) => migrate::run(options).await,
+            Command::Move(options) => relocate::run(options).await,
             Command::Audit(options) => audit::run(options).await,
             Command::Bench(options) => bench::run(options).await,
             Command::Sim(options) => import::write_city(&options),

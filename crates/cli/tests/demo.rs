@@ -69,6 +69,39 @@ fn the_demo_ends_well_as_the_role_that_can_change_nothing_recorded() {
 }
 
 #[test]
+fn the_demos_city_moves_to_postgresql_and_its_log_goes_on_there() {
+    let Ok(server) = std::env::var("KIBAN_TEST_POSTGRES") else {
+        println!("PostgreSQL leg skipped: KIBAN_TEST_POSTGRES not set");
+        return;
+    };
+    let temporary = tempfile::tempdir().unwrap();
+    let home = temporary.path().join("kept");
+    let home = home.to_str().unwrap();
+    require_good(&kiban(&["demo", "--check", "--people", "200", "--keep", home], temporary.path()));
+    let name = format!("kiban_moved_{}", std::process::id());
+    let new = support::run(database::create(&server, &name, None));
+    let move_there = || kiban(&["move", "--home", home, "--to", &new], temporary.path());
+    let (moved, again) = (move_there(), move_there());
+    let verify = |more: &[&str]| kiban(&[&["audit", "--home", home, "verify"], more].concat(), temporary.path());
+    let (there, here) = (verify(&["--db", &new]), verify(&[]));
+    let first = support::run(async {
+        let mut database = Database::open(&new).await;
+        let sql =
+            "SELECT action FROM audit WHERE writer = (SELECT writer FROM audit_writer ORDER BY opened_at DESC LIMIT 1)
+                   ORDER BY segment, n LIMIT 1";
+        let first = database.rows(sql).await;
+        database.close().await;
+        first
+    });
+    support::run(database::drop_database(&server, &name));
+    assert!(require_good(&moved).contains("移しました"), "{}", text(&moved.stdout));
+    assert_eq!(first, [["moved"]]);
+    assert!(require_good(&there).contains("改ざん・欠落はありません"));
+    assert!(!again.status.success() && text(&again.stderr).contains("not empty"), "{}", text(&again.stderr));
+    assert_eq!(here.status.code(), Some(1), "the old database is behind its outside anchors");
+}
+
+#[test]
 fn the_log_of_the_demo_is_proved_offline_and_an_altered_entry_is_named() {
     let temporary = tempfile::tempdir().unwrap();
     let home = temporary.path().join("kept");
@@ -88,18 +121,15 @@ fn the_log_of_the_demo_is_proved_offline_and_an_altered_entry_is_named() {
     assert!(!refused.status.success() && text(&refused.stderr).contains("保存期間の中"), "{}", text(&refused.stderr));
 
     let address = format!("sqlite:{}", home.join("kiban.db").display());
-    let (place, refused) = support::run(async {
+    let (place, entry_there, refused) = support::run(async {
         let mut database = Database::open(&address).await;
         let sql = "SELECT CAST(writer AS TEXT), CAST(segment AS TEXT), CAST(n AS TEXT) FROM audit \
                    WHERE outcome = 'refused' AND insured_number IS NOT NULL ORDER BY at LIMIT 1";
         let entry = database.rows(sql).await.remove(0);
-        let alter = format!(
-            "UPDATE audit SET outcome = 'allowed' WHERE writer = {} AND segment = {} AND n = {}",
-            entry[0], entry[1], entry[2]
-        );
-        let changed = database.run(&alter).await;
+        let entry_there = format!("WHERE writer = {} AND segment = {} AND n = {}", entry[0], entry[1], entry[2]);
+        let changed = database.run(&format!("UPDATE audit SET outcome = 'allowed' {entry_there}")).await;
         database.close().await;
-        (format!("{:016x}/{}/{}", entry[0].parse::<i64>().unwrap(), entry[1], entry[2]), changed)
+        (format!("{:016x}/{}/{}", entry[0].parse::<i64>().unwrap(), entry[1], entry[2]), entry_there, changed)
     });
     assert_eq!(refused, 1);
     let output = verify();
@@ -107,4 +137,46 @@ fn the_log_of_the_demo_is_proved_offline_and_an_altered_entry_is_named() {
     assert_eq!(output.status.code(), Some(1), "{out}");
     let named: Vec<_> = out.lines().filter(|line| line.starts_with("相違: ")).collect();
     assert_eq!(named, [format!("相違: {place} altered")], "{out}");
+
+    support::run(async {
+        let mut database = Database::open(&address).await;
+        assert_eq!(database.run(&format!("UPDATE audit SET outcome = 'refused' {entry_there}")).await, 1);
+        database.close().await;
+    });
+    the_person_checks_the_own_list(&home, &address, key.trim_end(), temporary.path());
+}
+
+/// A month later: the list is written for a person, holds with the public key alone, and not with one look less.
+fn the_person_checks_the_own_list(home: &Path, address: &str, key: &str, temporary: &Path) {
+    let home_text = home.to_str().unwrap();
+    let (insurer, insured) = support::run(async {
+        let settings = kiban_store::AuditSettings {
+            signing_key: kiban_store::SigningKey::load_or_create(&home.join("anchor.key")).unwrap(),
+            anchor_dir: home.join("anchors"),
+            clock: std::sync::Arc::new(jiff::Timestamp::now),
+        };
+        let master = kiban_store::MasterKey::load_or_create(&home.join("master.key")).unwrap();
+        let store = kiban_store::Store::open(address, master, settings).await.unwrap();
+        let later = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(40 * 24);
+        assert!(store.audit().sign_months(later).await.unwrap() > 0);
+        store.close().await.unwrap();
+        let mut database = Database::open(address).await;
+        let looked_at = "SELECT insurer_number, insured_number FROM audit WHERE insured_number IS NOT NULL \
+                         GROUP BY insurer_number, insured_number HAVING count(*) > 2 LIMIT 1";
+        let mut row = database.rows(looked_at).await.remove(0);
+        database.close().await;
+        (row.remove(0), row.remove(0))
+    });
+    let file = temporary.join("list.json");
+    let file_text = file.to_str().unwrap();
+    let person = ["audit", "--home", home_text, "person", &insurer, &insured, "--out", file_text];
+    require_good(&kiban(&person, temporary));
+    let verify = || kiban(&["audit", "verify-person", file_text, "--key", key], temporary);
+    assert!(require_good(&verify()).contains("これですべてです"));
+    let mut list: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    list["months"][0]["entries"].as_array_mut().unwrap().remove(1);
+    std::fs::write(&file, list.to_string()).unwrap();
+    let output = verify();
+    let out = text(&output.stdout);
+    assert!(output.status.code() == Some(1) && out.contains("署名された全件と一致しません"), "{out}");
 }

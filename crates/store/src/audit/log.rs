@@ -85,13 +85,7 @@ struct Waiting {
 }
 
 enum Message {
-    /// A write ended; without `committed` its number may be empty.
-    Ended {
-        writer: Arc<Writer>,
-        entry: Box<StoredEntry>,
-        committed: bool,
-    },
-    /// A batch was begun and not committed: its numbers are empty.
+    /// A write or a batch was begun and not surely committed: its numbers may be empty.
     Undone {
         writer: Arc<Writer>,
         entries: Vec<StoredEntry>,
@@ -192,6 +186,11 @@ impl AuditLog {
         self.0.anchor().await
     }
 
+    /// Whether the process is ending.
+    pub(super) fn is_stopping(&self) -> bool {
+        lock(&self.0.queue).is_none()
+    }
+
     pub(super) fn signing_key(&self) -> &SigningKey {
         &self.0.signing_key
     }
@@ -289,7 +288,7 @@ impl Slot {
     /// The transaction is committed.
     pub fn committed(mut self) {
         if let Some((writer, entry)) = self.staged.take() {
-            let _ = self.log.keeper.send(Message::Ended { writer, entry, committed: true });
+            writer.settle(entry.position, None);
         }
     }
 
@@ -304,7 +303,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         if let Some((writer, entry)) = self.staged.take() {
-            let _ = self.log.keeper.send(Message::Ended { writer, entry, committed: false });
+            let _ = self.log.keeper.send(Message::Undone { writer, entries: vec![*entry] });
         }
     }
 }
@@ -509,13 +508,10 @@ async fn keep(inner: Arc<Inner>, mut messages: mpsc::UnboundedReceiver<Message>,
     let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + pace, pace);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut ticks = 0u64;
+    let mut months = JoinSet::new();
     loop {
         tokio::select! {
             message = messages.recv() => match message {
-                Some(Message::Ended { writer, entry, committed: true }) => writer.settle(entry.position, None),
-                Some(Message::Ended { writer, entry, committed: false }) => {
-                    voids.spawn(fill(Arc::clone(&inner), writer, vec![*entry]));
-                }
                 Some(Message::Undone { writer, entries }) => {
                     voids.spawn(fill(Arc::clone(&inner), writer, entries));
                 }
@@ -524,6 +520,7 @@ async fn keep(inner: Arc<Inner>, mut messages: mpsc::UnboundedReceiver<Message>,
                     warn(inner.close_dead().await);
                 }
                 Some(Message::Stop(done)) => {
+                    while months.join_next().await.is_some() {}
                     while voids.join_next().await.is_some() {}
                     let _ = done.send(());
                     return;
@@ -536,6 +533,12 @@ async fn keep(inner: Arc<Inner>, mut messages: mpsc::UnboundedReceiver<Message>,
                 warn(inner.close_segments().await);
                 if ticks.is_multiple_of(60) {
                     warn(inner.each_minute().await);
+                }
+                // Beside, because a month of a large city takes its time.
+                while months.try_join_next().is_some() {}
+                if ticks % 3_600 == 60 && months.is_empty() {
+                    let (log, now) = (AuditLog(Arc::clone(&inner)), (inner.clock)());
+                    months.spawn(async move { warn(log.sign_months(now).await.map(drop)) });
                 }
             }
         }

@@ -11,12 +11,14 @@
 //! - `kiban_store::verify_log(address, key, folder)` and `verify_proof(&proof, key)` need no running log.
 //!
 //! Files: `entry` what is stored · `writer` who gives numbers · `log` the running log and its tasks · `segment` closing and
-//! chaining · `tree` hashes · `anchor` signatures · `verify`, `proof`, `query` · `month`, `purge` the life of old entries.
+//! chaining · `tree` hashes · `anchor` signatures · `verify`, `proof`, `query` · `month`, `purge` the life of old
+//! entries · `person` what proves to a person that the own list is whole.
 
 mod anchor;
 mod entry;
 mod log;
 mod month;
+mod person;
 mod proof;
 mod purge;
 mod query;
@@ -33,16 +35,19 @@ pub use anchor::{Anchor, Head, PublicKey, SigningKey};
 pub use entry::{Cursor, Detail, Entry, Outcome, Position, StoredEntry};
 pub use log::{AuditLog, AuditSettings, Slot};
 pub use month::Month;
+pub(crate) use month::make as make_months;
+pub use person::{PersonLog, PersonMonth, PersonRefused, verify_person};
 pub use proof::{Proof, ProofRefused, ShownGroup, ShownHeader, Value, verify_proof};
 pub use purge::{KEEP_YEARS, PurgeCertificate, PurgedMonth, first_month_kept};
 pub(crate) use verify::verify;
 pub use verify::{Finding, VerifyReport};
+pub(crate) use writer::lock_is_held;
 
 use crate::StoreError;
 
 /// Statements on the way of a request or of the log's upkeep; none may read a whole table.
 #[cfg(test)]
-pub(crate) const ALL: &[&[&str]] = &[query::ALL, segment::ALL, anchor::ALL, entry::ALL];
+pub(crate) const ALL: &[&[&str]] = &[query::ALL, segment::ALL, anchor::ALL, entry::ALL, person::ALL];
 
 /// A value read from the store that may not leave before its audit entry is durable. Only [`AuditLog::release`] opens it.
 #[must_use]

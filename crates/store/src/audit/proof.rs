@@ -3,7 +3,7 @@
 
 use super::AuditLog;
 use super::anchor::{self, Anchor, PublicKey, hex_bytes};
-use super::entry::{Field, GROUPS, Position};
+use super::entry::{Field, GROUPS, Position, StoredEntry};
 use super::segment::{Header, read_segment};
 use super::tree::{self, Hash};
 use crate::StoreError;
@@ -125,12 +125,8 @@ impl AuditLog {
         if segment.leaves.get(index) != Some(&tree::leaf(&entry, &segment.salt)) {
             return Err(StoreError::Unreadable("audit: the entry is not the one that was sealed"));
         }
-        let groups = (0..GROUPS.len()).map(|group| {
-            let mut fields = Vec::new();
-            entry.fields(group, &mut |name, field| fields.push((name.to_owned(), Value::from_field(field))));
-            ShownGroup::Shown { salt: tree::group_salt(&segment.salt, position.n, group), fields }
-        });
-        let (groups, path) = (groups.collect(), tree::path(&segment.leaves, index).as_flattened().to_vec());
+        let groups = shown_groups(&entry, &segment.salt);
+        let path = tree::path(&segment.leaves, index).as_flattened().to_vec();
         let mut headers = vec![ShownHeader::new(segment.header)];
         let anchor = self.covering_anchor(position, &mut headers).await?;
         Ok(Proof { n: position.n, groups, path, headers, anchor })
@@ -167,39 +163,60 @@ impl AuditLog {
 impl Proof {
     /// Withholds a group, such as `who` for a person whose whereabouts are protected.
     pub fn withhold(&mut self, group: &str) {
-        if let Some(index) = GROUPS.iter().position(|name| *name == group)
-            && let Some(shown) = self.groups.get_mut(index)
-            && let ShownGroup::Shown { salt, fields } = shown
-        {
-            *shown = ShownGroup::Withheld { digest: digest(salt, fields) };
-        }
+        withhold(&mut self.groups, group);
     }
 
     /// A shown field.
     pub fn field(&self, name: &str) -> Option<&Value> {
-        self.groups.iter().find_map(|group| match group {
-            ShownGroup::Shown { fields, .. } => fields.iter().find(|(field, _)| field == name).map(|(_, value)| value),
-            ShownGroup::Withheld { .. } => None,
-        })
+        field(&self.groups, name)
     }
 }
 
-fn digest(salt: &Hash, fields: &[(String, Value)]) -> Hash {
-    let mut bytes = Vec::new();
-    fields.iter().for_each(|(name, value)| tree::push_field(&mut bytes, name, value.as_field()));
-    tree::group_digest(salt, &bytes)
+/// All groups of an entry, shown.
+pub(crate) fn shown_groups(entry: &StoredEntry, segment_salt: &Hash) -> Vec<ShownGroup> {
+    let shown = |group| {
+        let mut fields = Vec::new();
+        entry.fields(group, &mut |name, field| fields.push((name.to_owned(), Value::from_field(field))));
+        ShownGroup::Shown { salt: tree::group_salt(segment_salt, entry.position.n, group), fields }
+    };
+    (0..GROUPS.len()).map(shown).collect()
+}
+
+pub(crate) fn withhold(groups: &mut [ShownGroup], name: &str) {
+    if let Some(group) = GROUPS.iter().position(|group| *group == name).and_then(|index| groups.get_mut(index)) {
+        *group = ShownGroup::Withheld { digest: group.digest() };
+    }
+}
+
+pub(crate) fn field<'a>(groups: &'a [ShownGroup], name: &str) -> Option<&'a Value> {
+    groups.iter().find_map(|group| match group {
+        ShownGroup::Shown { fields, .. } => fields.iter().find(|(field, _)| field == name).map(|(_, value)| value),
+        ShownGroup::Withheld { .. } => None,
+    })
+}
+
+/// The leaf that the groups of an entry lead to; nothing when one is missing.
+pub(crate) fn leaf_of(groups: &[ShownGroup]) -> Option<Hash> {
+    let digests: Vec<Hash> = groups.iter().map(ShownGroup::digest).collect();
+    (digests.len() == GROUPS.len()).then(|| tree::leaf_of(&digests))
+}
+
+impl ShownGroup {
+    fn digest(&self) -> Hash {
+        match self {
+            Self::Shown { salt, fields } => {
+                let mut bytes = Vec::new();
+                fields.iter().for_each(|(name, value)| tree::push_field(&mut bytes, name, value.as_field()));
+                tree::group_digest(salt, &bytes)
+            }
+            Self::Withheld { digest } => *digest,
+        }
+    }
 }
 
 /// Checks a proof with the public key alone, no database needed.
 pub fn verify_proof(proof: &Proof, key: &PublicKey) -> Result<(), ProofRefused> {
-    if proof.groups.len() != GROUPS.len() {
-        return Err(ProofRefused("a group of fields is missing"));
-    }
-    let digests = proof.groups.iter().map(|group| match group {
-        ShownGroup::Shown { salt, fields } => digest(salt, fields),
-        ShownGroup::Withheld { digest } => *digest,
-    });
-    let leaf = tree::leaf_of(&digests.collect::<Vec<_>>());
+    let leaf = leaf_of(&proof.groups).ok_or(ProofRefused("a group of fields is missing"))?;
     let (Some(first), Some(last)) = (proof.headers.first(), proof.headers.last()) else {
         return Err(ProofRefused("no header"));
     };

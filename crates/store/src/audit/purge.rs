@@ -164,7 +164,12 @@ impl Store {
         if before > kept {
             return Err(StoreError::Unsafe(format!("the audit log from {kept} on must be kept")));
         }
+        // What proves to each person that the month was whole stays.
         self.audit.anchor_now().await?;
+        if approval.is_some() {
+            self.audit.sign_months(now).await?;
+            self.audit.anchor_now().await?;
+        }
         if !self.audit.verify().await?.is_intact() {
             return Err(StoreError::Unsafe("the audit log is not intact; nothing is deleted from it".to_owned()));
         }

@@ -8,6 +8,11 @@ use crate::engine::args;
 /// Later than every entry.
 const NEWEST: Cursor = Cursor { at: i64::MAX, position: Position { writer: i64::MAX, segment: i32::MAX, n: i32::MAX } };
 
+/// Before every entry of an instant.
+pub(crate) fn earlier_than(at: i64) -> Cursor {
+    Cursor { at, position: Position { writer: i64::MIN, segment: i32::MIN, n: i32::MIN } }
+}
+
 const OWN: &str = concat!(
     "SELECT ",
     columns!(""),

@@ -55,6 +55,8 @@ pub struct VerifyReport {
     pub purged: u64,
     /// The months of these, yyyymm.
     pub purged_months: Vec<Month>,
+    /// Signed trees of the people of an insurer in a month.
+    pub trees: u64,
     /// Anchors in the database.
     pub anchors: u64,
     /// Anchors in the file outside.
@@ -100,6 +102,9 @@ pub(crate) async fn verify(
     check_segments(engine, keyring, heads, &purged, &mut report).await?;
     report.purged_months = purged.months;
     check_unsealed(engine, &mut report).await?;
+    let (trees, wrong) = super::person::differences(engine, &report.purged_months).await?;
+    report.trees = trees;
+    wrong.into_iter().for_each(|what| report.add(None, None, None, what));
     Ok(report)
 }
 

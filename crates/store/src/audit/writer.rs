@@ -148,6 +148,11 @@ pub(crate) fn lock_is_free(folder: &Path, writer: i64) -> bool {
     File::open(lock_path(folder, writer)).is_ok_and(|file| file.try_lock().is_ok())
 }
 
+/// Whether the writer's lock file is here and somebody holds it.
+pub(crate) fn lock_is_held(folder: &Path, writer: i64) -> bool {
+    File::open(lock_path(folder, writer)).is_ok_and(|file| file.try_lock().is_err())
+}
+
 pub(crate) fn remove_lock(folder: &Path, writer: i64) {
     // Left behind it does no harm.
     let _ = fs::remove_file(lock_path(folder, writer));

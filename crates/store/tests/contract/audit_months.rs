@@ -2,7 +2,10 @@
 
 use crate::world::*;
 use kiban_domain::Timestamp;
-use kiban_store::{Entry, Month, Outcome, PurgedMonth, StoreError, first_month_kept};
+use kiban_store::{
+    Entry, Month, Outcome, PersonLog, PersonRefused, PurgedMonth, ShownGroup, StoreError, Value, first_month_kept,
+    verify_person,
+};
 
 fn month(text: &str) -> Month {
     Month::parse(text).unwrap()
@@ -158,6 +161,110 @@ async fn postgresql_has_three_months_ahead_and_lets_no_young_one_go() {
         assert_eq!(world.ask("SELECT count(*) FROM audit_202611").await, 2);
         log.anchor_now().await.unwrap();
         assert!(log.verify().await.unwrap().is_intact());
+    })
+    .await;
+}
+
+fn later() -> Timestamp {
+    "2027-02-05T03:00:00Z".parse().unwrap()
+}
+
+/// 花子 and 太郎 are insured, and looked at until winter; November, December and January are over and signed.
+async fn signed_months(world: &World) -> PersonLog {
+    let number = world.open_receipt("r1").await;
+    world.put_person(number, &known_hanako()).await;
+    world.put_person(number, &insured(taro(), "架空 太郎", "カクウ タロウ")).await;
+    world.apply(number).await;
+    let log = world.store.audit();
+    let of_taro = Entry { insured: Some(taro().insured.as_str().to_owned()), ..look("2026-11-27", "t1") };
+    for entry in [
+        look("2026-11-25", "n1"),
+        list("2026-11-26", "n2"),
+        of_taro,
+        look("2026-12-01", "d1"),
+        look("2027-02-03", "f1"),
+    ] {
+        log.append(entry).await.unwrap();
+    }
+    assert_eq!(log.sign_months(later()).await.unwrap(), 0, "not before everything is sealed");
+    log.anchor_now().await.unwrap();
+    assert_eq!(log.sign_months(later()).await.unwrap(), 3);
+    log.anchor_now().await.unwrap();
+    assert_eq!(log.sign_months(later()).await.unwrap(), 0, "once");
+    let list = log.person_log(insurer().as_str(), hanako().insured.as_str()).await.unwrap();
+    log.release(list, entry()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_person_sees_offline_that_nothing_is_missing_from_the_own_list() {
+    on_each_engine(async |world| {
+        let list = signed_months(&world).await;
+        let key = world.store.audit().public_key();
+        let list: PersonLog = serde_json::from_str(&serde_json::to_string(&list).unwrap()).unwrap();
+        let months = [(month("2026-11"), 2), (month("2026-12"), 1), (month("2027-01"), 0)];
+        assert_eq!(verify_person(&list, &key).unwrap(), months);
+        assert_eq!(list.months[0].field(0, "request_id"), Some(&Value::Text("n1".to_owned())));
+        assert_eq!(list.months[0].field(1, "action"), Some(&Value::Text("list".to_owned())));
+        assert!(!serde_json::to_string(&list).unwrap().contains(taro().insured.as_str()));
+
+        let mut withheld = list.clone();
+        withheld.withhold_offices();
+        assert_eq!(verify_person(&withheld, &key).unwrap(), months);
+        assert!(!serde_json::to_string(&withheld).unwrap().contains(office().as_str()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_list_with_one_look_less_or_another_is_refused() {
+    on_each_engine(async |world| {
+        let list = signed_months(&world).await;
+        let key = world.store.audit().public_key();
+        let november = PersonRefused::Entries(month("2026-11"));
+        let refused = |change: &dyn Fn(&mut PersonLog)| {
+            let mut changed = list.clone();
+            change(&mut changed);
+            verify_person(&changed, &key).unwrap_err()
+        };
+        for n in [0, 1] {
+            assert_eq!(refused(&|list| drop(list.months[0].entries.remove(n))), november);
+        }
+        assert_eq!(refused(&|list| list.months[0].entries.swap(0, 1)), november);
+        assert_eq!(refused(&|changed| changed.months[0].entries.push(list.months[1].entries[0].clone())), november);
+        let other_office = |list: &mut PersonLog| {
+            let ShownGroup::Shown { fields, .. } = &mut list.months[0].entries[0][2] else { panic!("withheld") };
+            fields[0].1 = Value::Text(other_office().as_str().to_owned());
+        };
+        assert_eq!(refused(&other_office), november);
+        assert_eq!(refused(&|list| list.insured = taro().insured.as_str().to_owned()), november);
+        assert_eq!(refused(&|list| list.months[0].month = month("2026-10")), PersonRefused::Entries(month("2026-10")));
+        assert_eq!(refused(&|list| drop(list.months.remove(1))), PersonRefused::MonthMissing(month("2026-12")));
+        assert_eq!(refused(&|list| list.months.clear()), PersonRefused::Empty);
+        assert_eq!(verify_person(&list, &[7; 32]), Err(PersonRefused::Signature(month("2026-11"))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tree_that_leaves_a_look_out_is_found_by_the_verification() {
+    on_each_engine(async |world| {
+        signed_months(&world).await;
+        let log = world.store.audit();
+        log.anchor_now().await.unwrap();
+        let report = log.verify().await.unwrap();
+        assert!(report.is_intact(), "{report:?}");
+        assert_eq!(report.trees, 3);
+
+        let found = async || {
+            let report = log.verify().await.unwrap();
+            report.findings.into_iter().map(|finding| finding.what).collect::<Vec<_>>()
+        };
+        world.by_hand("DELETE FROM audit_seen").await;
+        let wrong = "tree of 2026-11 of insurer 435073 differs from the entries of 1 people".to_owned();
+        assert!(found().await.contains(&wrong), "{:?}", found().await);
+        world.by_hand("UPDATE audit_month SET n = n + 1 WHERE month = 202612").await;
+        let unsigned = "tree of 2026-12 of insurer 435073 is not the one that was signed".to_owned();
+        assert!(found().await.contains(&unsigned), "{:?}", found().await);
     })
     .await;
 }

@@ -13,5 +13,6 @@ mod logins;
 mod notices;
 mod people;
 mod records;
+mod relocate;
 mod roles;
 mod world;

@@ -45,6 +45,18 @@ pub fn address_of(server: &str, database: &str) -> String {
 }
 
 impl World {
+    /// A fresh database on SQLite.
+    pub async fn on_sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("sqlite:{}", folder.path().join("kiban.db").display());
+        Self::open(address, folder).await
+    }
+
+    /// Where the anchors outside the database lie.
+    pub fn anchors(&self) -> PathBuf {
+        self.folder.path().join("anchors")
+    }
+
     async fn open(address: String, folder: tempfile::TempDir) -> Self {
         let store = open(&address, folder.path()).await.unwrap();
         Self { store, address, folder }

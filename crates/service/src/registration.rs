@@ -253,7 +253,7 @@ impl Platform {
             };
             self.tell(tx, tell, context).await?;
         } else {
-            tx.count_mismatch(&subjects.told, context.today()).await?;
+            tx.add_mismatch(&subjects.told, context.today()).await?;
         }
         let Some(what) = counted.reached else { return Ok(()) };
         let facts = serde_json::json!({ "office": office, "insurer": request.card_insurer, "limit": what });

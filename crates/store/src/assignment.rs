@@ -11,12 +11,6 @@ use kiban_domain::{Date, InsuredNumber, InsurerNumber, OfficeNumber, PersonKey, 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-const PUT: &str = "INSERT INTO assignment (insurer_number, insured_number, office_number, identity_check, registered_by, registered_at,
-       viewable_until, plan_maker, confirmed, ended_at, end_reason, mac)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-     ON CONFLICT (insurer_number, insured_number, office_number) DO UPDATE SET identity_check = excluded.identity_check,
-       registered_by = excluded.registered_by, registered_at = excluded.registered_at, viewable_until = excluded.viewable_until,
-       plan_maker = excluded.plan_maker, confirmed = excluded.confirmed, ended_at = excluded.ended_at, end_reason = excluded.end_reason, mac = excluded.mac";
 const INSERT: &str = "INSERT INTO assignment (insurer_number, insured_number, office_number, identity_check, registered_by, registered_at,
        viewable_until, plan_maker, confirmed, ended_at, end_reason, mac)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
@@ -39,8 +33,7 @@ const END_REQUEST: &str =
 static PUT_REQUESTS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT_REQUEST));
 static PUT_MEMBERS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT_MEMBER));
 #[cfg(test)]
-pub(crate) const ALL: &[&str] =
-    &[PUT, INSERT, REPLACE, ONE, PUT_MEMBER, OF_PERSON, OF_OFFICE, PUT_REQUEST, END_REQUEST];
+pub(crate) const ALL: &[&str] = &[INSERT, REPLACE, ONE, PUT_MEMBER, OF_PERSON, OF_OFFICE, PUT_REQUEST, END_REQUEST];
 
 /// 意見書作成依頼 of an A5 record to a hospital (P-048).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,34 +51,6 @@ pub struct OpinionRequest {
 }
 
 impl Tx {
-    /// Registers an office for a person, or changes the registration.
-    pub async fn put_assignment(&mut self, assignment: &Assignment) -> Result<(), StoreError> {
-        let row = Columns::of(assignment);
-        let mac = row.door(&assignment.person).mac(&self.keys);
-        let person = &assignment.person;
-        self.raw
-            .run(
-                PUT,
-                args![
-                    person.insurer.as_str(),
-                    person.insured.as_str(),
-                    &row.office,
-                    &row.check,
-                    &row.registered_by,
-                    row.registered_at,
-                    row.viewable_until,
-                    row.plan_maker.as_deref(),
-                    row.confirmed,
-                    row.ended_at,
-                    row.end_reason.as_deref(),
-                    &mac
-                ],
-            )
-            .await?;
-        self.raw.run(PUT_MEMBER, args![&row.office, person.insurer.as_str(), person.insured.as_str()]).await?;
-        Ok(())
-    }
-
     /// Registers an office for a person (`before` is `None`), or changes the registration that was read as `before`. When
     /// somebody else wrote it meanwhile this is a conflict and nothing changes. A row whose MAC fails counts as none.
     pub async fn change_assignment(&mut self, new: &Assignment, before: Option<&Assignment>) -> Result<(), StoreError> {

@@ -1,34 +1,16 @@
 //! Counters of mismatches at 本人確認, kept in the store so that every process counts together (decision 0006.29, 37).
 
 use crate::engine::args;
-use crate::{Store, StoreError, Tx};
+use crate::{StoreError, Tx};
 use kiban_domain::{Date, dates};
 
-const ADD: &str = "INSERT INTO mismatch (subject, day, count) VALUES ($1, $2, 1)
-     ON CONFLICT (subject, day) DO UPDATE SET count = mismatch.count + 1";
-const ADD_AND_TELL: &str = "INSERT INTO mismatch (subject, day, count) VALUES ($1, $2, $3)
+const ADD: &str = "INSERT INTO mismatch (subject, day, count) VALUES ($1, $2, $3)
      ON CONFLICT (subject, day) DO UPDATE SET count = mismatch.count + $3 RETURNING count";
 const TAKE_BACK: &str = "UPDATE mismatch SET count = count - 1 WHERE subject = $1 AND day = $2 AND count > 0";
-const COUNT: &str = "SELECT count FROM mismatch WHERE subject = $1 AND day = $2";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[ADD, ADD_AND_TELL, TAKE_BACK, COUNT];
-
-/// Mismatches of one day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct MismatchCounts {
-    /// With this kana, birth and sex, whoever typed them: locks the typed identity, never the person.
-    pub identity: i32,
-    /// By this office for this insurer.
-    pub office: i32,
-}
+pub(crate) const ALL: &[&str] = &[ADD, TAKE_BACK];
 
 impl Tx {
-    /// Counts one mismatch for a subject (a keyed digest).
-    pub async fn count_mismatch(&mut self, subject: &[u8; 32], day: Date) -> Result<(), StoreError> {
-        self.raw.run(ADD, args![subject, dates::to_number(day)]).await?;
-        Ok(())
-    }
-
     /// Counts one mismatch for a subject (a keyed digest); how many there are now, this one included. Counted before the
     /// comparison, so that attempts made at the same time each see another number.
     pub async fn add_mismatch(&mut self, subject: &[u8; 32], day: Date) -> Result<i32, StoreError> {
@@ -38,7 +20,7 @@ impl Tx {
     /// Counts so many at once for a subject; how many there are now. At most a million at a time.
     pub async fn add_mismatches(&mut self, subject: &[u8; 32], day: Date, many: i32) -> Result<i32, StoreError> {
         let many = many.min(1_000_000);
-        let rows = self.raw.rows(ADD_AND_TELL, args![subject, dates::to_number(day), many]).await?;
+        let rows = self.raw.rows(ADD, args![subject, dates::to_number(day), many]).await?;
         rows.first().ok_or(StoreError::Internal("no count".to_owned()))?.int(0)
     }
 
@@ -46,22 +28,5 @@ impl Tx {
     pub async fn take_back_mismatch(&mut self, subject: &[u8; 32], day: Date) -> Result<(), StoreError> {
         self.raw.run(TAKE_BACK, args![subject, dates::to_number(day)]).await?;
         Ok(())
-    }
-}
-
-impl Store {
-    /// Mismatches of a day for a typed identity and for an office with an insurer.
-    pub async fn mismatches(
-        &self,
-        identity: &[u8; 32],
-        office: &[u8; 32],
-        day: Date,
-    ) -> Result<MismatchCounts, StoreError> {
-        Ok(MismatchCounts { identity: self.count_of(identity, day).await?, office: self.count_of(office, day).await? })
-    }
-
-    async fn count_of(&self, subject: &[u8; 32], day: Date) -> Result<i32, StoreError> {
-        let rows = self.engine.rows(COUNT, args![subject, dates::to_number(day)]).await?;
-        rows.first().map_or(Ok(0), |row| row.int(0))
     }
 }

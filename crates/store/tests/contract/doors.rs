@@ -17,7 +17,7 @@ fn yes(world: &World) -> &'static str {
 async fn an_assignment_made_or_altered_by_hand_does_not_exist() {
     on_each_engine(async |world| {
         world.put_person(1, &known_hanako()).await;
-        world.write(async |tx| tx.put_assignment(&assignment(taro())).await).await.unwrap();
+        world.write(async |tx| tx.change_assignment(&assignment(taro()), None).await).await.unwrap();
         // Copied from another person.
         let copied = world
             .by_hand(
@@ -40,7 +40,7 @@ async fn an_assignment_made_or_altered_by_hand_does_not_exist() {
             "office_number = '4370100025'".to_owned(),
         ] {
             world.by_hand("DELETE FROM assignment").await;
-            world.write(async |tx| tx.put_assignment(&ended).await).await.unwrap();
+            world.write(async |tx| tx.change_assignment(&ended, None).await).await.unwrap();
             assert_eq!(world.by_hand(&format!("UPDATE assignment SET {change}")).await, 1);
             assert!(world.store.assignments(hanako()).await.unwrap().is_empty(), "{change}");
             assert_eq!(world.facts().await.assignment, None, "{change}");

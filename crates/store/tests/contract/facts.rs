@@ -33,7 +33,7 @@ async fn every_fact_written_is_gathered() {
             .write(async |tx| {
                 tx.set_start(insurer(), StartState::Started(day(20260401))).await?;
                 tx.put_person(1, 1, &withheld).await?;
-                tx.put_assignment(&assignment(hanako())).await?;
+                tx.change_assignment(&assignment(hanako()), None).await?;
                 tx.put_opinion_request(hanako(), "1", office(), day(20261001), day(20260930), 1).await?;
                 tx.put_opinion_request(hanako(), "2", office(), day(20261101), day(20261031), 1).await?;
                 tx.put_opinion_request(hanako(), "3", other_office(), day(20261120), day(20261119), 1).await?;
@@ -130,7 +130,7 @@ async fn a_receipt_marked_as_applied_by_hand_shows_nothing() {
             let refused = world.write(async |tx| tx.put_receipt(&receipt("next")).await).await;
             assert!(matches!(refused, Err(StoreError::Unreadable(_))), "{change}: {refused:?}");
             // Ends what the refused write had begun, before rows are changed by hand again.
-            world.write(async |tx| tx.count_mismatch(&[9; 32], day(20261122)).await).await.unwrap();
+            world.write(async |tx| tx.add_mismatch(&[9; 32], day(20261122)).await).await.unwrap();
             world.by_hand("DELETE FROM receipt_counter").await;
             world.by_hand("INSERT INTO receipt_counter SELECT * FROM kept").await;
             world.by_hand("DROP TABLE kept").await;
@@ -210,20 +210,22 @@ async fn consents_are_merged_by_the_time_of_the_act_and_the_same_act_counts_once
 #[tokio::test]
 async fn an_assignment_can_end_and_be_renewed() {
     on_each_engine(async |world| {
-        let put = async |a: &_| world.write(async |tx| tx.put_assignment(a).await).await.unwrap();
+        let put = async |new: &_, before: Option<&_>| {
+            world.write(async |tx| tx.change_assignment(new, before).await).await.unwrap();
+        };
         let live = assignment(hanako());
-        put(&live).await;
+        put(&live, None).await;
         let mut ended = live.clone();
         ended.ended = Some((at(60), EndReason::Person));
-        put(&ended).await;
+        put(&ended, Some(&live)).await;
         assert_eq!(world.facts().await.assignment, Some(ended.clone()));
         let mut elsewhere = live.clone();
         elsewhere.office = other_office();
         elsewhere.registered_at = at(70);
         elsewhere.plan_maker = None;
-        put(&elsewhere).await;
-        assert_eq!(world.store.assignments(hanako()).await.unwrap(), [ended, elsewhere]);
-        put(&live).await;
+        put(&elsewhere, None).await;
+        assert_eq!(world.store.assignments(hanako()).await.unwrap(), [ended.clone(), elsewhere]);
+        put(&live, Some(&ended)).await;
         assert!(world.facts().await.assignment.unwrap().ended.is_none());
     })
     .await;
@@ -270,7 +272,7 @@ async fn an_office_lists_its_people_page_by_page_across_insurers() {
         world
             .write(async |tx| {
                 for key in &expected {
-                    tx.put_assignment(&assignment(*key)).await?;
+                    tx.change_assignment(&assignment(*key), None).await?;
                 }
                 // A hospital asked for an opinion finds the person too.
                 tx.put_opinion_request(taro(), "1", other_office(), day(20261101), day(20261031), 1).await

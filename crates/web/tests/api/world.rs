@@ -401,7 +401,9 @@ impl World {
             confirmed_by_municipality: false,
             ended,
         };
-        self.change(async |tx| tx.put_assignment(&assignment).await.unwrap()).await;
+        let before = self.platform.store().assignments(assignment.person).await.unwrap();
+        let before = before.iter().find(|before| before.office == assignment.office);
+        self.change(async |tx| tx.change_assignment(&assignment, before).await.unwrap()).await;
     }
 
     /// The actions of the last entries about a person, newest first.

@@ -169,11 +169,16 @@ impl AuditLog {
                 if self.is_stopping() {
                     return Ok(signed);
                 }
-                if !sealed.contains_key(&month) {
-                    let (from, to) = month.span();
-                    sealed.insert(month, slow_rows(engine, UNSEALED, args![from, to]).await?.is_empty());
-                }
-                if !sealed.get(&month).copied().unwrap_or_default() {
+                let is_sealed = match sealed.get(&month) {
+                    Some(known) => *known,
+                    None => {
+                        let (from, to) = month.span();
+                        let is_sealed = slow_rows(engine, UNSEALED, args![from, to]).await?.is_empty();
+                        sealed.insert(month, is_sealed);
+                        is_sealed
+                    }
+                };
+                if !is_sealed {
                     break;
                 }
                 signed += usize::from(self.sign_month(&insurer, month, now).await?);

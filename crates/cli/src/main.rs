@@ -6,6 +6,7 @@ mod ca;
 mod check;
 mod client;
 mod demo;
+mod export;
 mod hardening;
 mod home;
 mod import;
@@ -33,6 +34,8 @@ enum Command {
     Serve(serve::Options),
     /// 市区町村のパッケージを取り込みます
     Import(import::Options),
+    /// 市区町村の情報をパッケージとして書き出します
+    Export(export::Options),
     /// ファイルを検査します（サーバー不要）
     Check(check::Options),
     /// 認証局: 作成・発行・失効・一覧
@@ -78,6 +81,7 @@ fn run(arguments: Arguments) -> Result<std::process::ExitCode> {
             Command::Demo(options) => demo::run(options).await,
             Command::Serve(options) => serve::run(options).await,
             Command::Import(options) => import::run(options).await,
+            Command::Export(options) => export::run(options).await,
             Command::Check(options) => check::run(&options),
             Command::Ca(options) => ca::run(options).await,
             Command::Operate(options) => operate::run(options).await,

@@ -9,7 +9,7 @@ use kiban_domain::municipality::StartState;
 use kiban_domain::office::{JobType, Office};
 use kiban_domain::{CareManagerNumber, InsurerNumber, OfficeNumber, Organization, ServiceType};
 use kiban_policy::service_type_rule;
-use kiban_service::{Context, NewAccount};
+use kiban_service::{Context, NewAccount, StartChange};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -73,6 +73,9 @@ enum Command {
         state: String,
         /// 予定日・開始日（例 2026-12-01、令和8年12月1日）
         date: Option<String>,
+        /// 不採用の行があるまま開始する理由、または開始を取り消す理由
+        #[arg(long)]
+        reason: Option<String>,
     },
 }
 
@@ -115,9 +118,9 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             let id = platform.put_account(account, "cli", &context).await.map_err(explain)?;
             println!("登録しました: {id}");
         }
-        Act::Start(insurer, start) => {
-            platform.set_start(insurer, start, "cli", &context).await.map_err(explain)?;
-            println!("登録しました: {insurer} {}", start.name_ja());
+        Act::Start(insurer, change) => {
+            platform.set_start_because(insurer, &change, "cli", &context).await.map_err(explain)?;
+            println!("登録しました: {insurer} {}", change.start.name_ja());
         }
     }
     platform.store().clone().close().await?;
@@ -127,7 +130,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 enum Act {
     Office(Office, bool),
     Account(NewAccount),
-    Start(InsurerNumber, StartState),
+    Start(InsurerNumber, StartChange),
 }
 
 fn read(command: Command) -> Result<Act> {
@@ -163,7 +166,7 @@ fn read(command: Command) -> Result<Act> {
                 password: password.trim_end_matches(['\r', '\n']).to_owned(),
             }))
         }
-        Command::Start { insurer, state, date } => {
+        Command::Start { insurer, state, date, reason } => {
             let insurer = InsurerNumber::parse(&insurer).map_err(item("保険者番号"))?;
             let date = date
                 .map(|text| parse_typed(&text).map_err(|error| anyhow!("日付: {}", error.message_ja())))
@@ -171,7 +174,7 @@ fn read(command: Command) -> Result<Act> {
             let start = StartState::from_code(&state, date).ok_or_else(|| {
                 anyhow!("状態は undecided・coordinating（日付なし）、planned・started（日付あり）のどれかです")
             })?;
-            Ok(Act::Start(insurer, start))
+            Ok(Act::Start(insurer, StartChange { start, reason }))
         }
     }
 }

@@ -39,6 +39,12 @@ pub enum UseCase {
     Inbox,
     /// 知らせの確認.
     Notices,
+    /// 利用開始の登録と取消 (P-131).
+    Start,
+    /// A municipality's own data back, as files (P-160).
+    Export,
+    /// Counts and reports for the municipality (P-075, P-239).
+    Statistics,
     /// Viewing one kind.
     View(Row),
 }
@@ -57,6 +63,9 @@ impl UseCase {
             Self::ImportPackage => "import_package",
             Self::Inbox => "inbox",
             Self::Notices => "notices",
+            Self::Start => "start",
+            Self::Export => "export",
+            Self::Statistics => "statistics",
             Self::View(row) => return format!("view:{}", row.code()),
         };
         name.to_owned()

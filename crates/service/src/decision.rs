@@ -20,6 +20,7 @@ pub(crate) struct Case {
     started: bool,
     /// 資格を喪失している.
     gone: bool,
+    today: Date,
 }
 
 impl Platform {
@@ -68,7 +69,7 @@ impl Platform {
         let running = modes.iter().filter(|mode| mode.is_open(today) && mode.areas.contains(&area));
         let events = running.map(|mode| mode.id.clone()).collect();
         let gone = stored.gone_on.is_some_and(|day| day <= dates::to_number(today));
-        Ok(Case { person, stored, table, caller: policy_caller, disaster, events, started, gone })
+        Ok(Case { person, stored, table, caller: policy_caller, disaster, events, started, gone, today })
     }
 
     /// Whether a 意見書依頼 of that day still lets the hospital view.
@@ -171,7 +172,8 @@ impl Case {
     /// The answer to a refused question, as far as the caller may know why. The refusal is recorded elsewhere.
     pub(crate) fn refusal(&self, question: Question) -> Error {
         let explanation = self.why(question);
-        if self.stored.known { Error::from_explanation(explanation) } else { unknown_person(&explanation) }
+        let error = if self.stored.known { Error::from_explanation(explanation) } else { unknown_person(&explanation) };
+        error.with_start(self.stored.start, self.today)
     }
 
     /// The audit entry of this question, with the decision's facts for replay.

@@ -1,6 +1,9 @@
 //! What a use case answers when it does not do what was asked, by meaning (decision 0001). Where existence is secret the
 //! answer is [`Error::Unknown`], the same for an unknown number, a blank cell, another office's person (P-041).
 
+use crate::start::not_started;
+use kiban_domain::Date;
+use kiban_domain::municipality::StartState;
 use kiban_policy::{Explanation, Rule};
 use kiban_store::StoreError;
 use serde::Serialize;
@@ -67,6 +70,8 @@ pub struct Refusal {
     pub reason: String,
     /// What to do next, in Japanese.
     pub next: String,
+    /// Start of use of the municipality, when that is the reason (P-150).
+    pub start: Option<StartState>,
 }
 
 impl Error {
@@ -79,6 +84,7 @@ impl Error {
                 requirement: explanation.requirement,
                 reason: explanation.reason,
                 next: explanation.next,
+                start: None,
             })),
         }
     }
@@ -91,7 +97,20 @@ impl Error {
             requirement: reason.requirement.clone(),
             reason: reason.reason.clone(),
             next: reason.next.clone(),
+            start: None,
         }))
+    }
+
+    /// Says of a municipality that has not started when it will (P-150). Any other error stays as it is.
+    pub(crate) fn with_start(mut self, start: StartState, today: Date) -> Self {
+        if let Self::Refused(refusal) = &mut self
+            && refusal.rule == Rule::NotStarted
+            && let Some(sentence) = not_started(start, today)
+        {
+            refusal.reason = format!("{}。{sentence}", refusal.reason);
+            refusal.start = Some(start);
+        }
+        self
     }
 
     /// One item that cannot be used.

@@ -8,6 +8,7 @@ mod consent;
 mod decision;
 mod disaster;
 mod error;
+mod export;
 mod handle;
 mod handshakes;
 mod intake;
@@ -21,8 +22,12 @@ mod people;
 mod plan_offices;
 mod recorded;
 mod registration;
+mod renewals;
+mod running;
 mod sessions;
 mod standing;
+mod start;
+mod statistics;
 mod submission;
 mod view;
 
@@ -31,19 +36,22 @@ pub use caller::{Caller, Context, Peer};
 pub use consent::ConsentRequest;
 pub use disaster::{DisasterProposal, DisasterQuery, FoundPerson};
 pub use error::{Error, ItemFault, Refusal};
+pub use export::{Export, ExportPart, ExportReport};
 pub use handshakes::RefusedHandshakes;
 pub use intake::{IntakeResult, PackageReport, ReportedProblem};
 pub use kiban_formats::text::holds_individual_number;
 pub use kiban_policy::Way;
 pub use kiban_store::Original;
 pub use look_ups::LookUp;
-pub use municipality::InsurerStart;
 pub use notices::NoticeView;
 pub use people::PersonStatus;
 pub use plan_offices::Review;
 pub use recorded::Answered;
 pub use registration::{Registered, RegistrationRequest};
+pub use renewals::{Lines, LinesPart, RenewalDue, RenewalsDue, Warning};
 pub use standing::Standing;
+pub use start::{InsurerStart, Reconciliation, StartChange, StartFilter, StartView};
+pub use statistics::{Pending, Rate, Statistics, StatisticsState, Table, TableRow};
 pub use submission::{Decide, Filed, InboxItem, InboxState, OriginalInfo};
 pub use view::{Document, KindView, PersonPage, WhyKind};
 
@@ -69,6 +77,12 @@ pub struct Config {
     pub login_failures: i32,
     /// Minutes such a lock lasts.
     pub login_lock_minutes: i64,
+    /// Days before the end of a period at which it is warned of; the longest is also when a renewal is due (P-033).
+    pub warning_days: [i32; 3],
+    /// Days after its request from which a 主治医意見書 counts as late.
+    pub opinion_days: i32,
+    /// Cells of fewer people do not leave the municipality.
+    pub smallest_cell: u64,
     /// Handshakes a day with one revoked certificate before operator and organisation are told.
     pub revoked_handshakes: i32,
 }
@@ -82,8 +96,18 @@ impl Default for Config {
             mismatches_per_office: 50,
             login_failures: 5,
             login_lock_minutes: 15,
+            warning_days: [90, 60, 30],
+            opinion_days: 14,
+            smallest_cell: 10,
             revoked_handshakes: 3,
         }
+    }
+}
+
+impl Config {
+    /// Days before its end from which a certification is due for renewal.
+    pub(crate) fn renewal_days(&self) -> i32 {
+        self.warning_days.into_iter().max().unwrap_or_default()
     }
 }
 
@@ -100,6 +124,7 @@ struct Inner {
     sessions: sessions::Sessions,
     /// Of the last comparison with the database's clock, microseconds.
     clock_drift: AtomicI64,
+    running: running::Running,
     /// argon2id costs memory on purpose; at most two at a time (decision 0006.29).
     password_checks: Semaphore,
 }
@@ -114,6 +139,7 @@ impl Platform {
             standing: RwLock::new(Arc::new(standing)),
             sessions: sessions::Sessions::default(),
             clock_drift: AtomicI64::new(0),
+            running: running::Running::default(),
             password_checks: Semaphore::new(2),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -127,6 +153,10 @@ impl Platform {
     /// The sharing table of a day (P-040): live access uses the table of now.
     pub fn table_at(&self, now: Timestamp) -> Result<&'static SharingTable, Error> {
         SharingTable::at(dates::day_in_japan(now)).map_err(|error| Error::Internal(error.to_string()))
+    }
+
+    pub(crate) fn running(&self) -> &running::Running {
+        &self.inner.running
     }
 
     /// Who may come in at this moment.

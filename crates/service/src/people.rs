@@ -2,10 +2,11 @@
 //! telephone calls to city hall. Each value only where the decision allows it.
 
 use crate::decision::{Case, Question};
+use crate::renewals::{Warning, warnings};
 use crate::view::latest;
 use crate::{Caller, Context, Error, Platform};
 use kiban_domain::certification::{CertificationProgress, Step};
-use kiban_domain::insurance_card::InsuranceCard;
+use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
 use kiban_domain::municipality::StartState;
 use kiban_domain::office::{Office, OfficeClass};
 use kiban_domain::{Date, Kind, OfficeNumber, PersonKey, dates};
@@ -47,6 +48,10 @@ pub struct PersonStatus {
     pub step_name: Option<&'static str>,
     /// Start of use of the municipality (P-150).
     pub start: StartState,
+    /// 未開始 with its day, in words; absent once the municipality has started.
+    pub not_started: Option<String>,
+    /// What ends within 90 days or has ended, and 給付制限 in force (P-032, P-033).
+    pub warnings: Vec<Warning>,
 }
 
 impl Platform {
@@ -122,21 +127,24 @@ impl Platform {
         let today = context.today();
         let (now, unapplied) = (context.now, &case.stored.unapplied);
         let (mut card, mut progress): (Option<InsuranceCard>, Option<CertificationProgress>) = (None, None);
+        let (mut rate, mut ceiling): (Option<CopaymentRate>, Option<CostCeiling>) = (None, None);
         // Covered by the one entry of the list, made before it is answered.
-        if case.decide(Question::read(Kind::A3a)).is_allowed() {
-            let _ = self
-                .store()
-                .records(case.person, Kind::A3a)
-                .await?
-                .map(|r: Vec<StoredRecord>| card = latest(r, now, unapplied));
+        let kinds: Vec<Kind> = [Kind::A3a, Kind::A3b, Kind::A3c, Kind::A5]
+            .into_iter()
+            .filter(|kind| case.decide(Question::read(*kind)).is_allowed())
+            .collect();
+        if !kinds.is_empty() {
+            let records = self.store().records_of_kinds(case.person, &kinds).await?;
+            for (kind, records) in kinds.iter().zip(records) {
+                let _ = records.map(|r: Vec<StoredRecord>| match kind {
+                    Kind::A3a => card = latest(r, now, unapplied),
+                    Kind::A3b => rate = latest(r, now, unapplied),
+                    Kind::A3c => ceiling = latest(r, now, unapplied),
+                    _ => progress = latest(r, now, unapplied),
+                });
+            }
         }
-        if case.decide(Question::read(Kind::A5)).is_allowed() {
-            let _ = self
-                .store()
-                .records(case.person, Kind::A5)
-                .await?
-                .map(|r: Vec<StoredRecord>| progress = latest(r, now, unapplied));
-        }
+        let warnings = warnings(card.as_ref(), rate.as_ref(), ceiling.as_ref(), today, &self.inner.config);
         let shown = case.decide(Question::read(Kind::A3a)).is_allowed();
         let identity =
             if shown { self.store().person(case.person).await?.map(|(_, insured)| insured.identity) } else { None };
@@ -168,6 +176,8 @@ impl Platform {
             step: progress.as_ref().map(CertificationProgress::step),
             step_name: progress.map(|p| p.step().name_ja()),
             start: case.stored.start,
+            not_started: crate::start::not_started(case.stored.start, today),
+            warnings,
         })
     }
 

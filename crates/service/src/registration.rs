@@ -69,7 +69,7 @@ impl Platform {
             self.store().person_facts(person, caller.organization, Some(office.number), Some(&caller.staff.id)).await?;
         if !stored.start.is_started(context.today()) {
             self.store().audit().append(self.typed_entry(caller, &typed, "register", "not_started", context)).await?;
-            return Err(Error::rule(kiban_policy::Rule::NotStarted, table));
+            return Err(Error::rule(kiban_policy::Rule::NotStarted, table).with_start(stored.start, context.today()));
         }
         let known = self.store().person(person).await?;
         if known.is_none() {

@@ -2,9 +2,11 @@
 //! P-056). Blank cells do not appear at all; a ◎ kind without consent says 同意未取得 and how to get it.
 
 use crate::decision::{Case, Question};
+use crate::renewals::{Warning, warnings};
 use crate::{Caller, Context, Error, Platform};
 use kiban_domain::allowance::Allowance;
 use kiban_domain::home_modification::HomeModification;
+use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
 use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::plan_request::SubmissionState;
 use kiban_domain::{Date, Kind, Organization, Timestamp, dates, equipment_purchase, home_modification};
@@ -76,6 +78,8 @@ pub struct PersonPage {
     pub kinds: Vec<KindView>,
     /// What the caller would be entitled to, with what is missing.
     pub hidden: Vec<WhyKind>,
+    /// What ends within 90 days or has ended, and 給付制限 in force, of what is shown (P-032, P-033).
+    pub warnings: Vec<Warning>,
 }
 
 impl Platform {
@@ -149,7 +153,29 @@ impl Platform {
             return Err(self.refuse(caller, &case, Question::read(Kind::A3a), "view_page", context).await?);
         }
         let person = self.identity(caller, &case, context).await?;
-        Ok(PersonPage { person, kinds, hidden })
+        let warnings = self.warnings_of(&kinds, context);
+        Ok(PersonPage { person, kinds, hidden, warnings })
+    }
+
+    /// Warnings that follow from the newest cards on a page, as they are shown.
+    fn warnings_of(&self, kinds: &[KindView], context: &Context) -> Vec<Warning> {
+        let newest = |kind: Kind| {
+            let view = kinds.iter().find(|view| view.kind == kind)?;
+            view.documents.first().map(|document| document.content.clone())
+        };
+        let card = newest(Kind::A3a).map(|mut content| {
+            // Lists that would tell where a 不開示 person is are not there.
+            if let Some(items) = content.as_object_mut() {
+                for list in ["restrictions", "planning_offices", "facilities"] {
+                    items.entry(list).or_insert_with(|| Value::Array(Vec::new()));
+                }
+            }
+            content
+        });
+        let card = card.and_then(|content| serde_json::from_value::<InsuranceCard>(content).ok());
+        let rate = newest(Kind::A3b).and_then(|content| serde_json::from_value::<CopaymentRate>(content).ok());
+        let ceiling = newest(Kind::A3c).and_then(|content| serde_json::from_value::<CostCeiling>(content).ok());
+        warnings(card.as_ref(), rate.as_ref(), ceiling.as_ref(), context.today(), &self.inner.config)
     }
 
     /// Why each kind can or cannot be seen; blank cells are left out (P-056).

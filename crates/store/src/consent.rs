@@ -1,10 +1,10 @@
 //! 同意 acts: insert-only, each under a MAC (P-066, P-071, S-032).
 
 use crate::door::Door;
-use crate::engine::{Arg, args};
+use crate::engine::{Arg, Row, args};
 use crate::many::ManyRows;
 use crate::office::instant;
-use crate::{Keyring, Store, StoreError, Tx};
+use crate::{InsurerKeys, Keyring, Store, StoreError, Tx};
 use kiban_domain::consent::{ConsentAct, ConsentRecord};
 use kiban_domain::{Kind, PersonKey, Timestamp};
 use std::sync::LazyLock;
@@ -91,18 +91,28 @@ impl Store {
         let keys = self.keys.keys_of(person.insurer.as_str()).await?;
         let mut acts = Vec::with_capacity(rows.len());
         for row in &rows {
-            let (act_id, act, kind) = (row.text(0)?, row.text(1)?, row.text_or_null(2)?);
-            let (acted_at, revision) = (row.big(3)?, row.big(5)?);
-            let door = consent_door(&person, &act_id, &act, kind.as_deref(), acted_at, revision);
-            if !door.fits(&self.keys, &row.blob(8)?) {
-                continue;
-            }
-            let detail = keys.open(&consent_aad(&person, &act_id), &row.blob(7)?)?;
-            let record = serde_json::from_slice(&detail).map_err(|_| StoreError::Unreadable("consent_act"))?;
-            acts.push(StoredConsent { act_id, recorded_at: instant(row.big(4)?)?, revision, record });
+            acts.extend(stored_consent(&self.keys, &keys, &person, row)?);
         }
         Ok(acts)
     }
+}
+
+/// An act from the columns of `OF_PERSON`; `None` when its MAC fails.
+pub(crate) fn stored_consent(
+    keyring: &Keyring,
+    keys: &InsurerKeys,
+    person: &PersonKey,
+    row: &Row,
+) -> Result<Option<StoredConsent>, StoreError> {
+    let (act_id, act, kind) = (row.text(0)?, row.text(1)?, row.text_or_null(2)?);
+    let (acted_at, revision) = (row.big(3)?, row.big(5)?);
+    let door = consent_door(person, &act_id, &act, kind.as_deref(), acted_at, revision);
+    if !door.fits(keyring, &row.blob(8)?) {
+        return Ok(None);
+    }
+    let detail = keys.open(&consent_aad(person, &act_id), &row.blob(7)?)?;
+    let record = serde_json::from_slice(&detail).map_err(|_| StoreError::Unreadable("consent_act"))?;
+    Ok(Some(StoredConsent { act_id, recorded_at: instant(row.big(4)?)?, revision, record }))
 }
 
 fn act_code(act: ConsentAct) -> (&'static str, Option<&'static str>) {

@@ -6,6 +6,7 @@
 
 mod assignment;
 mod audit;
+mod block;
 mod bulk;
 mod clock;
 mod connector;
@@ -23,9 +24,11 @@ mod notice;
 mod office;
 mod person;
 mod readers;
+mod readiness;
 mod receipt;
 mod record;
 mod relocate;
+mod report;
 mod review;
 mod roles;
 mod seal;
@@ -36,6 +39,7 @@ mod submission;
 
 pub use assignment::OpinionRequest;
 pub use audit::*;
+pub use block::{Block, BlockPerson, LookCount};
 pub use bulk::{Present, PresentRecords};
 pub use clock::ClockDrift;
 pub use consent::StoredConsent;
@@ -44,6 +48,7 @@ pub use facts::PersonFacts;
 pub use notice::{NewNotice, Notice, WhichNotices};
 pub use office::{Account, CertificateRow, LockState};
 pub use person::{PersonHeader, SearchTokens};
+pub use readiness::AppliedPackage;
 pub use receipt::{NewReceipt, Receipt, ReceiptCounts, ReceiptState};
 pub use record::{NewRecord, RecordHeader, StoredRecord};
 pub use relocate::{MovedTable, move_database};

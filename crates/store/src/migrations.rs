@@ -15,6 +15,7 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000030_notices", include_str!("../migrations/20261122000030_notices.sql")),
     ("20261122000031_administrators", include_str!("../migrations/20261122000031_administrators.sql")),
     ("20261122000060_inbox", include_str!("../migrations/20261122000060_inbox.sql")),
+    ("20261122000070_statistics", include_str!("../migrations/20261122000070_statistics.sql")),
 ];
 
 /// Brings the schema up to date; each step in its own transaction with its row in `schema_step`. The steps that were missing;

@@ -1,8 +1,8 @@
 //! 被保険者: sealed identity, search tokens for disasters, nothing readable in the clear but numbers (P-023, P-123).
 
 use crate::door::Door;
-use crate::engine::args;
-use crate::{InsurerKeys, Store, StoreError, Tx};
+use crate::engine::{Row, args};
+use crate::{InsurerKeys, Keyring, Store, StoreError, Tx};
 use kiban_domain::insured::{Identity, Insured, NORMALIZER_VERSION, normalize_kana, normalize_kanji};
 use kiban_domain::{InsuredNumber, InsurerNumber, PersonKey, dates};
 
@@ -136,15 +136,8 @@ impl Store {
     pub async fn person(&self, key: PersonKey) -> Result<Option<(PersonHeader, Insured)>, StoreError> {
         let rows = self.engine.rows(ONE, args![key.insurer.as_str(), key.insured.as_str()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let (revision, withheld) = (row.big(0)?, row.boolean(2)?);
-        if !person_door(&key, &row.text(7)?, revision, withheld, row.int_or_null(3)?).fits(&self.keys, &row.blob(6)?) {
-            return Ok(None);
-        }
         let keys = self.keys.keys_of(key.insurer.as_str()).await?;
-        let plain = keys.open(&identity_aad(&key, &revision.to_be_bytes()), &row.blob(4)?)?;
-        let insured: Insured = serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("person"))?;
-        let header = PersonHeader { revision, history_number: row.big(1)?, withheld, digest: row.blob(5)? };
-        Ok(Some((header, insured)))
+        opened_person(&self.keys, &keys, &key, row)
     }
 
     /// The digest a person's row would have, to see whether a new one changes anything.
@@ -177,6 +170,23 @@ impl Store {
         let sealed = keys.seal(&identity_aad(&key, &[0; 8]), &[b' '; 400]);
         keys.open(&identity_aad(&key, &[0; 8]), &sealed).map(drop)
     }
+}
+
+/// A person from the columns of `ONE`; `None` when the MAC fails.
+pub(crate) fn opened_person(
+    keyring: &Keyring,
+    keys: &InsurerKeys,
+    key: &PersonKey,
+    row: &Row,
+) -> Result<Option<(PersonHeader, Insured)>, StoreError> {
+    let (revision, withheld) = (row.big(0)?, row.boolean(2)?);
+    if !person_door(key, &row.text(7)?, revision, withheld, row.int_or_null(3)?).fits(keyring, &row.blob(6)?) {
+        return Ok(None);
+    }
+    let plain = keys.open(&identity_aad(key, &revision.to_be_bytes()), &row.blob(4)?)?;
+    let insured: Insured = serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("person"))?;
+    let header = PersonHeader { revision, history_number: row.big(1)?, withheld, digest: row.blob(5)? };
+    Ok(Some((header, insured)))
 }
 
 pub(crate) fn content_of(insured: &Insured) -> Result<Vec<u8>, StoreError> {

@@ -262,7 +262,12 @@ impl StoredRecord {
     }
 }
 
-fn open_row(keys: &InsurerKeys, person: &PersonKey, kind: Kind, row: &Row) -> Result<StoredRecord, StoreError> {
+pub(crate) fn open_row(
+    keys: &InsurerKeys,
+    person: &PersonKey,
+    kind: Kind,
+    row: &Row,
+) -> Result<StoredRecord, StoreError> {
     let (natural_key, revision, creator_code, deleted) = (row.text(0)?, row.big(1)?, row.text(2)?, row.boolean(6)?);
     let valid = (row.int(3)?, row.int(4)?);
     let recorded_at = row.big(5)?;
@@ -282,7 +287,7 @@ fn open_row(keys: &InsurerKeys, person: &PersonKey, kind: Kind, row: &Row) -> Re
 }
 
 /// Again here, by bytes: the order of texts in a database depends on its collation.
-fn newest_first(records: &mut [StoredRecord]) {
+pub(crate) fn newest_first(records: &mut [StoredRecord]) {
     records.sort_by(|a, b| (&b.header.natural_key, b.header.revision).cmp(&(&a.header.natural_key, a.header.revision)));
 }
 

@@ -3,9 +3,9 @@
 
 use crate::engine::{Committed, Engine, args};
 use crate::{
-    assignment, bulk, connector, consent, counter, disaster, facts, insurer, migrations, notice, office, person,
+    assignment, block, bulk, connector, consent, counter, disaster, facts, insurer, migrations, notice, office, person,
 };
-use crate::{receipt, record, review, session, submission};
+use crate::{readiness, receipt, record, report, review, session, submission};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
 use std::collections::BTreeSet;
 
@@ -18,6 +18,9 @@ const SHARED: &[&[&str]] = &[
     assignment::ALL,
     facts::ALL,
     receipt::ALL,
+    readiness::ALL,
+    block::ALL,
+    report::ALL,
     submission::ALL,
     review::ALL,
     connector::ALL,

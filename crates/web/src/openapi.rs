@@ -24,6 +24,7 @@ enum Content {
     Html,
     Csv,
     Bytes,
+    Tar,
 }
 
 /// The whole description.
@@ -86,6 +87,9 @@ fn operation(route: &Route, shape: &Shape) -> Value {
             success["content"] =
                 json!({ "application/octet-stream": { "schema": { "type": "string", "format": "binary" } } });
         }
+        Content::Tar => {
+            success["content"] = json!({ "application/x-tar": { "schema": { "type": "string", "contentMediaType": "application/x-tar" } } });
+        }
         Content::Csv => success["content"] = json!({ "text/csv": { "schema": { "type": "string" } } }),
     }
     responses.insert(shape.status.to_owned(), success);
@@ -129,6 +133,7 @@ fn parameters(route: &Route, shape: &Shape) -> Vec<Value> {
             "account" => (json!({ "type": "string" }), "この事業所のアカウント"),
             "receipt" => (json!({ "type": "string" }), "受付番号"),
             "notice" => (json!({ "type": "string" }), "知らせの番号"),
+            "insurer" => (reference("InsurerNumber"), "保険者番号"),
             _ => (json!({ "type": "string" }), "番号"),
         };
         json!({ "name": name, "in": "path", "required": true, "description": words, "schema": schema })
@@ -188,7 +193,14 @@ fn shape(name: &str) -> Option<Shape> {
         "read_notice" => (R::Nothing, "204", C::Nothing),
         "description" => (R::Nothing, "200", C::Json("Description")),
         "start" | "welcome" | "insurers_page" => (R::Nothing, "200", C::Html),
+        "count_statistics" | "view_statistics" => (R::Nothing, "200", C::Json("StatisticsState")),
+        "statistics_file" | "copayment_changes" => (R::Nothing, "200", C::Csv),
+        "renewals" => (R::Nothing, "200", C::Json("RenewalsDue")),
+        "export_package" => (R::Nothing, "200", C::Tar),
+        "view_start" => (R::Nothing, "200", C::Json("StartView")),
+        "change_start" => (R::Json("StartChange"), "200", C::Json("StartView")),
         "insurers" => (R::Nothing, "200", C::Json("Insurers")),
+        "insurers_file" => (R::Nothing, "200", C::Csv),
         "health" => (R::Nothing, "200", C::Json("Health")),
         _ => return None,
     };
@@ -203,6 +215,14 @@ fn shape(name: &str) -> Option<Shape> {
             ("limit", "件数（既定 50）"),
         ],
         "reviews" => &[("after", "前のページの next"), ("limit", "件数（既定 50）")],
+        "view_statistics" | "statistics_file" => {
+            &[("day", "集計した日（既定は今日）"), ("shareable", "true: 外に出せる形（少ない人数のセルを伏せる）")]
+        }
+        "renewals" => &[("after", "前のページの next"), ("limit", "行数（既定 50）")],
+        "copayment_changes" => &[("day", "変わる日（例 2027-08-01）。必須")],
+        "insurers" | "insurers_file" => {
+            &[("prefecture", "都道府県コード2桁か都道府県名"), ("state", "undecided・coordinating・planned・started")]
+        }
         "view_kind" => &[("known_on", "この日の終わり（または時刻）に知られていた内容を見る")],
         _ => &[],
     };

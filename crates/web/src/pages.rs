@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::{Html, IntoResponse};
 use kiban_domain::Organization;
 use kiban_domain::dates::wareki;
-use kiban_service::InsurerStart;
+use kiban_service::{InsurerStart, StartFilter};
 
 /// Public: what this is, start dates, help when a certificate fails.
 pub(crate) async fn welcome() -> Answer {
@@ -33,7 +33,7 @@ pub(crate) async fn welcome() -> Answer {
 
 /// Public: start dates of all municipalities, by prefecture.
 pub(crate) async fn insurers(State(app): State<App>) -> Answer {
-    let starts = app.platform.starts().await?;
+    let starts = app.platform.starts(&StartFilter::default()).await?;
     let mut prefectures: Vec<(&str, Vec<&InsurerStart>)> = Vec::new();
     for start in &starts {
         match prefectures.last_mut() {
@@ -41,7 +41,9 @@ pub(crate) async fn insurers(State(app): State<App>) -> Answer {
             _ => prefectures.push((&start.prefecture, vec![start])),
         }
     }
-    let mut body = String::from("<h1>市区町村ごとの利用開始日</h1>\n<p><a href=\"/\">はじめのページ</a></p>\n<ul>\n");
+    let mut body = String::from(
+        "<h1>市区町村ごとの利用開始日</h1>\n<p><a href=\"/\">はじめのページ</a>　<a href=\"/api/v1/insurers.csv\">一覧のファイル（CSV）</a></p>\n<ul>\n",
+    );
     for (i, (name, _)) in prefectures.iter().enumerate() {
         body += &format!("<li><a href=\"#p{}\">{}</a></li>\n", i + 1, escape(name));
     }

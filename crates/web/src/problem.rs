@@ -192,9 +192,13 @@ impl From<Error> for Problem {
                 "被保険者証を見て、番号・氏名カナ・生年月日・性別を確かめてください。合っているときは市区町村に問い合わせてください",
             ),
             Error::Refused(refusal) => {
-                Self::new(StatusCode::FORBIDDEN, refusal.rule.code(), &refusal.reason, &refusal.next)
+                let problem = Self::new(StatusCode::FORBIDDEN, refusal.rule.code(), &refusal.reason, &refusal.next)
                     .with("rule", refusal.rule.code())
-                    .with("requirement", refusal.requirement)
+                    .with("requirement", refusal.requirement);
+                match refusal.start {
+                    Some(start) => problem.with("start", start),
+                    None => problem,
+                }
             }
             Error::Unauthenticated(code) => Self::unauthenticated(code),
             Error::TooMany(seconds) => Self::new(

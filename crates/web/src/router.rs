@@ -2,7 +2,9 @@
 //! are all made from [`ROUTES`], so a route that stands here is served, described and tested, and no other is.
 
 use self::{Audience::*, Listener::*};
-use crate::api::{consent, disaster, files, notices, people, public, session, submissions, view};
+use crate::api::{
+    consent, disaster, export, files, insurers, notices, people, public, session, statistics, submissions, view,
+};
 use crate::guard::guard;
 use crate::{App, Problem, Ready, Settings, pages};
 use axum::Router;
@@ -53,6 +55,8 @@ pub enum Audience {
     Both,
     /// 運用者
     Operators,
+    /// 市区町村 and 運用者
+    CityOrOperator,
 }
 
 impl Audience {
@@ -66,6 +70,7 @@ impl Audience {
             Municipalities => "市区町村",
             Both => "介護事業所・医療機関と市区町村",
             Operators => "運用者",
+            CityOrOperator => "市区町村と運用者",
         }
     }
 
@@ -124,11 +129,20 @@ routes! {
     Organisations post   POST   "/api/v1/disasters/search"                   search_disaster       Both           "災害時の利用者検索"                        disaster::search;
     Organisations get    GET    "/api/v1/notices"                            notices               Staff          "知らせの一覧"                              notices::list;
     Organisations post   POST   "/api/v1/notices/{notice}/read"              read_notice           Staff          "知らせを確認済みにする"                    notices::read;
+    Organisations post   POST   "/api/v1/statistics"                         count_statistics      Municipalities "今日の集計を始める"                        statistics::count;
+    Organisations get    GET    "/api/v1/statistics"                         view_statistics       Municipalities "集計（JSON）"                              statistics::view;
+    Organisations get    GET    "/api/v1/statistics.csv"                     statistics_file       Municipalities "集計（CSV）"                               statistics::file;
+    Organisations get    GET    "/api/v1/renewals-without-consent"           renewals              Municipalities "更新の時期に同意のない人の一覧"            statistics::renewals;
+    Organisations get    GET    "/api/v1/copayment-changes.csv"              copayment_changes     Municipalities "負担割合が変わった人の一覧（CSV）"         statistics::copayment;
+    Organisations get    GET    "/api/v1/export"                             export_package        Municipalities "自らの情報の書出し（パッケージ、tar）"       export::package;
+    Organisations get    GET    "/api/v1/insurers/{insurer}/start"           view_start            CityOrOperator "利用開始の状態と、開始に必要なこと"         insurers::view_start;
+    Organisations put    PUT    "/api/v1/insurers/{insurer}/start"           change_start          CityOrOperator "利用開始の予告・開始・取消"                insurers::change_start;
     Organisations get    GET    "/api/v1/openapi.json"                       description           Certificate    "このAPIの説明"                             public::description;
     Organisations get    GET    "/"                                          start                 Certificate    "はじめのページ"                            pages::start;
     Public        get    GET    "/"                                          welcome               Anyone         "はじめのページ"                            pages::welcome;
     Public        get    GET    "/insurers"                                  insurers_page         Anyone         "利用開始日の一覧（ページ）"                pages::insurers;
-    Public        get    GET    "/api/v1/insurers"                           insurers              Anyone         "利用開始日の一覧"                          public::insurers;
+    Public        get    GET    "/api/v1/insurers"                           insurers              Anyone         "利用開始日の一覧"                          insurers::list;
+    Public        get    GET    "/api/v1/insurers.csv"                       insurers_file         Anyone         "利用開始日の一覧（CSV）"                   insurers::file;
     Public        get    GET    "/health"                                    health                Anyone         "稼働の状態"                                public::health;
 }
 

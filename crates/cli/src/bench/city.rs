@@ -69,7 +69,6 @@ pub async fn build(home: &Home, options: &Options, report: &mut Report) -> Resul
     let offices: Vec<_> = generator.offices().iter().map(|office| office.office.clone()).collect();
     eprintln!("事業所 {}か所を登録します", offices.len());
     platform.put_offices(&offices, true, &Context::new(now())?).await?;
-    platform.set_start(spec.insurer, StartState::Started(spec.today), "cli", &Context::new(now())?).await?;
     let of_role = |role: Role, job: JobType| {
         let office = generator.offices().iter().find(|office| office.role == role);
         let office = office.with_context(|| format!("no office for {role:?}"))?;
@@ -95,6 +94,8 @@ pub async fn build(home: &Home, options: &Options, report: &mut Report) -> Resul
     desk.colleague(&world.care_manager).await?;
     platform.refresh_standing(now()).await?;
     load(&platform, &generator, city, options, report).await?;
+    // A city starts on what was loaded (P-131).
+    platform.set_start(spec.insurer, StartState::Started(spec.today), "cli", &Context::new(now())?).await?;
     world.loaded = spec.people();
     platform.store().clone().close().await?;
     Ok(world)

@@ -11,10 +11,12 @@
 mod keys;
 mod rows;
 mod source;
+mod stream;
 mod write;
 
 pub use rows::Writable;
 pub use source::Source;
+pub use stream::{EXPORTED, ExportedKind, PackageStream, WrittenFile};
 pub use write::MunicipalPackage;
 
 use keys::{Keys, Seen};

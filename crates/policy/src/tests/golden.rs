@@ -301,6 +301,9 @@ fn use_cases() -> impl Iterator<Item = UseCase> {
         U::ImportPackage,
         U::Inbox,
         U::Notices,
+        U::Start,
+        U::Export,
+        U::Statistics,
     ];
     acts.into_iter().chain(Row::ALL.map(U::View))
 }

@@ -83,7 +83,24 @@ impl<T> std::fmt::Debug for Unreleased<T> {
     }
 }
 
+/// Proof that the entry of a pass over many people is durable: what the pass reads may be opened under it.
+#[derive(Debug)]
+pub struct Pass(());
+
+impl Pass {
+    /// Opens a value of this pass.
+    pub fn open<T>(&self, value: Unreleased<T>) -> T {
+        value.0
+    }
+}
+
 impl AuditLog {
+    /// Begins a pass over many people of an insurer (an export, a report): one entry covers all it reads.
+    pub async fn begin_pass(&self, entry: Entry) -> Result<Pass, StoreError> {
+        self.append(entry).await?;
+        Ok(Pass(()))
+    }
+
     /// Opens a value after its entry is durable; no audit, no answer.
     pub async fn release<T>(&self, value: Unreleased<T>, entry: Entry) -> Result<T, StoreError> {
         self.append(entry).await?;

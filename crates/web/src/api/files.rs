@@ -75,7 +75,7 @@ fn line(cells: [&str; 7]) -> String {
 }
 
 /// A cell a spreadsheet takes as text: one that could be a formula gets a leading apostrophe.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
     let text = format!("{}{text}", if is_formula { "'" } else { "" });
     if text.contains([',', '"', '\r', '\n', '\'']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }

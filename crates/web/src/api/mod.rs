@@ -2,12 +2,16 @@
 //! requests stand beside their handler; answers are the use cases' own, held to `openapi/` by a test.
 
 pub(crate) mod consent;
+pub(crate) mod csv;
 pub(crate) mod disaster;
+pub(crate) mod export;
 pub(crate) mod files;
+pub(crate) mod insurers;
 pub(crate) mod notices;
 pub(crate) mod people;
 pub(crate) mod public;
 pub(crate) mod session;
+pub(crate) mod statistics;
 pub(crate) mod submissions;
 pub(crate) mod view;
 

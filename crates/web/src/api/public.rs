@@ -1,4 +1,4 @@
-//! What anybody may know: start dates, health, and the description of the API itself.
+//! What anybody may know besides start dates (`insurers`): health, and the description of the API itself.
 
 use super::{Answer, ok};
 use crate::caller::Certified;
@@ -7,10 +7,6 @@ use axum::Extension;
 use axum::extract::State;
 use kiban_service::Context;
 use serde_json::json;
-
-pub(crate) async fn insurers(State(app): State<App>) -> Answer {
-    ok(json!({ "insurers": app.platform.starts().await? }))
-}
 
 /// Healthy means: new work is welcome, and the map of who may come in is recent. A clock that drifts is told before it
 /// stops anything.

@@ -73,6 +73,7 @@ fn is_meant_for(route: &Route, role: Role) -> bool {
         Audience::Municipalities => is_city,
         Audience::Both => is_office || is_city,
         Audience::Operators => matches!(role, Role::Operator | Role::SecondOperator),
+        Audience::CityOrOperator => is_city || matches!(role, Role::Operator | Role::SecondOperator),
     }
 }
 
@@ -81,6 +82,13 @@ async fn ask(world: &World, route: &Route, client: &Client<'_>, role: Role) -> R
     let parameter = path.split('{').nth(1).and_then(|rest| rest.split('}').next()).map(str::to_owned);
     if let Some(parameter) = parameter {
         path = path.replace(&format!("{{{parameter}}}"), &first_parameter(world, route, role).await);
+    }
+    while route.name == "statistics_file" && client.get("/api/v1/statistics").await.json()["state"] == json!("running")
+    {
+        tokio::task::yield_now().await;
+    }
+    if route.name == "copayment_changes" {
+        path += "?day=2026-08-01";
     }
     path = path.replace("{kind}", "A3a").replace("{account}", COLLEAGUE);
     path = path.replace("{office}", &Role::Stranger.organization().to_string());
@@ -127,6 +135,9 @@ async fn first_parameter(world: &World, route: &Route, role: Role) -> String {
         let notices = world.log_in(Role::City).await.get("/api/v1/notices?seen=true").await.json();
         return notices["notices"][0]["notice"].as_str().unwrap().to_owned();
     }
+    if route.path.starts_with("/api/v1/insurers") {
+        return if role == Role::OtherCity { crate::world::other_city() } else { city() }.to_string();
+    }
     let operator = world.log_in(Role::Operator).await;
     number(operator.post("/api/v1/disasters", body(world, "propose_disaster", Role::Operator).unwrap()).await, "id")
 }
@@ -145,6 +156,7 @@ fn body(world: &World, name: &str, role: Role) -> Option<Value> {
         }
         "submit_opinion" => opinion(world),
         "file_plan_request" => plan_request(world),
+        "change_start" => json!({ "state": "started", "date": "2026-04-01" }),
         "return_submission" => json!({ "reason": "記載もれがあります" }),
         // Of another city, so that a mode approved here opens nothing for the rest of the sweep.
         "propose_disaster" => json!({ "event": "見本地震", "areas": [later_city()], "from": today, "to": today }),

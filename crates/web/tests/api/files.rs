@@ -67,3 +67,77 @@ async fn a_form_without_files_or_of_noise_says_what_to_send() {
     let reply = city.send(axum::http::Method::POST, "/api/v1/packages", media, noise).await;
     assert_eq!(reply.refusal(), (400, "bad_multipart".to_owned()));
 }
+
+#[tokio::test]
+async fn the_city_gets_its_own_data_back_as_a_package_and_can_send_it_again() {
+    let world = World::new().await;
+    world.pass(1).await;
+    let city = world.log_in(Role::City).await;
+    let reply = city.get("/api/v1/export").await;
+    assert_eq!((reply.status, reply.headers["content-type"].to_str().unwrap()), (StatusCode::OK, "application/x-tar"));
+    let files = untar(&reply.body);
+    let (report, package) = files.split_last().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report.1).unwrap();
+    assert_eq!((&report["rows"]["INSURED"], &report["left_out"]), (&json!(2), &json!(0)));
+    let package: Vec<(String, Vec<u8>)> = package
+        .iter()
+        .map(|(name, bytes)| (name.strip_prefix("package/").unwrap().to_owned(), bytes.clone()))
+        .collect();
+    assert_eq!(package.last().unwrap().0, "MANIFEST.csv");
+    let again = city.upload("/api/v1/packages", &package).await.json();
+    let counts = &again["report"]["counts"];
+    assert_eq!((&again["repeated"], &counts["applied"], &counts["refused"]), (&json!(false), &json!(0), &json!(0)));
+    let other = untar(&world.log_in(Role::OtherCity).await.get("/api/v1/export").await.body);
+    assert_eq!(other.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["report.json"]);
+    world.verify().await;
+}
+
+/// Names and contents of a tar file.
+fn untar(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut rest = bytes;
+    while rest[0] != 0 {
+        let text =
+            |from: usize, to: usize| std::str::from_utf8(&rest[from..to]).unwrap().trim_end_matches('\0').to_owned();
+        let size = usize::from_str_radix(&text(124, 136), 8).unwrap();
+        files.push((text(0, 100), rest[512..512 + size].to_vec()));
+        rest = &rest[512 + size.next_multiple_of(512)..];
+    }
+    assert_eq!(rest.len(), 1_024);
+    files
+}
+
+#[tokio::test]
+async fn the_city_counts_once_a_day_and_gets_its_figures_as_json_and_csv() {
+    let world = World::new().await;
+    let city = world.log_in(Role::City).await;
+    assert_eq!(city.get("/api/v1/statistics").await.json(), json!({ "state": "missing" }));
+    assert_eq!(city.get("/api/v1/statistics.csv").await.refusal(), (409, "conflict".to_owned()));
+    city.post("/api/v1/statistics", json!({})).await;
+    let ready = loop {
+        let state = city.get("/api/v1/statistics").await.json();
+        match state["state"].as_str().unwrap() {
+            "ready" => break state,
+            "running" => tokio::task::yield_now().await,
+            other => panic!("{other}"),
+        }
+    };
+    assert_eq!(ready["statistics"]["people"], json!(2));
+    let file = city.get("/api/v1/statistics.csv").await.text();
+    assert!(file.starts_with("\u{feff}集計日,表,表の名前,行,列,値\r\n"), "{file}");
+    assert!(file.contains(",consent,同意の状態,要支援・要介護（90日以内に期限）,記録なし,2\r\n"), "{file}");
+    let few = city.get("/api/v1/statistics.csv?shareable=true").await.text();
+    assert!(few.contains(",consent,同意の状態,要支援・要介護（90日以内に期限）,記録なし,＊\r\n"), "{few}");
+
+    let due = city.get("/api/v1/renewals-without-consent?limit=1").await.json();
+    assert_eq!((&due["people"][0]["name"], &due["people"][0]["days_left"]), (&json!("架空 花子"), &json!(37)));
+    let next = due["next"].as_str().unwrap();
+    let due = city.get(&format!("/api/v1/renewals-without-consent?after={next}")).await.json();
+    assert_eq!(due["people"][0]["name"], json!("仮名 良子"));
+
+    let list = city.get("/api/v1/copayment-changes.csv?day=2026-08-01").await;
+    assert_eq!(list.headers["content-type"], "text/csv; charset=utf-8");
+    assert!(list.text().contains("\r\n0000000001,,1,2026-08-01,2027-07-31\r\n"), "{}", list.text());
+    assert_eq!(city.get("/api/v1/copayment-changes.csv?day=soon").await.refusal(), (422, "invalid".to_owned()));
+    world.verify().await;
+}

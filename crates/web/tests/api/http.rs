@@ -279,4 +279,34 @@ async fn anybody_reads_the_start_of_every_municipality() {
     assert_eq!(list.iter().filter(|insurer| insurer["prefecture"] != "架空県").count(), 1_741);
     assert!(list.iter().any(|insurer| insurer["start"] == json!({ "state": "planned", "date": "2027-04-01" })));
     assert_eq!(world.outside("/api/v1/people").await.status, StatusCode::NOT_FOUND);
+
+    let file = world.outside("/api/v1/insurers.csv").await;
+    assert_eq!(file.headers["content-type"], "text/csv; charset=utf-8");
+    assert!(file.text().starts_with("\u{feff}保険者番号,都道府県コード,都道府県,市区町村,状態,日付\r\n"));
+    assert_eq!(file.text().lines().count(), 1 + list.len());
+    assert!(file.text().contains(",予定,2027-04-01\r\n"));
+    let narrow = world.outside("/api/v1/insurers?prefecture=47&state=undecided").await.json();
+    assert_eq!(narrow["insurers"].as_array().unwrap().len(), 41);
+    let wrong = world.outside("/api/v1/insurers?state=open").await;
+    assert_eq!((wrong.refusal(), &wrong.json()["items"][0]["item"]), ((422, "invalid".to_owned()), &json!("state")));
+}
+
+#[tokio::test]
+async fn a_city_that_sent_nothing_cannot_be_started_and_the_answer_says_what_is_missing() {
+    let world = World::new().await;
+    let operator = world.log_in(Role::Operator).await;
+    let path = format!("/api/v1/insurers/{}/start", crate::world::later_city());
+    let view = operator.get(&path).await.json();
+    assert_eq!((&view["state_name"], &view["reconciliation"]), (&json!("予定"), &json!(null)));
+    assert!(view["needed"].as_str().unwrap().contains("初期移行"));
+    let reply = operator.put(&path, json!({ "state": "started", "date": "2026-11-01" })).await;
+    assert_eq!(reply.refusal(), (409, "conflict".to_owned()));
+    assert!(reply.json()["title"].as_str().unwrap().contains("初期移行"));
+    let reply = operator.put(&path, json!({ "state": "planned" })).await;
+    assert_eq!(reply.json()["items"][0]["item"], json!("state"));
+    let reply = operator.put(&path, json!({ "state": "planned", "date": "令和9年6月1日" })).await;
+    assert_eq!(reply.json()["start"], json!({ "state": "planned", "date": "2027-06-01" }));
+    let reply = world.log_in(Role::City).await.get(&path).await;
+    assert_eq!(reply.refusal(), (404, "unknown".to_owned()));
+    world.verify().await;
 }

@@ -180,7 +180,8 @@ async fn a_city_that_has_not_started_shows_nothing_and_says_when_it_will() {
     world.change(async |tx| tx.set_start(crate::world::city(), planned).await.unwrap()).await;
     let reply = world.log_in(Role::Planner).await.get(&kind_path(&handle, "A3a")).await;
     assert_eq!(reply.refusal(), (403, "not_started".to_owned()));
-    assert!(reply.json()["detail"].as_str().unwrap().contains("開始予定日"));
+    assert!(reply.json()["title"].as_str().unwrap().contains("未開始（令和9年4月1日 開始予定）"));
+    assert_eq!(reply.json()["start"], json!({ "state": "planned", "date": "2027-04-01" }));
 }
 
 #[tokio::test]

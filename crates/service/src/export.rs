@@ -1,0 +1,187 @@
+//! 書出し: everything the platform holds of a municipality's own data, back in the format in which it came (P-160). Block
+//! after block in constant memory; the manifest leaves last, after the entry with the counts is durable, so that a cut
+//! export can never be taken for a whole one.
+//!
+//! What is exported is what was known when the export began: per history number the newest content that is not deleted.
+//! People carry their newest identity. Earlier contents of a corrected row stay on the platform only.
+
+use crate::intake::ReportedProblem;
+use crate::running::Place;
+use crate::{Caller, Context, Error, Platform, random_id};
+use kiban_domain::{InsuredNumber, InsurerNumber, Kind, Organization, Timestamp};
+use kiban_formats::Problem;
+use kiban_formats::municipal::{EXPORTED, MunicipalKind, PackageStream, WrittenFile};
+use kiban_policy::{Rule, UseCase};
+use kiban_store::{BlockPerson, Entry, Outcome, Pass, StoredRecord};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use tokio::sync::mpsc;
+
+/// What an export hands out, in this order: files, then how it ended.
+#[derive(Debug)]
+pub enum ExportPart {
+    /// One finished file of the package.
+    File(WrittenFile),
+    /// The end: everything was handed out.
+    Done(ExportReport),
+}
+
+/// How an export ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct ExportReport {
+    /// Rows by 種別 of the package.
+    pub rows: BTreeMap<String, u64>,
+    /// Rows that could not be written, or are damaged on the platform.
+    pub left_out: u64,
+    /// Why, at most [`MOST_PROBLEMS`].
+    pub problems: Vec<ReportedProblem>,
+}
+
+/// An export that runs. Dropped, it ends and is recorded as failed.
+pub struct Export {
+    /// Files and the end; an error ends it.
+    pub parts: mpsc::Receiver<Result<ExportPart, Error>>,
+}
+
+/// Problems told one by one.
+const MOST_PROBLEMS: usize = 1_000;
+/// People in memory at a time.
+const BLOCK: i32 = 500;
+
+impl Platform {
+    /// Begins an export of the caller's own municipality.
+    pub async fn export_package(&self, caller: &Caller, context: &Context) -> Result<Export, Error> {
+        let table = self.table_at(context.now)?;
+        caller.require_way(UseCase::Export, table)?;
+        let Some(insurer) = caller.municipality() else { return Err(Error::rule(Rule::NotWriter, table)) };
+        self.begin_export(insurer, caller.entry(context, "export", Outcome::Allowed), context).await
+    }
+
+    /// The same for the command line on the platform's own machine.
+    pub async fn export_package_locally(&self, insurer: InsurerNumber, context: &Context) -> Result<Export, Error> {
+        let entry = Entry::new(context.now, &context.request_id, "cli", "export", Outcome::Allowed);
+        let entry = Entry { organization: Some(Organization::Municipality(insurer).to_string()), ..entry };
+        self.begin_export(insurer, entry, context).await
+    }
+
+    async fn begin_export(&self, insurer: InsurerNumber, entry: Entry, context: &Context) -> Result<Export, Error> {
+        let busy = "この市区町村の書出しがほかに動いています。終わってからもう一度行ってください";
+        let place = self.running().take("export", insurer).ok_or(Error::Conflict(busy))?;
+        let id = random_id()?;
+        let entry = Entry { insurer: Some(insurer.to_string()), natural_key: Some(id), ..entry };
+        let started = Entry { action: "export.started".to_owned(), ..entry.clone() };
+        let pass = self.store().audit().begin_pass(started).await?;
+        let (sender, parts) = mpsc::channel(1);
+        let (platform, at) = (self.clone(), context.now);
+        tokio::spawn(async move {
+            let ended = platform.run_export(insurer, at, &pass, &entry, (&sender, &place)).await;
+            if ended.is_err() {
+                let failed = Entry { action: "export.failed".to_owned(), outcome: Outcome::Failed, ..entry };
+                if platform.store().audit().append(failed).await.is_err() {
+                    tracing::error!("a failed export could not be recorded");
+                }
+            }
+            // Free before the end is heard of: who hears it may begin the next one.
+            drop(place);
+            let _ = sender.send(ended.map(ExportPart::Done)).await;
+        });
+        Ok(Export { parts })
+    }
+
+    async fn run_export(
+        &self,
+        insurer: InsurerNumber,
+        at: Timestamp,
+        pass: &Pass,
+        entry: &Entry,
+        (sender, place): (&mpsc::Sender<Result<ExportPart, Error>>, &Place),
+    ) -> Result<ExportReport, Error> {
+        place.set_total(u64::try_from(self.store().count_people(insurer).await?).unwrap_or_default());
+        let kinds: Vec<Kind> = EXPORTED.iter().map(|exported| exported.kind).collect();
+        // Receipts that were not applied when the export began stay invisible in it, even when they are applied meanwhile.
+        let unapplied = self.store().unapplied(insurer).await?;
+        let mut written = Written { stream: PackageStream::new(insurer, at), report: ExportReport::default() };
+        let mut after: Option<InsuredNumber> = None;
+        loop {
+            let block = pass.open(self.store().block(insurer, after, BLOCK, &kinds).await?);
+            let Some(last) = block.last else { break };
+            after = Some(last);
+            written.report.left_out += block.damaged;
+            place.add(block.people.len() as u64 + block.damaged);
+            // A person whose newest row belongs to a load that is still going on is not there yet.
+            let open = self.store().unapplied(insurer).await?;
+            for person in block.people.into_iter().filter(|person| !open.contains(&person.header.revision)) {
+                for file in written.person(person, at, &unapplied) {
+                    hand_out(sender, ExportPart::File(file)).await?;
+                }
+            }
+        }
+        let Written { stream, report } = written;
+        let files = stream.finish().map_err(|problems| unwritable(&problems))?;
+        let detail = serde_json::json!({ "rows": report.rows, "left_out": report.left_out }).to_string();
+        let done = Entry { action: "export.done".to_owned(), detail: Some(detail), ..entry.clone() };
+        self.store().audit().append(done).await?;
+        for file in files {
+            hand_out(sender, ExportPart::File(file)).await?;
+        }
+        Ok(report)
+    }
+}
+
+async fn hand_out(sender: &mpsc::Sender<Result<ExportPart, Error>>, part: ExportPart) -> Result<(), Error> {
+    sender.send(Ok(part)).await.map_err(|_| Error::Unavailable("the receiver of the export went away".to_owned()))
+}
+
+fn unwritable(problems: &[Problem]) -> Error {
+    Error::Internal(format!("the manifest cannot be written: {} problems", problems.len()))
+}
+
+/// The package so far.
+struct Written {
+    stream: PackageStream,
+    report: ExportReport,
+}
+
+impl Written {
+    /// Writes a person with everything about them; files that became full.
+    fn person(&mut self, person: BlockPerson, at: Timestamp, unapplied: &[i64]) -> Vec<WrittenFile> {
+        let key = person.insured.key;
+        let history = u32::try_from(person.header.history_number).unwrap_or(u32::MAX);
+        let mut full = Vec::new();
+        let row = self.stream.insured(history, person.insured);
+        full.extend(self.count(MunicipalKind::Insured, row));
+        for exported in EXPORTED {
+            let of_kind = person.records.iter().filter(|record| record.header.kind == exported.kind).cloned().collect();
+            let mut records = StoredRecord::as_known(of_kind, at, unapplied);
+            records.reverse();
+            for (place, record) in (1..).zip(records) {
+                // An opinion is known by application, institution and 作成回数; its 履歴番号 is only its place in the file.
+                let history = record.header.natural_key.parse().unwrap_or(place);
+                let row = self.stream.record(exported, key, history, &record.payload);
+                full.extend(self.count(exported.file, row));
+            }
+        }
+        let acts =
+            person.consents.into_iter().filter(|act| act.recorded_at <= at && !unapplied.contains(&act.revision));
+        for (number, act) in (1..).zip(acts) {
+            let row = self.stream.consent(number, act.record);
+            full.extend(self.count(MunicipalKind::Consent, row));
+        }
+        full
+    }
+
+    fn count(&mut self, kind: MunicipalKind, row: Result<Option<WrittenFile>, Vec<Problem>>) -> Option<WrittenFile> {
+        match row {
+            Ok(full) => {
+                *self.report.rows.entry(kind.code().to_owned()).or_default() += 1;
+                full
+            }
+            Err(problems) => {
+                self.report.left_out += 1;
+                let left = MOST_PROBLEMS.saturating_sub(self.report.problems.len());
+                self.report.problems.extend(problems.iter().take(left).map(ReportedProblem::of));
+                None
+            }
+        }
+    }
+}

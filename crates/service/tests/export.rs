@@ -1,0 +1,181 @@
+//! What a municipality gets back is what it gave, and taking it in again elsewhere gives the same state (P-160).
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+mod support;
+
+use jiff::civil::date;
+use kiban_domain::application::CertificationApplication;
+use kiban_domain::certification::{ApplicationKind, CareLevel};
+use kiban_domain::consent::{ConsentAct, Declarant, IdentityProof};
+use kiban_domain::equipment_purchase::EquipmentPurchase;
+use kiban_domain::home_modification::HomeModification;
+use kiban_domain::office::JobType;
+use kiban_domain::physician_opinion::PhysicianOpinion;
+use kiban_domain::survey::CertificationSurvey;
+use kiban_domain::{Kind, OfficeNumber, Organization, PersonKey};
+use kiban_formats::municipal::{Change, EXPORTED, Entry, MunicipalKind, MunicipalPackage};
+use kiban_service::{ConsentRequest, Error, ExportPart, ExportReport};
+use kiban_sim::{Role, SimPerson};
+use kiban_store::StoredRecord;
+use support::{World, addresses, context, items, now};
+
+async fn export(world: &World) -> (Vec<(String, Vec<u8>)>, ExportReport) {
+    let mut export = world.platform.export_package_locally(world.city.insurer, &context()).await.unwrap();
+    let mut files = Vec::new();
+    while let Some(part) = export.parts.recv().await {
+        match part.unwrap() {
+            ExportPart::File(file) => files.push(file),
+            ExportPart::Done(report) => return (files, report),
+        }
+    }
+    panic!("the export ended early");
+}
+
+/// Everything that can be known of a person, without the numbers that the platform gives itself.
+async fn state(world: &World, person: PersonKey) -> serde_json::Value {
+    let store = world.platform.store();
+    let (header, insured) = store.person(person).await.unwrap().unwrap();
+    let mut records = Vec::new();
+    for exported in EXPORTED {
+        let entry =
+            kiban_store::Entry::new(now(), &context().request_id, "test", "test", kiban_store::Outcome::Allowed);
+        let all = store.audit().release(store.records(person, exported.kind).await.unwrap(), entry).await.unwrap();
+        for record in StoredRecord::as_known(all, now(), &[]) {
+            let content: serde_json::Value = serde_json::from_slice(&record.payload).unwrap();
+            let header = record.header;
+            records.push(serde_json::json!([
+                header.kind.code(),
+                header.natural_key,
+                header.creator.to_string(),
+                header.valid.from(),
+                header.valid.to(),
+                content
+            ]));
+        }
+    }
+    let acts = store.consents(person).await.unwrap();
+    let consent =
+        kiban_domain::consent::ConsentState::of(acts.iter().map(|act| (&act.record.act, act.record.acted_at)));
+    let acts: Vec<_> = acts.into_iter().map(|act| serde_json::to_value(act.record).unwrap()).collect();
+    serde_json::json!({ "history": header.history_number, "insured": insured, "records": records, "acts": acts, "consent": consent })
+}
+
+#[tokio::test]
+async fn an_export_taken_in_by_an_empty_platform_gives_the_same_state() {
+    for address in addresses().await {
+        let world = World::loaded(address).await;
+        world.start().await;
+        change_something(&world).await;
+        let (files, report) = export(&world).await;
+        assert_eq!((report.left_out, report.rows["INSURED"]), (0, 60), "{report:?}");
+        assert_eq!(files.last().unwrap().0, "MANIFEST.csv");
+
+        let empty = World::new(addresses().await.pop().unwrap()).await;
+        let result = empty.import(files).await;
+        assert_eq!((result.state, result.report.counts.refused), ("applied", 0), "{:?}", result.report.problems);
+        assert_eq!(result.report.counts.read as u64, report.rows.values().sum::<u64>());
+        let mut consents = 0;
+        for person in &world.city.people {
+            let (before, after) = (state(&world, person.insured.key).await, state(&empty, person.insured.key).await);
+            assert_eq!(before, after);
+            consents += before["acts"].as_array().unwrap().len();
+        }
+        assert!(consents > 5, "{consents}");
+    }
+}
+
+fn entry<T>(key: PersonKey, history: u32, change: Change, value: T) -> Entry<T> {
+    Entry { key, history, change, value }
+}
+
+/// A correction, a deletion, a withdrawal on screen, a person who moved away.
+async fn change_something(world: &World) {
+    let person = &world.cast.consenting;
+    let manager = world.office(Role::Planning, JobType::CareManager).await;
+    let handle = world.platform.register_office(&manager, items(person, true), &context()).await.unwrap().handle;
+    let withdrawal = ConsentRequest {
+        act: ConsentAct::Withdrawn,
+        declarant: Declarant::Representative { relation: "長女".into() },
+        proof: IdentityProof::InsuranceCard,
+        form: "同意様式 第1版".into(),
+        remark: Some("電話で、\"あらためて\"申し出る".into()),
+    };
+    world.platform.record_consent(&manager, &handle, withdrawal, &context()).await.unwrap();
+
+    let (key, insurer) = (person.insured.key, world.city.insurer);
+    let mut rate = person.copayment.clone().unwrap();
+    rate.rows[0].rate = kiban_domain::insurance_card::Tenths::new(3).unwrap();
+    let mut insured = person.insured.clone();
+    insured.lost = Some((kiban_domain::dates::day_in_japan(now()), kiban_domain::insured::LossReason::MovedOut));
+    let at = |second| now() + jiff::SignedDuration::from_secs(second);
+    let packages = [
+        MunicipalPackage::new(insurer, at(1)).copayment_rates(&[entry(key, 7, Change::New, rate.clone())]),
+        MunicipalPackage::new(insurer, at(2)).copayment_rates(&[entry(key, 8, Change::New, rate.clone())]),
+        MunicipalPackage::new(insurer, at(3)).copayment_rates(&[entry(key, 8, Change::Deleted, rate)]),
+        documents(MunicipalPackage::new(insurer, at(4)), person, world.cast.applying.care.hospital.unwrap()),
+        MunicipalPackage::new(insurer, at(5)).insured(&[entry(key, 5, Change::Corrected, insured)]),
+    ];
+    for package in packages {
+        let result = world.import(package.finish().unwrap()).await;
+        assert_eq!(result.report.counts.refused, 0, "{:?}", result.report.problems);
+    }
+}
+
+/// A1, A2, A4, E1 and E2, one of each and a second opinion.
+fn documents(package: MunicipalPackage, person: &SimPerson, hospital: OfficeNumber) -> MunicipalPackage {
+    let (key, identity, day) = (person.insured.key, &person.insured.identity, date(2026, 10, 2));
+    let form = CertificationApplication::example(identity.clone(), day, ApplicationKind::Renewal);
+    let survey = CertificationSurvey::example(identity.clone(), day, |at, _| at % 2);
+    let opinion = |day| {
+        let mut opinion = PhysicianOpinion::example(key, hospital, day);
+        // Which software wrote it is no item of the package.
+        opinion.request.software = None;
+        opinion
+    };
+    package
+        .records(&[entry(key, 90, Change::New, form)])
+        .records(&[entry(key, 91, Change::New, survey)])
+        .records(&[
+            entry(key, 92, Change::New, opinion(date(2024, 3, 1))),
+            entry(key, 93, Change::New, opinion(date(2026, 11, 2))),
+        ])
+        .records(&[entry(key, 94, Change::New, HomeModification::example(day, CareLevel::Care2))])
+        .records(&[entry(key, 95, Change::New, EquipmentPurchase::example(day))])
+}
+
+#[tokio::test]
+async fn an_export_is_recorded_with_its_counts_and_only_the_city_gets_one() {
+    let world = World::loaded(None).await;
+    let officer = world.caller(Organization::Municipality(world.city.insurer), &world.city.officers[0]).await;
+    let mut export = world.platform.export_package(&officer, &context()).await.unwrap();
+    // While it runs there is no second one, and a receiver that goes away ends it.
+    let second = world.platform.export_package(&officer, &context()).await;
+    assert!(matches!(second, Err(Error::Conflict(_))));
+    while export.parts.recv().await.is_some() {}
+    let log = world.platform.store().audit().of_organization(&world.city.insurer.to_string(), 50, None).await.unwrap();
+    let done = log.iter().find(|entry| entry.action == "export.done").unwrap();
+    let detail = world.platform.store().audit().detail_of(done).unwrap();
+    assert!(format!("{detail:?}").contains("INSURED"), "{detail:?}");
+    assert!(log.iter().any(|entry| entry.action == "export.started"));
+
+    let manager = world.office(Role::Planning, JobType::CareManager).await;
+    let office = world.platform.export_package(&manager, &context()).await;
+    assert!(matches!(office, Err(Error::Refused(refusal)) if refusal.rule.code() == "not_writer"));
+}
+
+#[tokio::test]
+async fn a_city_that_sent_nothing_gets_nothing() {
+    let world = World::new(None).await;
+    assert_eq!(export(&world).await, (Vec::new(), ExportReport::default()));
+}
+
+#[test]
+fn every_file_of_a_package_has_its_line_in_the_export() {
+    let exported = |kind: &MunicipalKind| {
+        matches!(kind, MunicipalKind::Insured | MunicipalKind::Consent) || EXPORTED.iter().any(|one| one.file == *kind)
+    };
+    let missing: Vec<_> = MunicipalKind::ALL.iter().filter(|kind| !exported(kind)).map(|kind| kind.code()).collect();
+    assert!(missing.is_empty(), "add a line to EXPORTED for {missing:?}");
+    assert!(EXPORTED.iter().all(|one| one.kind != Kind::G1));
+}

@@ -7,8 +7,10 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use kiban_domain::{InsurerNumber, dates};
+use kiban_formats::Problem;
 use kiban_service::{Context, IntakeResult};
-use kiban_sim::{City, CitySpec, city_package};
+use kiban_sim::files::Stopped;
+use kiban_sim::{CitySpec, write_package_streaming};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -95,18 +97,22 @@ pub fn print_result(result: &IntakeResult) {
 pub fn write_city(options: &SimOptions) -> Result<ExitCode> {
     let spec = CitySpec::sample(options.seed, options.people, dates::day_in_japan(now()))
         .map_err(|error| anyhow!(error.message_ja()))?;
-    let files = city_package(&City::generate(&spec))
-        .map_err(|problems| anyhow!("{}", problems.first().map(|p| p.message_ja()).unwrap_or_default()))?;
     std::fs::create_dir_all(&options.out)?;
-    for (name, bytes) in &files {
-        std::fs::write(options.out.join(name), bytes)?;
-    }
+    let mut files = 0;
+    let mut write = |name: &str, bytes: &[u8]| {
+        files += 1;
+        std::fs::write(options.out.join(name), bytes)
+    };
+    write_package_streaming(&spec, &mut write).map_err(|stopped| match stopped {
+        Stopped::Sink(error) => anyhow!(error),
+        Stopped::Unwritable(problems) => anyhow!("{}", problems.first().map(Problem::message_ja).unwrap_or_default()),
+    })?;
     println!(
         "{}（保険者番号 {}）{}人分の {}ファイルを {} に書き出しました",
         spec.name,
         spec.insurer,
         spec.people(),
-        files.len(),
+        files,
         options.out.display()
     );
     Ok(ExitCode::SUCCESS)

@@ -245,7 +245,14 @@ fn organization(value: &str) -> Result<(), Misfit> {
 }
 
 fn code(item: &Item, value: &str) -> Result<(), Misfit> {
-    if item.codes.iter().any(|(code, _)| *code == value) { Ok(()) } else { Err(Misfit::error("code", choices(item))) }
+    if item.codes.iter().any(|(code, _)| *code == value) {
+        return Ok(());
+    }
+    let expected = match item.codes.iter().find(|(code, _)| code.eq_ignore_ascii_case(value)) {
+        Some((code, _)) => format!("大文字と小文字を区別します。「{code}」と入れてください"),
+        None => choices(item),
+    };
+    Err(Misfit::error("code", expected))
 }
 
 /// An unknown version is its own error, not a broken file (docs/requirements.md §16).
@@ -267,6 +274,16 @@ fn is_sha256(value: &str) -> bool {
 mod tests {
     use super::*;
     use crate::layout;
+
+    #[test]
+    fn a_code_in_the_wrong_case_is_told_how_it_is_written() {
+        let manifest = layout::municipal().file("MANIFEST").unwrap();
+        let item = manifest.items.iter().find(|item| item.key == "kind").unwrap();
+        for (written, meant) in [("a3a", "「A3A」"), ("Insured", "「INSURED」")] {
+            assert!(check(item, written).unwrap_err().expected.contains(meant), "{written}");
+        }
+        assert!(check(item, "A9").unwrap_err().expected.contains("INSURED 被保険者"));
+    }
 
     #[test]
     fn a_digest_is_not_taken_for_an_individual_number() {

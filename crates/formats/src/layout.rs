@@ -2,6 +2,8 @@
 //! an item changes (CONTRIBUTING.md). Reading yields sound rows and all problems; writing checks by the same rules and is
 //! the exact inverse: free text quoted, everything else bare, CRLF.
 
+mod json;
+
 use crate::check::{self, Misfit};
 pub use crate::record::{Fields, Record, Row};
 use crate::scan::{MAX_COLUMNS, MAX_ROW, RawField, RawRow, RowEnd, RowFault, Scanner};
@@ -246,13 +248,17 @@ pub struct Dialect {
     pub header: bool,
     /// A last line without line end means that the file was cut; otherwise it warns.
     pub strict_end: bool,
+    /// JSON instead of CSV: one object a line. Always UTF-8 and without a header row.
+    pub json: bool,
 }
 
 impl Dialect {
     /// ケアプラン標準仕様: MS932, no header row.
-    pub const CARE_PLAN: Self = Self { encoding: Encoding::Cp932, header: false, strict_end: false };
+    pub const CARE_PLAN: Self = Self { encoding: Encoding::Cp932, header: false, strict_end: false, json: false };
     /// Municipal package in UTF-8.
-    pub const MUNICIPAL: Self = Self { encoding: Encoding::Utf8, header: true, strict_end: true };
+    pub const MUNICIPAL: Self = Self { encoding: Encoding::Utf8, header: true, strict_end: true, json: false };
+    /// Municipal package in JSON.
+    pub const MUNICIPAL_JSON: Self = Self { json: true, ..Self::MUNICIPAL };
 }
 
 /// Reads a whole file: rows with the right number of columns, and all problems. Only rows that say
@@ -279,6 +285,7 @@ pub struct Reader<'a, R> {
     warned_line_end: bool,
     /// Values already told that would repeat on every row (versions, check digits of offices).
     told: HashSet<(u32, String)>,
+    array: json::Array,
 }
 
 impl<'a, R: Read> Reader<'a, R> {
@@ -291,6 +298,12 @@ impl<'a, R: Read> Reader<'a, R> {
         let body = bytes.strip_prefix(BOM).unwrap_or(bytes);
         let mark = bytes.len() - body.len();
         match dialect.encoding {
+            Encoding::Cp932 if dialect.json => {
+                dialect.encoding = Encoding::Utf8;
+                let text = "JSON のファイルは UTF-8 だけです。文字コードの欄を UTF-8 に直してください";
+                problems.push(Problem::of_file(problems.file(), "encoding", text));
+            }
+            Encoding::Utf8 if dialect.json => {}
             Encoding::Cp932 if mark > 0 || text::is_utf8_japanese(bytes) => {
                 dialect.encoding = Encoding::Utf8;
                 let text = "文字コードがUTF-8です。Shift_JIS(MS932)で保存し直してください";
@@ -314,6 +327,7 @@ impl<'a, R: Read> Reader<'a, R> {
             first: true,
             warned_line_end: false,
             told: HashSet::new(),
+            array: json::Array::default(),
         }
     }
 
@@ -329,6 +343,9 @@ impl<'a, R: Read> Reader<'a, R> {
 
     /// The next row with the right number of columns.
     pub fn next_row(&mut self, problems: &mut Problems) -> Option<Row> {
+        if self.dialect.json {
+            return self.next_object(problems);
+        }
         while self.scanner.next_row(&mut self.raw) {
             if self.raw.continued {
                 self.find_individual_number(problems);
@@ -548,14 +565,20 @@ pub fn write<'r>(
     let mut problems = Problems::new(file);
     let mut out = Vec::new();
     let mut line = 1;
-    if dialect.header {
+    if dialect.json {
+        out.extend_from_slice(b"[\n");
+        line += 1;
+    } else if dialect.header {
         write_header(layout, dialect, &mut out, &mut problems);
         line += 1;
     }
     for record in records {
+        if dialect.json && out.last() == Some(&b'}') {
+            out.extend_from_slice(b",\n");
+        }
         let before = out.len();
         for (i, (item, value)) in layout.items.iter().zip(record.values()).enumerate() {
-            if i > 0 {
+            if i > 0 && !dialect.json {
                 out.push(b',');
             }
             let problem =
@@ -563,18 +586,29 @@ pub fn write<'r>(
             if let Some((misfit, found)) = judge(item, value).filter(|(misfit, _)| !misfit.warning) {
                 problems.push(problem(misfit.rule, misfit.expected).found(found));
             }
+            if dialect.json {
+                continue;
+            }
             if let Err(c) = write_value(item, value, dialect.encoding, &mut out) {
                 let text = "この文字はファイルの文字コードで書けません。標準の文字に置き換えてください";
                 problems.push(problem("encoding", text.to_owned()).found(&c.to_string()));
             }
         }
-        out.extend_from_slice(b"\r\n");
+        if dialect.json {
+            json::write_object(layout, record, &mut out);
+            line += 1;
+        } else {
+            out.extend_from_slice(b"\r\n");
+        }
         if out.len() - before > MAX_ROW {
             problems.push(
                 Problem::of_file(file, "row_length", format!("1行が{MAX_ROW}バイトを超えています")).at_line(line),
             );
         }
         line += out[before..].iter().filter(|b| **b == b'\n').count() as u64;
+    }
+    if dialect.json {
+        out.extend_from_slice(if out.ends_with(b"}") { b"\n]\n" } else { b"]\n" });
     }
     if problems.errors() == 0 { Ok(out) } else { Err(problems.finish()) }
 }

@@ -174,6 +174,25 @@ impl<R: Read> Scanner<R> {
         true
     }
 
+    /// Reads the next physical line into `row`, without looking for values; false at the end of the file.
+    pub fn next_line(&mut self, row: &mut RawRow) -> bool {
+        self.fill();
+        if self.at >= self.data.len() {
+            return false;
+        }
+        row.line = self.line;
+        row.fields.clear();
+        row.continued = self.inside;
+        row.start = if self.inside { self.at - self.at.min(BEHIND) } else { self.at };
+        row.next = line_end(&self.data, self.at);
+        row.fault = (self.inside || row.next - self.at > MAX_ROW).then_some(RowFault::TooLong);
+        let whole = self.data[row.next - 1] == b'\n';
+        self.inside = row.next == self.data.len() && !self.ended && !whole;
+        self.line += u64::from(whole);
+        self.at = row.next;
+        true
+    }
+
     /// Where to go on: behind the row, or behind its first line when a broken quote has swallowed the following ones.
     fn resume(&mut self, start: usize, next: usize, row: &RawRow) -> usize {
         let first_line = line_end(&self.data, start);

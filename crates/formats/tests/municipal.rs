@@ -310,6 +310,18 @@ fn rows_of_a_changed_file_are_judged_but_not_handed_out() {
 }
 
 #[test]
+fn an_age_nobody_has_is_worth_a_look_and_no_error() {
+    let mut entries = people();
+    entries[0].value.identity.birth = date(1981, 5, 3);
+    entries[1].value.identity.birth = date(1888, 5, 3);
+    let made = "2026-04-01T00:00:00Z".parse().unwrap();
+    let (rows, problems) = check(MunicipalPackage::new(insurer(), made).insured(&entries).finish().unwrap());
+    let told: Vec<_> = problems.iter().map(|p| (p.line, p.item.as_str(), p.rule.as_ref(), p.is_error())).collect();
+    assert_eq!(told, [(2, "資格取得日", "age", false), (3, "資格取得日", "age", false)]);
+    assert_eq!(rows.len(), 3);
+}
+
+#[test]
 fn what_cannot_be_written_is_refused_with_its_place() {
     let mut entries = people();
     entries[1].value.identity.name = "𠮷野 次郎".into();

@@ -70,9 +70,10 @@ proptest! {
         let (received, problems) = care_plan::read_set(&files);
         assert_located(&problems, &files);
         prop_assert!(received.plans.is_empty() && !problems.is_empty());
-        let _ = municipal::read_manifest(&bytes);
+        let _ = municipal::read_manifest(municipal::MANIFEST, &bytes);
         let mut package = folder("municipal/valid/small");
-        package.push(("KGKB_A3A_999003_20260401090000_002.csv".into(), bytes));
+        package.push(("KGKB_A3A_999003_20260401090000_002.csv".into(), bytes.clone()));
+        package.push(("KGKB_A1_999003_20260401090000_001.json".into(), bytes));
         package.retain(|(name, _)| name != "MANIFEST.csv");
         let problems = municipal::open(package).check(&mut |_| panic!("a row without manifest"));
         prop_assert!(problems.iter().any(Problem::is_error));

@@ -374,7 +374,10 @@ fn mask(case: &Case, kind: Kind, content: &mut Value) {
 /// Names under which an item of `whereabouts.tsv` stands in the stored shapes.
 fn fields_of(item: &str) -> &'static [&'static str] {
     match item {
-        "address" => &["address", "postal_code", "telephone", "office_address", "office_telephone"],
+        // With E1 the owner of the dwelling and the builder near it.
+        "address" => {
+            &["address", "postal_code", "telephone", "office_address", "office_telephone", "owner", "provider_name"]
+        }
         "contacts" => &["contacts", "relation", "declarant", "telephone"],
         "survey_place" => &["survey_place"],
         "facility" => &["facilities", "facility"],

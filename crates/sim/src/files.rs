@@ -1,16 +1,22 @@
 //! Files of the city in the real formats: the municipal package, whole, streamed, or as what changed since.
 
 use crate::application::{plus, valid_period};
+use crate::history::history;
 use crate::people::{burden_year, higher};
 use crate::random::Random;
-use crate::{City, CitySpec, SimPerson};
+use crate::{City, CitySpec, Generator, SimPerson};
 use jiff::civil::Date;
+use kiban_domain::application::CertificationApplication;
 use kiban_domain::certification::{ApplicationKind, CertificationProgress, CertificationResult};
 use kiban_domain::consent::{ConsentAct, ConsentRecord, ConsentState, Declarant, IdentityProof};
 use kiban_domain::dates::instant_in_japan;
+use kiban_domain::equipment_purchase::EquipmentPurchase;
+use kiban_domain::home_modification::HomeModification;
 use kiban_domain::insurance_card::{CardIssue, CopaymentPeriod, CopaymentRate, CostCeiling, InsuranceCard, Tenths};
 use kiban_domain::insured::Insured;
 use kiban_domain::limits::limit_units;
+use kiban_domain::physician_opinion::PhysicianOpinion;
+use kiban_domain::survey::CertificationSurvey;
 use kiban_domain::{Organization, PersonKey, Timestamp};
 use kiban_formats::Problem;
 use kiban_formats::municipal::{Change, Entry, MANIFEST, MunicipalPackage};
@@ -47,6 +53,13 @@ pub fn city_package(city: &City) -> Result<Files, Vec<Problem>> {
     }
 }
 
+/// The same in JSON, one file of each kind.
+pub fn city_package_json(city: &City) -> Result<Files, Vec<Problem>> {
+    let rows = Rows::of(&Generator::new(&city.spec), city.people.iter().cloned());
+    let package = MunicipalPackage::new(city.spec.insurer, midnight(city.spec.today)).json();
+    rows.add_to(package).finish()
+}
+
 /// The same for any size in constant memory: files one by one, each whole, the manifest last.
 pub fn write_package_streaming<E>(
     spec: &CitySpec,
@@ -61,8 +74,9 @@ fn write_people<E>(
     sink: &mut impl FnMut(&str, &[u8]) -> Result<(), E>,
 ) -> Result<(), Stopped<E>> {
     let mut manifest: Vec<u8> = Vec::new();
+    let generator = Generator::new(spec);
     for number in 1.. {
-        let rows = Rows::of(people.by_ref().take(PEOPLE_PER_FILE));
+        let rows = Rows::of(&generator, people.by_ref().take(PEOPLE_PER_FILE));
         if rows.insured.is_empty() && number > 1 {
             break;
         }
@@ -95,6 +109,11 @@ struct Rows {
     copayment_rates: Vec<Entry<CopaymentRate>>,
     cost_ceilings: Vec<Entry<CostCeiling>>,
     progress: Vec<Entry<CertificationProgress>>,
+    applications: Vec<Entry<CertificationApplication>>,
+    surveys: Vec<Entry<CertificationSurvey>>,
+    opinions: Vec<Entry<PhysicianOpinion>>,
+    works: Vec<Entry<HomeModification>>,
+    purchases: Vec<Entry<EquipmentPurchase>>,
     consents: Vec<Entry<ConsentRecord>>,
 }
 
@@ -102,32 +121,49 @@ fn entry<T>(key: PersonKey, history: usize, change: Change, value: T) -> Entry<T
     Entry { key, history: history as u32, change, value }
 }
 
+/// New records, numbered from 1.
+fn numbered<T>(key: PersonKey, values: Vec<T>) -> impl Iterator<Item = Entry<T>> {
+    values.into_iter().zip(1..).map(move |(value, history)| entry(key, history, Change::New, value))
+}
+
 impl Rows {
-    fn of(people: impl Iterator<Item = SimPerson>) -> Self {
+    fn of(generator: &Generator, people: impl Iterator<Item = SimPerson>) -> Self {
         let mut rows = Self::default();
         for person in people {
             let key = person.insured.key;
+            let kept = history(generator, &person);
+            rows.applications.extend(numbered(key, kept.applications));
+            rows.surveys.extend(numbered(key, kept.surveys));
+            rows.opinions.extend(numbered(key, kept.opinions));
+            rows.works.extend(numbered(key, kept.works));
+            rows.purchases.extend(numbered(key, kept.purchases));
             rows.insured.push(entry(key, 1, Change::New, person.insured));
             rows.cards.push(entry(key, 1, Change::New, person.card));
             rows.copayment_rates.extend(person.copayment.map(|rate| entry(key, 1, Change::New, rate)));
             rows.cost_ceilings.extend(person.ceiling.map(|ceiling| entry(key, 1, Change::New, ceiling)));
-            let numbered = person.applications.into_iter().zip(1..);
-            rows.progress.extend(numbered.map(|(progress, history)| entry(key, history, Change::New, progress)));
-            let numbered = person.consents.into_iter().zip(1..);
-            rows.consents.extend(numbered.map(|(consent, history)| entry(key, history, Change::New, consent)));
+            rows.progress.extend(numbered(key, person.applications));
+            rows.consents.extend(numbered(key, person.consents));
         }
         rows
     }
 
     fn write(&self, spec: &CitySpec, created_at: Timestamp) -> Result<Files, Vec<Problem>> {
-        MunicipalPackage::new(spec.insurer, created_at)
+        self.add_to(MunicipalPackage::new(spec.insurer, created_at)).finish()
+    }
+
+    fn add_to(&self, package: MunicipalPackage) -> MunicipalPackage {
+        package
             .insured(&self.insured)
             .cards(&self.cards)
             .copayment_rates(&self.copayment_rates)
             .cost_ceilings(&self.cost_ceilings)
             .progress(&self.progress)
+            .records(&self.applications)
+            .records(&self.surveys)
+            .records(&self.opinions)
+            .records(&self.works)
+            .records(&self.purchases)
             .consents(&self.consents)
-            .finish()
     }
 }
 

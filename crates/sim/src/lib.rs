@@ -9,6 +9,7 @@
 //! | [`cast`] | the people a demo tells its story with, the same for every seed |
 //! | [`files`] | municipal packages: the whole city, streamed for any size, and what changed since |
 //! | [`plans`] | ケアプラン標準仕様 files of people with a 居宅介護支援事業所 |
+//! | [`history`] | applications, surveys, past opinions, works and purchases of a person |
 //! | [`documents`] | a 主治医意見書 and a 届出 for a story |
 //! | [`faults`] | files with one fault each and the rule that must be named |
 //! | [`canary`] | the unmistakable word in every free item; [`needle`] finds them in any bytes |
@@ -21,6 +22,7 @@ mod consents;
 pub mod documents;
 pub mod faults;
 pub mod files;
+pub mod history;
 pub mod needle;
 pub mod offices;
 pub mod people;
@@ -29,7 +31,7 @@ mod random;
 
 pub use canary::canaries;
 pub use cast::{Cast, cast};
-pub use files::{city_package, difference_package, write_package_streaming};
+pub use files::{city_package, city_package_json, difference_package, write_package_streaming};
 pub use needle::{Hit, Needle, find_canary};
 pub use offices::{Role, SimOffice};
 pub use people::{Care, Generator, SimPerson};

@@ -229,7 +229,11 @@ fn living(random: &mut Random, level: CareLevel) -> Role {
 /// apply, that of 40.
 fn acquired_on(birth: Date, as_of: Date) -> Date {
     let years = if age_on(birth, as_of) >= 65 { 65 } else { 40 };
-    plus(Date::new(birth.year() + years, birth.month(), birth.day().min(28)).unwrap_or(birth), -1)
+    match Date::new(birth.year() + years, birth.month(), birth.day()) {
+        Ok(birthday) => plus(birthday, -1),
+        // Born on 29 February, and this year has none: completed at the end of the 28th.
+        Err(_) => Date::new(birth.year() + years, 2, 28).unwrap_or(birth),
+    }
 }
 
 /// What is decided about a person before the details are drawn; the cast fills it by hand.

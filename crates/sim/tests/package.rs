@@ -8,7 +8,7 @@ use kiban_domain::insurance_card::CardIssue;
 use kiban_domain::insured::LossReason;
 use kiban_formats::municipal::{self, MunicipalRow};
 use kiban_sim::files::Files;
-use kiban_sim::{City, CitySpec, city_package, difference_package, people, write_package_streaming};
+use kiban_sim::{City, CitySpec, city_package, city_package_json, difference_package, people, write_package_streaming};
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 
@@ -27,6 +27,29 @@ fn read(files: Files) -> Vec<MunicipalRow> {
     rows
 }
 
+/// Rows a package of the city has.
+fn rows_of(city: &City) -> usize {
+    let generator = kiban_sim::Generator::new(&city.spec);
+    let of = |p: &kiban_sim::SimPerson| {
+        let kept = kiban_sim::history::history(&generator, p);
+        let kept = kept.applications.len()
+            + kept.surveys.len()
+            + kept.opinions.len()
+            + kept.works.len()
+            + kept.purchases.len();
+        let cards = usize::from(p.copayment.is_some()) + usize::from(p.ceiling.is_some());
+        2 + kept + cards + p.applications.len() + p.consents.len()
+    };
+    city.people.iter().map(of).sum()
+}
+
+#[test]
+fn the_same_city_in_json_is_the_same_city() {
+    let city = City::generate(&spec(2, 400));
+    let values = |files| -> Vec<_> { read(files).into_iter().map(|row| (row.key, row.history, row.value)).collect() };
+    assert_eq!(values(city_package_json(&city).unwrap()), values(city_package(&city).unwrap()));
+}
+
 #[test]
 fn the_same_seed_gives_the_same_bytes_and_another_one_does_not() {
     let package = |seed| city_package(&City::generate(&spec(seed, 300))).unwrap();
@@ -38,17 +61,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_one_does_not() {
 fn the_reader_takes_every_row_of_the_city_without_a_remark() {
     let city = City::generate(&spec(1, 6_000));
     let rows = read(city_package(&city).unwrap());
-    let expected: usize = city
-        .people
-        .iter()
-        .map(|p| {
-            2 + usize::from(p.copayment.is_some())
-                + usize::from(p.ceiling.is_some())
-                + p.applications.len()
-                + p.consents.len()
-        })
-        .sum();
-    assert_eq!(rows.len(), expected);
+    assert_eq!(rows.len(), rows_of(&city));
 }
 
 #[test]
@@ -64,7 +77,7 @@ fn a_streamed_city_is_the_same_as_one_in_memory() {
     whole.sort();
     streamed.sort();
     assert_eq!(whole, streamed);
-    assert_eq!(whole.len(), 13, "two files of each kind and the manifest");
+    assert_eq!(whole.len(), 23, "two files of each kind and the manifest");
 }
 
 #[test]
@@ -194,13 +207,8 @@ fn inside_a_union_the_card_carries_the_number_of_the_member() {
     let member = kiban_domain::InsurerNumber::parse("232074").unwrap();
     let spec = CitySpec { card_insurer: member, ..spec(1, 200) };
     let city = City::generate(&spec);
-    assert_eq!(read(city_package(&city).unwrap()).iter().filter(|row| row.key.insurer == spec.insurer).count(), {
-        let rows = city.people.iter().map(|p| {
-            let cards = usize::from(p.copayment.is_some()) + usize::from(p.ceiling.is_some());
-            2 + cards + p.applications.len() + p.consents.len()
-        });
-        rows.sum::<usize>()
-    });
+    let rows = read(city_package(&city).unwrap());
+    assert_eq!(rows.iter().filter(|row| row.key.insurer == spec.insurer).count(), rows_of(&city));
     assert!(city.people.iter().all(|p| p.four_items().number.insurer == member));
 }
 

@@ -42,6 +42,19 @@ use std::sync::Arc;
 pub const PROFILE: &str = "KGKB-1";
 /// Name of the manifest.
 pub const MANIFEST: &str = "MANIFEST.csv";
+/// Its name in JSON; a package has one or the other.
+pub const MANIFEST_JSON: &str = "MANIFEST.json";
+
+/// Whether this is the name of a manifest.
+pub fn is_manifest(name: &str) -> bool {
+    name == MANIFEST || name == MANIFEST_JSON
+}
+
+/// The dialect a name tells.
+fn dialect_of(name: &str, encoding: Encoding) -> Dialect {
+    let dialect = if name.ends_with(".json") { Dialect::MUNICIPAL_JSON } else { Dialect::MUNICIPAL };
+    Dialect { encoding, ..dialect }
+}
 
 /// What a file of the package holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -230,17 +243,17 @@ pub struct Manifest {
 }
 
 /// Reads the manifest. A manifest with an error is no manifest.
-pub fn read_manifest(bytes: &[u8]) -> (Option<Manifest>, Vec<Problem>) {
-    let mut problems = Problems::new(MANIFEST);
+pub fn read_manifest(name: &str, bytes: &[u8]) -> (Option<Manifest>, Vec<Problem>) {
+    let mut problems = Problems::new(name);
     let Some(layout) = layout::municipal().file("MANIFEST") else { return (None, Vec::new()) };
     let encoding = if std::str::from_utf8(bytes).is_ok() { Encoding::Utf8 } else { Encoding::Cp932 };
-    let mut reader = layout::Reader::new(layout, bytes, Dialect { encoding, ..Dialect::MUNICIPAL }, &mut problems);
+    let mut reader = layout::Reader::new(layout, bytes, dialect_of(name, encoding), &mut problems);
     let mut manifest: Option<Manifest> = None;
     while let Some(row) = reader.next_row(&mut problems) {
         let Some(line) = manifest_line(layout, &row) else { continue };
         if row.get(0) != PROFILE {
             let text = format!("プロファイル版は {PROFILE} だけを受け付けます");
-            problems.push(located(layout, &row, MANIFEST, "profile", "version", &text).found(row.get(0)));
+            problems.push(located(layout, &row, name, "profile", "version", &text).found(row.get(0)));
         }
         match &mut manifest {
             None => manifest = Some(line),
@@ -248,12 +261,12 @@ pub fn read_manifest(bytes: &[u8]) -> (Option<Manifest>, Vec<Problem>) {
                 let head = |m: &Manifest| (m.insurer, m.package.clone(), m.base_date, m.created_at);
                 if head(all) != head(&line) {
                     let text = "保険者番号・パッケージID・基準日・作成日時を全行で同じにしてください";
-                    problems.push(located(layout, &row, MANIFEST, "package", "manifest", text));
+                    problems.push(located(layout, &row, name, "package", "manifest", text));
                 }
                 for file in line.files {
                     if all.files.iter().any(|other| other.name == file.name) {
                         let text = "同じファイル名が2回あります。どちらかを取り除いてください";
-                        problems.push(located(layout, &row, MANIFEST, "file", "duplicate_key", text).found(&file.name));
+                        problems.push(located(layout, &row, name, "file", "duplicate_key", text).found(&file.name));
                     }
                     all.files.push(file);
                 }
@@ -261,7 +274,7 @@ pub fn read_manifest(bytes: &[u8]) -> (Option<Manifest>, Vec<Problem>) {
         }
     }
     if manifest.is_none() && problems.errors() == 0 {
-        problems.push(Problem::of_file(MANIFEST, "no_rows", "ファイルの行がありません。出力し直してください"));
+        problems.push(Problem::of_file(name, "no_rows", "ファイルの行がありません。出力し直してください"));
     }
     let sound = problems.errors() == 0;
     (manifest.filter(|_| sound), problems.finish())
@@ -297,7 +310,7 @@ fn date_time(at: Timestamp) -> String {
     jiff::tz::Offset::constant(9).to_datetime(at).strftime("%Y%m%d%H%M%S").to_string()
 }
 
-/// `KGKB_<種別>_<保険者番号>_<作成日時>_<連番3>.csv`
+/// `KGKB_<種別>_<保険者番号>_<作成日時>_<連番3>.csv`; in JSON it ends in `.json`.
 fn file_name(kind: MunicipalKind, insurer: InsurerNumber, created_at: Timestamp, number: usize) -> String {
     format!("KGKB_{}_{insurer}_{}_{number:03}.csv", kind.code(), date_time(created_at))
 }
@@ -331,7 +344,7 @@ pub fn refuses_package(problem: &Problem) -> bool {
         "header",
     ];
     let unreadable = problem.line == 0 && problem.rule == "encoding";
-    problem.is_error() && (whole.contains(&problem.rule.as_ref()) || unreadable || problem.file == MANIFEST)
+    problem.is_error() && (whole.contains(&problem.rule.as_ref()) || unreadable || is_manifest(&problem.file))
 }
 
 /// Problems of a package kept in full; the rest is counted file by file.
@@ -350,8 +363,8 @@ pub struct Package<S = Vec<(String, Vec<u8>)>> {
 /// Opens a package of files in memory: the files with their names. Nothing is refused yet; [`Package::check`] tells
 /// everything.
 pub fn open(files: Vec<(String, Vec<u8>)>) -> Package {
-    let (manifest, problems) = match files.iter().find(|(name, _)| name == MANIFEST) {
-        Some((_, bytes)) => read_manifest(bytes),
+    let (manifest, problems) = match files.iter().find(|(name, _)| is_manifest(name)) {
+        Some((name, bytes)) => read_manifest(name, bytes),
         None => (None, vec![no_manifest()]),
     };
     Package { source: files, manifest, problems }
@@ -359,16 +372,16 @@ pub fn open(files: Vec<(String, Vec<u8>)>) -> Package {
 
 /// The same of files that lie somewhere else and may be larger than memory.
 pub fn open_source<S: Source>(source: S) -> io::Result<Package<S>> {
-    let place = (0..source.files()).find(|file| source.name(*file) == MANIFEST);
+    let place = (0..source.files()).find(|file| is_manifest(source.name(*file)));
     let (manifest, problems) = match place {
         Some(place) => {
             let mut bytes = Vec::new();
             let read = source.open(place)?.take(LONGEST_MANIFEST + 1).read_to_end(&mut bytes)? as u64;
             if read > LONGEST_MANIFEST {
-                let text = "MANIFEST.csv が大きすぎます。4 MiB 以内にしてください";
-                (None, vec![Problem::of_file(MANIFEST, "manifest", text)])
+                let text = "目録が大きすぎます。4 MiB 以内にしてください";
+                (None, vec![Problem::of_file(source.name(place), "manifest", text)])
             } else {
-                read_manifest(&bytes)
+                read_manifest(source.name(place), &bytes)
             }
         }
         None => (None, vec![no_manifest()]),
@@ -414,12 +427,12 @@ impl<S: Source> Package<S> {
             }
         }
         for (i, name) in names.iter().enumerate() {
-            if names[..i].contains(name) {
+            if names[..i].contains(name) || is_manifest(name) && names[..i].iter().any(|other| is_manifest(other)) {
                 let text = "同じ名前のファイルが2つあります。どちらかを取り除いてください";
                 problems.push(Problem::of_file(name, "duplicate_file", text));
                 continue;
             }
-            if *name == MANIFEST || named.iter().any(|entry| entry.name == *name) {
+            if is_manifest(name) || named.iter().any(|entry| entry.name == *name) {
                 continue;
             }
             if self.manifest.is_some() {
@@ -430,7 +443,7 @@ impl<S: Source> Package<S> {
                 }
             } else {
                 let left = PROBLEMS.saturating_sub(problems.len());
-                problems.extend(self.judge_alone(name, i, left)?);
+                problems.extend(judge_alone(&self.source, name, i, left, None, &mut drop)?);
             }
         }
         Ok(problems)
@@ -468,32 +481,56 @@ impl<S: Source> Package<S> {
         }
         Ok(problems.finish())
     }
+}
 
-    /// Judges a file of a package without manifest by its name.
-    fn judge_alone(&self, name: &str, file: usize, limit: usize) -> io::Result<Vec<Problem>> {
-        let mut head = Vec::new();
-        self.source.open(file)?.take(64 * 1024).read_to_end(&mut head)?;
-        let is_utf8 = std::str::from_utf8(text::whole_characters(&head)).is_ok();
-        let encoding = if is_utf8 { Encoding::Utf8 } else { Encoding::Cp932 };
-        let Some(kind) = name.split('_').nth(1).and_then(MunicipalKind::from_code) else {
-            let found = text::source_holds_individual_number(self.source.open(file)?, encoding)?;
-            return Ok(if found { vec![check::individual_number(name)] } else { Vec::new() });
-        };
-        let entry = ManifestFile { name: name.to_owned(), kind, encoding, rows: 0, sha256: String::new() };
-        let mut problems = Problems::at_most(name, limit.min(Problems::LIMIT));
-        let source = self.source.open(file)?;
-        read_file(&entry, None, source, &mut problems, (&mut Keys::new(), file), &mut drop)?;
-        Ok(problems.finish())
+/// Judges files by their names alone, each for itself, as somebody does who has no whole package yet. The 保険者番号 of a
+/// file's name must be that of its rows.
+pub fn check_files<S: Source>(source: &S, take: &mut impl FnMut(MunicipalRow)) -> io::Result<Vec<Problem>> {
+    let mut problems = Vec::new();
+    for file in 0..source.files() {
+        let name = source.name(file).to_owned();
+        let insurer = name.split('_').nth(2).and_then(|number| InsurerNumber::parse(number).ok());
+        let left = PROBLEMS.saturating_sub(problems.len());
+        if name.split('_').nth(1).and_then(MunicipalKind::from_code).is_none() {
+            let text = "ファイル名から種別が分かりません。「KGKB_種別_保険者番号_作成日時14桁_連番3桁.csv」の形にしてください（種別は大文字）";
+            problems.push(Problem::of_file(&name, "file_name", text));
+        }
+        problems.extend(judge_alone(source, &name, file, left, insurer, take)?);
     }
+    Ok(problems)
+}
+
+/// Judges a file without manifest by its name.
+fn judge_alone<S: Source>(
+    source: &S,
+    name: &str,
+    file: usize,
+    limit: usize,
+    insurer: Option<InsurerNumber>,
+    take: &mut impl FnMut(MunicipalRow),
+) -> io::Result<Vec<Problem>> {
+    let mut head = Vec::new();
+    source.open(file)?.take(64 * 1024).read_to_end(&mut head)?;
+    let is_utf8 = std::str::from_utf8(text::whole_characters(&head)).is_ok();
+    let encoding = if is_utf8 { Encoding::Utf8 } else { Encoding::Cp932 };
+    let Some(kind) = name.split('_').nth(1).and_then(MunicipalKind::from_code) else {
+        let found = text::source_holds_individual_number(source.open(file)?, encoding)?;
+        return Ok(if found { vec![check::individual_number(name)] } else { Vec::new() });
+    };
+    let entry = ManifestFile { name: name.to_owned(), kind, encoding, rows: 0, sha256: String::new() };
+    let mut problems = Problems::at_most(name, limit.min(Problems::LIMIT));
+    read_file(&entry, insurer, source.open(file)?, &mut problems, (&mut Keys::new(), file), take)?;
+    Ok(problems.finish())
 }
 
 fn check_name(entry: &ManifestFile, manifest: &Manifest, problems: &mut Problems) {
     let first = file_name(entry.kind, manifest.insurer, manifest.created_at, 1);
     let start = first.trim_end_matches("001.csv");
-    let number = entry.name.strip_prefix(start).and_then(|rest| rest.strip_suffix(".csv"));
+    let rest = entry.name.strip_prefix(start);
+    let number = rest.and_then(|rest| rest.strip_suffix(".csv").or_else(|| rest.strip_suffix(".json")));
     if number.is_none_or(|number| number.len() != 3 || !number.bytes().all(|b| b.is_ascii_digit())) {
         let text = format!(
-            "ファイル名を「{start}連番3桁.csv」の形にしてください（種別・保険者番号・作成日時をMANIFEST.csvと合わせます）"
+            "ファイル名を「{start}連番3桁.csv」（JSON は .json）の形にしてください（種別・保険者番号・作成日時をMANIFEST.csvと合わせます）"
         );
         problems.push(Problem::of_file(&entry.name, "file_name", text));
     }
@@ -510,7 +547,7 @@ fn read_file(
     take: &mut impl FnMut(MunicipalRow),
 ) -> io::Result<u64> {
     let Some(layout) = entry.kind.layout() else { return Ok(0) };
-    let dialect = Dialect { encoding: entry.encoding, ..Dialect::MUNICIPAL };
+    let dialect = dialect_of(&entry.name, entry.encoding);
     let mut reader = layout::Reader::new(layout, source, dialect, problems);
     let file: Arc<str> = Arc::from(entry.name.as_str());
     loop {
@@ -529,6 +566,9 @@ fn read_file(
         let value = built.row(entry.kind);
         for fault in &built.faults {
             problems.push(located(layout, &row, &entry.name, fault.key, fault.rule, &fault.text));
+        }
+        for note in &built.notes {
+            problems.push(located(layout, &row, &entry.name, note.key, note.rule, &note.text).warning());
         }
         if !built.faults.is_empty() {
             continue;

@@ -10,7 +10,7 @@ use crate::layout::{Fields, FileLayout, Record, Row};
 use jiff::Timestamp;
 use kiban_domain::certification::{ApplicationKind, CareLevel, CertificationProgress, CertificationResult, Closing};
 use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, IdentityProof};
-use kiban_domain::dates::{Period, instant_in_japan};
+use kiban_domain::dates::{Period, age_on, instant_in_japan};
 use kiban_domain::insurance_card::{
     BenefitRestriction, CardIssue, CertifiedLevel, CopaymentPeriod, CopaymentRate, CostCeiling, FacilityStay,
     IncomeStage, InsuranceCard, PlanningOffice, RoomCeilings, ServiceLimit, Tenths,
@@ -39,6 +39,8 @@ pub struct Builder<'a> {
     layout: &'static FileLayout,
     f: Fields<'a>,
     pub faults: Vec<RowFault>,
+    /// What is possible but worth a second look; the row is taken.
+    pub notes: Vec<RowFault>,
 }
 
 /// Key, 履歴番号, 異動区分 and value.
@@ -46,7 +48,7 @@ type Built = (PersonKey, u32, Change, MunicipalValue);
 
 impl<'a> Builder<'a> {
     pub fn new(layout: &'static FileLayout, row: &'a Row) -> Self {
-        Self { layout, f: Fields::of(layout, row), faults: Vec::new() }
+        Self { layout, f: Fields::of(layout, row), faults: Vec::new(), notes: Vec::new() }
     }
 
     /// None only together with a fault.
@@ -137,6 +139,16 @@ impl<'a> Builder<'a> {
         })
     }
 
+    /// Nobody is insured before 40, and nobody is known to have come into a register after 110.
+    fn plausible_age(&mut self, birth: Date, acquired_on: Date) {
+        let age = age_on(birth, acquired_on);
+        if acquired_on >= birth && !(40..=110).contains(&age) {
+            let text = format!("生年月日から数えると資格取得日に {age} 歳です。どちらの日付も確認してください");
+            let key = self.layout.items.iter().find(|item| item.key == "acquired_on").map_or("", |item| item.key);
+            self.notes.push(RowFault { key, rule: "age", text });
+        }
+    }
+
     fn insured(&mut self, key: PersonKey) -> Option<Insured> {
         let card_insurer = InsurerNumber::parse(self.f.str("card_insurer")).ok()?;
         let identity = self.identity()?;
@@ -153,6 +165,7 @@ impl<'a> Builder<'a> {
             (None, None) => None,
         };
         self.order(Some(birth), "birth", Some(acquired_on), "acquired_on");
+        self.plausible_age(birth, acquired_on);
         self.order(Some(acquired_on), "acquired_on", lost_on, "lost_on");
         Some(Insured { key, card_insurer, identity, withheld, acquired_on, lost, domicile_exception })
     }

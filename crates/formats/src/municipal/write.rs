@@ -1,7 +1,7 @@
 //! Writing a municipal package: the exact inverse of reading, used by the simulator and by connectors.
 
 use super::rows::{self, Writable};
-use super::{Entry, MANIFEST, PROFILE, date_time, file_name, sha256};
+use super::{Entry, MANIFEST, MANIFEST_JSON, PROFILE, date_time, file_name, sha256};
 use crate::Problem;
 use crate::layout::{self, Dialect, Record};
 use crate::text::Encoding;
@@ -20,6 +20,7 @@ pub struct MunicipalPackage {
     created_at: Timestamp,
     base_date: Date,
     encoding: Encoding,
+    json: bool,
     files: Vec<(String, Vec<u8>)>,
     lines: Vec<Line>,
     problems: Vec<Problem>,
@@ -41,6 +42,7 @@ impl MunicipalPackage {
             created_at,
             base_date: day_in_japan(created_at),
             encoding: Encoding::Utf8,
+            json: false,
             files: Vec::new(),
             lines: Vec::new(),
             problems: Vec::new(),
@@ -59,6 +61,18 @@ impl MunicipalPackage {
     pub fn encoding(mut self, encoding: Encoding) -> Self {
         self.encoding = encoding;
         self
+    }
+
+    /// Writes the files added from here on, and the manifest, in JSON (UTF-8).
+    #[must_use]
+    pub fn json(mut self) -> Self {
+        self.json = true;
+        self.encoding = Encoding::Utf8;
+        self
+    }
+
+    fn dialect(&self) -> Dialect {
+        if self.json { Dialect::MUNICIPAL_JSON } else { Dialect { encoding: self.encoding, ..Dialect::MUNICIPAL } }
     }
 
     /// Adds a file of 被保険者.
@@ -108,7 +122,8 @@ impl MunicipalPackage {
         let Some(layout) = layout::municipal().file(kind) else { return self };
         let number = self.lines.iter().filter(|line| line.kind == kind).count() + 1;
         let name = file_name(T::KIND, self.insurer, self.created_at, number);
-        let dialect = Dialect { encoding: self.encoding, ..Dialect::MUNICIPAL };
+        let name = if self.json { name.replace(".csv", ".json") } else { name };
+        let dialect = self.dialect();
         let records: Vec<Record<'_>> = entries.iter().map(|entry| rows::record(layout, entry)).collect();
         match layout::write(layout, &name, &records, dialect) {
             Ok(bytes) => self.files.push((name, bytes)),
@@ -144,9 +159,11 @@ impl MunicipalPackage {
                 .put("sha256", sha256(bytes));
             records.push(r);
         }
-        match layout::write(layout, MANIFEST, &records, Dialect::MUNICIPAL) {
+        let (name, dialect) =
+            if self.json { (MANIFEST_JSON, Dialect::MUNICIPAL_JSON) } else { (MANIFEST, Dialect::MUNICIPAL) };
+        match layout::write(layout, name, &records, dialect) {
             Ok(bytes) if self.problems.is_empty() => {
-                self.files.insert(0, (MANIFEST.to_owned(), bytes));
+                self.files.insert(0, (name.to_owned(), bytes));
                 Ok(self.files)
             }
             Ok(_) => Err(self.problems),

@@ -43,6 +43,9 @@ enum Command {
         /// 事業所側で作った証明書署名要求（PEM）。省略すると鍵もここで作ります
         #[arg(long)]
         csr: Option<PathBuf>,
+        /// 無人の接続プログラム用にします（市区町村・医療機関。ログインには使えません）
+        #[arg(long)]
+        connector: bool,
         /// 証明書と鍵を書き出すフォルダー
         #[arg(long, default_value = ".")]
         out: PathBuf,
@@ -70,7 +73,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             Ca::init(&home.ca_dir(), &name, now()).map_err(ja)?;
             println!("認証局を作りました: {}", home.ca_dir().display());
         }
-        Command::Issue { organization, terminal, days, csr, out } => {
+        Command::Issue { organization, terminal, days, csr, connector, out } => {
             let organization =
                 Organization::parse(&organization).map_err(|error| anyhow!("機関の番号: {}", error.message_ja()))?;
             let ca = home.ca()?;
@@ -101,7 +104,12 @@ pub async fn run(options: Options) -> Result<ExitCode> {
                 not_after,
                 revoked_at: None,
             };
-            platform.bind_certificates(&[row], &Context::new(now())?).await?;
+            let context = Context::new(now())?;
+            if connector {
+                platform.bind_connector(&row, &context).await.map_err(crate::home::explain)?;
+            } else {
+                platform.bind_certificates(&[row], &context).await?;
+            }
             platform.store().clone().close().await?;
             let base = format!("{organization}-{terminal}");
             write_secret(&out.join(format!("{base}.crt")), cert_pem.as_bytes())?;

@@ -5,6 +5,7 @@ mod bench;
 mod ca;
 mod check;
 mod client;
+mod connect;
 mod demo;
 mod export;
 mod hardening;
@@ -44,6 +45,8 @@ enum Command {
     Operate(operate::Options),
     /// データベースを最新にし、接続するロールに権限を付けます（所有者）
     Migrate(migrate::Options),
+    /// 市区町村・医療機関の側で動く接続プログラム
+    Connect(connect::Options),
     /// SQLite の設置を空の PostgreSQL へ移します（サーバーを止めてから）
     Move(relocate::Options),
     /// 監査記録の検証・公開鍵・本人の一覧・廃棄
@@ -87,6 +90,7 @@ fn run(arguments: Arguments) -> Result<std::process::ExitCode> {
             Command::Operate(options) => operate::run(options).await,
             Command::Migrate(options) => migrate::run(options).await,
             Command::Move(options) => relocate::run(options).await,
+            Command::Connect(options) => connect::run(options).await,
             Command::Audit(options) => audit::run(options).await,
             Command::Bench(options) => bench::run(options).await,
             Command::Sim(options) => import::write_city(&options),

@@ -30,12 +30,17 @@ pub struct Options {
     /// 公開の待受け
     #[arg(long, default_value = "127.0.0.1:9443")]
     public_listen: SocketAddr,
+    /// 医療機関の閉域網用の待受け（意見書だけ。省略すると開かない）
+    #[arg(long)]
+    line_listen: Option<SocketAddr>,
 }
 
 /// Where to listen; port 0 takes a free one.
 pub struct Addresses {
     pub organizations: SocketAddr,
     pub public: SocketAddr,
+    /// The closed line of hospitals, on an address of its own (P-194); none without one.
+    pub line: Option<SocketAddr>,
 }
 
 /// A running server.
@@ -44,6 +49,8 @@ pub struct Running {
     pub organizations: SocketAddr,
     /// Address of the public listener.
     pub public: SocketAddr,
+    /// Address of the closed line's listener, if there is one.
+    pub line: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<usize, kiban_service::Error>>,
 }
@@ -57,7 +64,7 @@ impl Running {
     }
 }
 
-/// Starts both listeners.
+/// Starts the listeners.
 pub async fn start(
     home: &Home,
     platform: Platform,
@@ -78,9 +85,18 @@ pub async fn start(
         tls: Arc::new(ArcSwap::new(tls)),
         settings: Settings::new(&[host], &public_url, Arc::clone(&clock)),
     };
+    let (closed_line, line) = match addresses.line {
+        Some(address) => {
+            let tcp = bind(address).await?;
+            let (address, identity) = (tcp.local_addr()?, server_identity(home, LINE)?);
+            (Some(socket(tcp, organizations_config(&identity, &roots).map_err(ja)?, LINE)), Some(address))
+        }
+        None => (None, None),
+    };
     let server = Server {
         organisations: socket(inside, organizations_config(&server.0, &roots).map_err(ja)?, "office.localhost"),
         public: socket(outside, server_config_public(&server.1).map_err(ja)?, "portal.localhost"),
+        closed_line,
         limits: Limits::default(),
     };
     let (stop, stopped) = oneshot::channel();
@@ -91,22 +107,22 @@ pub async fn start(
             })
             .await
     });
-    Ok(Running { organizations, public, stop, task })
+    Ok(Running { organizations, public, line, stop, task })
 }
 
-/// Server certificates of an installation, issued on first use.
-fn server_identities(home: &Home) -> Result<(Identity, Identity)> {
+/// Host name of the closed line's listener.
+const LINE: &str = "line.localhost";
+
+/// Server certificate of an installation for a host name, issued on first use.
+fn server_identity(home: &Home, name: &str) -> Result<Identity> {
     let ja = |error: kiban_pki::Error| anyhow!(error.message_ja());
-    let identity = |name: &str| -> Result<Identity> {
-        let (cert, key) = (home.dir().join(format!("{name}.crt")), home.dir().join(format!("{name}.key")));
-        if !cert.exists() {
-            let issued = home.ca()?.issue_server(&[name], 90, now()).map_err(ja)?;
-            crate::ca::write_secret(&key, issued.key_pem.as_bytes())?;
-            crate::ca::write_secret(&cert, issued.cert_pem.as_bytes())?;
-        }
-        Identity::from_pem(&std::fs::read_to_string(cert)?, &std::fs::read_to_string(key)?).map_err(ja)
-    };
-    Ok((identity("office.localhost")?, identity("portal.localhost")?))
+    let (cert, key) = (home.dir().join(format!("{name}.crt")), home.dir().join(format!("{name}.key")));
+    if !cert.exists() {
+        let issued = home.ca()?.issue_server(&[name], 90, now()).map_err(ja)?;
+        crate::ca::write_secret(&key, issued.key_pem.as_bytes())?;
+        crate::ca::write_secret(&cert, issued.cert_pem.as_bytes())?;
+    }
+    Identity::from_pem(&std::fs::read_to_string(cert)?, &std::fs::read_to_string(key)?).map_err(ja)
 }
 
 pub async fn run(options: Options) -> Result<ExitCode> {
@@ -118,17 +134,18 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             "this role may delete from the audit log; in production serve as kiban_app (`kiban migrate --roles`)"
         );
     }
-    let identities = server_identities(&home)?;
+    let identities = (server_identity(&home, "office.localhost")?, server_identity(&home, "portal.localhost")?);
     let running = start(
         &home,
         platform,
         &identities,
-        &Addresses { organizations: options.listen, public: options.public_listen },
+        &Addresses { organizations: options.listen, public: options.public_listen, line: options.line_listen },
     )
     .await?;
     // Before anybody is told that it listens: who asks it to stop at once must be heard.
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    println!("listening organizations={} public={}", running.organizations, running.public);
+    let line = running.line.map(|address| format!(" line={address}")).unwrap_or_default();
+    println!("listening organizations={} public={}{line}", running.organizations, running.public);
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}

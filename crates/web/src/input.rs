@@ -118,6 +118,15 @@ impl<S: Sync> FromRequest<S> for Files {
     }
 }
 
+/// A body of one of these media types, with its type.
+pub(crate) async fn document<'a>(request: Request, types: &[&'a str]) -> Result<(&'a str, Vec<u8>), Problem> {
+    let given = media_type(request.headers()).unwrap_or_default();
+    let Some(media) = types.iter().copied().find(|media| *media == given) else {
+        return Err(unsupported(&types.join(" か ")));
+    };
+    Ok((media, read(request.into_body(), JSON_LIMIT, JSON_TIME).await?))
+}
+
 /// Collects faults of single items, so that all are told at once.
 #[derive(Default)]
 pub(crate) struct Faults(Vec<ItemFault>);

@@ -22,7 +22,7 @@ mod server;
 pub mod tls;
 
 pub use problem::Problem;
-pub use router::{Audience, Listener, ROUTES, Route, organisations_router, public_router};
+pub use router::{Audience, Listener, ROUTES, Route, closed_line_router, organisations_router, public_router};
 pub use server::{Server, Socket};
 
 use crate::places::Places;

@@ -16,6 +16,7 @@ enum Request {
     Nothing,
     Json(&'static str),
     Files,
+    OpinionFile,
 }
 
 enum Content {
@@ -51,6 +52,7 @@ pub fn document() -> Value {
         },
         "servers": [
             { "url": "https://{organisations}", "description": "事業所向け（電子証明書が必要）", "variables": { "organisations": { "default": "office.localhost:8443" } } },
+            { "url": "https://{line}", "description": "医療機関の閉域網（接続プログラムの電子証明書が必要。意見書だけ）", "variables": { "line": { "default": "line.localhost:10443" } } },
             { "url": "https://{public}", "description": "公開", "variables": { "public": { "default": "portal.localhost:9443" } } },
         ],
         "paths": paths,
@@ -108,6 +110,13 @@ fn operation(route: &Route, shape: &Shape) -> Value {
             operation["requestBody"] =
                 json!({ "required": true, "content": { "application/json": { "schema": reference(name) } } });
         }
+        Request::OpinionFile => {
+            let csv = json!({ "type": "string", "description": "医見書 CSV 1.1（Shift_JIS か UTF-8）" });
+            operation["requestBody"] = json!({ "required": true, "content": {
+                "text/csv": { "schema": csv },
+                "application/json": { "schema": reference("PhysicianOpinion") },
+            } });
+        }
         Request::Files => {
             operation["requestBody"] =
                 json!({ "required": true, "content": { "multipart/form-data": { "schema": reference("Upload") } } });
@@ -119,7 +128,7 @@ fn operation(route: &Route, shape: &Shape) -> Value {
 fn security(route: &Route) -> Value {
     match (route.listener, route.audience.needs_log_in()) {
         (Listener::Public, _) => json!([]),
-        (Listener::Organisations, false) => json!([{ "certificate": [] }]),
+        (Listener::Organisations, false) | (Listener::ClosedLine, _) => json!([{ "certificate": [] }]),
         (Listener::Organisations, true) => json!([{ "certificate": [], "token": [] }]),
     }
 }
@@ -179,6 +188,9 @@ fn shape(name: &str) -> Option<Shape> {
         "file_plan_request" => (R::Json("PlanRequest"), "201", C::Json("Filed")),
         "filed" => (R::Nothing, "200", C::Json("FiledList")),
         "inbox" => (R::Nothing, "200", C::Json("Inbox")),
+        "opinion_entrance" => (R::Nothing, "200", C::Json("OpinionEntrance")),
+        "submit_opinion_file" => (R::OpinionFile, "200", C::Json("OpinionFileReport")),
+        "opinion_state" => (R::Nothing, "200", C::Json("Filed")),
         "inbox_original" => (R::Nothing, "200", C::Bytes),
         "reviews" => (R::Nothing, "200", C::Json("Reviews")),
         "fetch_submission" | "accept_submission" => (R::Nothing, "200", C::Json("InboxItem")),

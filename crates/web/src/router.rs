@@ -1,9 +1,10 @@
-//! Every route of both listeners on one page. The routers, the description of the API (`openapi/`) and the access tests
+//! Every route of all listeners on one page. The routers, the description of the API (`openapi/`) and the access tests
 //! are all made from [`ROUTES`], so a route that stands here is served, described and tested, and no other is.
 
 use self::{Audience::*, Listener::*};
 use crate::api::{
-    consent, disaster, export, files, insurers, notices, people, public, session, statistics, submissions, view,
+    consent, disaster, export, files, insurers, notices, opinions, people, public, session, statistics, submissions,
+    view,
 };
 use crate::guard::guard;
 use crate::{App, Problem, Ready, Settings, pages};
@@ -34,6 +35,8 @@ pub struct Route {
 pub enum Listener {
     /// Behind client certificates.
     Organisations,
+    /// Behind client certificates, on an address of the closed line of hospitals: opinions and nothing else (P-134, P-194).
+    ClosedLine,
     /// Open to everybody.
     Public,
 }
@@ -139,6 +142,9 @@ routes! {
     Organisations put    PUT    "/api/v1/insurers/{insurer}/start"           change_start          CityOrOperator "利用開始の予告・開始・取消"                insurers::change_start;
     Organisations get    GET    "/api/v1/openapi.json"                       description           Certificate    "このAPIの説明"                             public::description;
     Organisations get    GET    "/"                                          start                 Certificate    "はじめのページ"                            pages::start;
+    ClosedLine    get    GET    "/api/v1/opinions"                           opinion_entrance      Offices        "意見書の受口の確認（無人の接続）"          opinions::entrance;
+    ClosedLine    post   POST   "/api/v1/opinions"                           submit_opinion_file   Offices        "意見書ファイルの提出（無人の接続）"        opinions::hand_in;
+    ClosedLine    get    GET    "/api/v1/opinions/{receipt}"                 opinion_state         Offices        "提出した意見書の状態（無人の接続）"        opinions::state;
     Public        get    GET    "/"                                          welcome               Anyone         "はじめのページ"                            pages::welcome;
     Public        get    GET    "/insurers"                                  insurers_page         Anyone         "利用開始日の一覧（ページ）"                pages::insurers;
     Public        get    GET    "/api/v1/insurers"                           insurers              Anyone         "利用開始日の一覧"                          insurers::list;
@@ -168,6 +174,11 @@ pub(crate) fn route_of(listener: Listener, method: &Method, path: &str) -> Optio
 /// The router behind client certificates.
 pub fn organisations_router(platform: Platform, settings: Settings, ready: Ready) -> Router {
     router(Organisations, App::new(platform, settings, ready))
+}
+
+/// The router of the closed line: opinions of hospitals, behind client certificates.
+pub fn closed_line_router(platform: Platform, settings: Settings, ready: Ready) -> Router {
+    router(ClosedLine, App::new(platform, settings, ready))
 }
 
 /// The router open to everybody.

@@ -2,7 +2,7 @@
 //! minute, the map read again every two seconds, and an orderly end (decision 0006.27–29).
 
 use crate::tls::{self, Clients, Door, Limits, PeerCertificate, Refusal, RefusedHandshake, Standing};
-use crate::{Clock, Ready, Settings, organisations_router, public_router};
+use crate::{Clock, Ready, Settings, closed_line_router, organisations_router, public_router};
 use arc_swap::ArcSwap;
 use kiban_service::{Context, Error, Platform, RefusedHandshakes};
 use rustls::ServerConfig;
@@ -32,6 +32,8 @@ pub struct Server {
     pub organisations: Socket,
     /// Open to everybody.
     pub public: Socket,
+    /// The closed line of hospitals, on an address of its own, if there is one (P-134, P-194).
+    pub closed_line: Option<Socket>,
     /// Limits of connections, for both.
     pub limits: Limits,
 }
@@ -47,7 +49,7 @@ impl Server {
     /// Serves until `stop` resolves: then health says not ready, no connection is accepted, running requests end, what
     /// was counted is recorded and the store is closed. Returns the number of connections that had to be cut.
     pub async fn run(self, platform: Platform, stop: impl Future<Output = ()>) -> Result<usize, Error> {
-        let Self { organisations, public, limits } = self;
+        let Self { organisations, public, closed_line, limits } = self;
         let (ready, counters) = (Ready::default(), Arc::new(Counters::default()));
         let clock = Arc::clone(&organisations.settings.clock);
         let (stopping, _) = watch::channel(false);
@@ -58,6 +60,11 @@ impl Server {
             refused: counters.callback(),
         };
         let certified = door(&organisations, Clients::Certified(standing(&platform, &clock)));
+        let line = closed_line.map(|socket| {
+            let door = door(&socket, Clients::Certified(standing(&platform, &clock)));
+            let router = closed_line_router(platform.clone(), socket.settings, ready.clone());
+            tokio::spawn(tls::serve(socket.tcp, router, door, stopped(stopping.subscribe())))
+        });
         let anyone = door(&public, Clients::Anyone);
         let inside = organisations_router(platform.clone(), organisations.settings, ready.clone());
         let outside = public_router(platform.clone(), public.settings, ready.clone());
@@ -70,7 +77,10 @@ impl Server {
         ready.end();
         stopping.send_replace(true);
         let lost = |error: tokio::task::JoinError| Error::Internal(error.to_string());
-        let cut = inside.await.map_err(lost)? + outside.await.map_err(lost)?;
+        let mut cut = inside.await.map_err(lost)? + outside.await.map_err(lost)?;
+        if let Some(line) = line {
+            cut += line.await.map_err(lost)?;
+        }
         house.await.map_err(lost)?;
         record(&platform, &clock, &counters).await;
         platform.store().clone().close().await?;

@@ -8,6 +8,7 @@ pub(crate) mod export;
 pub(crate) mod files;
 pub(crate) mod insurers;
 pub(crate) mod notices;
+pub(crate) mod opinions;
 pub(crate) mod people;
 pub(crate) mod public;
 pub(crate) mod session;

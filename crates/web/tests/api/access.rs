@@ -123,6 +123,15 @@ async fn first_parameter(world: &World, route: &Route, role: Role) -> String {
         let waiting = inbox["items"].as_array().unwrap().iter().find(waits).unwrap();
         return waiting["receipt"].as_str().unwrap().to_owned();
     }
+    if route.path.starts_with("/api/v1/opinions") {
+        let connector = world.log_in(Role::HospitalConnector).await;
+        let mut opinion = opinion(world);
+        opinion["applied_on"] = json!(world.today() - jiff::Span::new().days(40));
+        return connector.post("/api/v1/opinions", opinion).await.json()["documents"][0]["receipt"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+    }
     if route.path.starts_with("/api/v1/receipts") {
         return number(
             world.log_in(Role::City).await.upload("/api/v1/packages", &package(world.now())).await,
@@ -154,7 +163,7 @@ fn body(world: &World, name: &str, role: Role) -> Option<Value> {
         "record_consent" => {
             json!({ "act": "withdrawn", "declarant": "person", "proof": "insurance_card", "form": "第1版" })
         }
-        "submit_opinion" => opinion(world),
+        "submit_opinion" | "submit_opinion_file" => opinion(world),
         "file_plan_request" => plan_request(world),
         "change_start" => json!({ "state": "started", "date": "2026-04-01" }),
         "return_submission" => json!({ "reason": "記載もれがあります" }),

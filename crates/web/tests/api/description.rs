@@ -37,7 +37,11 @@ fn the_guide_lists_every_route() {
     let (_, after) = rest.split_once(end).unwrap();
     let mut table = String::from("| 待受け | メソッドとパス | できること | だれのため |\n|---|---|---|---|\n");
     for route in ROUTES {
-        let listener = if route.listener == Listener::Public { "公開" } else { "事業所向け" };
+        let listener = match route.listener {
+            Listener::Public => "公開",
+            Listener::ClosedLine => "医療機関の閉域網",
+            Listener::Organisations => "事業所向け",
+        };
         let who = route.audience.name_ja();
         table += &format!("| {listener} | `{} {}` | {} | {who} |\n", route.method, route.path, route.summary);
     }

@@ -8,6 +8,7 @@ mod files;
 mod http;
 mod kinds;
 mod notices;
+mod opinions;
 mod recorded;
 mod registration;
 mod session;

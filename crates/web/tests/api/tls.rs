@@ -75,7 +75,7 @@ async fn a_terminal_with_a_certificate_works_and_one_without_does_not_get_as_far
     let public = socket(server_config_public(&server).unwrap()).await;
     let (inside, outside) = (organisations.tcp.local_addr().unwrap(), public.tcp.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = Server { organisations, public, limits: Limits::default() };
+    let server = Server { organisations, public, closed_line: None, limits: Limits::default() };
     let running = tokio::spawn(server.run(platform.clone(), async {
         let _ = stopped.await;
     }));

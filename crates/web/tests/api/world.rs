@@ -19,7 +19,7 @@ use kiban_formats::municipal::{Change, Entry as Row, MunicipalPackage};
 use kiban_service::{Config, Context, Platform, hash_password};
 use kiban_store::{Account, AuditSettings, CertificateRow, Entry, MasterKey, Outcome, SigningKey, Store};
 use kiban_web::tls::{PeerCertificate, RemoteAddr};
-use kiban_web::{Ready, Settings, organisations_router, public_router};
+use kiban_web::{Ready, Settings, closed_line_router, organisations_router, public_router};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -51,6 +51,8 @@ pub enum Role {
     CityProgram,
     /// The city's connector: a certificate and nothing else.
     CityConnector,
+    /// The hospital's document software, on the closed line.
+    HospitalConnector,
     /// Another city that has started.
     OtherCity,
     /// 都道府県
@@ -61,7 +63,7 @@ pub enum Role {
     SecondOperator,
 }
 
-pub const ROLES: [Role; 12] = [
+pub const ROLES: [Role; 13] = [
     Role::Planner,
     Role::Vendor,
     Role::Helper,
@@ -70,6 +72,7 @@ pub const ROLES: [Role; 12] = [
     Role::City,
     Role::CityProgram,
     Role::CityConnector,
+    Role::HospitalConnector,
     Role::OtherCity,
     Role::Prefecture,
     Role::Operator,
@@ -98,7 +101,7 @@ impl Role {
         match self {
             Self::Planner | Self::Vendor => office("9970000011"),
             Self::Helper => office("9970000029"),
-            Self::Hospital => office("9910000034"),
+            Self::Hospital | Self::HospitalConnector => office("9910000034"),
             Self::Stranger => office("9970000045"),
             Self::City | Self::CityProgram | Self::CityConnector => Organization::Municipality(city()),
             Self::OtherCity => Organization::Municipality(other_city()),
@@ -118,7 +121,7 @@ impl Role {
         match self {
             Self::Planner | Self::Vendor | Self::Stranger => JobType::CareManager,
             Self::Helper => JobType::CareWorker,
-            Self::Hospital => JobType::Physician,
+            Self::Hospital | Self::HospitalConnector => JobType::Physician,
             Self::City | Self::CityProgram | Self::CityConnector | Self::OtherCity | Self::Prefecture => {
                 JobType::MunicipalOfficer
             }
@@ -138,7 +141,7 @@ impl Role {
 
     /// Not a person and not a log-in.
     pub fn is_connector(self) -> bool {
-        matches!(self, Self::CityConnector)
+        matches!(self, Self::CityConnector | Self::HospitalConnector)
     }
 
     fn is_program(self) -> bool {
@@ -205,6 +208,7 @@ pub fn day(text: &str) -> Date {
 pub struct World {
     pub platform: Platform,
     pub inside: Router,
+    pub line: Router,
     pub outside: Router,
     now: Arc<Mutex<Timestamp>>,
     tokens: Mutex<HashMap<Role, String>>,
@@ -231,6 +235,7 @@ impl World {
         };
         let world = Self {
             inside: organisations_router(platform.clone(), settings(HOST), Ready::default()),
+            line: closed_line_router(platform.clone(), settings(HOST), Ready::default()),
             outside: public_router(platform.clone(), settings(PUBLIC_HOST), Ready::default()),
             platform,
             now,
@@ -642,7 +647,9 @@ impl Client<'_> {
             });
         }
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let reply = Reply::of(self.world.inside.clone().oneshot(request).await.unwrap()).await;
+        let on_line = path.starts_with("/api/v1/opinions");
+        let router = if on_line { &self.world.line } else { &self.world.inside };
+        let reply = Reply::of(router.clone().oneshot(request).await.unwrap()).await;
         crate::description::conform(&method, &path, &reply);
         if self.fingerprint.is_some() {
             crate::recorded::is_recorded(self.world, &method, &path, &reply).await;

@@ -1,0 +1,301 @@
+//! The municipality's inbox: each document becomes one folder of `inbox/`, exactly once, whole; decisions dropped into
+//! `decisions/` go back.
+
+use super::journal::Step;
+use super::link::Content;
+use super::place::{self, write_whole};
+use super::round::{Connector, Outcome, Verdict};
+use crate::home::now;
+use anyhow::{Result, anyhow};
+use kiban_formats::text::Encoding;
+use serde_json::{Value, json};
+
+impl Connector {
+    pub(super) async fn inbox(&mut self, outcome: &mut Outcome) -> Result<()> {
+        let mut after: Option<String> = None;
+        loop {
+            let from = after.as_ref().map(|receipt| format!("&after={receipt}")).unwrap_or_default();
+            let page =
+                self.ask("GET", &format!("/api/v1/inbox?state=waiting&limit=200{from}"), Content::Nothing).await?;
+            if page.status != 200 {
+                return Err(anyhow!("{}", page.words()));
+            }
+            let items = page.json()["items"].as_array().cloned().unwrap_or_default();
+            let Some(last) = items.last() else { return Ok(()) };
+            after = Some(last["receipt"].as_str().ok_or_else(|| anyhow!("基盤の答えを読めません"))?.to_owned());
+            for item in &items {
+                let Some(receipt) = item["receipt"].as_str().filter(|receipt| is_receipt(receipt)) else { continue };
+                let went = self.item(receipt).await;
+                Self::note(outcome, &format!("inbox/{receipt}"), went)?;
+            }
+        }
+    }
+
+    /// What a kill left behind: a document that was complete goes into the inbox, one that was not is fetched again.
+    pub(super) fn recover(&mut self) -> Result<()> {
+        for receipt in self.journal.delivering() {
+            let staged = self.place.part("state/staging").join(&receipt);
+            // Not there any more: it was moved in, and perhaps taken from there since.
+            if staged.exists() {
+                place::move_whole(&staged, &self.place.part("inbox").join(&receipt))?;
+            }
+            self.write(Step::Delivered, &format!("inbox/{receipt}"), "")?;
+        }
+        for entry in std::fs::read_dir(self.place.part("state/staging"))? {
+            place::remove(&entry?.path())?;
+        }
+        Ok(())
+    }
+
+    async fn item(&mut self, receipt: &str) -> Result<()> {
+        let key = format!("inbox/{receipt}");
+        if matches!(self.journal.last(&key), Some((Step::Delivered | Step::Passed, _))) {
+            return Ok(());
+        }
+        let target = self.place.part("inbox").join(receipt);
+        if target.exists() {
+            return self.write(Step::Delivered, &key, "found");
+        }
+        let answer = self.ask("POST", &format!("/api/v1/inbox/{receipt}/fetch"), Content::Nothing).await?;
+        let item = answer.json();
+        if answer.status != 200 {
+            return Err(anyhow!("{}", answer.words()));
+        }
+        if item["content"].is_null() {
+            return self.write(Step::Passed, &key, item["state"]["state"].as_str().unwrap_or_default());
+        }
+        let mut files = vec![("item.json".to_owned(), answer.bytes)];
+        if let Some(original) = item["original"].as_object() {
+            files.push(self.original(receipt, &Value::Object(original.clone())).await?);
+        }
+        let listed: Vec<Value> = files
+            .iter()
+            .map(|(name, bytes)| json!({ "name": name, "size": bytes.len(), "sha256": kiban_pki::fingerprint(bytes) }))
+            .collect();
+        let note = json!({ "receipt": receipt, "kind": item["kind"], "fetched_at": now(), "files": listed });
+        let staged = self.place.part("state/staging").join(receipt);
+        if staged.exists() {
+            place::remove(&staged)?;
+        }
+        place::make_folder(&staged)?;
+        for (name, bytes) in &files {
+            write_whole(&staged.join(name), bytes)?;
+        }
+        write_whole(&staged.join("receipt.json"), note.to_string().as_bytes())?;
+        place::sync_folder(&self.place.part("state/staging"))?;
+        self.write(Step::Delivering, &key, "")?;
+        place::move_whole(&staged, &target)?;
+        self.write(Step::Delivered, &key, "")
+    }
+
+    /// The file as its sender handed it in, compared with what the platform says of it.
+    async fn original(&mut self, receipt: &str, told: &Value) -> Result<(String, Vec<u8>)> {
+        let answer = self.ask("GET", &format!("/api/v1/inbox/{receipt}/original"), Content::Nothing).await?;
+        if answer.status != 200 {
+            return Err(anyhow!("{}", answer.words()));
+        }
+        if told["sha256"] != json!(kiban_pki::fingerprint(&answer.bytes)) {
+            return Err(anyhow!("原本が途中で変わっています。もう一度取得します"));
+        }
+        let ending = if told["media"] == "text/csv" { "csv" } else { "json" };
+        Ok((format!("original.{ending}"), answer.bytes))
+    }
+
+    pub(super) async fn decisions(&mut self, outcome: &mut Outcome) -> Result<()> {
+        for (name, path) in place::finished(&self.place.part("decisions"))? {
+            if path.is_file() {
+                self.take(&name, &path, "state/deciding", "decisions")?;
+            }
+        }
+        for (name, path) in place::finished(&self.place.part("state/deciding"))? {
+            let went = match self.journal.last(&format!("decisions/{name}")) {
+                Some((Step::Answered, _)) => self.close("state/deciding", &name, "decisions", false),
+                _ => match std::fs::read(&path) {
+                    Ok(bytes) => self.decide(&name, &bytes).await,
+                    Err(error) => Err(error.into()),
+                },
+            };
+            Self::note(outcome, &format!("decisions/{name}"), went)?;
+        }
+        Ok(())
+    }
+
+    /// Sends every decision of a file. Interrupted, the whole file is sent again: deciding the same twice changes nothing.
+    async fn decide(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let mut lines = String::from("\u{feff}行,受付番号,決定,結果,内容\r\n");
+        match read_decisions(bytes) {
+            Err(fault) => lines.push_str(&format!(",,,エラー,{}\r\n", cell(&fault))),
+            Ok(decisions) => {
+                for (n, decision) in decisions.into_iter().enumerate() {
+                    let (receipt, act, went) = match decision {
+                        Ok(decision) => {
+                            let went = self.decide_one(&decision).await?;
+                            (decision.receipt.clone(), decision.name_ja(), went)
+                        }
+                        Err(fault) => (String::new(), "", Err(fault)),
+                    };
+                    let (word, text) = match went {
+                        Ok(()) => ("済", String::new()),
+                        Err(text) => ("エラー", text),
+                    };
+                    lines.push_str(&format!("{},{},{act},{word},{}\r\n", n + 1, cell(&receipt), cell(&text)));
+                }
+            }
+        }
+        write_whole(&self.result(&format!("{name}.result.csv")), lines.as_bytes())?;
+        self.write(Step::Answered, &format!("decisions/{name}"), "")?;
+        self.close("state/deciding", name, "decisions", false)
+    }
+
+    async fn decide_one(&mut self, decision: &Decision) -> Result<Result<(), String>> {
+        let (act, content) = match &decision.returned {
+            None => ("accept", Content::Nothing),
+            Some(reason) => {
+                ("return", Content::Bytes("application/json", json!({ "reason": reason }).to_string().into_bytes()))
+            }
+        };
+        let answer = self.ask("POST", &format!("/api/v1/inbox/{}/{act}", decision.receipt), content).await?;
+        Ok(match Verdict::of(&answer) {
+            Verdict::Taken => Ok(()),
+            Verdict::Never | Verdict::Later => Err(answer.words()),
+        })
+    }
+}
+
+/// One decision of the municipality.
+#[derive(Debug, PartialEq, Eq)]
+struct Decision {
+    receipt: String,
+    /// The reason, when it is sent back.
+    returned: Option<String>,
+}
+
+impl Decision {
+    fn of(receipt: &str, act: &str, reason: &str) -> Result<Self, String> {
+        let receipt = receipt.trim().to_ascii_lowercase();
+        if !is_receipt(&receipt) {
+            return Err("受付番号が正しくありません。inbox のフォルダー名（32桁）を書いてください".to_owned());
+        }
+        let returned = match act.trim() {
+            "受理" | "accept" => None,
+            "差戻し" | "return" if reason.trim().is_empty() => {
+                return Err("差戻しには理由が必要です".to_owned());
+            }
+            "差戻し" | "return" => Some(reason.trim().to_owned()),
+            _ => return Err("決定は「受理」か「差戻し」にしてください（accept・return でもよい）".to_owned()),
+        };
+        Ok(Self { receipt, returned })
+    }
+
+    fn name_ja(&self) -> &'static str {
+        if self.returned.is_none() { "受理" } else { "差戻し" }
+    }
+}
+
+/// Receipts are 32 hexadecimal digits; nothing else becomes part of a path.
+fn is_receipt(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
+}
+
+/// The decisions of a file, CSV (UTF-8 or Shift_JIS) or JSON; each that cannot be read with what is wrong.
+fn read_decisions(bytes: &[u8]) -> Result<Vec<Result<Decision, String>>, String> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let encoding =
+        if kiban_formats::text::is_utf8_japanese(bytes) || bytes.is_ascii() { Encoding::Utf8 } else { Encoding::Cp932 };
+    let text = kiban_formats::text::decode(bytes, encoding)
+        .map_err(|_| "文字コードを UTF-8 か Shift_JIS にしてください".to_owned())?;
+    if text.trim_start().starts_with(['[', '{']) {
+        return read_json(&text);
+    }
+    let rows = rows(&text).ok_or("引用符（\"）の閉じ忘れがあります")?;
+    let is_head = |row: &Vec<String>| row.first().is_some_and(|cell| matches!(cell.trim(), "受付番号" | "receipt"));
+    let rows = rows.into_iter().filter(|row| !is_head(row) && !row.iter().all(|cell| cell.trim().is_empty()));
+    let cell = |row: &[String], at: usize| row.get(at).cloned().unwrap_or_default();
+    Ok(rows.map(|row| Decision::of(&cell(&row, 0), &cell(&row, 1), &cell(&row, 2))).collect())
+}
+
+fn read_json(text: &str) -> Result<Vec<Result<Decision, String>>, String> {
+    let value: Value = serde_json::from_str(text).map_err(|_| "JSON として読めません".to_owned())?;
+    let items = match value {
+        Value::Array(items) => items,
+        one => vec![one],
+    };
+    let text = |item: &Value, name: &str| item[name].as_str().unwrap_or_default().to_owned();
+    Ok(items
+        .iter()
+        .map(|item| Decision::of(&text(item, "receipt"), &text(item, "decision"), &text(item, "reason")))
+        .collect())
+}
+
+/// Cells of a comma-separated text; `None` when a quote is not closed.
+fn rows(text: &str) -> Option<Vec<Vec<String>>> {
+    let (mut rows, mut row, mut cell) = (Vec::new(), Vec::new(), String::new());
+    let (mut quoted, mut chars) = (false, text.chars().peekable());
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                cell.push('"');
+            }
+            '"' if quoted => quoted = false,
+            '"' if cell.is_empty() => quoted = true,
+            ',' if !quoted => row.push(std::mem::take(&mut cell)),
+            '\r' if !quoted => {}
+            '\n' if !quoted => {
+                row.push(std::mem::take(&mut cell));
+                rows.push(std::mem::take(&mut row));
+            }
+            c => cell.push(c),
+        }
+    }
+    if quoted {
+        return None;
+    }
+    if !(cell.is_empty() && row.is_empty()) {
+        row.push(cell);
+        rows.push(row);
+    }
+    Some(rows)
+}
+
+/// A cell for a spreadsheet, never a formula.
+pub(super) fn cell(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '＝', '＋', '－', '＠']);
+    let text = format!("{}{}", if formula { "'" } else { "" }, text.replace(['\r', '\n'], " "));
+    if text.contains([',', '"', '\'']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECEIPT: &str = "0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn decisions_are_read_from_a_spreadsheet_or_from_json() {
+        let csv =
+            format!("\u{feff}受付番号,決定,理由\r\n{RECEIPT},受理,\r\n{RECEIPT},差戻し,\"記入日が, ありません\"\r\n");
+        let json = format!(
+            "[{{\"receipt\":\"{RECEIPT}\",\"decision\":\"accept\"}},{{\"receipt\":\"{RECEIPT}\",\"decision\":\"return\",\"reason\":\"記入日が, ありません\"}}]"
+        );
+        let accept = Decision { receipt: RECEIPT.to_owned(), returned: None };
+        let back = Decision { receipt: RECEIPT.to_owned(), returned: Some("記入日が, ありません".to_owned()) };
+        let mut shift_jis = Vec::new();
+        kiban_formats::text::encode(csv.trim_start_matches('\u{feff}'), Encoding::Cp932, &mut shift_jis).unwrap();
+        for bytes in [csv.as_bytes(), json.as_bytes(), &shift_jis] {
+            let read: Vec<_> = read_decisions(bytes).unwrap().into_iter().map(Result::unwrap).collect();
+            assert_eq!(read.iter().collect::<Vec<_>>(), [&accept, &back]);
+        }
+    }
+
+    #[test]
+    fn a_wrong_line_says_what_to_write_and_does_not_stop_the_others() {
+        let csv = format!("../../x,受理,\n{RECEIPT},差戻し,\n{RECEIPT},保留,\n{RECEIPT},受理");
+        let read = read_decisions(csv.as_bytes()).unwrap();
+        let faults: Vec<_> = read.iter().map(|line| line.as_ref().err().map(String::as_str)).collect();
+        assert!(faults[0].unwrap().contains("受付番号"));
+        assert!(faults[1].unwrap().contains("理由"));
+        assert!(faults[2].unwrap().contains("受理"));
+        assert!(read[3].is_ok());
+    }
+}

@@ -1,0 +1,127 @@
+//! Packages of a municipality: `out/` → platform → `results/`. A package is a folder with its `MANIFEST.csv`; the same bytes
+//! sent again have the same receipt, so a package whose fate is unknown is simply sent again.
+
+use super::journal::Step;
+use super::link::Content;
+use super::place::{self, write_whole};
+use super::round::{Connector, Outcome, Verdict};
+use anyhow::{Context as _, Result, anyhow};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Questions about a receipt in one round before other work goes on.
+const QUESTIONS: u32 = 5;
+
+impl Connector {
+    pub(super) async fn packages(&mut self, outcome: &mut Outcome) -> Result<()> {
+        for (name, path) in place::finished(&self.place.part("out"))? {
+            // The manifest is written last, or the folder moved in whole: without it nothing is taken.
+            if path.join("MANIFEST.csv").is_file() {
+                self.take(&name, &path, "state/sending", "out")?;
+            } else if path.is_file() {
+                outcome.setbacks.push(format!(
+                    "out/{name}: パッケージはフォルダーのまま置いてください（MANIFEST.csv を入れたフォルダー）"
+                ));
+            }
+        }
+        for (name, _) in place::finished(&self.place.part("state/sending"))? {
+            let went = self.package(&name, outcome).await;
+            Self::note(outcome, &format!("out/{name}"), went)?;
+        }
+        Ok(())
+    }
+
+    async fn package(&mut self, name: &str, outcome: &mut Outcome) -> Result<()> {
+        let key = format!("out/{name}");
+        let mut receipt = match self.journal.last(&key) {
+            Some((Step::Answered, note)) => {
+                let failed = note == "failed";
+                return self.close("state/sending", name, "out", failed);
+            }
+            Some((Step::Received, receipt)) => Some(receipt.to_owned()),
+            _ => None,
+        };
+        if receipt.is_none() {
+            receipt = self.upload(name).await?;
+        }
+        let Some(receipt) = receipt else { return Ok(()) };
+        match self.judged(&receipt).await? {
+            Judged::Result(result) => self.answer(name, &receipt, &result).await,
+            Judged::Waiting => {
+                outcome.pending += 1;
+                Ok(())
+            }
+            // Of a platform that does not know it any more: sent again in the next round.
+            Judged::Unknown => {
+                self.write(Step::Taken, &key, "receipt unknown")?;
+                Err(anyhow!("受付番号 {receipt} が基盤にありません。送り直します"))
+            }
+        }
+    }
+
+    /// Sends the files; the receipt, unless it will never be taken as it is.
+    async fn upload(&mut self, name: &str) -> Result<Option<String>> {
+        let folder = self.place.part("state/sending").join(name);
+        let files: Vec<(String, PathBuf)> =
+            place::finished(&folder)?.into_iter().filter(|(_, path)| path.is_file()).collect();
+        let answer = self.ask("POST", "/api/v1/packages", Content::Files(&files)).await?;
+        let body = answer.json();
+        let receipt = body["receipt"].as_str().or_else(|| body["result"]["receipt"].as_str());
+        match (Verdict::of(&answer), receipt) {
+            (Verdict::Later, _) => Err(anyhow!("{}", answer.words())),
+            (_, Some(receipt)) => {
+                self.write(Step::Received, &format!("out/{name}"), receipt)?;
+                Ok(Some(receipt.to_owned()))
+            }
+            (Verdict::Taken, None) => Err(anyhow!("基盤の答えに受付番号がありません")),
+            (Verdict::Never, None) => {
+                write_whole(&self.result(&format!("{name}.json")), &answer.bytes)?;
+                self.write(Step::Answered, &format!("out/{name}"), "failed")?;
+                self.close("state/sending", name, "out", true)?;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn judged(&mut self, receipt: &str) -> Result<Judged> {
+        let path = format!("/api/v1/receipts/{receipt}");
+        for question in 0..QUESTIONS {
+            let answer = self.ask("GET", &path, Content::Nothing).await?;
+            if answer.status == 404 {
+                return Ok(Judged::Unknown);
+            }
+            if matches!(answer.json()["state"].as_str(), Some("applied" | "refused")) {
+                return Ok(Judged::Result(answer.bytes));
+            }
+            if question + 1 < QUESTIONS {
+                tokio::time::sleep(Duration::from_secs(1 << question)).await;
+            }
+        }
+        Ok(Judged::Waiting)
+    }
+
+    /// Puts the result where the city's system finds it, as JSON and as the result file for people.
+    async fn answer(&mut self, name: &str, receipt: &str, result: &[u8]) -> Result<()> {
+        let answer = self.ask("GET", &format!("/api/v1/receipts/{receipt}/result.csv"), Content::Nothing).await?;
+        if answer.status != 200 {
+            return Err(anyhow!("{}", answer.words()));
+        }
+        write_whole(&self.result(&format!("{name}.csv")), &answer.bytes)?;
+        // The JSON last: who waits for it finds both.
+        write_whole(&self.result(&format!("{name}.json")), result)?;
+        let state: Value = serde_json::from_slice(result).context("基盤の答えを読めません")?;
+        self.write(Step::Answered, &format!("out/{name}"), state["state"].as_str().unwrap_or_default())?;
+        self.close("state/sending", name, "out", false)
+    }
+}
+
+/// What became of a receipt.
+enum Judged {
+    /// The answer, byte for byte.
+    Result(Vec<u8>),
+    /// The platform is still working.
+    Waiting,
+    /// The platform does not know it.
+    Unknown,
+}

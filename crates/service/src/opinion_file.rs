@@ -1,0 +1,236 @@
+//! 主治医意見書 handed in by a program, without a screen (P-134, path ②): a file of the document software, CSV 1.1 or our
+//! JSON. Each document has a receipt that follows from its bytes, so a file sent again is the same documents again.
+
+use crate::intake::ReportedProblem;
+use crate::submission::{Filed, Filing, filed, hex, judge_opinion};
+use crate::{Caller, Context, Error, ItemFault, Platform};
+use kiban_domain::physician_opinion::PhysicianOpinion;
+use kiban_domain::{InsurerNumber, Kind, OfficeNumber, PersonKey};
+use kiban_formats::{Problem, opinion_csv};
+use kiban_policy::{Rule, UseCase};
+use kiban_store::{Entry, Original, Outcome};
+use serde::Serialize;
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpinionFormat {
+    /// 医見書 CSV 1.1.
+    Csv,
+    /// One document, as the API takes it.
+    Json,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OpinionFileReport {
+    /// `filed`: every document has a receipt. `refused`: none was taken. `partly`: some wait already in another version.
+    pub state: &'static str,
+    /// Documents with a receipt, in the order of the file.
+    pub documents: Vec<FiledOpinion>,
+    /// What is wrong, located.
+    pub problems: Vec<ReportedProblem>,
+}
+
+/// A document of a file that has a receipt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FiledOpinion {
+    /// Line on which it begins; 0 in JSON.
+    pub line: u64,
+    /// The same bytes had been handed in before.
+    pub repeated: bool,
+    /// Receipt and state.
+    #[serde(flatten)]
+    pub filed: Filed,
+}
+
+/// A document of a file, read.
+struct Read {
+    line: u64,
+    opinion: PhysicianOpinion,
+    bytes: Vec<u8>,
+}
+
+const JSON: &str = "application/json";
+const CSV: &str = "text/csv";
+
+impl Platform {
+    /// Whether the caller may hand in files of opinions at all: asked before any of it is received (T-33).
+    pub fn may_send_opinions(&self, caller: &Caller, context: &Context) -> Result<OfficeNumber, Error> {
+        let table = self.table_at(context.now)?;
+        caller.require_way(UseCase::SubmitOpinion, table)?;
+        caller.organization.office().ok_or_else(|| Error::rule(Rule::NotWriter, table))
+    }
+
+    /// Hands in every document of a file, or none if one of them is wrong.
+    pub async fn submit_opinion_file(
+        &self,
+        caller: &Caller,
+        name: &str,
+        format: OpinionFormat,
+        bytes: &[u8],
+        context: &Context,
+    ) -> Result<OpinionFileReport, Error> {
+        let office = self.may_send_opinions(caller, context)?;
+        let (read, mut problems) = match format {
+            OpinionFormat::Csv => csv(name, bytes, office),
+            OpinionFormat::Json => json(name, bytes),
+        };
+        let mut notes = Vec::with_capacity(read.len());
+        for document in &read {
+            let (found, remarks) = self.judged(caller, name, document, context).await?;
+            problems.extend(found);
+            notes.push(remarks);
+        }
+        if problems.iter().any(Problem::is_error) {
+            let entry = caller.entry(context, "submit.file", Outcome::Refused);
+            self.store().audit().append(entry).await?;
+            return Ok(report("refused", Vec::new(), &problems));
+        }
+        let media = if format == OpinionFormat::Csv { CSV } else { JSON };
+        let (mut documents, mut waiting) = (Vec::new(), 0);
+        for (document, notes) in read.into_iter().zip(notes) {
+            let line = document.line;
+            match self.file_once(caller, document, media, notes, context).await {
+                Ok(done) => documents.push(done),
+                Err(Error::Conflict(words)) => {
+                    waiting += 1;
+                    problems.push(Problem::of_file(name, "waiting", words).at_line(line));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let state = match (documents.len(), waiting) {
+            (_, 0) => "filed",
+            (0, _) => "refused",
+            _ => "partly",
+        };
+        Ok(report(state, documents, &problems))
+    }
+
+    /// May this office hand in this document, and is anything wrong with it?
+    async fn judged(
+        &self,
+        caller: &Caller,
+        name: &str,
+        document: &Read,
+        context: &Context,
+    ) -> Result<(Vec<Problem>, Vec<String>), Error> {
+        let at = |problem: Problem| problem.at_line(document.line);
+        let person = document.opinion.person;
+        match self.allowed_to_create(caller, person, Kind::A2, UseCase::SubmitOpinion, context).await {
+            Ok(()) => {}
+            // One answer for every number that is not theirs, whether or not there is such a person.
+            Err(Error::Unknown | Error::Refused(_)) => {
+                let words = "この被保険者の意見書は受け付けられません。保険者番号・被保険者番号と、市区町村からの作成依頼を確かめてください";
+                return Ok((vec![at(Problem::of_file(name, "not_requested", words))], Vec::new()));
+            }
+            Err(error) => return Err(error),
+        }
+        let (faults, notes) = judge_opinion(caller, &document.opinion);
+        let located = |fault: ItemFault| at(Problem::of_file(name, "item", fault.message)).at_item(0, &fault.item);
+        Ok((faults.into_iter().map(located).collect(), notes))
+    }
+
+    /// Files a document whose receipt follows from its bytes.
+    async fn file_once(
+        &self,
+        caller: &Caller,
+        document: Read,
+        media: &str,
+        notes: Vec<String>,
+        context: &Context,
+    ) -> Result<FiledOpinion, Error> {
+        let (line, person) = (document.line, document.opinion.person);
+        let id = self.receipt_of_bytes(caller, person, &document.bytes).await?;
+        if let Some(known) = self.known(caller, person, &id, context).await? {
+            return Ok(FiledOpinion { line, repeated: true, filed: known });
+        }
+        let payload = serde_json::to_vec(&document.opinion).map_err(|error| Error::Internal(error.to_string()))?;
+        let original = Original { media: media.to_owned(), bytes: document.bytes };
+        let natural_key = document.opinion.natural_key();
+        let filing = Filing { id: id.clone(), person, kind: Kind::A2, natural_key, payload, original, notes };
+        match self.file(caller, filing, context).await {
+            Ok(filed) => Ok(FiledOpinion { line, repeated: false, filed: named(person.insurer, filed) }),
+            // The same bytes may have been filed between the two questions, by the request that is repeated here.
+            Err(error) => match self.known(caller, person, &id, context).await? {
+                Some(known) => Ok(FiledOpinion { line, repeated: true, filed: known }),
+                None => Err(error),
+            },
+        }
+    }
+
+    async fn known(
+        &self,
+        caller: &Caller,
+        person: PersonKey,
+        id: &str,
+        context: &Context,
+    ) -> Result<Option<Filed>, Error> {
+        let known = self.store().submission(person.insurer, id).await?;
+        let Some(known) = known.filter(|known| known.sender == caller.organization) else { return Ok(None) };
+        let entry = caller.entry_about(context, person, "submit.repeated", Outcome::Allowed);
+        self.store().audit().append(Entry { natural_key: Some(id.to_owned()), ..entry }).await?;
+        Ok(Some(named(person.insurer, filed(known))))
+    }
+
+    async fn receipt_of_bytes(&self, caller: &Caller, person: PersonKey, bytes: &[u8]) -> Result<String, Error> {
+        let keys = self.store().keys_of(person.insurer).await?;
+        let text = format!("opinion|{}|{}|", caller.organization, person.insured);
+        Ok(hex(&keys.digest(&[text.as_bytes(), bytes].concat())[..16]))
+    }
+
+    /// Where a document stands, for the office that handed it in.
+    pub async fn opinion_state(&self, caller: &Caller, receipt: &str, context: &Context) -> Result<Filed, Error> {
+        self.may_send_opinions(caller, context)?;
+        let found = match receipt.split_once('-').map(|(insurer, id)| (InsurerNumber::parse(insurer), id)) {
+            Some((Ok(insurer), id)) => self.store().submission(insurer, id).await?,
+            _ => None,
+        };
+        let found = found.filter(|found| found.sender == caller.organization && found.kind == Kind::A2);
+        let Some(found) = found else {
+            self.store().audit().append(caller.entry(context, "filed", Outcome::Refused)).await?;
+            return Err(Error::Unknown);
+        };
+        self.store().audit().append(caller.entry_about(context, found.person, "filed", Outcome::Allowed)).await?;
+        Ok(named(found.person.insurer, filed(found)))
+    }
+}
+
+/// The receipt a program gets names the insurer too, so that its state is found without asking every insurer.
+fn named(insurer: InsurerNumber, filed: Filed) -> Filed {
+    let name = |id: String| format!("{insurer}-{id}");
+    Filed { receipt: name(filed.receipt), replaces: filed.replaces.map(name), ..filed }
+}
+
+fn report(state: &'static str, documents: Vec<FiledOpinion>, problems: &[Problem]) -> OpinionFileReport {
+    OpinionFileReport { state, documents, problems: problems.iter().map(ReportedProblem::of).collect() }
+}
+
+fn csv(name: &str, bytes: &[u8], office: OfficeNumber) -> (Vec<Read>, Vec<Problem>) {
+    let (rows, problems) = opinion_csv::read(name, bytes, office);
+    let read = |row: opinion_csv::OpinionRow| Read { line: row.line, opinion: row.opinion, bytes: row.bytes };
+    (rows.into_iter().map(read).collect(), problems)
+}
+
+/// One document; the file is its original.
+fn json(name: &str, bytes: &[u8]) -> (Vec<Read>, Vec<Problem>) {
+    let refused = |rule, words: String| (Vec::new(), vec![Problem::of_file(name, rule, words)]);
+    if kiban_formats::text::holds_individual_number(&String::from_utf8_lossy(bytes)) {
+        let words = "個人番号（マイナンバー）の可能性がある番号が入っています。取り除いて送り直してください";
+        return refused("individual_number", words.to_owned());
+    }
+    match serde_json::from_slice::<PhysicianOpinion>(bytes) {
+        Ok(opinion) => (vec![Read { line: 0, opinion, bytes: bytes.to_vec() }], Vec::new()),
+        Err(error) if error.is_data() => {
+            // The text of the error may quote a value; its place is enough.
+            let (line, column) = (error.line(), error.column());
+            let words = format!(
+                "{line}行 {column}文字目の近くに、足りない項目か使えない値があります。API の説明の PhysicianOpinion と見比べてください"
+            );
+            refused("bad_item", words)
+        }
+        Err(_) => {
+            refused("bad_json", "JSON として読めません。文字コードを UTF-8 にし、書き方を確かめてください".to_owned())
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The closed line: opinions from a hospital's document software, without a screen (P-134, P-194).
+
+use crate::view::opinion;
+use crate::world::{Client, Person, Reply, Role, World};
+use axum::body::Body;
+use axum::http::{Method, StatusCode};
+use kiban_domain::physician_opinion::PhysicianOpinion;
+use kiban_formats::opinion_csv;
+use serde_json::{Value, json};
+
+fn document(world: &World) -> PhysicianOpinion {
+    serde_json::from_value(opinion(world)).unwrap()
+}
+
+async fn send(client: &Client<'_>, csv: &[u8]) -> Reply {
+    client.send(Method::POST, "/api/v1/opinions", "text/csv; charset=Shift_JIS", Body::from(csv.to_vec())).await
+}
+
+#[tokio::test]
+async fn a_csv_of_the_document_software_reaches_the_city_byte_for_byte_and_its_answer_comes_back() {
+    let world = World::new().await;
+    let hospital = world.log_in(Role::HospitalConnector).await;
+    let csv = opinion_csv::write([&document(&world)]).unwrap();
+    let report = send(&hospital, &csv).await.json();
+    assert_eq!((&report["state"], &report["problems"]), (&json!("filed"), &json!([])));
+    let receipt = report["documents"][0]["receipt"].as_str().unwrap().to_owned();
+    // Sent again after an answer that was lost, it is the same document.
+    let again = send(&hospital, &csv).await.json();
+    assert_eq!(again["documents"][0]["receipt"], json!(receipt));
+    assert_eq!(
+        (&report["documents"][0]["repeated"], &again["documents"][0]["repeated"]),
+        (&json!(false), &json!(true))
+    );
+
+    let city = world.log_in(Role::CityConnector).await;
+    let items = city.get("/api/v1/inbox").await.json();
+    assert_eq!(items["items"].as_array().unwrap().len(), 1);
+    let id = items["items"][0]["receipt"].as_str().unwrap();
+    assert!(receipt.ends_with(id));
+    assert_eq!(city.get(&format!("/api/v1/inbox/{id}/original")).await.body, csv);
+    let back = json!({ "reason": "記入日を確かめてください" });
+    assert_eq!(city.post(&format!("/api/v1/inbox/{id}/return"), back).await.status, StatusCode::OK);
+    let state = hospital.get(&format!("/api/v1/opinions/{receipt}")).await.json();
+    assert_eq!(state["state"], json!({ "state": "returned", "reason": "記入日を確かめてください" }));
+
+    // Corrected it is another document, which names the one sent back.
+    let mut corrected = document(&world);
+    corrected.remarks = Some("記入日を確かめました".to_owned());
+    let report = send(&hospital, &opinion_csv::write([&corrected]).unwrap()).await.json();
+    assert_eq!(report["documents"][0]["replaces"], json!(receipt));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_fault_in_the_file_comes_back_with_its_place_and_nothing_is_taken() {
+    let world = World::new().await;
+    let hospital = world.log_in(Role::HospitalConnector).await;
+    let good = document(&world);
+    let mut stranger = good.clone();
+    stranger.person = Person::Hidden.key();
+    let reply = send(&hospital, &opinion_csv::write([&good, &stranger]).unwrap()).await;
+    assert_eq!(reply.refusal(), (422, "refused_files".to_owned()));
+    let problem = &reply.json()["report"]["problems"][0];
+    assert_eq!((&problem["rule"], &problem["line"]), (&json!("not_requested"), &json!(2)));
+    let broken = [&b"1.1,x\r\n"[..], &opinion_csv::write([&good]).unwrap()].concat();
+    let problem = send(&hospital, &broken).await.json()["report"]["problems"][0].clone();
+    assert_eq!((&problem["rule"], &problem["line"]), (&json!("columns"), &json!(1)));
+    let mut early = good.clone();
+    early.basics.last_examined_on = Some(good.basics.written_on.tomorrow().unwrap());
+    let problem = send(&hospital, &opinion_csv::write([&early]).unwrap()).await.json()["report"]["problems"][0].clone();
+    assert!(problem["message"].as_str().unwrap().contains("最終診察日"), "{problem}");
+    let inbox = world.log_in(Role::City).await.get("/api/v1/inbox").await.json();
+    assert_eq!(inbox["items"], json!([]));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn only_opinions_are_on_the_closed_line_and_only_there() {
+    let world = World::new().await;
+    let hospital = world.log_in(Role::HospitalConnector).await;
+    let entrance = hospital.get("/api/v1/opinions").await.json();
+    assert_eq!(entrance["organization"], json!(Role::Hospital.organization()));
+    let ask = async |router: &axum::Router, path: &str| {
+        let request = hospital.request(Method::GET, path).body(Body::empty()).unwrap();
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(kiban_web::tls::RemoteAddr("192.0.2.1:50000".parse().unwrap()));
+        parts.extensions.insert(kiban_web::tls::PeerCertificate {
+            fingerprint: Role::HospitalConnector.fingerprint(),
+            organization_in_subject: None,
+            not_after: world.now() + jiff::SignedDuration::from_hours(1),
+        });
+        let request = axum::http::Request::from_parts(parts, body);
+        Reply::of(tower::ServiceExt::oneshot(router.clone(), request).await.unwrap()).await.status
+    };
+    assert_eq!(ask(&world.line, "/api/v1/opinions").await, StatusCode::OK);
+    assert_eq!(ask(&world.inside, "/api/v1/opinions").await, StatusCode::NOT_FOUND);
+    for path in ["/api/v1/people", "/api/v1/inbox", "/", "/api/v1/openapi.json"] {
+        assert_eq!(ask(&world.line, path).await, StatusCode::NOT_FOUND, "{path}");
+    }
+    // Another office's document is as unknown as none.
+    let csv = opinion_csv::write([&document(&world)]).unwrap();
+    let receipt = send(&hospital, &csv).await.json()["documents"][0]["receipt"].as_str().unwrap().to_owned();
+    let stranger = world.log_in(Role::Stranger).await;
+    assert_eq!(stranger.get(&format!("/api/v1/opinions/{receipt}")).await.refusal(), (404, "unknown".to_owned()));
+    let none: Value = stranger.get("/api/v1/opinions/990010-00000000000000000000000000000000").await.json();
+    assert_eq!(none["code"], json!("unknown"));
+    world.verify().await;
+}

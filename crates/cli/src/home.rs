@@ -109,17 +109,3 @@ pub fn explain(error: kiban_service::Error) -> anyhow::Error {
         other => anyhow::Error::from(other),
     }
 }
-
-/// Files of a folder (not of folders inside it) with their contents, by name.
-pub fn read_folder(dir: &Path) -> Result<Vec<(String, Vec<u8>)>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir).with_context(|| format!("フォルダー {} を開けません", dir.display()))?
-    {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            files.push((entry.file_name().to_string_lossy().into_owned(), std::fs::read(entry.path())?));
-        }
-    }
-    files.sort();
-    Ok(files)
-}

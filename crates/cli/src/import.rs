@@ -2,16 +2,17 @@
 //! as such a folder.
 
 use crate::check::printable;
-use crate::home::{Home, explain, now, read_folder};
-use anyhow::{Result, anyhow};
+use crate::home::{Home, explain, now};
+use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use kiban_domain::{InsurerNumber, dates};
 use kiban_formats::Problem;
-use kiban_service::{Context, IntakeResult};
+use kiban_service::{Context, IntakeResult, Work};
 use kiban_sim::files::Stopped;
 use kiban_sim::{CitySpec, write_package_streaming};
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Args)]
@@ -25,6 +26,9 @@ pub struct Options {
     /// 保険者番号
     #[arg(long)]
     insurer: String,
+    /// 結果ファイル（CSV）の書き出し先
+    #[arg(long)]
+    result: Option<PathBuf>,
     /// パッケージのフォルダー（MANIFEST.csv を含む）
     package: PathBuf,
 }
@@ -44,24 +48,64 @@ pub struct SimOptions {
 pub async fn run(options: Options) -> Result<ExitCode> {
     let insurer =
         InsurerNumber::parse(&options.insurer).map_err(|error| anyhow!("保険者番号: {}", error.message_ja()))?;
-    let files = read_folder(&options.package)?;
+    let files = folder_files(&options.package)?;
     let platform = Home::open(&options.home, options.db.as_deref())?.platform().await?;
+    let mut upload = platform.begin_package_locally(insurer, &Context::new(now())?);
+    let bar = progress_bar("受付");
+    bar.set_length(files.iter().map(|(_, _, bytes)| bytes).sum());
+    for (name, path, _) in &files {
+        upload.file(name).await.map_err(explain)?;
+        let mut file = std::fs::File::open(path).with_context(|| format!("{} を開けません", path.display()))?;
+        let mut piece = vec![0; 1 << 20];
+        loop {
+            let read = file.read(&mut piece).with_context(|| format!("{} を読めません", path.display()))?;
+            if read == 0 {
+                break;
+            }
+            upload.write(&piece[..read]).await.map_err(explain)?;
+            bar.inc(read as u64);
+        }
+    }
+    let received = upload.finish().await.map_err(explain)?;
+    bar.finish_and_clear();
     let bar = progress_bar("取込み");
-    let result = platform
-        .import_package_locally(insurer, files, &Context::new(now())?, &mut |done, total| {
+    let mut progress = |done, total| {
+        if bar.length() != Some(total) {
             bar.set_length(total);
+            // What was applied before a cut says nothing about the speed of now.
             bar.set_position(done);
-        })
-        .await
-        .map_err(explain)?;
+            bar.reset_eta();
+        }
+        bar.set_position(done);
+    };
+    let mut work = Work::new(&now).heard_by(&mut progress);
+    let result = platform.close_package(&received, &mut work).await.map_err(explain)?;
     bar.finish_and_clear();
     print_result(&result);
+    if let Some(path) = &options.result {
+        std::fs::write(path, result.csv()).with_context(|| format!("{} に書けません", path.display()))?;
+    }
     platform.store().clone().close().await?;
     Ok(if result.state == "applied" && result.report.counts.refused == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Name, path and bytes of each file of a folder (not of folders inside it), by name.
+fn folder_files(dir: &Path) -> Result<Vec<(String, PathBuf, u64)>> {
+    let mut files = Vec::new();
+    let entries = std::fs::read_dir(dir).with_context(|| format!("フォルダー {} を開けません", dir.display()))?;
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            files.push((name, entry.path(), entry.metadata()?.len()));
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// A bar with rows, rate and remaining time.

@@ -4,7 +4,7 @@
 //! office as 居宅介護支援 (or plan maker, ※1). A unit of sending is taken whole or not at all.
 
 use crate::decision::Question;
-use crate::intake::{IntakeResult, PackageReport, ReportedProblem, bundle, is_safe_name, may_import};
+use crate::intake::{IntakeResult, PackageReport, bundle, is_safe_name, may_import};
 use crate::submission::{RETENTION_YEARS, years_after};
 use crate::{Caller, Context, Error, Platform, random_id};
 use kiban_domain::care_plan::{CarePlan, ServiceSlip};
@@ -139,7 +139,7 @@ impl Platform {
         }
         counts.applied += applied;
         let own = ReceiptCounts { read: records.len() as i64, applied, ..ReceiptCounts::default() };
-        let result = serde_json::to_vec(&PackageReport { counts: own, problems: Vec::new() })
+        let result = serde_json::to_vec(&PackageReport { counts: own, ..PackageReport::default() })
             .map_err(|error| Error::Internal(error.to_string()))?;
         tx.finish_receipt(person.insurer, number, ReceiptState::Applied, own, &result).await?;
         let entry = case.entry(
@@ -174,7 +174,8 @@ impl Platform {
             state: if applied { ReceiptState::Applied } else { ReceiptState::Refused }.code(),
             received_at: context.now,
             repeated: applied && counts.applied == 0,
-            report: PackageReport { counts, problems: problems.iter().map(ReportedProblem::of).collect() },
+            report: PackageReport::of(counts, problems),
+            progress: None,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! 利用開始 of a municipality (P-131, P-150, P-220): the public list of all of them, and the switch-over, an audited act of
 //! the municipality or the operator that needs a reconciled load; undoing it is an audited act too.
 
-use crate::{Caller, Context, Error, ItemFault, Platform};
+use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
 use kiban_domain::dates::wareki;
 use kiban_domain::municipality::{StartState, municipalities};
 use kiban_domain::{Date, InsurerNumber, Organization};
@@ -207,7 +207,10 @@ impl Platform {
         }
         let mut tx = self.store().begin().await?;
         // Nothing is being applied while the last package is judged and the start is written.
-        tx.lock_insurer(insurer).await?;
+        if matches!(change.start, StartState::Started(_)) {
+            let lease = tx.take_lease(insurer, &random_id()?, context.now).await?;
+            tx.give_lease_back(&lease.ok_or(Error::Conflict(STILL_OPEN))?).await?;
+        }
         let before = self.store().start_of(insurer).await?;
         let (action, package) = match (before, change.start) {
             (_, StartState::Started(day)) => {

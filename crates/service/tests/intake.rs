@@ -75,9 +75,11 @@ async fn an_older_history_number_never_overwrites_a_newer_one() {
     world.import(package(&insured, 2, 0)).await;
     insured.identity.address = Some("架空県見本市旧町１番".into());
     let older = world.import(package(&insured, 1, 1)).await;
-    assert_eq!(errors(&older), ["older_history"]);
-    let (_, stored) = world.platform.store().person(insured.key).await.unwrap().unwrap();
-    assert_eq!(stored.identity.address.as_deref(), Some("架空県見本市新町９番"));
+    assert_eq!(older.report.problems.iter().map(|p| p.rule.as_str()).collect::<Vec<_>>(), ["older_history"]);
+    assert_eq!(older.report.counts.applied, 1, "it is kept as history (P-023)");
+    let versions = world.platform.store().person_versions(insured.key).await.unwrap();
+    let addresses: Vec<_> = versions.iter().map(|(_, stored)| stored.identity.address.as_deref().unwrap()).collect();
+    assert_eq!(addresses, ["架空県見本市新町９番", "架空県見本市旧町１番"]);
 }
 
 #[tokio::test]
@@ -148,11 +150,10 @@ async fn a_row_with_an_individual_number_is_neither_echoed_nor_kept() {
     assert!(result.report.problems.iter().all(|problem| !problem.message.contains(number)));
     let receipts = world.platform.store().receipts(world.city.insurer, 10).await.unwrap();
     for receipt in receipts {
-        assert_eq!(
-            world.platform.store().original(world.city.insurer, receipt.number).await.unwrap(),
-            None,
-            "the original was kept"
-        );
+        let files = world.platform.store().upload_files(world.city.insurer, &receipt.public_id).await.unwrap();
+        assert!(files.is_empty(), "the original was kept");
+        let piece = world.platform.store().upload_piece(world.city.insurer, &receipt.public_id, (1, 0)).await;
+        assert!(piece.is_err(), "a piece of it was kept");
     }
 }
 

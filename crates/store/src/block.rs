@@ -7,7 +7,7 @@ use crate::assignment::Columns;
 use crate::consent::stored_consent;
 use crate::engine::{Row, args};
 use crate::error::readable;
-use crate::person::opened_person;
+use crate::person::standing_versions;
 use crate::record::{newest_first, open_row};
 use crate::{PersonHeader, Store, StoreError, StoredConsent, StoredRecord, Unreleased};
 use kiban_domain::assignment::Assignment;
@@ -15,9 +15,11 @@ use kiban_domain::insured::Insured;
 use kiban_domain::{InsuredNumber, InsurerNumber, Kind, PersonKey};
 use std::collections::HashMap;
 
-const PEOPLE: &str =
-    "SELECT revision, history_number, withheld, gone_on, identity, digest, mac, card_insurer, insured_number FROM person
+const PEOPLE: &str = "SELECT DISTINCT insured_number FROM person
      WHERE insurer_number = $1 AND insured_number > $2 ORDER BY insured_number LIMIT $3";
+const VERSIONS: &str = "SELECT history_number, revision, card_insurer, withheld, gone_on, identity, digest, mac, insured_number FROM person
+     WHERE insurer_number = $1 AND insured_number > $2 AND insured_number <= $3
+     ORDER BY insured_number, history_number DESC, revision DESC";
 const RECORDS: &str = "SELECT natural_key, revision, creator, valid_from, valid_to, recorded_at, deleted, payload, digest, kind, insured_number
      FROM record WHERE insurer_number = $1 AND insured_number > $2 AND insured_number <= $3 AND $4 LIKE '%,' || kind || ',%'";
 const CONSENTS: &str =
@@ -30,7 +32,7 @@ const LOOKS: &str = "SELECT action, kind, outcome, organization, count(*) FROM a
      WHERE insurer_number = $1 AND insured_number > $2 AND insured_number <= $3 AND at >= $4 AND at < $5
      GROUP BY action, kind, outcome, organization";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PEOPLE, RECORDS, CONSENTS, OFFICES, LOOKS];
+pub(crate) const ALL: &[&str] = &[PEOPLE, VERSIONS, RECORDS, CONSENTS, OFFICES, LOOKS];
 
 /// One person of a block.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,7 +90,7 @@ impl Store {
         let rows = self.engine.rows(PEOPLE, args![insurer.as_str(), &from, limit]).await?;
         let mut block = Block::default();
         let Some(last) = rows.last() else { return Ok(Unreleased::new(block)) };
-        let to = last.text(8)?;
+        let to = last.text(0)?;
         block.last = Some(number(&to)?);
         let keys = self.keys.keys_of(insurer.as_str()).await?;
         let mut records = self.records_of_block(insurer, &from, &to, kinds, &mut block.damaged).await?;
@@ -107,12 +109,19 @@ impl Store {
             let opened = Columns::read(row, 0)?.open(&self.keys, &person, &row.blob(9)?);
             assignments.entry(person.insured).or_default().extend(readable("assignment", opened)?);
         }
-        for row in &rows {
-            let person = person_of(insurer, row, 8)?;
-            let Some((header, insured)) = readable("person", opened_person(&self.keys, &keys, &person, row))? else {
+        let open = self.open_receipts(insurer).await?;
+        let versions = self.engine.rows(VERSIONS, args![insurer.as_str(), &from, &to]).await?;
+        for of_person in versions.chunk_by(|a, b| a.text(8).ok() == b.text(8).ok()) {
+            let of_person: Vec<&Row> = of_person.iter().collect();
+            let Some(first) = of_person.first() else { continue };
+            let person = person_of(insurer, first, 8)?;
+            let opened = standing_versions(&self.keys, &keys, &person, &of_person, &open);
+            let Some(standing) = readable("person", opened)? else {
                 block.damaged += 1;
                 continue;
             };
+            // Only in a package that is not applied yet: there is nobody.
+            let Some((header, insured)) = standing.into_iter().next() else { continue };
             let (acts, damaged) = consents.remove(&person.insured).unwrap_or_default();
             block.people.push(BlockPerson {
                 header,

@@ -3,25 +3,25 @@
 
 use crate::engine::{Arg, RawTx, Row, args};
 use crate::many::ManyRows;
-use crate::person::{content_of, identity_aad, person_door};
+use crate::person::{NewPerson, SealedPerson, TokenChange};
 use crate::record::SealedRecord;
-use crate::{NewRecord, PersonHeader, SearchTokens, Store, StoreError, Tx};
+use crate::{InsurerKeys, Keyring, NewRecord, PersonHeader, Store, StoreError, Tx};
 use kiban_domain::insured::{Insured, NORMALIZER_VERSION};
-use kiban_domain::{InsuredNumber, InsurerNumber, Kind, Timestamp, dates};
+use kiban_domain::{InsuredNumber, InsurerNumber, Kind, PersonKey, Timestamp};
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 const DIGESTS_POSTGRES: &str = "SELECT insured_number, kind, natural_key, revision, deleted, digest FROM record
      WHERE insurer_number = $1 AND insured_number = ANY(string_to_array($2, ',')) ORDER BY revision";
 const DIGESTS_SQLITE: &str = "SELECT insured_number, kind, natural_key, revision, deleted, digest FROM record
      WHERE insurer_number = $1 AND insured_number IN (SELECT value FROM json_each($2)) ORDER BY revision";
 const PEOPLE_POSTGRES: &str = "SELECT insured_number, revision, history_number, withheld, digest FROM person
-     WHERE insurer_number = $1 AND insured_number = ANY(string_to_array($2, ','))";
+     WHERE insurer_number = $1 AND insured_number = ANY(string_to_array($2, ',')) ORDER BY history_number, revision";
 const PEOPLE_SQLITE: &str = "SELECT insured_number, revision, history_number, withheld, digest FROM person
-     WHERE insurer_number = $1 AND insured_number IN (SELECT value FROM json_each($2))";
+     WHERE insurer_number = $1 AND insured_number IN (SELECT value FROM json_each($2)) ORDER BY history_number, revision";
 const COPY_RECORDS: &str = "COPY record (insurer_number, insured_number, kind, natural_key, revision, creator, valid_from, valid_to, recorded_at,
      deleted, purge_after, payload, digest) FROM STDIN (FORMAT binary)";
-const COPY_PEOPLE: &str = "COPY person (insurer_number, insured_number, card_insurer, revision, history_number, withheld, gone_on, identity, digest, mac)
+const COPY_PEOPLE: &str = "COPY person (insurer_number, insured_number, history_number, revision, card_insurer, withheld, gone_on, identity, digest, mac)
      FROM STDIN (FORMAT binary)";
 const COPY_TOKENS: &str =
     "COPY person_token (insurer_number, token, insured_number, version) FROM STDIN (FORMAT binary)";
@@ -65,13 +65,14 @@ impl Store {
         Ok(present)
     }
 
-    /// Headers of these people, as far as they are known.
+    /// Headers of every version of these people, as far as they are known, the present one last. Those of receipts that are
+    /// not applied yet are among them: packages of an insurer are applied one after the other.
     pub async fn present_people(
         &self,
         insurer: InsurerNumber,
         people: &[InsuredNumber],
-    ) -> Result<HashMap<InsuredNumber, PersonHeader>, StoreError> {
-        let mut present = HashMap::new();
+    ) -> Result<HashMap<InsuredNumber, Vec<PersonHeader>>, StoreError> {
+        let mut present: HashMap<InsuredNumber, Vec<PersonHeader>> = HashMap::new();
         for row in &self.rows_of_people(PEOPLE_POSTGRES, PEOPLE_SQLITE, insurer, people).await? {
             let header = PersonHeader {
                 revision: row.big(1)?,
@@ -79,7 +80,7 @@ impl Store {
                 withheld: row.boolean(3)?,
                 digest: row.blob(4)?,
             };
-            present.insert(number(row)?, header);
+            present.entry(number(row)?).or_default().push(header);
         }
         Ok(present)
     }
@@ -104,7 +105,110 @@ impl Store {
     }
 }
 
+/// Rows of a block, sealed and ready to be written. Made by a [`Sealer`], which needs no connection, so that the next
+/// block is sealed while this one is on its way.
+pub struct SealedBlock {
+    rows: Rows,
+    /// People whose search tokens are written anew or removed.
+    stale_tokens: Vec<PersonKey>,
+}
+
+enum Rows {
+    /// As the binary COPY of PostgreSQL takes them: records, people, tokens.
+    Copy { records: BinaryCopy, people: BinaryCopy, tokens: BinaryCopy },
+    /// For statements of many rows.
+    Statements { revision: i64, recorded_at: i64, records: Vec<StatementRecord>, people: Vec<SealedPerson> },
+}
+
+struct StatementRecord {
+    person: PersonKey,
+    kind: Kind,
+    natural_key: String,
+    deleted: bool,
+    sealed: SealedRecord,
+}
+
+/// Seals blocks of one insurer on any thread.
+#[derive(Clone)]
+pub struct Sealer {
+    keyring: Keyring,
+    keys: Arc<InsurerKeys>,
+    postgres: bool,
+}
+
+impl Store {
+    /// A sealer for an insurer.
+    pub async fn sealer(&self, insurer: InsurerNumber) -> Result<Sealer, StoreError> {
+        let keys = self.keys_of(insurer).await?;
+        Ok(Sealer { keyring: self.keys.clone(), keys, postgres: self.engine.is_postgres() })
+    }
+}
+
+impl Sealer {
+    /// Seals people and records of one receipt.
+    pub fn seal(
+        &self,
+        revision: i64,
+        recorded_at: Timestamp,
+        people: &[NewPerson],
+        records: &[NewRecord],
+    ) -> Result<SealedBlock, StoreError> {
+        let renewed = |person: &&NewPerson| matches!(person.tokens, TokenChange::Replace | TokenChange::Remove);
+        let stale_tokens = people.iter().filter(renewed).map(|person| person.insured.key).collect();
+        let mut sealed = Vec::with_capacity(people.len());
+        for person in people {
+            sealed.push(SealedPerson::seal(&self.keyring, &self.keys, revision, person)?);
+        }
+        let rows = if self.postgres {
+            let mut copy = BinaryCopy::new();
+            for record in records {
+                copy.record(
+                    revision,
+                    recorded_at,
+                    record,
+                    &SealedRecord::seal(&self.keys, revision, recorded_at, record)?,
+                );
+            }
+            let (mut people, mut tokens) = (BinaryCopy::new(), BinaryCopy::new());
+            for person in &sealed {
+                people.person(revision, person);
+                tokens.tokens(person);
+            }
+            Rows::Copy { records: copy, people, tokens }
+        } else {
+            let mut rows = Vec::with_capacity(records.len());
+            for record in records {
+                rows.push(StatementRecord {
+                    person: record.person,
+                    kind: record.kind,
+                    natural_key: record.natural_key.clone(),
+                    deleted: record.deleted,
+                    sealed: SealedRecord::seal(&self.keys, revision, recorded_at, record)?,
+                });
+            }
+            Rows::Statements { revision, recorded_at: recorded_at.as_microsecond(), records: rows, people: sealed }
+        };
+        Ok(SealedBlock { rows, stale_tokens })
+    }
+}
+
 impl Tx {
+    /// Writes a sealed block.
+    pub async fn put_block(&mut self, block: &SealedBlock) -> Result<(), StoreError> {
+        self.drop_tokens(&block.stale_tokens).await?;
+        match &block.rows {
+            Rows::Copy { records, people, tokens } => {
+                self.copy(COPY_PEOPLE, people).await?;
+                self.copy(COPY_TOKENS, tokens).await?;
+                self.copy(COPY_RECORDS, records).await
+            }
+            Rows::Statements { revision, recorded_at, records, people } => {
+                self.insert_people(*revision, people).await?;
+                self.insert_records(*revision, *recorded_at, records).await
+            }
+        }
+    }
+
     /// Adds many revisions of one insurer.
     pub async fn put_records(
         &mut self,
@@ -113,89 +217,43 @@ impl Tx {
         records: &[NewRecord],
     ) -> Result<(), StoreError> {
         let Some(first) = records.first() else { return Ok(()) };
-        if !matches!(self.raw, RawTx::Postgres(_)) {
-            return self.insert_records(revision, recorded_at, records).await;
-        }
-        let keys = self.keys_of(first.person.insurer.as_str()).await?;
-        let mut copy = BinaryCopy::new();
-        for record in records {
-            let row = SealedRecord::seal(&keys, revision, recorded_at, record)?;
-            copy.row(13);
-            copy.bytes(record.person.insurer.as_str().as_bytes());
-            copy.bytes(record.person.insured.as_str().as_bytes());
-            copy.bytes(record.kind.code().as_bytes());
-            copy.bytes(record.natural_key.as_bytes());
-            copy.bytes(&revision.to_be_bytes());
-            copy.bytes(row.creator.as_bytes());
-            copy.bytes(&row.valid_from.to_be_bytes());
-            copy.bytes(&row.valid_to.to_be_bytes());
-            copy.bytes(&recorded_at.as_microsecond().to_be_bytes());
-            copy.bytes(&[u8::from(record.deleted)]);
-            copy.bytes(&row.purge_after.to_be_bytes());
-            copy.bytes(&row.payload);
-            copy.bytes(&row.digest);
-        }
-        self.copy(COPY_RECORDS, copy).await
+        let block = self.sealer(first.person.insurer).await?.seal(revision, recorded_at, &[], records)?;
+        self.put_block(&block).await
     }
 
-    /// Adds many people of an insurer none of whom is there yet (initial load).
+    /// Adds many versions of people of one insurer, none of which is there yet.
     pub async fn put_new_people(&mut self, revision: i64, people: &[(i64, Insured)]) -> Result<(), StoreError> {
-        let Some((_, first)) = people.first() else { return Ok(()) };
-        if !matches!(self.raw, RawTx::Postgres(_)) {
-            return self.insert_people(revision, people).await;
-        }
-        let keys = self.keys_of(first.key.insurer.as_str()).await?;
-        let (mut rows, mut tokens) = (BinaryCopy::new(), BinaryCopy::new());
-        for (history, insured) in people {
-            let (insurer, number) = (insured.key.insurer.as_str().as_bytes(), insured.key.insured.as_str().as_bytes());
-            let content = content_of(insured)?;
-            let gone_on = insured.lost.map(|(day, _)| dates::to_number(day));
-            rows.row(10);
-            rows.bytes(insurer);
-            rows.bytes(number);
-            rows.bytes(insured.card_insurer.as_str().as_bytes());
-            rows.bytes(&revision.to_be_bytes());
-            rows.bytes(&history.to_be_bytes());
-            rows.bytes(&[u8::from(insured.withheld)]);
-            rows.maybe(gone_on.map(i32::to_be_bytes).as_ref().map(<[u8; 4]>::as_slice));
-            rows.bytes(&keys.seal(&identity_aad(&insured.key, &revision.to_be_bytes()), &content));
-            rows.bytes(&keys.digest(&content));
-            rows.bytes(
-                &person_door(&insured.key, insured.card_insurer.as_str(), revision, insured.withheld, gone_on)
-                    .mac(&self.keys),
-            );
-            if !insured.withheld {
-                let mut all: Vec<[u8; 16]> = SearchTokens::of(&keys, &insured.identity).all().copied().collect();
-                all.sort_unstable();
-                all.dedup();
-                for token in all {
-                    tokens.row(4);
-                    tokens.bytes(insurer);
-                    tokens.bytes(&token);
-                    tokens.bytes(number);
-                    tokens.bytes(&i32::from(NORMALIZER_VERSION).to_be_bytes());
-                }
-            }
-        }
-        self.copy(COPY_PEOPLE, rows).await?;
-        self.copy(COPY_TOKENS, tokens).await
+        let people: Vec<NewPerson> =
+            people.iter().map(|(history, insured)| NewPerson::first(*history, insured.clone())).collect();
+        let Some(first) = people.first() else { return Ok(()) };
+        let block =
+            self.sealer(first.insured.key.insurer).await?.seal(revision, Timestamp::UNIX_EPOCH, &people, &[])?;
+        self.put_block(&block).await
     }
 
-    /// The same by statements of many rows.
+    /// The same one by one, over what may be there.
+    pub(crate) async fn put_people(&mut self, revision: i64, people: &[NewPerson]) -> Result<(), StoreError> {
+        let Some(first) = people.first() else { return Ok(()) };
+        let sealer = Sealer { postgres: false, ..self.sealer(first.insured.key.insurer).await? };
+        let block = sealer.seal(revision, Timestamp::UNIX_EPOCH, people, &[])?;
+        self.put_block(&block).await
+    }
+
+    async fn sealer(&mut self, insurer: InsurerNumber) -> Result<Sealer, StoreError> {
+        let keys = self.keys_of(insurer.as_str()).await?;
+        Ok(Sealer { keyring: self.keys.clone(), keys, postgres: matches!(self.raw, RawTx::Postgres(_)) })
+    }
+
     async fn insert_records(
         &mut self,
         revision: i64,
-        recorded_at: Timestamp,
-        records: &[NewRecord],
+        recorded_at: i64,
+        records: &[StatementRecord],
     ) -> Result<(), StoreError> {
         for block in records.chunks(BLOCK) {
-            let mut sealed = Vec::with_capacity(block.len());
-            for record in block {
-                let keys = self.keys_of(record.person.insurer.as_str()).await?;
-                sealed.push(SealedRecord::seal(&keys, revision, recorded_at, record)?);
-            }
             let mut values: Vec<Arg<'_>> = Vec::with_capacity(block.len() * 13);
-            for (record, row) in block.iter().zip(&sealed) {
+            for record in block {
+                let row = &record.sealed;
                 values.extend_from_slice(args![
                     record.person.insurer.as_str(),
                     record.person.insured.as_str(),
@@ -205,7 +263,7 @@ impl Tx {
                     &row.creator,
                     row.valid_from,
                     row.valid_to,
-                    recorded_at.as_microsecond(),
+                    recorded_at,
                     record.deleted,
                     row.purge_after,
                     &row.payload,
@@ -219,53 +277,46 @@ impl Tx {
         Ok(())
     }
 
-    async fn insert_people(&mut self, revision: i64, people: &[(i64, Insured)]) -> Result<(), StoreError> {
+    async fn insert_people(&mut self, revision: i64, people: &[SealedPerson]) -> Result<(), StoreError> {
         let version = i32::from(NORMALIZER_VERSION);
         for block in people.chunks(BLOCK) {
-            let (mut rows, mut tokens) = (Vec::with_capacity(block.len()), Vec::new());
-            for (_, insured) in block {
-                let keys = self.keys_of(insured.key.insurer.as_str()).await?;
-                let content = content_of(insured)?;
-                let gone_on = insured.lost.map(|(day, _)| dates::to_number(day));
-                let card_insurer = insured.card_insurer.as_str();
-                let mac = person_door(&insured.key, card_insurer, revision, insured.withheld, gone_on).mac(&self.keys);
-                let identity = keys.seal(&identity_aad(&insured.key, &revision.to_be_bytes()), &content);
-                rows.push((gone_on, identity, keys.digest(&content), mac));
-                if !insured.withheld {
-                    let all = SearchTokens::of(&keys, &insured.identity);
-                    tokens.extend(all.all().map(|token| (insured.key, *token)));
+            let (mut values, mut tokens): (Vec<Arg<'_>>, Vec<Arg<'_>>) = (Vec::new(), Vec::new());
+            for person in block {
+                let (insurer, insured) = (person.key.insurer.as_str(), person.key.insured.as_str());
+                values.extend_from_slice(args![
+                    insurer,
+                    insured,
+                    person.history_number,
+                    revision,
+                    person.card_insurer.as_str(),
+                    person.withheld,
+                    person.gone_on,
+                    &person.identity,
+                    &person.digest,
+                    &person.mac
+                ]);
+                for token in &person.tokens {
+                    tokens.extend_from_slice(args![insurer, token, insured, version]);
                 }
             }
-            let (mut values, mut tokens_then): (Vec<Arg<'_>>, Vec<Arg<'_>>) = (Vec::new(), Vec::new());
-            for ((history, insured), (gone_on, identity, digest, mac)) in block.iter().zip(&rows) {
-                values.extend_from_slice(args![
-                    insured.key.insurer.as_str(),
-                    insured.key.insured.as_str(),
-                    insured.card_insurer.as_str(),
-                    revision,
-                    *history,
-                    insured.withheld,
-                    *gone_on,
-                    identity,
-                    digest,
-                    mac
-                ]);
-            }
-            for (key, token) in &tokens {
-                tokens_then.extend_from_slice(args![key.insurer.as_str(), token, key.insured.as_str(), version]);
-            }
             PUT_PEOPLE.run(&mut self.raw, &values).await?;
-            PUT_TOKENS.run(&mut self.raw, &tokens_then).await?;
+            PUT_TOKENS.run(&mut self.raw, &tokens).await?;
         }
         Ok(())
     }
 
-    async fn copy(&mut self, statement: &'static str, copy: BinaryCopy) -> Result<(), StoreError> {
+    async fn copy(&mut self, statement: &'static str, copy: &BinaryCopy) -> Result<(), StoreError> {
         let RawTx::Postgres(tx) = &mut self.raw else {
             return Err(StoreError::Internal("COPY needs PostgreSQL".to_owned()));
         };
+        if copy.is_empty() {
+            return Ok(());
+        }
         let mut into = tx.copy_in_raw(statement).await?;
-        into.send(copy.finish()).await?;
+        for piece in copy.0.chunks(COPY_PIECE) {
+            into.send(piece).await?;
+        }
+        into.send(&END_OF_COPY[..]).await?;
         into.finish().await?;
         Ok(())
     }
@@ -275,14 +326,23 @@ fn number(row: &Row) -> Result<InsuredNumber, StoreError> {
     InsuredNumber::parse(&row.text(0)?).map_err(|_| StoreError::Unreadable("person"))
 }
 
+/// Bytes handed to the connection at a time.
+const COPY_PIECE: usize = 256 * 1024;
+/// Signature and flags before the first row.
+const COPY_HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// Behind the last row.
+const END_OF_COPY: [u8; 2] = (-1i16).to_be_bytes();
+
 /// The binary form of COPY: signature, flags, then per row the number of columns and each column with its length.
 struct BinaryCopy(Vec<u8>);
 
 impl BinaryCopy {
     fn new() -> Self {
-        let mut bytes = b"PGCOPY\n\xff\r\n\0".to_vec();
-        bytes.extend_from_slice(&[0; 8]);
-        Self(bytes)
+        Self(COPY_HEAD.to_vec())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.len() == COPY_HEAD.len()
     }
 
     fn row(&mut self, columns: i16) {
@@ -301,8 +361,44 @@ impl BinaryCopy {
         }
     }
 
-    fn finish(mut self) -> Vec<u8> {
-        self.0.extend_from_slice(&(-1i16).to_be_bytes());
-        self.0
+    fn record(&mut self, revision: i64, recorded_at: Timestamp, record: &NewRecord, row: &SealedRecord) {
+        self.row(13);
+        self.bytes(record.person.insurer.as_str().as_bytes());
+        self.bytes(record.person.insured.as_str().as_bytes());
+        self.bytes(record.kind.code().as_bytes());
+        self.bytes(record.natural_key.as_bytes());
+        self.bytes(&revision.to_be_bytes());
+        self.bytes(row.creator.as_bytes());
+        self.bytes(&row.valid_from.to_be_bytes());
+        self.bytes(&row.valid_to.to_be_bytes());
+        self.bytes(&recorded_at.as_microsecond().to_be_bytes());
+        self.bytes(&[u8::from(record.deleted)]);
+        self.bytes(&row.purge_after.to_be_bytes());
+        self.bytes(&row.payload);
+        self.bytes(&row.digest);
+    }
+
+    fn person(&mut self, revision: i64, person: &SealedPerson) {
+        self.row(10);
+        self.bytes(person.key.insurer.as_str().as_bytes());
+        self.bytes(person.key.insured.as_str().as_bytes());
+        self.bytes(&person.history_number.to_be_bytes());
+        self.bytes(&revision.to_be_bytes());
+        self.bytes(person.card_insurer.as_str().as_bytes());
+        self.bytes(&[u8::from(person.withheld)]);
+        self.maybe(person.gone_on.map(i32::to_be_bytes).as_ref().map(<[u8; 4]>::as_slice));
+        self.bytes(&person.identity);
+        self.bytes(&person.digest);
+        self.bytes(&person.mac);
+    }
+
+    fn tokens(&mut self, person: &SealedPerson) {
+        for token in &person.tokens {
+            self.row(4);
+            self.bytes(person.key.insurer.as_str().as_bytes());
+            self.bytes(token);
+            self.bytes(person.key.insured.as_str().as_bytes());
+            self.bytes(&i32::from(NORMALIZER_VERSION).to_be_bytes());
+        }
     }
 }

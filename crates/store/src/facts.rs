@@ -5,7 +5,7 @@ use crate::consent::act_from;
 use crate::engine::{Row, args};
 use crate::insurer::start_from;
 use crate::office::{instant, switch_door};
-use crate::person::person_door;
+use crate::person::Version;
 use crate::receipt::open_list;
 use crate::{Store, StoreError};
 use kiban_domain::assignment::Assignment;
@@ -17,7 +17,7 @@ use kiban_domain::{InsurerNumber, OfficeNumber, Organization, PersonKey};
 /// One statement, seven questions. Columns: what, five texts, three numbers, a flag, the MAC.
 const FACTS: &str = "
 SELECT 'person' AS what, card_insurer AS t1, CAST(NULL AS TEXT) AS t2, CAST(NULL AS TEXT) AS t3, CAST(NULL AS TEXT) AS t4, CAST(NULL AS TEXT) AS t5,
-       CAST(gone_on AS BIGINT) AS n1, revision AS n2, CAST(NULL AS BIGINT) AS n3, CASE WHEN withheld THEN 1 ELSE 0 END AS flag, mac
+       CAST(gone_on AS BIGINT) AS n1, revision AS n2, history_number AS n3, CASE WHEN withheld THEN 1 ELSE 0 END AS flag, mac
   FROM person WHERE insurer_number = $1 AND insured_number = $2
 UNION ALL SELECT 'insurer', start_state, NULL, NULL, NULL, NULL, start_on, NULL, NULL, 0, mac
   FROM insurer WHERE insurer_number = $1
@@ -98,9 +98,10 @@ impl Store {
         };
         // With the receipt that wrote each: only at the end is it known which receipts are not applied.
         let (mut acts, mut requests, mut receipts_damaged) = (Vec::new(), Vec::new(), false);
+        let mut versions = Versions::default();
         for row in &rows {
             match row.text(0)?.as_str() {
-                "person" => self.read_person(row, &person, &mut facts)?,
+                "person" => versions.read(row, &person, self)?,
                 "insurer" => {
                     facts.start =
                         start_from(&self.keys, person.insurer.as_str(), &row.text(1)?, day(row, 6)?, &row.blob(10)?)
@@ -151,7 +152,13 @@ impl Store {
         }
         // With an altered list of open receipts nothing counts as applied.
         let applied = |revision: &i64| !receipts_damaged && !facts.unapplied.contains(revision);
-        facts.known &= applied(&facts.person_revision);
+        if let Some(present) = versions.present(applied) {
+            facts.known = true;
+            facts.person_revision = present.revision;
+            facts.card_insurer = present.card_insurer;
+            facts.gone_on = present.gone_on;
+        }
+        facts.withheld = versions.withheld;
         facts.opinion_requested_on =
             requests.iter().filter(|(revision, _)| applied(revision)).map(|(_, day)| *day).max();
         // What closes counts from the moment it is stored; what opens waits until its whole receipt is applied.
@@ -161,18 +168,41 @@ impl Store {
         }
         Ok(facts)
     }
+}
 
-    /// A person first written by a receipt that is not applied yet does not exist (an initial load goes in blocks).
-    fn read_person(&self, row: &Row, person: &PersonKey, facts: &mut PersonFacts) -> Result<(), StoreError> {
-        let withheld = row.int(9)? == 1;
-        let card_insurer = row.text(1)?;
-        facts.person_revision = row.big(7)?;
-        facts.gone_on = day(row, 6)?;
-        let door = person_door(person, &card_insurer, facts.person_revision, withheld, facts.gone_on);
-        facts.known = door.fits(&self.keys, &row.blob(10)?);
-        facts.card_insurer = InsurerNumber::parse(&card_insurer).ok();
-        facts.withheld = withheld;
+/// The versions of a person: the present one is the highest 履歴番号 of an applied receipt, of that the latest.
+#[derive(Default)]
+struct Versions {
+    all: Vec<PresentVersion>,
+    /// Any of them says 不開示, applied or not: what closes counts from the moment it is stored.
+    withheld: bool,
+    /// One was altered outside the platform: it may have been the one that closes.
+    damaged: bool,
+}
+
+struct PresentVersion {
+    history_number: i64,
+    revision: i64,
+    card_insurer: Option<InsurerNumber>,
+    gone_on: Option<i32>,
+}
+
+impl Versions {
+    fn read(&mut self, row: &Row, person: &PersonKey, store: &Store) -> Result<(), StoreError> {
+        let (card_insurer, gone_on) = (row.text(1)?, day(row, 6)?);
+        let (revision, history_number, withheld) = (row.big(7)?, row.big(8)?, row.int(9)? == 1);
+        let version = Version { history_number, revision, withheld, gone_on };
+        self.damaged |= !version.fits(&store.keys, person, &card_insurer, &row.blob(10)?);
+        self.withheld |= withheld;
+        let card_insurer = InsurerNumber::parse(&card_insurer).ok();
+        self.all.push(PresentVersion { history_number, revision, card_insurer, gone_on });
         Ok(())
+    }
+
+    /// A person first written by a receipt that is not applied yet does not exist (packages go in blocks).
+    fn present(self: &Versions, applied: impl Fn(&i64) -> bool) -> Option<&PresentVersion> {
+        let versions = self.all.iter().filter(|version| applied(&version.revision) && !self.damaged);
+        versions.max_by_key(|version| (version.history_number, version.revision))
     }
 }
 

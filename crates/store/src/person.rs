@@ -2,25 +2,29 @@
 
 use crate::door::Door;
 use crate::engine::{Row, args};
+use crate::receipt::open_list;
 use crate::{InsurerKeys, Keyring, Store, StoreError, Tx};
-use kiban_domain::insured::{Identity, Insured, NORMALIZER_VERSION, normalize_kana, normalize_kanji};
+use kiban_domain::insured::{Identity, Insured, normalize_kana, normalize_kanji};
 use kiban_domain::{InsuredNumber, InsurerNumber, PersonKey, dates};
 
-pub(crate) const PUT: &str = "INSERT INTO person (insurer_number, insured_number, card_insurer, revision, history_number, withheld, gone_on, identity, digest, mac)
+pub(crate) const PUT: &str = "INSERT INTO person (insurer_number, insured_number, history_number, revision, card_insurer, withheld, gone_on, identity, digest, mac)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-     ON CONFLICT (insurer_number, insured_number) DO UPDATE SET card_insurer = excluded.card_insurer, revision = excluded.revision, history_number = excluded.history_number,
+     ON CONFLICT (insurer_number, insured_number, history_number, revision) DO UPDATE SET card_insurer = excluded.card_insurer,
        withheld = excluded.withheld, gone_on = excluded.gone_on, identity = excluded.identity, digest = excluded.digest, mac = excluded.mac";
-const ONE: &str = "SELECT revision, history_number, withheld, gone_on, identity, digest, mac, card_insurer FROM person
-     WHERE insurer_number = $1 AND insured_number = $2";
+const VERSIONS: &str = "SELECT history_number, revision, card_insurer, withheld, gone_on, identity, digest, mac,
+       (SELECT open_receipts FROM receipt_counter WHERE receipt_counter.insurer_number = $1),
+       (SELECT mac FROM receipt_counter WHERE receipt_counter.insurer_number = $1)
+     FROM person WHERE insurer_number = $1 AND insured_number = $2 ORDER BY history_number DESC, revision DESC";
 const DROP_TOKENS: &str = "DELETE FROM person_token WHERE insurer_number = $1 AND insured_number = $2";
 pub(crate) const PUT_TOKEN: &str = "INSERT INTO person_token (insurer_number, token, insured_number, version) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
 const BY_TOKEN: &str =
     "SELECT insured_number FROM person_token WHERE insurer_number = $1 AND token = $2 ORDER BY insured_number LIMIT 50";
-const COUNT: &str = "SELECT count(*) FROM person WHERE insurer_number = $1";
+const COUNT: &str = "SELECT count(DISTINCT insured_number) FROM person WHERE insurer_number = $1";
+const ANY: &str = "SELECT 1 FROM person WHERE insurer_number = $1 ORDER BY insured_number LIMIT 1";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, ONE, DROP_TOKENS, PUT_TOKEN, BY_TOKEN, COUNT];
+pub(crate) const ALL: &[&str] = &[PUT, VERSIONS, DROP_TOKENS, PUT_TOKEN, BY_TOKEN, COUNT, ANY];
 
-/// What the store knows of a person before anything is opened.
+/// What the store knows of one version of a person before anything is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PersonHeader {
     /// Receipt that wrote it.
@@ -31,6 +35,37 @@ pub struct PersonHeader {
     pub withheld: bool,
     /// Keyed digest of the content, to see whether a new row changes anything.
     pub digest: Vec<u8>,
+}
+
+/// What happens to the search tokens of a person when a version is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenChange {
+    /// Nobody is there yet: they are added.
+    Add,
+    /// The version becomes the present one: they are written anew.
+    Replace,
+    /// The person is withheld: never found in a disaster search (T-1 e).
+    Remove,
+    /// The version is a past one: they stay.
+    Keep,
+}
+
+/// A version of a person about to be written.
+#[derive(Debug, Clone)]
+pub struct NewPerson {
+    /// 履歴番号
+    pub history_number: i64,
+    /// The content.
+    pub insured: Insured,
+    /// Its search tokens.
+    pub tokens: TokenChange,
+}
+
+impl NewPerson {
+    /// The first version of somebody.
+    pub fn first(history_number: i64, insured: Insured) -> Self {
+        Self { history_number, insured, tokens: TokenChange::Add }
+    }
 }
 
 /// The three ways a person is found in a disaster, as keyed tokens (decision 0006.23).
@@ -88,56 +123,127 @@ fn place_of(address: &str) -> Option<String> {
 }
 
 impl Tx {
-    /// Writes a person as known now. A withheld person gets no search token: never found in a disaster search (T-1 e).
+    /// Writes one version of a person, whose search tokens become those of this version.
     pub async fn put_person(
         &mut self,
         revision: i64,
         history_number: i64,
         insured: &Insured,
     ) -> Result<(), StoreError> {
-        let (insurer, number) = (insured.key.insurer, insured.key.insured);
-        let keys = self.keys_of(insurer.as_str()).await?;
-        let content = content_of(insured)?;
-        let sealed = keys.seal(&identity_aad(&insured.key, &revision.to_be_bytes()), &content);
-        let gone_on = insured.lost.map(|(day, _)| dates::to_number(day));
-        let mac = person_door(&insured.key, insured.card_insurer.as_str(), revision, insured.withheld, gone_on)
-            .mac(&self.keys);
-        let digest = keys.digest(&content);
-        self.raw
-            .run(
-                PUT,
-                args![
-                    insurer.as_str(),
-                    number.as_str(),
-                    insured.card_insurer.as_str(),
-                    revision,
-                    history_number,
-                    insured.withheld,
-                    gone_on,
-                    &sealed,
-                    &digest,
-                    &mac
-                ],
-            )
-            .await?;
-        self.raw.run(DROP_TOKENS, args![insurer.as_str(), number.as_str()]).await?;
-        if !insured.withheld {
-            for token in SearchTokens::of(&keys, &insured.identity).all() {
-                let version = i32::from(NORMALIZER_VERSION);
-                self.raw.run(PUT_TOKEN, args![insurer.as_str(), token, number.as_str(), version]).await?;
-            }
+        let person = NewPerson { history_number, insured: insured.clone(), tokens: TokenChange::Replace };
+        self.put_people(revision, std::slice::from_ref(&person)).await
+    }
+
+    /// Forgets the search tokens of people of one insurer.
+    pub(crate) async fn drop_tokens(&mut self, people: &[PersonKey]) -> Result<(), StoreError> {
+        for key in people {
+            self.raw.run(DROP_TOKENS, args![key.insurer.as_str(), key.insured.as_str()]).await?;
         }
         Ok(())
     }
 }
 
+/// The columns of a version as they are stored.
+pub(crate) struct SealedPerson {
+    pub(crate) key: PersonKey,
+    pub(crate) card_insurer: InsurerNumber,
+    pub(crate) history_number: i64,
+    pub(crate) withheld: bool,
+    pub(crate) gone_on: Option<i32>,
+    pub(crate) identity: Vec<u8>,
+    pub(crate) digest: [u8; 32],
+    pub(crate) mac: [u8; 32],
+    /// Tokens to add, no two alike.
+    pub(crate) tokens: Vec<[u8; 16]>,
+}
+
+impl SealedPerson {
+    pub(crate) fn seal(
+        keyring: &Keyring,
+        keys: &InsurerKeys,
+        revision: i64,
+        person: &NewPerson,
+    ) -> Result<Self, StoreError> {
+        let (insured, history_number) = (&person.insured, person.history_number);
+        let content = content_of(insured)?;
+        let gone_on = insured.lost.map(|(day, _)| dates::to_number(day));
+        let door = Version { history_number, revision, withheld: insured.withheld, gone_on }
+            .door(&insured.key, insured.card_insurer.as_str());
+        let (history, receipt) = (history_number.to_be_bytes(), revision.to_be_bytes());
+        let adds = matches!(person.tokens, TokenChange::Add | TokenChange::Replace) && !insured.withheld;
+        let mut tokens = Vec::new();
+        if adds {
+            tokens.extend(SearchTokens::of(keys, &insured.identity).all().copied());
+            tokens.sort_unstable();
+            tokens.dedup();
+        }
+        Ok(Self {
+            key: insured.key,
+            card_insurer: insured.card_insurer,
+            history_number,
+            withheld: insured.withheld,
+            gone_on,
+            identity: keys.seal(&identity_aad(&insured.key, &history, &receipt), &content),
+            digest: keys.digest(&content),
+            mac: door.mac(keyring),
+            tokens,
+        })
+    }
+}
+
+/// The clear columns of a version on which access depends, but for the key and 証記載保険者番号.
+pub(crate) struct Version {
+    pub(crate) history_number: i64,
+    pub(crate) revision: i64,
+    pub(crate) withheld: bool,
+    pub(crate) gone_on: Option<i32>,
+}
+
+impl Version {
+    fn door(&self, key: &PersonKey, card_insurer: &str) -> Door {
+        Door::new("person")
+            .text(key.insurer.as_str())
+            .text(key.insured.as_str())
+            .text(card_insurer)
+            .number(self.revision)
+            .flag(self.withheld)
+            .maybe_number(self.gone_on)
+            .number(self.history_number)
+    }
+
+    /// Whether the MAC fits; rows from before there were versions do not have the 履歴番号 in it.
+    pub(crate) fn fits(&self, keys: &Keyring, key: &PersonKey, card_insurer: &str, mac: &[u8]) -> bool {
+        let before = Door::new("person")
+            .text(key.insurer.as_str())
+            .text(key.insured.as_str())
+            .text(card_insurer)
+            .number(self.revision)
+            .flag(self.withheld)
+            .maybe_number(self.gone_on);
+        self.door(key, card_insurer).fits_under(keys.door(), mac) || before.fits(keys, mac)
+    }
+}
+
 impl Store {
-    /// A person with their identity opened.
+    /// A person as known now, with their identity opened. A version of a receipt that is not applied yet does not count,
+    /// but for its 不開示: what any version says about that holds (T-1 c). A damaged version hides the whole person.
     pub async fn person(&self, key: PersonKey) -> Result<Option<(PersonHeader, Insured)>, StoreError> {
-        let rows = self.engine.rows(ONE, args![key.insurer.as_str(), key.insured.as_str()]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(self.person_versions(key).await?.into_iter().next())
+    }
+
+    /// Every version of a person that counts, the present one first; its 不開示 is that of all of them.
+    pub async fn person_versions(&self, key: PersonKey) -> Result<Vec<(PersonHeader, Insured)>, StoreError> {
+        let rows = self.engine.rows(VERSIONS, args![key.insurer.as_str(), key.insured.as_str()]).await?;
+        let Some(first) = rows.first() else { return Ok(Vec::new()) };
         let keys = self.keys.keys_of(key.insurer.as_str()).await?;
-        opened_person(&self.keys, &keys, &key, row)
+        let open = match first.text_or_null(8)? {
+            Some(open) => open_list(&self.keys, key.insurer, &open, &first.blob_or_null(9)?.unwrap_or_default()),
+            None => Some(Vec::new()),
+        };
+        // With an altered list of open receipts nothing counts as applied.
+        let Some(open) = open else { return Ok(Vec::new()) };
+        let rows: Vec<&Row> = rows.iter().collect();
+        Ok(standing_versions(&self.keys, &keys, &key, &rows, &open)?.unwrap_or_default())
     }
 
     /// The digest a person's row would have, to see whether a new one changes anything.
@@ -164,51 +270,59 @@ impl Store {
         rows.first().map_or(Ok(0), |row| row.big(0))
     }
 
+    /// Whether anybody of an insurer is loaded.
+    pub async fn has_people(&self, insurer: InsurerNumber) -> Result<bool, StoreError> {
+        Ok(!self.engine.rows(ANY, args![insurer.as_str()]).await?.is_empty())
+    }
+
     /// Opens a sealed identity that belongs to nobody, so that an unknown number costs what a known one does (T-4).
     pub async fn open_dummy_identity(&self, key: PersonKey) -> Result<(), StoreError> {
         let keys = self.keys.keys_of(key.insurer.as_str()).await?;
-        let sealed = keys.seal(&identity_aad(&key, &[0; 8]), &[b' '; 400]);
-        keys.open(&identity_aad(&key, &[0; 8]), &sealed).map(drop)
+        let sealed = keys.seal(&identity_aad(&key, &[0; 8], &[0; 8]), &[b' '; 400]);
+        keys.open(&identity_aad(&key, &[0; 8], &[0; 8]), &sealed).map(drop)
     }
 }
 
-/// A person from the columns of `ONE`; `None` when the MAC fails.
-pub(crate) fn opened_person(
+/// Versions of one person in the order of `VERSIONS`, whose columns come first in each row. Those of receipts in `open` do not
+/// count but for their 不開示. `None` when one is damaged.
+pub(crate) fn standing_versions(
     keyring: &Keyring,
     keys: &InsurerKeys,
     key: &PersonKey,
-    row: &Row,
-) -> Result<Option<(PersonHeader, Insured)>, StoreError> {
-    let (revision, withheld) = (row.big(0)?, row.boolean(2)?);
-    if !person_door(key, &row.text(7)?, revision, withheld, row.int_or_null(3)?).fits(keyring, &row.blob(6)?) {
-        return Ok(None);
+    rows: &[&Row],
+    open: &[i64],
+) -> Result<Option<Vec<(PersonHeader, Insured)>>, StoreError> {
+    let (mut versions, mut any_withheld) = (Vec::with_capacity(rows.len()), false);
+    for row in rows {
+        let (history_number, revision) = (row.big(0)?, row.big(1)?);
+        let version = Version { history_number, revision, withheld: row.boolean(3)?, gone_on: row.int_or_null(4)? };
+        if !version.fits(keyring, key, &row.text(2)?, &row.blob(7)?) {
+            return Ok(None);
+        }
+        any_withheld |= version.withheld;
+        if open.contains(&revision) {
+            continue;
+        }
+        let sealed = row.blob(5)?;
+        let (history, receipt) = (history_number.to_be_bytes(), revision.to_be_bytes());
+        let aad = identity_aad(key, &history, &receipt);
+        let plain = keys.open(&aad, &sealed).or_else(|_| keys.open(&aad[..4], &sealed))?;
+        let insured: Insured = serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("person"))?;
+        let header = PersonHeader { revision, history_number, withheld: version.withheld, digest: row.blob(6)? };
+        versions.push((header, insured));
     }
-    let plain = keys.open(&identity_aad(key, &revision.to_be_bytes()), &row.blob(4)?)?;
-    let insured: Insured = serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("person"))?;
-    let header = PersonHeader { revision, history_number: row.big(1)?, withheld, digest: row.blob(5)? };
-    Ok(Some((header, insured)))
+    if let Some((header, insured)) = versions.first_mut() {
+        header.withheld |= any_withheld;
+        insured.withheld |= any_withheld;
+    }
+    Ok(Some(versions))
 }
 
 pub(crate) fn content_of(insured: &Insured) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(insured).map_err(|error| StoreError::Internal(error.to_string()))
 }
 
-pub(crate) fn identity_aad<'a>(key: &'a PersonKey, revision: &'a [u8; 8]) -> [&'a [u8]; 4] {
-    [b"person", key.insurer.as_str().as_bytes(), key.insured.as_str().as_bytes(), revision]
-}
-
-pub(crate) fn person_door(
-    key: &PersonKey,
-    card_insurer: &str,
-    revision: i64,
-    withheld: bool,
-    gone_on: Option<i32>,
-) -> Door {
-    Door::new("person")
-        .text(key.insurer.as_str())
-        .text(key.insured.as_str())
-        .text(card_insurer)
-        .number(revision)
-        .flag(withheld)
-        .maybe_number(gone_on)
+/// The 履歴番号 comes last: rows from before there were versions are sealed without it.
+fn identity_aad<'a>(key: &'a PersonKey, history: &'a [u8; 8], revision: &'a [u8; 8]) -> [&'a [u8]; 5] {
+    [b"person", key.insurer.as_str().as_bytes(), key.insured.as_str().as_bytes(), revision, history]
 }

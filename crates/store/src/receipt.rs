@@ -12,6 +12,7 @@ const NEXT: &str =
      RETURNING last_number, open_receipts, mac";
 const HOLD_OPEN: &str = "UPDATE receipt_counter SET last_number = last_number WHERE insurer_number = $1
      RETURNING last_number, open_receipts, mac";
+const OPEN: &str = "SELECT last_number, open_receipts, mac FROM receipt_counter WHERE insurer_number = $1";
 const SET_OPEN: &str = "UPDATE receipt_counter SET open_receipts = $2, mac = $3 WHERE insurer_number = $1";
 const PUT: &str = "INSERT INTO receipt (insurer_number, receipt_number, public_id, sender, received_at, digest, state, rows_read, rows_applied,
        rows_unchanged, rows_refused, result, original)
@@ -19,18 +20,45 @@ const PUT: &str = "INSERT INTO receipt (insurer_number, receipt_number, public_i
      ON CONFLICT DO NOTHING";
 const FINISH: &str = "UPDATE receipt SET state = $3, rows_read = $4, rows_applied = $5, rows_unchanged = $6, rows_refused = $7, result = $8
      WHERE insurer_number = $1 AND receipt_number = $2 AND state = 'received'";
-const BY_DIGEST: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result
+const BY_DIGEST: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
+       rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at
      FROM receipt WHERE insurer_number = $1 AND sender = $2 AND digest = $3";
-const BY_PUBLIC_ID: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result
+const BY_PUBLIC_ID: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
+       rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at
      FROM receipt WHERE insurer_number = $1 AND public_id = $2";
-const OF_INSURER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result
+const OF_INSURER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
+       rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at
      FROM receipt WHERE insurer_number = $1 ORDER BY receipt_number DESC LIMIT $2";
 const ORIGINAL: &str = "SELECT original FROM receipt WHERE insurer_number = $1 AND receipt_number = $2";
-const LOCK: &str = "INSERT INTO import_lock (insurer_number, taken) VALUES ($1, 1)
-     ON CONFLICT (insurer_number) DO UPDATE SET taken = import_lock.taken + 1";
+const WAITING: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
+       rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at
+     FROM receipt WHERE insurer_number = $1 AND state = 'received' ORDER BY receipt_number LIMIT 1";
+const WAITING_INSURERS: &str = "SELECT DISTINCT insurer_number FROM receipt WHERE state = 'received' AND insurer_number > $1 ORDER BY insurer_number LIMIT 1000";
+const JUDGED: &str = "UPDATE receipt SET rows_total = $3, made_at = $4, is_initial = $5, begun_at = $6, begun_rows = rows_done, touched_at = $6
+     WHERE insurer_number = $1 AND receipt_number = $2 AND state = 'received'";
+const PROGRESS: &str = "UPDATE receipt SET rows_done = $3, rows_read = $4, rows_applied = $5, rows_unchanged = $6, rows_refused = $7, touched_at = $8,
+       result = $9
+     WHERE insurer_number = $1 AND receipt_number = $2 AND state = 'received'";
+const MADE_LATER: &str =
+    "SELECT receipt_number FROM receipt WHERE insurer_number = $1 AND made_at > $2 AND receipt_number <> $3";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] =
-    &[LOCK, NEXT, HOLD_OPEN, SET_OPEN, PUT, FINISH, BY_DIGEST, BY_PUBLIC_ID, OF_INSURER, ORIGINAL];
+pub(crate) const ALL: &[&str] = &[
+    NEXT,
+    HOLD_OPEN,
+    SET_OPEN,
+    OPEN,
+    PUT,
+    FINISH,
+    BY_DIGEST,
+    BY_PUBLIC_ID,
+    OF_INSURER,
+    ORIGINAL,
+    WAITING,
+    WAITING_INSURERS,
+    JUDGED,
+    PROGRESS,
+    MADE_LATER,
+];
 
 /// Where a receipt stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,18 +134,30 @@ pub struct Receipt {
     pub state: ReceiptState,
     /// Its rows.
     pub counts: ReceiptCounts,
-    /// Result file (JSON), once judged.
+    /// Result file (JSON), once judged; while it is being applied what is known so far.
     pub result: Option<Vec<u8>>,
+    /// How far it is.
+    pub progress: ReceiptProgress,
+    /// 作成日時 of the package, once its manifest was read.
+    pub made_at: Option<Timestamp>,
+}
+
+/// How far a receipt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReceiptProgress {
+    /// Rows to apply; 0 until everything was checked.
+    pub total: i64,
+    /// Rows of these in committed blocks.
+    pub done: i64,
+    /// Nobody of the insurer was there when it began: an initial load.
+    pub is_initial: bool,
+    /// When applying began or went on after a cut, and the rows done then.
+    pub begun: Option<(Timestamp, i64)>,
+    /// When the last block was committed.
+    pub touched: Option<Timestamp>,
 }
 
 impl Tx {
-    /// Makes this transaction the only one that applies a package of the insurer; others wait until it ends. Whatever else
-    /// is written about the insurer goes on meanwhile (on PostgreSQL; SQLite has one writer).
-    pub async fn lock_insurer(&mut self, insurer: InsurerNumber) -> Result<(), StoreError> {
-        self.raw.run(LOCK, args![insurer.as_str()]).await?;
-        Ok(())
-    }
-
     /// Next receipt number of an insurer, known before anything is sealed (decision 0006.20).
     pub async fn next_receipt_number(&mut self, insurer: InsurerNumber) -> Result<i64, StoreError> {
         self.next_number_row(insurer).await?.big(0)
@@ -165,6 +205,50 @@ impl Tx {
             )
             .await?;
         if added == 1 { Ok(number) } else { Err(StoreError::Conflict("the same bytes have a receipt already")) }
+    }
+
+    /// Notes what the check of a whole package found, before its first block or before it goes on after a cut.
+    pub async fn judged_receipt(
+        &mut self,
+        insurer: InsurerNumber,
+        number: i64,
+        (total, is_initial): (i64, bool),
+        made_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let made_at = made_at.map(Timestamp::as_microsecond);
+        let values = args![insurer.as_str(), number, total, made_at, i32::from(is_initial), now.as_microsecond()];
+        let changed = self.raw.run(JUDGED, values).await?;
+        if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("receipt already closed")) }
+    }
+
+    /// Notes that a block is done, in the transaction that writes it. `result` is what is
+    /// known so far.
+    pub async fn block_done(
+        &mut self,
+        insurer: InsurerNumber,
+        number: i64,
+        done: i64,
+        counts: ReceiptCounts,
+        result: &[u8],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let keys = self.keys_of(insurer.as_str()).await?;
+        let part = result_part(ReceiptState::Received);
+        let sealed = with_aad(insurer, number, part, |aad| keys.seal(aad, result));
+        let values = args![
+            insurer.as_str(),
+            number,
+            done,
+            counts.read,
+            counts.applied,
+            counts.unchanged,
+            counts.refused,
+            now.as_microsecond(),
+            &sealed
+        ];
+        let changed = self.raw.run(PROGRESS, values).await?;
+        if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("receipt already closed")) }
     }
 
     /// Closes a receipt: applied or refused, with counts and the result file.
@@ -233,7 +317,37 @@ impl Store {
         Ok(receipts)
     }
 
-    /// The bytes as they came.
+    /// Receipts of an insurer whose rows are not visible yet. An altered list is unreadable.
+    pub(crate) async fn open_receipts(&self, insurer: InsurerNumber) -> Result<Vec<i64>, StoreError> {
+        let rows = self.engine.rows(OPEN, args![insurer.as_str()]).await?;
+        rows.first().map_or(Ok(Vec::new()), |row| open_receipts(&self.keys, insurer, row))
+    }
+
+    /// The receipt of an insurer that is to be worked on next: the oldest that is not closed.
+    pub async fn waiting_receipt(&self, insurer: InsurerNumber) -> Result<Option<Receipt>, StoreError> {
+        let rows = self.engine.rows(WAITING, args![insurer.as_str()]).await?;
+        self.first_receipt(insurer, &rows).await
+    }
+
+    /// Insurers with a receipt that is not closed, at most 1,000.
+    pub async fn waiting_insurers(&self) -> Result<Vec<InsurerNumber>, StoreError> {
+        let rows = self.engine.rows(WAITING_INSURERS, args![""]).await?;
+        let number = |row: &Row| InsurerNumber::parse(&row.text(0)?).map_err(|_| StoreError::Unreadable("receipt"));
+        rows.iter().map(number).collect()
+    }
+
+    /// Receipts of packages that the city made after this instant, whenever they arrived; `but` is not among them.
+    pub async fn receipts_made_later(
+        &self,
+        insurer: InsurerNumber,
+        than: Timestamp,
+        but: i64,
+    ) -> Result<Vec<i64>, StoreError> {
+        let rows = self.engine.rows(MADE_LATER, args![insurer.as_str(), than.as_microsecond(), but]).await?;
+        rows.iter().map(|row| row.big(0)).collect()
+    }
+
+    /// The bytes as they came, of what is no package.
     pub async fn original(&self, insurer: InsurerNumber, number: i64) -> Result<Option<Vec<u8>>, StoreError> {
         let rows = self.engine.rows(ORIGINAL, args![insurer.as_str(), number]).await?;
         let Some(sealed) = rows.first().map(|row| row.blob_or_null(0)).transpose()?.flatten() else { return Ok(None) };
@@ -272,6 +386,14 @@ impl Store {
                 refused: row.big(8)?,
             },
             result,
+            progress: ReceiptProgress {
+                total: row.big(10)?,
+                done: row.big(11)?,
+                is_initial: row.int(12)? == 1,
+                begun: row.big_or_null(13)?.map(|at| Ok::<_, StoreError>((instant(at)?, row.big(14)?))).transpose()?,
+                touched: row.big_or_null(15)?.map(instant).transpose()?,
+            },
+            made_at: row.big_or_null(16)?.map(instant).transpose()?,
         })
     }
 }

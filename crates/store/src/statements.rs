@@ -3,9 +3,10 @@
 
 use crate::engine::{Committed, Engine, args};
 use crate::{
-    assignment, block, bulk, connector, consent, counter, disaster, facts, insurer, migrations, notice, office, person,
+    assignment, block, bulk, connector, consent, counter, disaster, facts, insurer, lease, migrations, notice, office,
+    person,
 };
-use crate::{readiness, receipt, record, report, review, session, submission};
+use crate::{readiness, receipt, record, report, review, session, submission, upload};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
 use std::collections::BTreeSet;
 
@@ -21,6 +22,8 @@ const SHARED: &[&[&str]] = &[
     readiness::ALL,
     block::ALL,
     report::ALL,
+    upload::ALL,
+    lease::ALL,
     submission::ALL,
     review::ALL,
     connector::ALL,
@@ -196,7 +199,7 @@ async fn fill(connection: &mut sqlx::PgConnection) {
 
 fn sample(table: &str, column: &str, kind: &str) -> &'static str {
     match (table, column, kind) {
-        ("insurer" | "receipt_counter" | "import_lock", "insurer_number", _) => "lpad(i::text, 6, '0')",
+        ("insurer" | "receipt_counter" | "import_lease", "insurer_number", _) => "lpad(i::text, 6, '0')",
         (_, "insurer_number" | "card_insurer" | "municipality", _) => "lpad((i % 40)::text, 6, '0')",
         (_, "insured_number" | "office_number", _) => "lpad(i::text, 10, '0')",
         (_, "fingerprint", _) => "lpad(i::text, 64, '0')",

@@ -2,7 +2,8 @@
 //! caller in a handler's arguments, so nothing is read for somebody who is not logged in (decision 0006.38).
 
 use crate::Problem;
-use axum::body::Body;
+use crate::multipart::{Event, Multipart, malformed};
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -17,8 +18,10 @@ use tokio::time::Instant;
 
 /// Longest JSON body: 1 MiB.
 pub(crate) const JSON_LIMIT: usize = 1 << 20;
-/// Longest upload: 256 MiB.
+/// Longest upload that is held in memory: 256 MiB.
 pub(crate) const UPLOAD_LIMIT: usize = 256 << 20;
+/// Longest package, which is not: 4 GiB.
+pub(crate) const PACKAGE_LIMIT: usize = 4 << 30;
 /// Time for a JSON body; a body that trickles in would hold a place for ever.
 const JSON_TIME: Duration = Duration::from_secs(10);
 /// Time a body has to get going before it must keep [`LEAST_SPEED`].
@@ -99,21 +102,55 @@ impl<S: Sync> FromRequest<S> for Files {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+        let mut incoming = Incoming::of(request, UPLOAD_LIMIT)?;
+        while let Some(events) = incoming.next().await? {
+            for event in events {
+                match (event, files.last_mut()) {
+                    (Event::File(name), _) => files.push((name, Vec::new())),
+                    (Event::Bytes(bytes), Some((_, file))) => file.extend(bytes),
+                    (Event::Bytes(_), None) => {}
+                }
+            }
+        }
+        count_files(files.len())?;
+        Ok(Self(files))
+    }
+}
+
+/// Whether there is a sensible number of files.
+pub(crate) fn count_files(files: usize) -> Result<(), Problem> {
+    let fault = |text| Err(Problem::invalid(vec![ItemFault::new("files", text)]));
+    match files {
+        0 => fault("ファイルがありません。1つ以上のファイルを送ってください"),
+        n if n > MOST_FILES => fault("ファイルが多すぎます。1,000個以内にしてください"),
+        _ => Ok(()),
+    }
+}
+
+/// Files as they arrive.
+pub(crate) struct Incoming {
+    body: Paced,
+    multipart: Multipart,
+}
+
+impl Incoming {
+    /// Of a request, which must be a form.
+    pub(crate) fn of(request: Request, limit: usize) -> Result<Self, Problem> {
         let boundary = match media_type(request.headers()).as_deref() {
             Some("multipart/form-data") => boundary(request.headers()),
             _ => None,
         };
         let boundary = boundary.ok_or_else(|| unsupported("multipart/form-data"))?;
-        let bytes = read(request.into_body(), UPLOAD_LIMIT, UPLOAD_TIME).await?;
-        let files = files(&bytes, &boundary).ok_or_else(|| {
-            let detail = "multipart/form-data の区切りが正しくありません。ファイルを選び直して、もう一度送ってください";
-            Problem::new(StatusCode::BAD_REQUEST, "bad_multipart", "送られた内容を読めません", detail)
-        })?;
-        let fault = |text| Err(Problem::invalid(vec![ItemFault::new("files", text)]));
-        match files.len() {
-            0 => fault("ファイルがありません。1つ以上のファイルを送ってください"),
-            n if n > MOST_FILES => fault("ファイルが多すぎます。1,000個以内にしてください"),
-            _ => Ok(Self(files)),
+        Ok(Self { body: Paced::new(request.into_body(), limit, UPLOAD_TIME), multipart: Multipart::new(&boundary) })
+    }
+
+    /// What came next; `None` at the end of a whole form.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Event>>, Problem> {
+        match self.body.next().await? {
+            Some(bytes) => self.multipart.push(&bytes).map(Some),
+            None if self.multipart.is_whole() => Ok(None),
+            None => Err(malformed()),
         }
     }
 }
@@ -158,21 +195,44 @@ fn unsupported(expected: &str) -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", "この形式では受け取れません", &detail)
 }
 
-async fn read(mut body: Body, limit: usize, time: Duration) -> Result<Vec<u8>, Problem> {
-    let start = Instant::now();
+async fn read(body: Body, limit: usize, time: Duration) -> Result<Vec<u8>, Problem> {
+    let mut paced = Paced::new(body, limit, time);
     let mut bytes = Vec::new();
-    loop {
-        let paced = START_TIME + Duration::from_secs(bytes.len() as u64 / LEAST_SPEED);
-        let frame = match tokio::time::timeout_at(start + paced.min(time), body.frame()).await {
-            Err(_) => return Err(slow()),
-            Ok(None) => return Ok(bytes),
-            Ok(Some(frame)) => frame.map_err(|_| cut())?,
-        };
-        let Ok(data) = frame.into_data() else { continue };
-        if bytes.len() + data.len() > limit {
-            return Err(too_large(limit));
+    while let Some(more) = paced.next().await? {
+        bytes.extend_from_slice(&more);
+    }
+    Ok(bytes)
+}
+
+/// A body that must keep a pace and end in time.
+struct Paced {
+    body: Body,
+    start: Instant,
+    limit: usize,
+    time: Duration,
+    come: usize,
+}
+
+impl Paced {
+    fn new(body: Body, limit: usize, time: Duration) -> Self {
+        Self { body, start: Instant::now(), limit, time, come: 0 }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        loop {
+            let paced = START_TIME + Duration::from_secs(self.come as u64 / LEAST_SPEED);
+            let frame = match tokio::time::timeout_at(self.start + paced.min(self.time), self.body.frame()).await {
+                Err(_) => return Err(slow()),
+                Ok(None) => return Ok(None),
+                Ok(Some(frame)) => frame.map_err(|_| cut())?,
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            self.come += data.len();
+            if self.come > self.limit {
+                return Err(too_large(self.limit));
+            }
+            return Ok(Some(data));
         }
-        bytes.extend_from_slice(&data);
     }
 }
 
@@ -267,77 +327,12 @@ fn boundary(headers: &axum::http::HeaderMap) -> Option<String> {
     (1..=70).contains(&boundary.len()).then(|| boundary.to_owned())
 }
 
-/// The files of a body (RFC 7578); `None` when it is not well formed or was cut.
-fn files(body: &[u8], boundary: &str) -> Option<Vec<(String, Vec<u8>)>> {
-    let delimiter = format!("\r\n--{boundary}");
-    let mut rest = body.strip_prefix(delimiter.as_bytes().get(2..)?)?;
-    let mut files = Vec::new();
-    loop {
-        if rest.starts_with(b"--") {
-            return Some(files);
-        }
-        let part = rest.strip_prefix(b"\r\n")?;
-        let end = find(part, delimiter.as_bytes())?;
-        let (headers, content) = match part.starts_with(b"\r\n") {
-            true => (&b""[..], part.get(2..end)?),
-            false => {
-                let blank = find(part.get(..end)?, b"\r\n\r\n")?;
-                (part.get(..blank)?, part.get(blank + 4..end)?)
-            }
-        };
-        if let Some(name) = file_name(std::str::from_utf8(headers).ok()?) {
-            files.push((name, content.to_vec()));
-        }
-        rest = part.get(end + delimiter.len()..)?;
-    }
-}
-
-/// `filename="…"` of a part, without any folder in front.
-fn file_name(headers: &str) -> Option<String> {
-    let disposition =
-        headers.split("\r\n").find(|line| line.to_ascii_lowercase().starts_with("content-disposition:"))?;
-    let (_, after) = disposition.split_once("filename=\"")?;
-    let (name, _) = after.split_once('"')?;
-    let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    (!name.is_empty()).then(|| name.replace("%22", "\""))
-}
-
-fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
-    let first = *needle.first()?;
-    let mut from = 0;
-    while let Some(at) = hay.get(from..)?.iter().position(|b| *b == first) {
-        let at = from + at;
-        if hay.get(at..)?.starts_with(needle) {
-            return Some(at);
-        }
-        from = at + 1;
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::body::Bytes;
     use std::pin::Pin;
     use std::task::Poll;
     use tokio::time::{Sleep, sleep};
-
-    const BODY: &str = "--x\r\nContent-Disposition: form-data; name=\"files\"; filename=\"C:\\送信\\UP1KYO.csv\"\r\nContent-Type: text/csv\r\n\r\na,b\r\n\r\n--y\r\n--x\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nno file\r\n--x--\r\n";
-
-    #[test]
-    fn files_of_a_form_are_found_byte_for_byte_whatever_they_hold() {
-        let files = files(BODY.as_bytes(), "x").unwrap();
-        assert_eq!(files, [("UP1KYO.csv".to_owned(), b"a,b\r\n\r\n--y".to_vec())]);
-    }
-
-    #[test]
-    fn a_form_cut_anywhere_before_its_last_boundary_is_refused() {
-        let end = BODY.rfind("--\r\n").unwrap() + 2;
-        for cut in 0..end {
-            assert!(files(&BODY.as_bytes()[..cut], "x").is_none(), "cut at {cut}");
-        }
-    }
 
     #[test]
     fn a_fault_names_its_item_and_never_repeats_the_value() {

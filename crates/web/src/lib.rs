@@ -12,6 +12,7 @@ mod api;
 mod caller;
 mod guard;
 mod input;
+mod multipart;
 pub mod openapi;
 mod pages;
 mod places;

@@ -94,6 +94,11 @@ fn operation(route: &Route, shape: &Shape) -> Value {
         }
         Content::Csv => success["content"] = json!({ "text/csv": { "schema": { "type": "string" } } }),
     }
+    if route.name == "import_package" {
+        let mut accepted = success.clone();
+        accepted["description"] = json!("受け付けました。処理は続きます。受付番号で状態を尋ねてください");
+        responses.insert("202".to_owned(), accepted);
+    }
     responses.insert(shape.status.to_owned(), success);
     responses.insert("default".to_owned(), json!({ "$ref": "#/components/responses/Problem" }));
     let mut operation = json!({

@@ -4,12 +4,13 @@
 use crate::tls::{self, Clients, Door, Limits, PeerCertificate, Refusal, RefusedHandshake, Standing};
 use crate::{Clock, Ready, Settings, closed_line_router, organisations_router, public_router};
 use arc_swap::ArcSwap;
-use kiban_service::{Context, Error, Platform, RefusedHandshakes};
+use kiban_service::{Context, Error, Platform, RefusedHandshakes, Work};
 use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -73,6 +74,8 @@ impl Server {
         let house =
             tokio::spawn(keep_house(platform.clone(), Arc::clone(&clock), Arc::clone(&counters), stopping.subscribe()));
 
+        let work = tokio::spawn(work_on_packages(platform.clone(), Arc::clone(&clock), stopping.subscribe()));
+
         stop.await;
         ready.end();
         stopping.send_replace(true);
@@ -82,6 +85,7 @@ impl Server {
             cut += line.await.map_err(lost)?;
         }
         house.await.map_err(lost)?;
+        work.await.map_err(lost)?;
         record(&platform, &clock, &counters).await;
         platform.store().clone().close().await?;
         Ok(cut)
@@ -129,6 +133,35 @@ async fn keep_house(platform: Platform, clock: Clock, counters: Arc<Counters>, s
                 }
             }
             _ = minute.tick() => record(&platform, &clock, &counters).await,
+        }
+    }
+}
+
+/// Works on packages that wait, also those that a process before this one left unfinished. When the server stops, the block
+/// under way is ended; whoever starts next goes on behind it.
+async fn work_on_packages(platform: Platform, clock: Clock, stopping: watch::Receiver<bool>) {
+    let mut stopping = pin!(stopped(stopping));
+    let mut tick = interval(REFRESH);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = &mut stopping => return,
+            _ = tick.tick() => {}
+        }
+        let now = || clock();
+        let mut work = Work::new(&now).impatient();
+        let stop = Arc::clone(&work.stop);
+        let mut working = pin!(platform.work_on_packages(&mut work));
+        let ended = tokio::select! {
+            ended = &mut working => ended,
+            () = &mut stopping => {
+                stop.store(true, Ordering::Release);
+                let _ = working.await;
+                return;
+            }
+        };
+        if let Err(error) = ended {
+            tracing::error!(%error, "packages are not worked on, trying again");
         }
     }
 }

@@ -182,6 +182,25 @@ pub enum MunicipalValue {
     Consent(Box<ConsentRecord>),
 }
 
+impl MunicipalValue {
+    /// Kind of file it stands in.
+    pub fn kind(&self) -> MunicipalKind {
+        match self {
+            Self::Insured(_) => MunicipalKind::Insured,
+            Self::InsuranceCard(_) => MunicipalKind::InsuranceCard,
+            Self::CopaymentRate(_) => MunicipalKind::CopaymentRate,
+            Self::CostCeiling(_) => MunicipalKind::CostCeiling,
+            Self::Progress(_) => MunicipalKind::Progress,
+            Self::Application(_) => MunicipalKind::Application,
+            Self::Survey(_) => MunicipalKind::Survey,
+            Self::Opinion(_) => MunicipalKind::Opinion,
+            Self::HomeModification(_) => MunicipalKind::HomeModification,
+            Self::EquipmentPurchase(_) => MunicipalKind::EquipmentPurchase,
+            Self::Consent(_) => MunicipalKind::Consent,
+        }
+    }
+}
+
 /// One sound row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MunicipalRow {

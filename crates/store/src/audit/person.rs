@@ -27,7 +27,7 @@ const ACTION: &str = "audit.month";
 const INSURERS: &str = "SELECT insurer_number FROM receipt_counter WHERE last_number > 0 ORDER BY insurer_number";
 const FIRST_RECEIPT: &str = "SELECT MIN(received_at) FROM receipt WHERE insurer_number = $1";
 const LAST_SIGNED: &str = "SELECT month FROM audit_month WHERE insurer_number = $1 ORDER BY month DESC LIMIT 1";
-const MEMBERS: &str = "SELECT insured_number FROM person WHERE insurer_number = $1";
+const MEMBERS: &str = "SELECT DISTINCT insured_number FROM person WHERE insurer_number = $1";
 const UNSEALED: &str = "SELECT 1 FROM audit a LEFT JOIN audit_segment s ON s.writer = a.writer AND s.segment = a.segment \
                         WHERE a.at >= $1 AND a.at < $2 AND s.writer IS NULL LIMIT 1";
 /// The leaves of the entries about some people in a span of time, directly or on a list.

@@ -104,7 +104,7 @@ async fn what_is_present_is_told_for_a_block_of_people() {
         let present = world.store.present_people(insurer(), &asked).await.unwrap();
         assert_eq!(present.len(), 11);
         let (header, _) = world.store.person(people[41].1.key).await.unwrap().unwrap();
-        assert_eq!(present[&people[41].1.key.insured], header);
+        assert_eq!(present[&people[41].1.key.insured], [header]);
         let present = world.store.present_records(insurer(), &asked).await.unwrap();
         assert_eq!(present.len(), 11);
         let first = &present[&(records[0].person.insured, records[0].kind, records[0].natural_key.clone())];

@@ -6,6 +6,7 @@ use kiban_domain::plan_request::SubmissionState;
 use kiban_domain::{Kind, Organization};
 use kiban_store::{
     NewReceipt, NewSubmission, Original, ReceiptCounts, ReceiptState, RegistrationReview, ReviewCause, StoreError,
+    UploadFile,
 };
 use std::collections::BTreeSet;
 
@@ -241,23 +242,57 @@ async fn a_damaged_document_does_not_hide_the_others_in_the_inbox() {
 }
 
 #[tokio::test]
-async fn while_a_package_is_applied_others_get_receipts_but_no_second_package_is() {
+async fn one_at_a_time_works_on_the_packages_of_an_insurer_and_a_late_one_writes_nothing() {
     on_each_engine(async |world| {
-        let mut import = world.store.begin().await.unwrap();
-        import.lock_insurer(insurer()).await.unwrap();
-        if world.is_postgres() {
-            world.open_receipt("r1").await;
-            let number = world.write(async |tx| tx.next_receipt_number(insurer()).await).await.unwrap();
-            assert_eq!(number, 2);
-            let mut elsewhere = world.store.begin().await.unwrap();
-            elsewhere.lock_insurer(other_insurer()).await.unwrap();
-            drop(elsewhere);
-            let mut second = world.store.begin().await.unwrap();
-            let waited = second.lock_insurer(insurer()).await;
-            assert!(matches!(waited, Err(StoreError::Unavailable(_))), "{waited:?}");
-        }
-        import.commit(entry()).await.unwrap();
-        world.write(async |tx| tx.lock_insurer(insurer()).await).await.unwrap();
+        let take = async |holder: &str, second| {
+            world.write(async |tx| tx.take_lease(insurer(), holder, at(second)).await).await.unwrap()
+        };
+        let first = take("first", 0).await.unwrap();
+        assert_eq!(take("second", 19).await, None, "the lease stands");
+        assert!(world.store.is_leased(insurer(), at(19)).await.unwrap());
+        world.write(async |tx| tx.hold_lease(&first, at(15)).await).await.unwrap();
+        assert_eq!(take("second", 34).await, None, "it was held on to");
+        let second = take("second", 36).await.unwrap();
+        let late = world.write(async |tx| tx.hold_lease(&first, at(36)).await).await;
+        assert!(matches!(late, Err(StoreError::Conflict(_))), "the first slept past its lease: {late:?}");
+        world.write(async |tx| tx.give_lease_back(&second).await).await.unwrap();
+        assert!(take("third", 36).await.is_some());
+        assert!(world.write(async |tx| tx.take_lease(other_insurer(), "x", at(0)).await).await.unwrap().is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pieces_of_a_package_come_back_sealed_to_their_place_and_go_when_they_must_not_be_kept() {
+    on_each_engine(async |world| {
+        let seal = async |piece, text: &str| {
+            world.store.seal_piece(insurer(), "u1", (0, piece), text.as_bytes()).await.unwrap()
+        };
+        let pieces = [seal(0, "架空の").await, seal(1, "原本").await];
+        let file = UploadFile { name: "架空.csv".into(), bytes: 15, sha256: "0".repeat(64), pieces: 2 };
+        world
+            .write(async |tx| {
+                tx.begin_upload(insurer(), "u1", at(0)).await?;
+                tx.put_pieces(insurer(), "u1", &pieces).await
+            })
+            .await
+            .unwrap();
+        assert_eq!(world.store.abandoned_uploads(insurer(), at(1)).await.unwrap(), ["u1"], "half sent");
+        world
+            .write(async |tx| {
+                tx.put_upload_files(insurer(), "u1", std::slice::from_ref(&file)).await?;
+                tx.put_receipt(&NewReceipt { original: None, ..receipt("u1") }).await
+            })
+            .await
+            .unwrap();
+        assert!(world.store.abandoned_uploads(insurer(), at(1)).await.unwrap().is_empty());
+        assert_eq!(world.store.upload_files(insurer(), "u1").await.unwrap(), [file]);
+        assert_eq!(world.store.upload_piece(insurer(), "u1", (0, 1)).await.unwrap(), "原本".as_bytes());
+        world.by_hand("UPDATE upload_piece SET piece_number = 7 WHERE piece_number = 1").await;
+        assert!(world.store.upload_piece(insurer(), "u1", (0, 7)).await.is_err(), "a piece moved by hand");
+        world.write(async |tx| tx.drop_upload(insurer(), "u1").await).await.unwrap();
+        assert_eq!(world.ask("SELECT count(*) FROM upload_piece").await, 0);
+        assert_eq!(world.ask("SELECT count(*) FROM upload_file").await, 0);
     })
     .await;
 }

@@ -1,8 +1,8 @@
 //! CSV answers that people open in a spreadsheet: UTF-8 with a byte order mark, cells that could be a formula as text.
 
-use super::files::cell;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use kiban_service::csv_cell as cell;
 
 /// A file of this name; the first line is the header.
 pub(crate) fn file(name: &str, body: String) -> Response {

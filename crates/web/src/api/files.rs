@@ -2,17 +2,58 @@
 
 use super::{Answer, ok};
 use crate::caller::Authenticated;
-use crate::input::Files;
+use crate::input::{Files, Incoming, PACKAGE_LIMIT, count_files};
+use crate::multipart::Event;
 use crate::{App, Problem};
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use kiban_service::{IntakeResult, ReportedProblem};
+use kiban_service::{IntakeResult, Received, Upload, Work};
 
+/// Small packages are answered when they are done, others with 202 and their receipt: they are worked on behind it.
 pub(crate) async fn package(State(app): State<App>, who: Authenticated, request: Request) -> Answer {
     app.platform.may_send_package(&who.caller, &who.context)?;
-    let Files(files) = Files::from_request(request, &app).await?;
-    judged(app.platform.import_package(&who.caller, files, &who.context).await?)
+    let incoming = Incoming::of(request, PACKAGE_LIMIT)?;
+    let upload = app.platform.begin_package(&who.caller, &who.context)?;
+    let received = arrive(upload, incoming).await?;
+    let clock = || (app.settings.clock)();
+    let mut work = Work::new(&clock).impatient();
+    let result = if received.is_small {
+        app.platform.close_package(&received, &mut work).await?
+    } else {
+        app.platform.package_so_far(&received).await?
+    };
+    if result.state == "received" {
+        return Ok((StatusCode::ACCEPTED, axum::Json(result)).into_response());
+    }
+    judged(result)
+}
+
+/// Hands the files on as they arrive. What came of a form that was cut is forgotten.
+async fn arrive(mut upload: Upload, mut incoming: Incoming) -> Result<Received, Problem> {
+    let mut files = 0;
+    let problem = loop {
+        match incoming.next().await {
+            Ok(Some(events)) => {
+                for event in events {
+                    match event {
+                        Event::File(name) => {
+                            files += 1;
+                            upload.file(&name).await?;
+                        }
+                        Event::Bytes(bytes) => upload.write(&bytes).await?,
+                    }
+                }
+            }
+            Ok(None) => match count_files(files) {
+                Ok(()) => return Ok(upload.finish().await?),
+                Err(problem) => break problem,
+            },
+            Err(problem) => break problem,
+        }
+    };
+    upload.forget().await?;
+    Err(problem)
 }
 
 pub(crate) async fn plans(State(app): State<App>, who: Authenticated, request: Request) -> Answer {
@@ -39,58 +80,5 @@ pub(crate) async fn result_file(State(app): State<App>, who: Authenticated, Path
     let result = app.platform.receipt(&who.caller, &receipt, &who.context).await?;
     let name = format!("attachment; filename=\"result-{}.csv\"", result.receipt);
     let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8"), (header::CONTENT_DISPOSITION, name.as_str())];
-    Ok((headers, csv(&result)).into_response())
-}
-
-/// UTF-8 with a byte order mark, so that spreadsheets know it; the first line is the result, then one line per problem.
-fn csv(result: &IntakeResult) -> String {
-    let counts = &result.report.counts;
-    let state = match result.state {
-        "applied" => "取り込みました",
-        "refused" => "取り込めませんでした",
-        _ => "処理中です",
-    };
-    let summary = format!(
-        "受付番号 {} {state}。全 {} 件、反映 {} 件、変更なし {} 件、不採用 {} 件",
-        result.receipt, counts.read, counts.applied, counts.unchanged, counts.refused
-    );
-    let mut out = String::from("\u{feff}区分,ファイル,行,列,項目,規則,内容\r\n");
-    out.push_str(&line(["結果", "", "", "", "", "", &summary]));
-    for problem in &result.report.problems {
-        out.push_str(&problem_line(problem));
-    }
-    out
-}
-
-fn problem_line(problem: &ReportedProblem) -> String {
-    let severity = if problem.severity == "error" { "エラー" } else { "注意" };
-    let number = |n: u64| if n == 0 { String::new() } else { n.to_string() };
-    let (row, column) = (number(problem.line), number(problem.column.into()));
-    line([severity, &problem.file, &row, &column, &problem.item, &problem.rule, &problem.message])
-}
-
-fn line(cells: [&str; 7]) -> String {
-    let cells: Vec<String> = cells.into_iter().map(cell).collect();
-    cells.join(",") + "\r\n"
-}
-
-/// A cell a spreadsheet takes as text: one that could be a formula gets a leading apostrophe.
-pub(crate) fn cell(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
-    let text = format!("{}{text}", if is_formula { "'" } else { "" });
-    if text.contains([',', '"', '\r', '\n', '\'']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_cell_is_a_formula_in_a_spreadsheet() {
-        for text in ["=HYPERLINK(\"http://x\")", "+1", "-1", "@x", "\t=1", "＝1"] {
-            assert!(cell(text).trim_start_matches('"').starts_with('\''), "{text}");
-        }
-        assert_eq!(cell("氏名,カナ"), "\"氏名,カナ\"");
-        assert_eq!(cell("UP1KYO.csv"), "UP1KYO.csv");
-    }
+    Ok((headers, result.csv()).into_response())
 }

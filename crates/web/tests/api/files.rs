@@ -139,5 +139,27 @@ async fn the_city_counts_once_a_day_and_gets_its_figures_as_json_and_csv() {
     assert_eq!(list.headers["content-type"], "text/csv; charset=utf-8");
     assert!(list.text().contains("\r\n0000000001,,1,2026-08-01,2027-07-31\r\n"), "{}", list.text());
     assert_eq!(city.get("/api/v1/copayment-changes.csv?day=soon").await.refusal(), (422, "invalid".to_owned()));
+}
+
+#[tokio::test]
+async fn a_large_package_is_received_at_once_and_worked_on_behind_its_receipt() {
+    let world = World::new().await;
+    world.pass(1).await;
+    let mut files = package(world.now());
+    files.push(("架空の大きなファイル.bin".to_owned(), vec![b'x'; 9 << 20]));
+    let city = world.log_in(Role::City).await;
+    let reply = city.upload("/api/v1/packages", &files).await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED, "{}", reply.text());
+    assert_eq!((&reply.json()["state"], &reply.json()["progress"]["rows_total"]), (&json!("received"), &json!(0)));
+    let receipt = format!("/api/v1/receipts/{}", reply.json()["receipt"].as_str().unwrap());
+    assert_eq!(city.get(&receipt).await.json()["state"], json!("received"));
+
+    let now = world.now();
+    let clock = || now;
+    world.platform.work_on_packages(&mut kiban_service::Work::new(&clock)).await.unwrap();
+    let done = city.get(&receipt).await.json();
+    assert_eq!(done["state"], json!("refused"));
+    assert_eq!(done["report"]["problems"][0]["rule"], json!("not_in_manifest"));
+    assert!(done["report"]["kinds"]["INSURED"]["read"].as_i64().unwrap() > 0, "{done}");
     world.verify().await;
 }

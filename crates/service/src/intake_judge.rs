@@ -1,0 +1,364 @@
+//! One block of rows: what it changes, by key, 履歴番号 and content, against what is there. Nothing is written here.
+//!
+//! Of two packages the one the city made later holds, whichever arrives first (目録の作成日時), so that packages out of
+//! order, twice, or at once end in the same state.
+
+use crate::intake::{natural_key, opinion_request, record_of};
+use crate::{Error, Platform, intake_kinds};
+use kiban_domain::consent::{ConsentAct, ConsentRecord};
+use kiban_domain::insured::Insured;
+use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, PersonKey, Timestamp, dates};
+use kiban_formats::Problem;
+use kiban_formats::municipal::{Change, MunicipalRow, MunicipalValue};
+use kiban_store::{
+    InsurerKeys, NewPerson, NewRecord, OpinionRequest, PersonHeader, PresentRecords, ReceiptCounts, TokenChange,
+};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+/// Judges the rows of one package, block after block.
+pub(crate) struct Judge {
+    pub(crate) platform: Platform,
+    pub(crate) insurer: InsurerNumber,
+    pub(crate) keys: Arc<InsurerKeys>,
+    /// When the package arrived.
+    pub(crate) now: Timestamp,
+    pub(crate) today: Date,
+    /// Nobody of the insurer was there before: nothing is looked up.
+    pub(crate) is_initial: bool,
+    /// Receipts of packages made after this one.
+    pub(crate) later: HashSet<i64>,
+    /// People this package brought: highest 履歴番号, and whether any version is 不開示.
+    pub(crate) written: HashMap<InsuredNumber, (u32, bool)>,
+    /// Unknown offices that were told: a city has thousands of cards with the same one.
+    pub(crate) told_offices: HashSet<String>,
+}
+
+/// What a block changes.
+#[derive(Default)]
+pub(crate) struct Judged {
+    pub(crate) people: Vec<NewPerson>,
+    pub(crate) records: Vec<NewRecord>,
+    pub(crate) consents: Vec<(String, ConsentRecord)>,
+    /// Acts of a 同意欄, counted with the application that carries them.
+    pub(crate) columns: Vec<(String, ConsentRecord)>,
+    pub(crate) requests: Vec<OpinionRequest>,
+    /// A5 records that no longer ask for an opinion.
+    pub(crate) ended_requests: Vec<(PersonKey, String)>,
+    /// Rows by kind and by what becomes of them; consents are counted when they are written.
+    pub(crate) counts: BTreeMap<&'static str, ReceiptCounts>,
+    pub(crate) problems: Vec<Problem>,
+    /// Rows judged.
+    pub(crate) rows: u64,
+    /// Places in `people` of those of this block.
+    place_of: HashMap<InsuredNumber, usize>,
+}
+
+/// What is there of the people of a block.
+#[derive(Default)]
+struct Present {
+    people: HashMap<InsuredNumber, Vec<PersonHeader>>,
+    records: PresentRecords,
+    newest: HashMap<(InsuredNumber, Kind), String>,
+}
+
+/// Where a row stands, and what it is.
+struct Place {
+    file: Arc<str>,
+    line: u64,
+    kind: &'static str,
+    key: PersonKey,
+    history: u32,
+    change: Change,
+}
+
+impl Place {
+    fn problem(&self, rule: &'static str, text: &str) -> Problem {
+        Problem::of_file(&self.file, rule, text).at_line(self.line)
+    }
+}
+
+impl Judged {
+    fn count(&mut self, place: &Place) -> &mut ReceiptCounts {
+        self.counts.entry(place.kind).or_default()
+    }
+
+    fn refuse(&mut self, place: &Place, rule: &'static str, text: &str) {
+        self.problems.push(place.problem(rule, text));
+        self.count(place).refused += 1;
+    }
+
+    fn warn(&mut self, place: &Place, rule: &'static str, text: &str) {
+        self.problems.push(place.problem(rule, text).warning());
+    }
+
+    /// A row of a package made before another that brought the same key: the later one holds.
+    fn superseded(&mut self, place: &Place) {
+        let text = format!(
+            "履歴番号 {} は、このパッケージより後に作成されたパッケージで登録済みです。この行は反映しません",
+            place.history
+        );
+        self.warn(place, "superseded", &text);
+        self.count(place).unchanged += 1;
+    }
+}
+
+impl Judge {
+    /// Rows that were applied before a cut: who is there is known from them.
+    pub(crate) fn remember(&mut self, rows: &[MunicipalRow]) {
+        for row in rows {
+            if let MunicipalValue::Insured(insured) = &row.value
+                && row.change != Change::Deleted
+            {
+                self.note(insured.key.insured, row.history, insured.withheld);
+            }
+        }
+    }
+
+    fn note(&mut self, insured: InsuredNumber, history: u32, withheld: bool) {
+        let known = self.written.entry(insured).or_insert((history, withheld));
+        *known = (known.0.max(history), known.1 | withheld);
+    }
+
+    /// Judges a block.
+    pub(crate) async fn block(&mut self, rows: Vec<MunicipalRow>) -> Result<Judged, Error> {
+        let present = self.present(&rows).await?;
+        let mut judged = Judged { rows: rows.len() as u64, ..Judged::default() };
+        for row in rows {
+            let place = Place {
+                file: row.file,
+                line: row.line,
+                kind: row.value.kind().code(),
+                key: row.key,
+                history: row.history,
+                change: row.change,
+            };
+            match row.value {
+                MunicipalValue::Insured(insured) => self.person(*insured, &place, &present, &mut judged)?,
+                _ if !self.is_known(row.key.insured, &present) => {
+                    let text = "この被保険者番号の被保険者が登録されていません。先に（または同じパッケージで）被保険者の行を送ってください";
+                    judged.refuse(&place, "unknown_person", text);
+                }
+                MunicipalValue::Consent(record) => {
+                    let act = self.consent(*record, &place, &mut judged)?;
+                    judged.consents.extend(act);
+                }
+                value => self.record(value, &place, &present, &mut judged)?,
+            }
+        }
+        Ok(judged)
+    }
+
+    async fn present(&self, rows: &[MunicipalRow]) -> Result<Present, Error> {
+        if self.is_initial {
+            return Ok(Present::default());
+        }
+        let mut numbers: Vec<InsuredNumber> = rows.iter().map(|row| row.key.insured).collect();
+        numbers.sort();
+        numbers.dedup();
+        let store = self.platform.store();
+        let (people, records) =
+            tokio::join!(store.present_people(self.insurer, &numbers), store.present_records(self.insurer, &numbers));
+        let mut present = Present { people: people?, records: records?, newest: HashMap::new() };
+        for (number, kind, natural_key) in present.records.keys() {
+            let latest = present.newest.entry((*number, *kind)).or_default();
+            if natural_key > latest {
+                latest.clone_from(natural_key);
+            }
+        }
+        Ok(present)
+    }
+
+    fn is_known(&self, insured: InsuredNumber, present: &Present) -> bool {
+        self.written.contains_key(&insured) || present.people.contains_key(&insured)
+    }
+
+    fn person(&mut self, insured: Insured, place: &Place, present: &Present, judged: &mut Judged) -> Result<(), Error> {
+        if place.change == Change::Deleted {
+            let text = "被保険者そのものは削除できません。資格喪失日と喪失事由を入れた行（異動区分 2）を送ってください";
+            judged.refuse(place, "delete_person", text);
+            return Ok(());
+        }
+        let (number, history) = (place.key.insured, i64::from(place.history));
+        let versions = present.people.get(&number).map_or(&[][..], Vec::as_slice);
+        if let Some(same) = versions.iter().rfind(|version| version.history_number == history) {
+            let content = serde_json::to_vec(&insured).map_err(|error| Error::Internal(error.to_string()))?;
+            if same.digest == self.keys.digest(&content) {
+                judged.count(place).unchanged += 1;
+                return Ok(());
+            }
+            if self.later.contains(&same.revision) {
+                judged.superseded(place);
+                return Ok(());
+            }
+        }
+        let written = self.written.get(&number).copied();
+        let newest = versions.last().map(|version| version.history_number).max(written.map(|(n, _)| i64::from(n)));
+        let is_present = newest.is_none_or(|newest| history >= newest);
+        let was_withheld = versions.iter().any(|version| version.withheld) || written.is_some_and(|(_, w)| w);
+        if let Some(newest) = newest.filter(|_| !is_present) {
+            let text = format!(
+                "履歴番号 {history} より新しい履歴番号 {newest} が登録済みです。この行は過去の履歴として登録しました"
+            );
+            judged.warn(place, "older_history", &text);
+        }
+        if was_withheld && !insured.withheld && is_present {
+            let text = "登録済みの不開示をファイルで解除することはできません。不開示のまま、ほかの項目を反映しました";
+            judged.warn(place, "withheld_kept", text);
+        }
+        let tokens = match (newest.is_some(), is_present, was_withheld || insured.withheld) {
+            (false, ..) => TokenChange::Add,
+            (_, _, true) => TokenChange::Remove,
+            (_, true, false) => TokenChange::Replace,
+            (_, false, false) => TokenChange::Keep,
+        };
+        // Of two versions in one block only the last says what the tokens are.
+        if tokens != TokenChange::Keep
+            && let Some(earlier) = judged.place_of.insert(number, judged.people.len())
+            && let Some(earlier) = judged.people.get_mut(earlier)
+        {
+            earlier.tokens = TokenChange::Keep;
+        }
+        self.note(number, place.history, insured.withheld);
+        judged.count(place).applied += 1;
+        judged.people.push(NewPerson { history_number: history, insured, tokens });
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        value: MunicipalValue,
+        place: &Place,
+        present: &Present,
+        judged: &mut Judged,
+    ) -> Result<(), Error> {
+        if let Some((fatal, text)) = self.unknown_offices(&value) {
+            if fatal {
+                judged.refuse(place, "unknown_office", &text);
+                return Ok(());
+            }
+            if self.told_offices.insert(text.clone()) {
+                judged.warn(place, "unknown_office", &text);
+            }
+        }
+        let request = opinion_request(place.key, place.history, &value);
+        let column = match intake_kinds::consent_column(place.key, place.change, &value) {
+            Some(act) => match self.consent(act, place, judged)? {
+                Some(act) => Some(act),
+                None => return Ok(()),
+            },
+            None => None,
+        };
+        let record = record_of(self.today, place.key, place.history, place.change, value)?;
+        let key = (place.key.insured, record.kind, record.natural_key.clone());
+        let same = present.records.get(&key);
+        // P-130: an opinion that came electronically and returns is the same record, as its author wrote it.
+        if record.kind == Kind::A2
+            && place.change == Change::New
+            && let Some(same) = same.filter(|same| !same.deleted)
+        {
+            if same.digest != self.keys.digest(&record.payload) {
+                judged.warn(place, "same_opinion", intake_kinds::SAME_OPINION);
+            }
+            judged.count(place).unchanged += 1;
+            return Ok(());
+        }
+        if let Some(same) = same {
+            if same.digest == self.keys.digest(&record.payload) && same.deleted == record.deleted {
+                judged.count(place).unchanged += 1;
+                return Ok(());
+            }
+            if self.later.contains(&same.revision) {
+                judged.superseded(place);
+                return Ok(());
+            }
+            if place.change == Change::New && !same.deleted {
+                let text = format!(
+                    "履歴番号 {} は別の内容で登録済みです。直すときは異動区分を 2（訂正）にしてください",
+                    place.history
+                );
+                judged.refuse(place, "key_exists", &text);
+                return Ok(());
+            }
+        } else if place.change == Change::Deleted {
+            // Kept as a deletion, so that the row itself, made earlier and arriving later, does not come back.
+            let text = format!("履歴番号 {} の記録は登録されていません。削除だけを登録しました", place.history);
+            judged.warn(place, "delete_unknown", &text);
+        } else if let Some(newer) = present.newest.get(&(place.key.insured, record.kind))
+            && record.kind != Kind::A2
+            && *newer > record.natural_key
+        {
+            let newer = newer.trim_start_matches('0');
+            let text = format!("履歴番号 {newer} がすでに登録されています。この行は過去の履歴として登録しました");
+            judged.warn(place, "older_history", &text);
+        }
+        judged.count(place).applied += 1;
+        judged.columns.extend(column);
+        match request {
+            Some(request) if !record.deleted => judged.requests.push(request),
+            // Only a record that was there before can have asked for an opinion.
+            _ if record.kind == Kind::A5 && same.is_some() => {
+                judged.ended_requests.push((place.key, natural_key(place.history)));
+            }
+            _ => {}
+        }
+        judged.records.push(record);
+        Ok(())
+    }
+
+    /// An act with its id. P-071: ordered by the time of the act; one in the future is refused.
+    fn consent(
+        &self,
+        record: ConsentRecord,
+        place: &Place,
+        judged: &mut Judged,
+    ) -> Result<Option<(String, ConsentRecord)>, Error> {
+        // A withdrawal without a time counts as 23:59:59 of its day; on that day it must not be turned away.
+        let closes = matches!(record.act, ConsentAct::Withdrawn | ConsentAct::KindRefused(_));
+        let of_today = closes && dates::day_in_japan(record.acted_at) <= self.today;
+        if record.acted_at > self.now + jiff::SignedDuration::from_mins(5) && !of_today {
+            let text = "同意・撤回の日時が受付より後になっています。実際に行われた日時を入れてください";
+            judged.refuse(place, "act_in_future", text);
+            return Ok(None);
+        }
+        let standing = self.platform.standing();
+        if let Some(number) = record.taken_by.office().filter(|number| standing.office(*number).is_none()) {
+            let text = format!("同意を取った事業所の番号 {number} は基盤に登録されていません。番号を確認してください");
+            judged.refuse(place, "unknown_office", &text);
+            return Ok(None);
+        }
+        let text = serde_json::to_vec(&record).map_err(|error| Error::Internal(error.to_string()))?;
+        // The same act again has the same id, whatever package brings it.
+        let digest = self.keys.digest(&[b"consent act", &text[..]].concat());
+        let id: String = digest[..16].iter().map(|b| format!("{b:02x}")).collect();
+        Ok(Some((id, record)))
+    }
+
+    /// An office that is not registered on the platform: fatal where it would open a door or take part in an act.
+    fn unknown_offices(&self, value: &MunicipalValue) -> Option<(bool, String)> {
+        let standing = self.platform.standing();
+        let unknown = |number: &kiban_domain::OfficeNumber| standing.office(*number).is_none();
+        let text = |number: &kiban_domain::OfficeNumber, item: &str| {
+            format!(
+                "{item}の番号 {number} は基盤に登録されていません。番号を確認し、正しければ運用者に登録を依頼してください"
+            )
+        };
+        match value {
+            MunicipalValue::Progress(progress) => progress
+                .opinion_requested_from
+                .as_ref()
+                .filter(|n| unknown(n))
+                .map(|n| (true, text(n, "意見書依頼先医療機関"))),
+            MunicipalValue::InsuranceCard(card) => card
+                .planning_offices
+                .iter()
+                .map(|p| &p.office)
+                .find(|n| unknown(n))
+                .map(|n| (false, text(n, "居宅介護支援事業者"))),
+            MunicipalValue::Opinion(opinion) => {
+                Some(&opinion.institution).filter(|n| unknown(n)).map(|n| (false, text(n, "意見書を作成した医療機関")))
+            }
+            _ => None,
+        }
+    }
+}

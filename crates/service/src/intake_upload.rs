@@ -1,0 +1,279 @@
+//! A package arrives: its files are cut into sealed pieces and kept as they come, so that memory does not depend on their
+//! size, and the receipt is given in the same transaction as the last piece. The same bytes again get the same receipt.
+
+use crate::intake::{IntakeResult, answer};
+use crate::intake_work::Work;
+use crate::{Context, Error, Platform, random, random_id};
+use kiban_domain::{InsurerNumber, Organization, Timestamp};
+use kiban_store::{Entry, NewReceipt, Outcome, Receipt, ReceiptState, SealedPiece, UploadFile};
+use ring::digest;
+
+/// Bytes of a piece.
+const PIECE: usize = 1 << 20;
+/// Bytes kept in memory until they are written together: nobody waits for an open transaction while they trickle in.
+const TOGETHER: usize = 8 * PIECE;
+/// An upload that was not ended after this many hours is forgotten.
+const HOURS_UNTIL_FORGOTTEN: i64 = 24;
+
+/// A package on its way in.
+pub struct Upload {
+    platform: Platform,
+    insurer: InsurerNumber,
+    sender: Organization,
+    entry: Entry,
+    now: Timestamp,
+    id: Option<String>,
+    files: Vec<UploadFile>,
+    /// SHA-256 of the file that is arriving.
+    hash: digest::Context,
+    /// Bytes of it that do not fill a piece yet.
+    open: Vec<u8>,
+    pieces: Vec<SealedPiece>,
+    /// Bytes in them.
+    held: usize,
+    /// Pieces were written already.
+    spilled: bool,
+}
+
+/// A package that has arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// 受付番号
+    pub receipt: String,
+    /// Of which insurer.
+    pub insurer: InsurerNumber,
+    /// The same bytes had been received before.
+    pub repeated: bool,
+    /// Small enough to be worked on while the sender waits.
+    pub is_small: bool,
+    pub(crate) entry: Entry,
+}
+
+impl Upload {
+    pub(crate) fn new(
+        platform: &Platform,
+        insurer: InsurerNumber,
+        sender: Organization,
+        entry: Entry,
+        context: &Context,
+    ) -> Self {
+        Self {
+            platform: platform.clone(),
+            insurer,
+            sender,
+            entry: Entry { insurer: Some(insurer.to_string()), ..entry },
+            now: context.now,
+            id: None,
+            files: Vec::new(),
+            hash: digest::Context::new(&digest::SHA256),
+            open: Vec::new(),
+            pieces: Vec::new(),
+            held: 0,
+            spilled: false,
+        }
+    }
+
+    /// A file begins.
+    pub async fn file(&mut self, name: &str) -> Result<(), Error> {
+        self.end_file().await?;
+        self.files.push(UploadFile { name: name.to_owned(), bytes: 0, sha256: String::new(), pieces: 0 });
+        Ok(())
+    }
+
+    /// More bytes of the file that has begun.
+    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        self.hash.update(bytes);
+        if let Some(file) = self.files.last_mut() {
+            file.bytes += bytes.len() as u64;
+        }
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(PIECE - self.open.len()));
+            self.open.extend_from_slice(now);
+            bytes = later;
+            if self.open.len() == PIECE {
+                self.end_piece().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// It will not be ended: what came is forgotten.
+    pub async fn forget(self) -> Result<(), Error> {
+        let Some(id) = self.id.filter(|_| self.spilled) else { return Ok(()) };
+        let mut tx = self.platform.store().begin().await?;
+        tx.drop_upload(self.insurer, &id).await?;
+        Ok(tx.commit(Entry { action: "import.cut".to_owned(), outcome: Outcome::Failed, ..self.entry }).await?)
+    }
+
+    /// Gives the receipt.
+    pub async fn finish(mut self) -> Result<Received, Error> {
+        self.end_file().await?;
+        let id = self.id()?;
+        let (mut digest, mut before) = self.before().await?;
+        let mut receipt = before.take();
+        if receipt.is_none() {
+            match self.give_receipt(&id, digest).await {
+                Ok(()) => {}
+                // Somebody sent the same bytes at the same time.
+                Err(Error::Conflict(_)) => {
+                    (digest, receipt) = self.before().await?;
+                    if receipt.is_none() {
+                        self.give_receipt(&id, digest).await?;
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let (repeated, is_small) = (receipt.is_some(), !self.spilled);
+        let store = self.platform.store();
+        if repeated {
+            let entry = Entry { action: "import.repeated".to_owned(), outcome: Outcome::Allowed, ..self.entry.clone() };
+            if self.spilled {
+                let mut tx = store.begin().await?;
+                tx.drop_upload(self.insurer, &id).await?;
+                tx.commit(entry).await?;
+            } else {
+                store.audit().append(entry).await?;
+            }
+        }
+        let receipt = receipt.map_or(id, |receipt| receipt.public_id);
+        Ok(Received { receipt, insurer: self.insurer, repeated, is_small, entry: self.entry })
+    }
+
+    /// Takes files that lie in memory and works on them at once.
+    pub(crate) async fn take(
+        mut self,
+        mut files: Vec<(String, Vec<u8>)>,
+        work: &mut Work<'_>,
+    ) -> Result<IntakeResult, Error> {
+        files.sort();
+        for (name, bytes) in files {
+            self.file(&name).await?;
+            self.write(&bytes).await?;
+        }
+        let platform = self.platform.clone();
+        let received = self.finish().await?;
+        platform.close_package(&received, work).await
+    }
+
+    /// The keyed digest of the whole, and what the same sender got for it before. A package of which rows were refused may be
+    /// sent again: what was missing (people, offices) may be there now. Each time has a digest of its own.
+    async fn before(&self) -> Result<([u8; 32], Option<Receipt>), Error> {
+        let mut sorted: Vec<_> = self.files.iter().collect();
+        sorted.sort_by(|a, b| (&a.name, &a.sha256).cmp(&(&b.name, &b.sha256)));
+        let listed = serde_json::to_vec(&sorted).map_err(|error| Error::Internal(error.to_string()))?;
+        let keys = self.platform.store().keys_of(self.insurer).await?;
+        let mut digest = keys.digest(&listed);
+        loop {
+            let known = self.platform.store().receipt_by_digest(self.insurer, self.sender, &digest).await?;
+            match known {
+                Some(receipt) if receipt.state == ReceiptState::Applied && receipt.counts.refused > 0 => {
+                    digest = keys.digest(&[b"again", &digest[..]].concat());
+                }
+                known => return Ok((digest, known)),
+            }
+        }
+    }
+
+    async fn give_receipt(&mut self, id: &str, digest: [u8; 32]) -> Result<(), Error> {
+        let store = self.platform.store();
+        let mut tx = store.begin().await?;
+        tx.begin_upload(self.insurer, id, self.now).await?;
+        tx.put_pieces(self.insurer, id, &self.pieces).await?;
+        tx.put_upload_files(self.insurer, id, &self.files).await?;
+        let new = NewReceipt {
+            insurer: self.insurer,
+            public_id: id.to_owned(),
+            sender: self.sender,
+            received_at: self.now,
+            original: None,
+            digest,
+        };
+        tx.put_receipt(&new).await?;
+        let entry =
+            Entry { action: "import.received".to_owned(), natural_key: Some(id.to_owned()), ..self.entry.clone() };
+        Ok(tx.commit(entry).await?)
+    }
+
+    fn id(&mut self) -> Result<String, Error> {
+        if self.id.is_none() {
+            self.id = Some(random_id()?);
+        }
+        Ok(self.id.clone().unwrap_or_default())
+    }
+
+    async fn end_file(&mut self) -> Result<(), Error> {
+        if !self.open.is_empty() {
+            self.end_piece().await?;
+        }
+        let hash = std::mem::replace(&mut self.hash, digest::Context::new(&digest::SHA256));
+        if let Some(file) = self.files.last_mut() {
+            file.sha256 = hash.finish().as_ref().iter().map(|b| format!("{b:02x}")).collect();
+        }
+        Ok(())
+    }
+
+    async fn end_piece(&mut self) -> Result<(), Error> {
+        let id = self.id()?;
+        let Some(number) = self.files.len().checked_sub(1) else {
+            return Err(Error::Internal("bytes before a file".to_owned()));
+        };
+        let file = &mut self.files[number];
+        let place = (number as i32, file.pieces);
+        file.pieces += 1;
+        let sealed = self.platform.store().seal_piece(self.insurer, &id, place, &self.open).await?;
+        self.held += self.open.len();
+        self.open.clear();
+        self.pieces.push(sealed);
+        if self.held >= TOGETHER { self.spill(&id).await } else { Ok(()) }
+    }
+
+    async fn spill(&mut self, id: &str) -> Result<(), Error> {
+        let store = self.platform.store();
+        let forgotten = if self.spilled { Vec::new() } else { self.forgotten().await? };
+        let mut tx = store.begin().await?;
+        for old in forgotten {
+            tx.drop_upload(self.insurer, &old).await?;
+        }
+        tx.begin_upload(self.insurer, id, self.now).await?;
+        tx.put_pieces(self.insurer, id, &self.pieces).await?;
+        tx.commit(Entry { action: "import.arriving".to_owned(), ..self.entry.clone() }).await?;
+        self.pieces.clear();
+        self.held = 0;
+        self.spilled = true;
+        Ok(())
+    }
+
+    async fn forgotten(&self) -> Result<Vec<String>, Error> {
+        let before = self.now - jiff::SignedDuration::from_hours(HOURS_UNTIL_FORGOTTEN);
+        Ok(self.platform.store().abandoned_uploads(self.insurer, before).await?)
+    }
+}
+
+impl Platform {
+    /// How far a package is.
+    pub async fn package_so_far(&self, received: &Received) -> Result<IntakeResult, Error> {
+        let receipt = self.store().receipt(received.insurer, &received.receipt).await?.ok_or(Error::Unknown)?;
+        answer(receipt, received.repeated)
+    }
+
+    /// Works on the packages of the insurer until this one is closed; waits while another process does.
+    pub async fn close_package(&self, received: &Received, work: &mut Work<'_>) -> Result<IntakeResult, Error> {
+        work.own = Some((received.receipt.clone(), received.entry.clone()));
+        loop {
+            let receipt = self.store().receipt(received.insurer, &received.receipt).await?.ok_or(Error::Unknown)?;
+            if receipt.state != ReceiptState::Received || (work.is_impatient && work.met_another) {
+                return answer(receipt, received.repeated);
+            }
+            if !self.work_on_insurer(received.insurer, work).await? && !work.is_impatient {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// A holder of a lease.
+pub(crate) fn holder() -> Result<String, Error> {
+    let bytes: [u8; 8] = random()?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}

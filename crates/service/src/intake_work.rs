@@ -1,0 +1,521 @@
+//! The two passes over a package that has arrived: the first reads and judges everything in constant memory, the second
+//! applies it block by block. While a block is on its way to the database the next one is judged and sealed on another
+//! thread. One process works on the packages of an insurer, oldest first, under a lease; whoever takes the lease after a
+//! cut goes on behind the last block (decision 0006.15, 19, 35).
+
+use crate::intake::{PackageReport, ReportedProblem};
+use crate::intake_judge::{Judge, Judged};
+use crate::intake_upload::holder;
+use crate::{Error, Platform};
+use kiban_domain::{InsurerNumber, Timestamp, dates};
+use kiban_formats::Problem;
+use kiban_formats::municipal::{self, MunicipalRow, Source};
+use kiban_store::{Entry, Lease, Outcome, Receipt, ReceiptCounts, ReceiptState, SealedBlock, Store, Tx, UploadFile};
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+/// Rows of a block: few on SQLite, whose one writer others wait for.
+const BLOCK: (usize, usize) = (1_000, 5_000);
+/// How often a lease is held on to while nothing is written.
+const HOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// How packages are worked on.
+pub struct Work<'a> {
+    /// The clock, read at the edge.
+    pub(crate) clock: &'a (dyn Fn() -> Timestamp + Send + Sync),
+    /// Hears rows done and rows in all.
+    pub(crate) progress: Option<&'a mut (dyn FnMut(u64, u64) + Send)>,
+    /// Does not wait while another process works on the packages of the insurer.
+    pub(crate) is_impatient: bool,
+    /// Set from outside to end after the block under way; what is left goes on later.
+    pub stop: Arc<AtomicBool>,
+    pub(crate) own: Option<(String, Entry)>,
+    pub(crate) met_another: bool,
+}
+
+impl<'a> Work<'a> {
+    /// Patient work without a listener.
+    pub fn new(clock: &'a (dyn Fn() -> Timestamp + Send + Sync)) -> Self {
+        Self { clock, progress: None, is_impatient: false, stop: Arc::default(), own: None, met_another: false }
+    }
+
+    /// The same with a listener.
+    #[must_use]
+    pub fn heard_by(mut self, progress: &'a mut (dyn FnMut(u64, u64) + Send)) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// The same without waiting for another process.
+    #[must_use]
+    pub fn impatient(mut self) -> Self {
+        self.is_impatient = true;
+        self
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// The entry of what is done for a receipt: of the request it came with, or of the worker that found it.
+    fn entry(&self, insurer: InsurerNumber, receipt: &Receipt, action: &str) -> Entry {
+        let entry = match &self.own {
+            Some((own, entry)) if *own == receipt.public_id => entry.clone(),
+            _ => Entry {
+                organization: Some(receipt.sender.to_string()),
+                insurer: Some(insurer.to_string()),
+                ..Entry::new((self.clock)(), &receipt.public_id, "worker", "import", Outcome::Done)
+            },
+        };
+        Entry { action: action.to_owned(), natural_key: Some(receipt.public_id.clone()), ..entry }
+    }
+}
+
+impl Platform {
+    /// Works on every package that waits, of every insurer. Errors of one insurer do not keep the others waiting.
+    pub async fn work_on_packages(&self, work: &mut Work<'_>) -> Result<(), Error> {
+        let mut first_error = None;
+        for insurer in self.store().waiting_insurers().await? {
+            if work.is_stopped() {
+                break;
+            }
+            if let Err(error) = self.work_on_insurer(insurer, work).await {
+                tracing::error!(%error, "packages of an insurer are not worked on");
+                first_error.get_or_insert(error);
+            }
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    /// Works on the packages of one insurer, oldest first. False when another process does.
+    pub(crate) async fn work_on_insurer(&self, insurer: InsurerNumber, work: &mut Work<'_>) -> Result<bool, Error> {
+        let Some(first) = self.store().waiting_receipt(insurer).await? else { return Ok(true) };
+        let holder = holder()?;
+        let mut tx = self.store().begin().await?;
+        let Some(lease) = tx.take_lease(insurer, &holder, (work.clock)()).await? else {
+            work.met_another = true;
+            return Ok(false);
+        };
+        tx.commit(work.entry(insurer, &first, "import.begun")).await?;
+        let mut result = Ok(());
+        while result.is_ok() && !work.is_stopped() {
+            let Some(receipt) = self.store().waiting_receipt(insurer).await? else { break };
+            result = self.work_on_receipt(&lease, receipt, work).await;
+        }
+        let mut tx = self.store().begin().await?;
+        tx.give_lease_back(&lease).await?;
+        tx.commit(work.entry(insurer, &first, "import.ended")).await?;
+        result.map(|()| true)
+    }
+
+    async fn work_on_receipt(&self, lease: &Lease, receipt: Receipt, work: &mut Work<'_>) -> Result<(), Error> {
+        let insurer = lease.insurer;
+        let files = self.store().upload_files(insurer, &receipt.public_id).await?;
+        let spool = Spool {
+            store: self.store().clone(),
+            insurer,
+            upload: receipt.public_id.clone(),
+            files: files.into(),
+            runtime: Handle::current(),
+            stop: Arc::clone(&work.stop),
+        };
+        let mut pass = match &receipt.result {
+            // Checked before a cut: what was found then stands.
+            Some(known) if receipt.progress.total > 0 => Pass {
+                report: serde_json::from_slice(known).map_err(|error| Error::Internal(error.to_string()))?,
+                total: receipt.progress.total as u64,
+                done: receipt.progress.done as u64,
+                is_initial: receipt.progress.is_initial,
+                made_at: receipt.made_at,
+            },
+            _ => {
+                let checked = self
+                    .check(lease, work.entry(insurer, &receipt, "import.checking"), spool.clone(), work.clock)
+                    .await?;
+                if checked.is_refused {
+                    let mut tx = self.store().begin().await?;
+                    tx.hold_lease(lease, (work.clock)()).await?;
+                    let entry = work.entry(insurer, &receipt, "import.refused");
+                    return self.close(tx, lease, &receipt, ReceiptState::Refused, checked.report, entry).await;
+                }
+                Pass {
+                    report: checked.report,
+                    total: checked.rows,
+                    done: 0,
+                    is_initial: !self.store().has_people(insurer).await?,
+                    made_at: checked.made_at,
+                }
+            }
+        };
+        self.apply(lease, &receipt, spool, &mut pass, work).await
+    }
+
+    /// Pass 1: reads and judges everything; nothing is written but the lease.
+    async fn check(
+        &self,
+        lease: &Lease,
+        entry: Entry,
+        spool: Spool,
+        clock: &(dyn Fn() -> Timestamp + Send + Sync),
+    ) -> Result<Checked, Error> {
+        let insurer = lease.insurer;
+        let mut checking = tokio::task::spawn_blocking(move || check(spool, insurer));
+        let mut hold = tokio::time::interval_at(tokio::time::Instant::now() + HOLD_EVERY, HOLD_EVERY);
+        loop {
+            tokio::select! {
+                checked = &mut checking => {
+                    let checked = checked.map_err(|error| Error::Internal(error.to_string()))?;
+                    return checked.map_err(|error| Error::Unavailable(error.to_string()));
+                }
+                _ = hold.tick() => {
+                    let mut tx = self.store().begin().await?;
+                    tx.hold_lease(lease, clock()).await?;
+                    tx.commit(entry.clone()).await?;
+                }
+            }
+        }
+    }
+
+    /// Pass 2: block by block, decide what changes anything, seal it, write it.
+    async fn apply(
+        &self,
+        lease: &Lease,
+        receipt: &Receipt,
+        spool: Spool,
+        pass: &mut Pass,
+        work: &mut Work<'_>,
+    ) -> Result<(), Error> {
+        let (insurer, number) = (lease.insurer, receipt.number);
+        let mut judge = self.judge(receipt, insurer, pass).await?;
+        let sealer = self.store().sealer(insurer).await?;
+        let mut blocks = read_blocks(spool, self.block(), pass.done);
+        let recorded_at = receipt.received_at;
+        let mut ready: Option<Block> = None;
+        let mut is_first = true;
+        loop {
+            let prepare = async {
+                loop {
+                    let Some(block) = blocks.recv().await else { return Ok(None) };
+                    let block = block.map_err(|error| Error::Unavailable(error.to_string()))?;
+                    if block.is_done {
+                        judge.remember(&block.rows);
+                        continue;
+                    }
+                    let judged = judge.block(block.rows).await?;
+                    let sealer = sealer.clone();
+                    let sealed = tokio::task::spawn_blocking(move || {
+                        let sealed = sealer.seal(number, recorded_at, &judged.people, &judged.records)?;
+                        Ok::<_, Error>(Block { sealed, judged })
+                    });
+                    return sealed.await.map_err(|error| Error::Internal(error.to_string()))?.map(Some);
+                }
+            };
+            let write = async {
+                match ready.take() {
+                    Some(block) => {
+                        let begins = std::mem::take(&mut is_first);
+                        self.write_block(lease, receipt, block, pass, begins, work).await
+                    }
+                    None => Ok(()),
+                }
+            };
+            let (written, prepared) = tokio::join!(write, prepare);
+            written?;
+            ready = prepared?;
+            if ready.is_none() {
+                break;
+            }
+            if work.is_stopped() {
+                return Err(Error::Unavailable("stopped".to_owned()));
+            }
+        }
+        // Only a package without a sound row ends here; every other one is closed with its last block.
+        if pass.total == 0 {
+            let mut tx = self.store().begin().await?;
+            tx.hold_lease(lease, (work.clock)()).await?;
+            let report = std::mem::take(&mut pass.report);
+            let entry = work.entry(insurer, receipt, "import.applied");
+            return self.close(tx, lease, receipt, ReceiptState::Applied, report, entry).await;
+        }
+        if pass.done < pass.total {
+            return Err(Error::Internal("a package lost rows between its two passes".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn block(&self) -> usize {
+        if self.store().engine_name() == "sqlite" { BLOCK.0 } else { BLOCK.1 }
+    }
+
+    async fn judge(&self, receipt: &Receipt, insurer: InsurerNumber, pass: &Pass) -> Result<Judge, Error> {
+        let later = match pass.made_at {
+            Some(made_at) => self.store().receipts_made_later(insurer, made_at, receipt.number).await?,
+            None => Vec::new(),
+        };
+        Ok(Judge {
+            platform: self.clone(),
+            insurer,
+            keys: self.store().keys_of(insurer).await?,
+            now: receipt.received_at,
+            today: dates::day_in_japan(receipt.received_at),
+            is_initial: pass.is_initial,
+            later: later.into_iter().collect(),
+            written: std::collections::HashMap::new(),
+            told_offices: HashSet::new(),
+        })
+    }
+
+    /// One transaction: the rows, how far the receipt is, the lease; with the last block the receipt is applied.
+    async fn write_block(
+        &self,
+        lease: &Lease,
+        receipt: &Receipt,
+        block: Block,
+        pass: &mut Pass,
+        begins: bool,
+        work: &mut Work<'_>,
+    ) -> Result<(), Error> {
+        let (insurer, number, now) = (lease.insurer, receipt.number, (work.clock)());
+        let judged = block.judged;
+        let mut tx = self.store().begin().await?;
+        tx.hold_lease(lease, now).await?;
+        if begins {
+            tx.judged_receipt(insurer, number, (pass.total as i64, pass.is_initial), pass.made_at, now).await?;
+        }
+        tx.put_block(&block.sealed).await?;
+        for (person, natural_key) in &judged.ended_requests {
+            tx.end_opinion_request(*person, natural_key).await?;
+        }
+        tx.put_opinion_requests(number, &judged.requests).await?;
+        for problem in &judged.problems {
+            pass.report.tell(problem);
+        }
+        for (kind, counts) in &judged.counts {
+            pass.add(kind, *counts);
+        }
+        tx.put_consents(number, receipt.received_at, &judged.columns).await?;
+        if !judged.consents.is_empty() {
+            let new = tx.put_consents(number, receipt.received_at, &judged.consents).await? as i64;
+            let unchanged = judged.consents.len() as i64 - new;
+            pass.add("CONSENT", ReceiptCounts { applied: new, unchanged, ..ReceiptCounts::default() });
+        }
+        pass.done += judged.rows;
+        if pass.done >= pass.total {
+            let report = std::mem::take(&mut pass.report);
+            let entry = work.entry(insurer, receipt, "import.applied");
+            self.close(tx, lease, receipt, ReceiptState::Applied, report, entry).await?;
+        } else {
+            let report = serde_json::to_vec(&pass.report).map_err(|error| Error::Internal(error.to_string()))?;
+            tx.block_done(insurer, number, pass.done as i64, pass.report.counts, &report, now).await?;
+            tx.commit(work.entry(insurer, receipt, "import.block")).await?;
+        }
+        if let Some(progress) = work.progress.as_mut() {
+            progress(pass.done, pass.total);
+        }
+        Ok(())
+    }
+
+    /// Closes a receipt in the transaction that applied its last rows: it is applied exactly when its rows are there. What must
+    /// not be kept (P-039) goes with it.
+    async fn close(
+        &self,
+        mut tx: Tx,
+        lease: &Lease,
+        receipt: &Receipt,
+        state: ReceiptState,
+        report: PackageReport,
+        entry: Entry,
+    ) -> Result<(), Error> {
+        let report = report.closed();
+        let internal = |error: serde_json::Error| Error::Internal(error.to_string());
+        let result = serde_json::to_vec(&report).map_err(internal)?;
+        if report.problems.iter().any(ReportedProblem::forbids_keeping) {
+            tx.drop_upload(lease.insurer, &receipt.public_id).await?;
+        }
+        tx.finish_receipt(lease.insurer, receipt.number, state, report.counts, &result).await?;
+        let detail = serde_json::to_string(&report.counts).map_err(internal)?;
+        Ok(tx.commit(Entry { detail: Some(detail), ..entry }).await?)
+    }
+}
+
+/// A block on its way to the database.
+struct Block {
+    sealed: SealedBlock,
+    judged: Judged,
+}
+
+/// How far the second pass is.
+pub(crate) struct Pass {
+    report: PackageReport,
+    total: u64,
+    done: u64,
+    pub(crate) is_initial: bool,
+    pub(crate) made_at: Option<Timestamp>,
+}
+
+impl Pass {
+    fn add(&mut self, kind: &str, more: ReceiptCounts) {
+        for counts in [&mut self.report.counts, self.report.kinds.entry(kind.to_owned()).or_default()] {
+            counts.applied += more.applied;
+            counts.unchanged += more.unchanged;
+            counts.refused += more.refused;
+        }
+    }
+}
+
+/// What the first pass found.
+pub(crate) struct Checked {
+    pub(crate) report: PackageReport,
+    /// Sound rows.
+    pub(crate) rows: u64,
+    pub(crate) made_at: Option<Timestamp>,
+    pub(crate) is_refused: bool,
+}
+
+/// Reads and judges a whole package: counts by kind, all problems, whether it may be applied at all.
+pub(crate) fn check<S: Source>(source: S, insurer: InsurerNumber) -> io::Result<Checked> {
+    let package = municipal::open_source(source)?;
+    let mut sound: BTreeMap<&'static str, i64> = BTreeMap::new();
+    let mut problems = package.check_source(&mut |row| *sound.entry(row.value.kind().code()).or_default() += 1)?;
+    let manifest = package.manifest();
+    if manifest.is_some_and(|manifest| manifest.insurer != insurer) {
+        // A package for another insurer than its sender (T-13): refused whole, the number not echoed.
+        let text = "MANIFEST.csv の保険者番号が、送信した市区町村の番号と違います。送信先・送信元を確認してください";
+        problems.push(Problem::of_file(municipal::MANIFEST, "foreign_insurer", text));
+    }
+    let is_refused = problems.iter().any(municipal::refuses_package);
+    let mut kinds: BTreeMap<String, ReceiptCounts> = BTreeMap::new();
+    for file in manifest.map_or(&[][..], |manifest| &manifest.files) {
+        kinds.entry(file.kind.code().to_owned()).or_default().read += file.rows as i64;
+    }
+    let mut counts = ReceiptCounts::default();
+    for (kind, of_kind) in &mut kinds {
+        let sound = sound.get(kind.as_str()).copied().unwrap_or_default();
+        of_kind.read = of_kind.read.max(sound);
+        of_kind.refused = if is_refused { of_kind.read } else { of_kind.read - sound };
+        counts.read += of_kind.read;
+        counts.refused += of_kind.refused;
+    }
+    if manifest.is_none() {
+        // Nothing says how many rows there are: those with an error are counted.
+        let faulty = problems.iter().filter(|problem| problem.is_error() && problem.line > 0);
+        counts.read = faulty.map(|problem| (problem.file.as_str(), problem.line)).collect::<HashSet<_>>().len() as i64;
+        counts.refused = counts.read;
+    }
+    Ok(Checked {
+        rows: sound.values().sum::<i64>() as u64,
+        made_at: manifest.map(|manifest| manifest.created_at),
+        is_refused,
+        report: PackageReport {
+            counts,
+            kinds,
+            problems: problems.iter().map(ReportedProblem::of).collect(),
+            ..PackageReport::default()
+        },
+    })
+}
+
+/// Rows in the order of the package.
+pub(crate) struct RowBlock {
+    pub(crate) rows: Vec<MunicipalRow>,
+    /// Applied before a cut.
+    pub(crate) is_done: bool,
+}
+
+/// Reads the package again on a thread of its own, two blocks ahead of whoever applies it.
+pub(crate) fn read_blocks<S: Source + Send + 'static>(
+    source: S,
+    size: usize,
+    done: u64,
+) -> mpsc::Receiver<io::Result<RowBlock>> {
+    let (send, receive) = mpsc::channel(2);
+    tokio::task::spawn_blocking(move || {
+        let mut rows = Vec::with_capacity(size);
+        let mut seen = 0u64;
+        let mut gone = false;
+        let mut hand_over = |rows: &mut Vec<MunicipalRow>, is_done| {
+            if !rows.is_empty() && !gone {
+                let block = RowBlock { rows: std::mem::replace(rows, Vec::with_capacity(size)), is_done };
+                gone = send.blocking_send(Ok(block)).is_err();
+            }
+        };
+        let read = municipal::open_source(source).and_then(|package| {
+            package.check_source(&mut |row| {
+                rows.push(row);
+                seen += 1;
+                if rows.len() == size || seen == done {
+                    hand_over(&mut rows, seen <= done);
+                }
+            })
+        });
+        match read {
+            Ok(_) => hand_over(&mut rows, seen <= done),
+            Err(error) => drop(send.blocking_send(Err(error))),
+        }
+    });
+    receive
+}
+
+/// The sealed pieces of an upload as a source. Read on a thread that may wait.
+#[derive(Clone)]
+struct Spool {
+    store: Store,
+    insurer: InsurerNumber,
+    upload: String,
+    files: Arc<[UploadFile]>,
+    runtime: Handle,
+    stop: Arc<AtomicBool>,
+}
+
+impl Source for Spool {
+    fn files(&self) -> usize {
+        self.files.len()
+    }
+
+    fn name(&self, file: usize) -> &str {
+        self.files.get(file).map_or("", |file| &file.name)
+    }
+
+    fn open(&self, file: usize) -> io::Result<impl Read> {
+        let pieces = self.files.get(file).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?.pieces;
+        Ok(SpoolReader { spool: self.clone(), file: file as i32, next: 0, pieces, piece: Vec::new(), at: 0 })
+    }
+
+    /// Known since it arrived; the seal of each piece says that nothing was changed since.
+    fn sha256(&self, file: usize) -> io::Result<String> {
+        Ok(self.files.get(file).map_or_else(String::new, |file| file.sha256.clone()))
+    }
+}
+
+struct SpoolReader {
+    spool: Spool,
+    file: i32,
+    next: i32,
+    pieces: i32,
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl Read for SpoolReader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.piece.len() && self.next < self.pieces {
+            if self.spool.stop.load(Ordering::Acquire) {
+                return Err(io::Error::other("stopped"));
+            }
+            let place = (self.file, self.next);
+            let piece = self.spool.store.upload_piece(self.spool.insurer, &self.spool.upload, place);
+            self.piece = self.spool.runtime.block_on(piece).map_err(|error| io::Error::other(error.to_string()))?;
+            self.next += 1;
+            self.at = 0;
+        }
+        let some = into.len().min(self.piece.len() - self.at);
+        into[..some].copy_from_slice(&self.piece[self.at..self.at + some]);
+        self.at += some;
+        Ok(some)
+    }
+}

@@ -1,0 +1,70 @@
+//! 結果ファイル: what became of a file, as people open it in a spreadsheet (P-161, T-20).
+
+use crate::{IntakeResult, ReportedProblem};
+
+impl IntakeResult {
+    /// UTF-8 with a byte order mark, so that spreadsheets know it; the first line is the result, then one line per kind and one
+    /// per problem.
+    pub fn csv(&self) -> String {
+        csv(self)
+    }
+}
+
+fn csv(result: &IntakeResult) -> String {
+    let counts = &result.report.counts;
+    let state = match result.state {
+        "applied" => "取り込みました",
+        "refused" => "取り込めませんでした",
+        _ => "処理中です",
+    };
+    let summary = format!(
+        "受付番号 {} {state}。全 {} 件、反映 {} 件、変更なし {} 件、不採用 {} 件",
+        result.receipt, counts.read, counts.applied, counts.unchanged, counts.refused
+    );
+    let mut out = String::from("\u{feff}区分,ファイル,行,列,項目,規則,内容\r\n");
+    out.push_str(&line(["結果", "", "", "", "", "", &summary]));
+    for (kind, counts) in &result.report.kinds {
+        let text = format!(
+            "種別 {kind}: 全 {} 件、反映 {} 件、変更なし {} 件、不採用 {} 件",
+            counts.read, counts.applied, counts.unchanged, counts.refused
+        );
+        out.push_str(&line(["種別", "", "", "", "", "", &text]));
+    }
+    for problem in &result.report.problems {
+        out.push_str(&problem_line(problem));
+    }
+    out
+}
+
+fn problem_line(problem: &ReportedProblem) -> String {
+    let severity = if problem.severity == "error" { "エラー" } else { "注意" };
+    let number = |n: u64| if n == 0 { String::new() } else { n.to_string() };
+    let (row, column) = (number(problem.line), number(problem.column.into()));
+    line([severity, &problem.file, &row, &column, &problem.item, &problem.rule, &problem.message])
+}
+
+fn line(cells: [&str; 7]) -> String {
+    let cells: Vec<String> = cells.into_iter().map(cell).collect();
+    cells.join(",") + "\r\n"
+}
+
+/// A cell a spreadsheet takes as text: one that could be a formula gets a leading apostrophe.
+pub fn cell(text: &str) -> String {
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+    let text = format!("{}{text}", if is_formula { "'" } else { "" });
+    if text.contains([',', '"', '\r', '\n', '\'']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula_in_a_spreadsheet() {
+        for text in ["=HYPERLINK(\"http://x\")", "+1", "-1", "@x", "\t=1", "＝1"] {
+            assert!(cell(text).trim_start_matches('"').starts_with('\''), "{text}");
+        }
+        assert_eq!(cell("氏名,カナ"), "\"氏名,カナ\"");
+        assert_eq!(cell("UP1KYO.csv"), "UP1KYO.csv");
+    }
+}

@@ -1,0 +1,157 @@
+//! The files of a package as they arrive: sealed pieces, which are at once the spool, the original (P-030) and what is read
+//! again after a cut. Nothing of a package is ever in clear on disk.
+
+use crate::engine::args;
+use crate::{Store, StoreError, Tx};
+use kiban_domain::{InsurerNumber, Timestamp};
+use serde::{Deserialize, Serialize};
+
+const BEGIN: &str =
+    "INSERT INTO upload (insurer_number, upload_id, begun_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+const PUT_PIECE: &str = "INSERT INTO upload_piece (insurer_number, upload_id, file_number, piece_number, content) VALUES ($1, $2, $3, $4, $5)";
+const PUT_FILE: &str = "INSERT INTO upload_file (insurer_number, upload_id, file_number, head) VALUES ($1, $2, $3, $4)";
+const FILES: &str =
+    "SELECT file_number, head FROM upload_file WHERE insurer_number = $1 AND upload_id = $2 ORDER BY file_number";
+const PIECE: &str = "SELECT content FROM upload_piece
+     WHERE insurer_number = $1 AND upload_id = $2 AND file_number = $3 AND piece_number = $4";
+const DROP_PIECES: &str = "DELETE FROM upload_piece WHERE insurer_number = $1 AND upload_id = $2";
+const DROP_FILES: &str = "DELETE FROM upload_file WHERE insurer_number = $1 AND upload_id = $2";
+const DROP: &str = "DELETE FROM upload WHERE insurer_number = $1 AND upload_id = $2";
+const ABANDONED: &str = "SELECT upload_id FROM upload WHERE insurer_number = $1 AND begun_at < $2
+       AND NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.insurer_number = $1 AND public_id = upload_id)
+     ORDER BY begun_at LIMIT 100";
+#[cfg(test)]
+pub(crate) const ALL: &[&str] = &[BEGIN, PUT_PIECE, PUT_FILE, FILES, PIECE, DROP_PIECES, DROP_FILES, DROP, ABANDONED];
+
+/// A file of a package as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadFile {
+    /// Its name.
+    pub name: String,
+    /// Bytes.
+    pub bytes: u64,
+    /// SHA-256 of them, lower-case hexadecimal.
+    pub sha256: String,
+    /// Pieces it was cut into.
+    pub pieces: i32,
+}
+
+/// A piece about to be kept, sealed already.
+#[derive(Debug)]
+pub struct SealedPiece {
+    file: i32,
+    piece: i32,
+    content: Vec<u8>,
+}
+
+/// What pieces and heads are sealed to.
+fn place<T>(insurer: InsurerNumber, upload: &str, file: i32, piece: i32, act: impl FnOnce(&[&[u8]]) -> T) -> T {
+    let (insurer, file, piece) = (insurer.as_str().as_bytes(), file.to_be_bytes(), piece.to_be_bytes());
+    act(&[b"upload", insurer, upload.as_bytes(), &file, &piece])
+}
+
+/// The head of a file stands where no piece does.
+const HEAD: i32 = -1;
+
+impl Tx {
+    /// Notes that an upload has begun, or goes on.
+    pub async fn begin_upload(
+        &mut self,
+        insurer: InsurerNumber,
+        upload: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.raw.run(BEGIN, args![insurer.as_str(), upload, now.as_microsecond()]).await?;
+        Ok(())
+    }
+
+    /// Keeps pieces.
+    pub async fn put_pieces(
+        &mut self,
+        insurer: InsurerNumber,
+        upload: &str,
+        pieces: &[SealedPiece],
+    ) -> Result<(), StoreError> {
+        for piece in pieces {
+            let values = args![insurer.as_str(), upload, piece.file, piece.piece, &piece.content];
+            self.raw.run(PUT_PIECE, values).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what is known of the files once all of their pieces are there.
+    pub async fn put_upload_files(
+        &mut self,
+        insurer: InsurerNumber,
+        upload: &str,
+        files: &[UploadFile],
+    ) -> Result<(), StoreError> {
+        let keys = self.keys_of(insurer.as_str()).await?;
+        for (number, file) in files.iter().enumerate() {
+            let number = number as i32;
+            let head = serde_json::to_vec(file).map_err(|error| StoreError::Internal(error.to_string()))?;
+            let sealed = place(insurer, upload, number, HEAD, |aad| keys.seal(aad, &head));
+            self.raw.run(PUT_FILE, args![insurer.as_str(), upload, number, &sealed]).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets an upload: half sent, or not to be kept (a 個人番号 in it, P-039).
+    pub async fn drop_upload(&mut self, insurer: InsurerNumber, upload: &str) -> Result<(), StoreError> {
+        for statement in [DROP_PIECES, DROP_FILES, DROP] {
+            self.raw.run(statement, args![insurer.as_str(), upload]).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Seals a piece of a file, 0-based.
+    pub async fn seal_piece(
+        &self,
+        insurer: InsurerNumber,
+        upload: &str,
+        (file, piece): (i32, i32),
+        bytes: &[u8],
+    ) -> Result<SealedPiece, StoreError> {
+        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        let content = place(insurer, upload, file, piece, |aad| keys.seal(aad, bytes));
+        Ok(SealedPiece { file, piece, content })
+    }
+
+    /// The files of an upload that is whole; none when it is not kept.
+    pub async fn upload_files(&self, insurer: InsurerNumber, upload: &str) -> Result<Vec<UploadFile>, StoreError> {
+        let rows = self.engine.rows(FILES, args![insurer.as_str(), upload]).await?;
+        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        let mut files = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (number, sealed) = (row.int(0)?, row.blob(1)?);
+            let head = place(insurer, upload, number, HEAD, |aad| keys.open(aad, &sealed))?;
+            files.push(serde_json::from_slice(&head).map_err(|_| StoreError::Unreadable("upload_file"))?);
+        }
+        Ok(files)
+    }
+
+    /// A piece of a file, opened.
+    pub async fn upload_piece(
+        &self,
+        insurer: InsurerNumber,
+        upload: &str,
+        (file, piece): (i32, i32),
+    ) -> Result<Vec<u8>, StoreError> {
+        let rows = self.engine.rows(PIECE, args![insurer.as_str(), upload, file, piece]).await?;
+        let sealed = rows.first().ok_or(StoreError::Unreadable("upload_piece"))?.blob(0)?;
+        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        place(insurer, upload, file, piece, |aad| keys.open(aad, &sealed))
+    }
+
+    /// Uploads begun before an instant that never became a receipt, at most 100.
+    pub async fn abandoned_uploads(
+        &self,
+        insurer: InsurerNumber,
+        before: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        let rows = self.engine.rows(ABANDONED, args![insurer.as_str(), before.as_microsecond()]).await?;
+        rows.iter().map(|row| row.text(0)).collect()
+    }
+}

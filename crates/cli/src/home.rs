@@ -75,13 +75,23 @@ impl Home {
         Ok(SigningKey::load_or_create(&self.dir.join("anchor.key"))?)
     }
 
+    /// The limits of the platform: the defaults, changed by `limits.tsv` of the installation if there is one.
+    pub fn limits(&self) -> Result<Config> {
+        let path = self.dir.join("limits.tsv");
+        if !path.exists() {
+            return Ok(Config::default());
+        }
+        let text = std::fs::read_to_string(&path).with_context(|| format!("{} を読めません", path.display()))?;
+        Config::default().changed_by(&text).map_err(|fault| anyhow::anyhow!("{} の{fault}", path.display()))
+    }
+
     /// Opens the platform: migrates the database, starts the audit log.
     pub async fn platform(&self) -> Result<Platform> {
         let master = MasterKey::load_or_create(&self.dir.join("master.key"))?;
         let audit =
             AuditSettings { signing_key: self.signing_key()?, anchor_dir: self.anchor_dir(), clock: Arc::new(now) };
         let store = Store::open(&self.database, master, audit).await.with_context(|| "データベースを開けません")?;
-        let platform = Platform::open(store, Config::default(), now()).await?;
+        let platform = Platform::open(store, self.limits()?, now()).await?;
         if platform.compare_clocks(now()).await?.is_refused() {
             anyhow::bail!(
                 "この機械の時計がデータベースの時計と30秒より離れています。時刻の同期（NTP）を直してから、もう一度実行してください"

@@ -14,6 +14,10 @@ pub enum NoticeKind {
     UnknownCertificate,
     /// To the operator and its organisation's administrator: a revoked certificate is still being used.
     RevokedCertificate,
+    /// To the municipality: an organisation found its insured by the disaster search (P-124).
+    DisasterLooks,
+    /// To the operator and the organisation's administrator: the limit of disaster searches or views was reached (T-6).
+    DisasterLimit,
     /// To an office: its registration for a person is looked at again by the municipality (P-111).
     RegistrationReview,
     /// To its sender: the municipality sent a document back (P-133, P-138).
@@ -22,13 +26,15 @@ pub enum NoticeKind {
 
 impl NoticeKind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::WithheldTyped,
         Self::ManyMismatches,
         Self::UnknownCertificate,
         Self::RevokedCertificate,
         Self::RegistrationReview,
         Self::SubmissionReturned,
+        Self::DisasterLooks,
+        Self::DisasterLimit,
     ];
 
     /// Code under which it is stored.
@@ -38,6 +44,8 @@ impl NoticeKind {
             Self::ManyMismatches => "many_mismatches",
             Self::UnknownCertificate => "unknown_certificate",
             Self::RevokedCertificate => "revoked_certificate",
+            Self::DisasterLooks => "disaster_looks",
+            Self::DisasterLimit => "disaster_limit",
             Self::RegistrationReview => "registration_review",
             Self::SubmissionReturned => "submission_returned",
         }
@@ -55,6 +63,8 @@ impl NoticeKind {
             Self::ManyMismatches => "本人確認の不一致が続いています",
             Self::UnknownCertificate => "登録のない電子証明書で接続しようとした端末があります",
             Self::RevokedCertificate => "失効した電子証明書で接続しようとした端末があります",
+            Self::DisasterLooks => "災害時モードで被保険者が検索されました",
+            Self::DisasterLimit => "災害時の検索・閲覧が回数の上限に達しました",
             Self::RegistrationReview => "担当事業所登録を市区町村が見直しています",
             Self::SubmissionReturned => "提出した書類が差し戻されました",
         }
@@ -74,6 +84,12 @@ impl NoticeKind {
             }
             Self::RevokedCertificate => {
                 "紛失・廃棄した端末が使われていないか確かめてください。心当たりのない接続元であれば運用者に連絡してください"
+            }
+            Self::DisasterLooks => {
+                "災害時の閲覧の一覧で、だれが・何のために見たかを確かめてください。理由に心当たりがないときは運用者に連絡してください"
+            }
+            Self::DisasterLimit => {
+                "避難者の多い事業所であれば、上限を上げるか時間をおいてください。そうでなければ、検索した職員に事情を確かめてください"
             }
             Self::RegistrationReview => {
                 "閲覧期限までに前の月の精算を終え、担当が続く場合は市区町村に連絡してください。担当が終わったときは登録を終了してください"

@@ -1,6 +1,7 @@
 //! Who asks, by which way, when: a [`Caller`] exists only after certificate, account and lock were verified.
 
 use crate::Error;
+use crate::once::OnceKey;
 use kiban_domain::office::{Office, OfficeClass, Staff};
 use kiban_domain::{Date, Organization, PersonKey, Timestamp, dates};
 use kiban_policy::{SharingTable, UseCase, Way, way_allows};
@@ -17,12 +18,14 @@ pub struct Context {
     pub request_id: String,
     /// Whether an audit entry was made for the request; shared by all copies (S-014).
     has_entry: Arc<AtomicBool>,
+    /// The key under which its caller wants it done once.
+    pub(crate) once: Option<Arc<OnceKey>>,
 }
 
 impl Context {
     /// A context with a fresh request id.
     pub fn new(now: Timestamp) -> Result<Self, Error> {
-        Ok(Self { now, request_id: crate::random_id()?, has_entry: Arc::default() })
+        Ok(Self { now, request_id: crate::random_id()?, has_entry: Arc::default(), once: None })
     }
 
     /// Notes that an entry is made for this request.

@@ -1,8 +1,9 @@
 //! 同意の登録: taken by the municipality, or on its behalf by 居宅介護支援 and 施設・居住系 (P-062, P-063); withdrawn or
 //! narrowed at any time, effective on the next view (P-069). On screen only (P-072).
 
+use crate::decision::Case;
 use crate::view::latest;
-use crate::{Caller, Context, Error, Platform, random_id};
+use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
 use kiban_domain::certification::CertificationProgress;
 use kiban_domain::consent::{ConsentAct, ConsentRecord, ConsentState, Declarant, IdentityProof};
 use kiban_domain::insurance_card::InsuranceCard;
@@ -27,13 +28,19 @@ pub struct ConsentRequest {
 
 impl Platform {
     /// Records an act and tells the municipality when an office took it (P-073).
-    pub async fn record_consent(
+    pub async fn record_consent<E: From<Error>>(
         &self,
         caller: &Caller,
         handle: &str,
-        request: ConsentRequest,
+        request: Result<ConsentRequest, E>,
         context: &Context,
-    ) -> Result<ConsentState, Error> {
+    ) -> Result<ConsentState, E> {
+        let case = self.case_of_consent(caller, handle, context).await?;
+        Ok(self.take_consent(caller, &case, request?, context).await?)
+    }
+
+    /// The person, if the caller is registered for them or their municipality.
+    async fn case_of_consent(&self, caller: &Caller, handle: &str, context: &Context) -> Result<Case, Error> {
         let table = self.table_at(context.now)?;
         caller.require_way(UseCase::RecordConsent, table)?;
         let person = self.person_of(caller, handle).await?;
@@ -46,7 +53,17 @@ impl Platform {
             self.store().audit().append(refused).await?;
             return Err(Error::Unknown);
         }
-        check(&request)?;
+        Ok(case)
+    }
+
+    async fn take_consent(
+        &self,
+        caller: &Caller,
+        case: &Case,
+        request: ConsentRequest,
+        context: &Context,
+    ) -> Result<ConsentState, Error> {
+        let (person, table) = (case.person, case.table);
         let taker = match &caller.office {
             Some((_, class)) => {
                 ConsentTaker::Office { class: *class, job: caller.staff.job, assignment_live: case.is_assigned() }
@@ -55,7 +72,7 @@ impl Platform {
         };
         let opens = matches!(request.act, ConsentAct::Given | ConsentAct::KindAllowed(_) | ConsentAct::NotObtainable);
         let allowed = if opens {
-            may_take_consent(taker, self.consent_subject(&case, context).await?, table)
+            may_take_consent(taker, self.consent_subject(case, context).await?, table)
         } else {
             may_record_withdrawal(taker)
         };
@@ -67,8 +84,10 @@ impl Platform {
             self.store().audit().append(refused).await?;
             return Err(Error::rule(rule, table));
         }
+        check(&request)?;
         // A closing act on screen is the latest word, whatever time a file or another server's clock gave an earlier act.
-        let latest = self.store().consents(person).await?.iter().map(|consent| consent.record.acted_at).max();
+        let before = self.store().consents(person).await?;
+        let latest = before.iter().map(|consent| consent.record.acted_at).max();
         let acted_at = if opens { context.now } else { latest.map_or(context.now, |latest| latest.max(context.now)) };
         let record = ConsentRecord {
             person,
@@ -102,13 +121,15 @@ impl Platform {
         }
         let detail = serde_json::json!({ "act": record.act }).to_string();
         let entry = caller.entry_about(context, person, "consent.record", Outcome::Done);
-        tx.commit(Entry { kind: Some("G1".to_owned()), natural_key: Some(id), detail: Some(detail), ..entry }).await?;
-        let facts = self.store().person_facts(person, caller.organization, None, None).await?;
-        Ok(facts.consent)
+        let entry = Entry { kind: Some("G1".to_owned()), natural_key: Some(id), detail: Some(detail), ..entry };
+        let acts = before.iter().map(|consent| &consent.record).chain([&record]);
+        let state = ConsentState::of(acts.map(|record| (&record.act, record.acted_at)));
+        self.commit(tx, entry, &state, context).await?;
+        Ok(state)
     }
 
     /// P-063: certified, and not yet asked by the municipality itself since its start.
-    async fn consent_subject(&self, case: &crate::decision::Case, context: &Context) -> Result<ConsentSubject, Error> {
+    async fn consent_subject(&self, case: &Case, context: &Context) -> Result<ConsentSubject, Error> {
         let (now, unapplied) = (context.now, &case.stored.unapplied);
         let started_on = case.stored.start.date();
         let (mut certified, mut asked) = (false, false);
@@ -129,19 +150,21 @@ impl Platform {
 }
 
 fn check(request: &ConsentRequest) -> Result<(), Error> {
+    let mut faults = Vec::new();
+    let mut fault = |item: &str, text: &str| faults.push(ItemFault::new(item, text));
     if request.form.trim().is_empty() {
-        return Err(Error::item("form", "同意を取った様式と版を入力してください（例: 同意様式 第1版）"));
+        fault("form", "同意を取った様式と版を入力してください（例: 同意様式 第1版）");
     }
     if matches!(&request.declarant, Declarant::Representative { relation } if relation.trim().is_empty()) {
-        return Err(Error::item("declarant", "代理人等の続柄・資格を入力してください（例: 長女、成年後見人）"));
+        fault("declarant", "代理人等の続柄・資格を入力してください（例: 長女、成年後見人）");
     }
     if request.act == ConsentAct::NotObtainable && request.remark.as_deref().is_none_or(|text| text.trim().is_empty()) {
-        return Err(Error::item("remark", "同意を取得できない理由を入力してください"));
+        fault("remark", "同意を取得できない理由を入力してください");
     }
     if let ConsentAct::KindRefused(kind) | ConsentAct::KindAllowed(kind) = request.act
         && !kind.is_stored()
     {
-        return Err(Error::item("kind", "この情報は基盤に保存されていません（※3）"));
+        fault("kind", "この情報は基盤に保存されていません（※3）");
     }
-    Ok(())
+    if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
 }

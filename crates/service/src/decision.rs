@@ -6,7 +6,7 @@ use kiban_policy::{
     Action, Consent, Decision, Disaster, Explanation, Facts, KindFacts, MunicipalityRelation, OfficeFacts, Opinion,
     Rule, SharingTable, decide, disaster_for_municipality, disaster_for_office, is_care_manager, makes_plans, why,
 };
-use kiban_store::{Entry, Outcome, PersonFacts};
+use kiban_store::{DisasterLook, Entry, Outcome, PersonFacts};
 
 /// Everything known about one caller and one person, before a kind is asked for.
 pub(crate) struct Case {
@@ -17,6 +17,8 @@ pub(crate) struct Case {
     disaster: Disaster,
     /// Ids of the running disaster modes for this person's municipality, recorded with every disaster view (P-124).
     pub(crate) events: Vec<String>,
+    /// The search by which this caller found the person, while it opens views.
+    pub(crate) look: Option<DisasterLook>,
     started: bool,
     /// 資格を喪失している.
     gone: bool,
@@ -24,8 +26,29 @@ pub(crate) struct Case {
 }
 
 impl Platform {
-    /// Step 1: facts, in one round trip.
+    /// Step 1: facts, in one round trip. A running disaster mode counts only for somebody who found the person by a search and
+    /// said why (P-124).
     pub(crate) async fn case(&self, caller: &Caller, person: PersonKey, context: &Context) -> Result<Case, Error> {
+        self.case_when(caller, person, false, context).await
+    }
+
+    /// The same during a disaster search: the reason is being given at this moment.
+    pub(crate) async fn case_of_search(
+        &self,
+        caller: &Caller,
+        person: PersonKey,
+        context: &Context,
+    ) -> Result<Case, Error> {
+        self.case_when(caller, person, true, context).await
+    }
+
+    async fn case_when(
+        &self,
+        caller: &Caller,
+        person: PersonKey,
+        searching: bool,
+        context: &Context,
+    ) -> Result<Case, Error> {
         let today = context.today();
         let office = caller.organization.office();
         let stored = self.store().person_facts(person, caller.organization, office, Some(&caller.staff.id)).await?;
@@ -33,6 +56,11 @@ impl Platform {
         let modes: Vec<_> = standing.disasters().cloned().collect();
         let table = self.table_at(context.now)?;
         let area = stored.card_insurer.unwrap_or(person.insurer);
+        let running = modes.iter().filter(|mode| mode.is_open(today) && mode.areas.contains(&area));
+        let events: Vec<String> = running.map(|mode| mode.id.clone()).collect();
+        let look = self.live_look(caller, person, &events, context).await?;
+        let said_why = searching || look.is_some();
+        let gated = |disaster: Disaster| if said_why { disaster } else { Disaster::None };
         let (policy_caller, disaster) = match (&caller.organization, &caller.office) {
             (Organization::Office(_), Some((office, class))) => {
                 let assignment = stored.assignment.as_ref().filter(|assignment| assignment.is_live(today));
@@ -48,10 +76,10 @@ impl Platform {
                     confirmed_by_city: assignment.is_some_and(|a| a.confirmed_by_municipality),
                     opinion_requested: stored.opinion_requested_on.is_some_and(|day| self.is_request_live(day, today)),
                 };
-                (kiban_policy::Caller::Office(facts), disaster_for_office(&modes, office, *class, &area, today))
+                (kiban_policy::Caller::Office(facts), gated(disaster_for_office(&modes, office, *class, &area, today)))
             }
             (Organization::Municipality(number), _) => {
-                let disaster = disaster_for_municipality(&modes, number, &area, today);
+                let disaster = gated(disaster_for_municipality(&modes, number, &area, today));
                 // A member city of a 広域連合 sees its own residents only (T-13).
                 let relation = if *number == person.insurer || *number == area {
                     MunicipalityRelation::Own
@@ -66,10 +94,8 @@ impl Platform {
             _ => (kiban_policy::Caller::Operator, Disaster::None),
         };
         let started = stored.start.is_started(today);
-        let running = modes.iter().filter(|mode| mode.is_open(today) && mode.areas.contains(&area));
-        let events = running.map(|mode| mode.id.clone()).collect();
         let gone = stored.gone_on.is_some_and(|day| day <= dates::to_number(today));
-        Ok(Case { person, stored, table, caller: policy_caller, disaster, events, started, gone, today })
+        Ok(Case { person, stored, table, caller: policy_caller, disaster, events, look, started, gone, today })
     }
 
     /// Whether a 意見書依頼 of that day still lets the hospital view.

@@ -1,6 +1,7 @@
 //! 災害時モード: opened by two operators, searched by exact match, read-only, everything recorded (P-120…126, S-033).
 
-use crate::decision::Question;
+use crate::decision::{Case, Question};
+use crate::disaster_looks::Counted;
 use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
 use kiban_domain::assignment::DisasterMode;
 use kiban_domain::dates::{self, Period};
@@ -8,7 +9,7 @@ use kiban_domain::insured::{Insured, Sex, normalize_kana, normalize_kanji};
 use kiban_domain::office::{OfficeClass, StaffId};
 use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, Organization, PersonKey};
 use kiban_policy::UseCase;
-use kiban_store::{Entry, Outcome, SearchTokens};
+use kiban_store::{DisasterLook, Entry, Outcome, SearchTokens};
 use serde::Serialize;
 
 /// A mode as proposed by the first operator.
@@ -72,13 +73,22 @@ const MAX_DAYS: i32 = 14;
 
 impl Platform {
     /// The first operator proposes a mode. Nothing opens yet.
-    pub async fn propose_disaster(
+    pub async fn propose_disaster<E: From<Error>>(
+        &self,
+        caller: &Caller,
+        proposal: Result<DisasterProposal, E>,
+        context: &Context,
+    ) -> Result<String, E> {
+        self.require_operator(caller, context).await?;
+        Ok(self.put_proposal(caller, proposal?, context).await?)
+    }
+
+    async fn put_proposal(
         &self,
         caller: &Caller,
         proposal: DisasterProposal,
         context: &Context,
     ) -> Result<String, Error> {
-        self.require_operator(caller, context).await?;
         let mut faults = Vec::new();
         if proposal.event.trim().is_empty() {
             faults.push(ItemFault::new("event", "災害名を入力してください"));
@@ -110,7 +120,7 @@ impl Platform {
             proposed_over: caller.peer.fingerprint.clone(),
             closed_at: None,
         };
-        self.write_mode(caller, &mode, "disaster.propose", context).await?;
+        self.write_mode(caller, &mode, "disaster.propose", &id, context).await?;
         Ok(id)
     }
 
@@ -125,7 +135,7 @@ impl Platform {
             return Err(Error::Conflict("提案した人とは別の運用者が、別の端末（電子証明書）から承認してください"));
         }
         mode.opened_by.1 = caller.staff.id.clone();
-        self.write_mode(caller, &mode, "disaster.approve", context).await
+        self.write_mode(caller, &mode, "disaster.approve", &(), context).await
     }
 
     /// One operator suffices to close.
@@ -133,18 +143,31 @@ impl Platform {
         self.require_operator(caller, context).await?;
         let mut mode = self.mode(id).await?;
         mode.closed_at = Some(context.now);
-        self.write_mode(caller, &mode, "disaster.close", context).await
+        self.write_mode(caller, &mode, "disaster.close", &(), context).await
     }
 
     /// Finds people by exact match. Nothing found and nobody withheld look the same.
-    pub async fn search_disaster(
+    pub async fn search_disaster<E: From<Error>>(
+        &self,
+        caller: &Caller,
+        query: Result<DisasterQuery, E>,
+        context: &Context,
+    ) -> Result<Vec<FoundPerson>, E> {
+        caller.require_way(UseCase::Disaster, self.table_at(context.now)?)?;
+        if !self.is_covered_anywhere(caller, context) {
+            let refused = caller.entry(context, "disaster.search", Outcome::Refused);
+            self.store().audit().append(refused).await.map_err(Error::from)?;
+            return Err(Error::Unknown.into());
+        }
+        Ok(self.find_by_name(caller, query?, context).await?)
+    }
+
+    async fn find_by_name(
         &self,
         caller: &Caller,
         query: DisasterQuery,
         context: &Context,
     ) -> Result<Vec<FoundPerson>, Error> {
-        let table = self.table_at(context.now)?;
-        caller.require_way(UseCase::Disaster, table)?;
         check(&query)?;
         let insurer = kiban_domain::municipality::paying_insurer(query.insurer, context.today());
         // Without a running mode nothing is looked up, whatever else the caller may see.
@@ -158,27 +181,66 @@ impl Platform {
         }
         numbers.sort();
         numbers.dedup();
-        let (mut found, mut subjects) = (Vec::new(), Vec::new());
+        let (mut found, mut looks) = (Vec::new(), Vec::new());
         for insured in numbers {
             let person = PersonKey { insurer, insured };
-            let case = self.case(caller, person, context).await?;
+            let case = self.case_of_search(caller, person, context).await?;
             if case.stored.withheld || !case.decide(Question::read(Kind::A3a)).is_allowed() {
                 continue;
             }
             let Some((_, insured)) = self.store().person(person).await? else { continue };
             if fits(&insured, &query) {
-                subjects.push(person.insured.to_string());
+                looks.push(look_of(caller, &case, &query, context)?);
                 found.push(self.found(caller, person, &insured).await?);
             }
         }
+        let allowed = self.record_search(caller, insurer, &query, &looks, covered, context).await?;
+        if allowed { Ok(found) } else { Err(Error::Unknown) }
+    }
+
+    /// Counts and records a search, found or not, with who was found and why; false when no mode covers it.
+    async fn record_search(
+        &self,
+        caller: &Caller,
+        insurer: InsurerNumber,
+        query: &DisasterQuery,
+        looks: &[DisasterLook],
+        covered: bool,
+        context: &Context,
+    ) -> Result<bool, Error> {
+        let detail = serde_json::json!({ "reason": query.reason, "found": looks.len() }).to_string();
         let outcome = if covered { Outcome::Allowed } else { Outcome::Refused };
-        let detail = serde_json::json!({ "reason": query.reason, "found": found.len() }).to_string();
-        let entry = caller.entry(context, "disaster.search", outcome);
-        self.store()
-            .audit()
-            .append(Entry { insurer: Some(insurer.to_string()), subjects, detail: Some(detail), ..entry })
-            .await?;
-        if outcome == Outcome::Refused { Err(Error::Unknown) } else { Ok(found) }
+        let entry = Entry {
+            insurer: Some(insurer.to_string()),
+            detail: Some(detail),
+            ..caller.entry(context, "disaster.search", outcome)
+        };
+        let mut tx = self.store().begin().await?;
+        if let Some(refusal) = self.count_in_disaster(&mut tx, caller, Counted::Search, context).await? {
+            let rule = Some("quota".to_owned());
+            tx.commit(Entry { outcome: Outcome::Refused, rule, ..entry }).await?;
+            return Err(refusal);
+        }
+        for look in looks {
+            tx.put_disaster_look(look).await?;
+        }
+        if !looks.is_empty() {
+            self.tell_city_of_looks(&mut tx, caller, query.insurer, context).await?;
+        }
+        let subjects = looks.iter().map(|look| look.person.insured.to_string()).collect();
+        tx.commit(Entry { subjects, ..entry }).await?;
+        Ok(covered)
+    }
+
+    /// Whether a running mode covers the caller for people of any municipality.
+    fn is_covered_anywhere(&self, caller: &Caller, context: &Context) -> bool {
+        let standing = self.standing();
+        let areas = standing.disasters().filter(|mode| mode.is_open(context.today())).flat_map(|mode| &mode.areas);
+        areas
+            .copied()
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .any(|area| self.is_covered(caller, area, context))
     }
 
     /// Whether a running mode covers the caller for people of this insurer.
@@ -226,19 +288,34 @@ impl Platform {
         caller: &Caller,
         mode: &DisasterMode,
         action: &str,
+        answer: &impl Serialize,
         context: &Context,
     ) -> Result<(), Error> {
         let mut tx = self.store().begin().await?;
         tx.put_disaster(mode).await?;
         let detail = serde_json::to_string(mode).map_err(|error| Error::Internal(error.to_string()))?;
-        tx.commit(Entry {
+        let entry = Entry {
             natural_key: Some(mode.id.clone()),
             detail: Some(detail),
             ..caller.entry(context, action, Outcome::Done)
-        })
-        .await?;
+        };
+        self.commit(tx, entry, answer, context).await?;
         self.refresh_standing(context.now).await
     }
+}
+
+/// What the city finds in its review list.
+fn look_of(caller: &Caller, case: &Case, query: &DisasterQuery, context: &Context) -> Result<DisasterLook, Error> {
+    Ok(DisasterLook {
+        id: random_id()?,
+        person: case.person,
+        organization: caller.organization,
+        staff: caller.staff.id.clone(),
+        looked_at: context.now,
+        modes: case.events.clone(),
+        reason: query.reason.trim().to_owned(),
+        viewed_at: None,
+    })
 }
 
 /// P-123: a name, and birth or sex with the municipality, or an address; never a browse list.
@@ -246,6 +323,9 @@ fn check(query: &DisasterQuery) -> Result<(), Error> {
     let mut faults = Vec::new();
     if query.reason.trim().is_empty() {
         faults.push(ItemFault::new("reason", "検索の理由を入力してください（本人と市区町村に後で示されます）"));
+    }
+    if query.reason.chars().count() > 200 {
+        faults.push(ItemFault::new("reason", "検索の理由は200文字以内にしてください"));
     }
     if query.name.is_none() && query.kana.is_none() {
         faults.push(ItemFault::new("name", "氏名を漢字またはカナで入力してください"));

@@ -29,6 +29,9 @@ pub enum Error {
     /// Too many attempts; seconds after which to try again.
     #[error("too many attempts")]
     TooMany(u64),
+    /// The organisation did this as often as it may; what, in Japanese, and seconds after which to try again.
+    #[error("a limit was reached")]
+    Quota(&'static str, u64),
     /// It was changed meanwhile, or is in a state that does not allow it.
     #[error("conflict: {0}")]
     Conflict(&'static str),

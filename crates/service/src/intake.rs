@@ -11,6 +11,7 @@ use crate::submission::{RETENTION_YEARS, years_after};
 use crate::{Caller, Context, Error, Platform, Upload, intake_kinds};
 use kiban_domain::dates::Period;
 use kiban_domain::ids::looks_like_individual_number;
+use kiban_domain::municipality::paying_insurer;
 use kiban_domain::{Date, InsurerNumber, Kind, Organization, PersonKey, Timestamp};
 use kiban_formats::Problem;
 use kiban_formats::municipal::{Change, MunicipalValue};
@@ -197,7 +198,8 @@ impl Platform {
         self.begin_package_locally(insurer, context).take(files, &mut work).await
     }
 
-    /// The result of a receipt, for its sender. An office's receipts lie with the insurers of its people.
+    /// The result of a receipt, for its sender. An office's receipts lie with the insurers of its people; one of files that
+    /// were refused lies with the municipality where the office stands.
     pub async fn receipt(&self, caller: &Caller, public_id: &str, context: &Context) -> Result<IntakeResult, Error> {
         let insurers: BTreeSet<InsurerNumber> = match (caller.organization, &caller.office) {
             (Organization::Municipality(insurer), _) => BTreeSet::from([insurer]),
@@ -207,6 +209,7 @@ impl Platform {
                 .await?
                 .iter()
                 .map(|person| person.insurer)
+                .chain([paying_insurer(office.municipality, context.today())])
                 .collect(),
             _ => BTreeSet::new(),
         };

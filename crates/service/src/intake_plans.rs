@@ -4,11 +4,12 @@
 //! office as 居宅介護支援 (or plan maker, ※1). A unit of sending is taken whole or not at all.
 
 use crate::decision::Question;
-use crate::intake::{IntakeResult, PackageReport, bundle, is_safe_name, may_import};
+use crate::intake::{IntakeResult, PackageReport, answer, bundle, is_safe_name, may_import};
 use crate::submission::{RETENTION_YEARS, years_after};
 use crate::{Caller, Context, Error, Platform, random_id};
 use kiban_domain::care_plan::{CarePlan, ServiceSlip};
 use kiban_domain::dates::{Period, yyyymmdd};
+use kiban_domain::office::Office;
 use kiban_domain::{Kind, Organization, PersonKey, municipality};
 use kiban_formats::Problem;
 use kiban_formats::care_plan::{PlanFileName, read_set};
@@ -64,7 +65,7 @@ impl Platform {
         }
         if problems.iter().any(Problem::is_error) {
             counts.refused = counts.read;
-            return self.answer_plans(caller, None, counts, &problems, context).await;
+            return self.refuse_plans(caller, office, &bytes, report(counts, &problems), context).await;
         }
         // Whole or not at all: everybody in it must be a registered person of the office before anything is written.
         for person in people.keys() {
@@ -78,7 +79,7 @@ impl Platform {
         }
         if problems.iter().any(Problem::is_error) {
             counts.refused = counts.read;
-            return self.answer_plans(caller, None, counts, &problems, context).await;
+            return self.refuse_plans(caller, office, &bytes, report(counts, &problems), context).await;
         }
         // The original lies under one insurer's key, so it is kept only when everybody in it belongs to that insurer.
         let one_insurer = people.keys().map(|person| person.insurer).collect::<BTreeSet<_>>().len() == 1;
@@ -89,7 +90,8 @@ impl Platform {
             receipt.get_or_insert(given);
             original = false;
         }
-        self.answer_plans(caller, receipt, counts, &problems, context).await
+        let receipt = receipt.ok_or_else(|| Error::Internal("plans of nobody".to_owned()))?;
+        self.answer_plans(caller, receipt, report(counts, &problems), context).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "one private step of one upload")]
@@ -157,27 +159,86 @@ impl Platform {
     async fn answer_plans(
         &self,
         caller: &Caller,
-        receipt: Option<String>,
-        counts: ReceiptCounts,
-        problems: &[Problem],
+        receipt: String,
+        report: PackageReport,
         context: &Context,
     ) -> Result<IntakeResult, Error> {
-        let applied = receipt.is_some();
-        let detail = serde_json::to_string(&counts).map_err(|error| Error::Internal(error.to_string()))?;
-        let outcome = if applied { Outcome::Done } else { Outcome::Refused };
-        self.store()
-            .audit()
-            .append(Entry { detail: Some(detail), ..caller.entry(context, "import.plans", outcome) })
-            .await?;
-        Ok(IntakeResult {
-            receipt: receipt.unwrap_or_else(|| context.request_id.clone()),
-            state: if applied { ReceiptState::Applied } else { ReceiptState::Refused }.code(),
+        let entry = plans_entry(caller, &receipt, report.counts, Outcome::Done, context)?;
+        let result = IntakeResult {
+            receipt,
+            state: ReceiptState::Applied.code(),
             received_at: context.now,
-            repeated: applied && counts.applied == 0,
-            report: PackageReport::of(counts, problems),
+            repeated: report.counts.applied == 0,
+            report,
             progress: None,
-        })
+        };
+        self.record(entry, &result, context).await?;
+        Ok(result)
     }
+
+    /// Nothing of it was taken: the receipt with every problem lies with the municipality where the office stands, without
+    /// the files. The same files with the same problems have the same receipt; judged anew each time, because a person may
+    /// have been registered meanwhile.
+    async fn refuse_plans(
+        &self,
+        caller: &Caller,
+        office: &Office,
+        bytes: &[u8],
+        report: PackageReport,
+        context: &Context,
+    ) -> Result<IntakeResult, Error> {
+        let insurer = municipality::paying_insurer(office.municipality, context.today());
+        let result = serde_json::to_vec(&report).map_err(|error| Error::Internal(error.to_string()))?;
+        let keys = self.store().keys_of(insurer).await?;
+        let digest = keys.digest(&[&b"refused plans"[..], &keys.digest(bytes), &result].concat());
+        if let Some(before) = self.store().receipt_by_digest(insurer, caller.organization, &digest).await? {
+            let entry = plans_entry(caller, &before.public_id, report.counts, Outcome::Refused, context)?;
+            let result = answer(before, true)?;
+            self.record(entry, &result, context).await?;
+            return Ok(result);
+        }
+        let public_id = random_id()?;
+        let entry = plans_entry(caller, &public_id, report.counts, Outcome::Refused, context)?;
+        let new = NewReceipt {
+            insurer,
+            public_id: public_id.clone(),
+            sender: caller.organization,
+            received_at: context.now,
+            original: None,
+            digest,
+        };
+        let mut tx = self.store().begin().await?;
+        let number = tx.put_receipt(&new).await?;
+        tx.finish_receipt(insurer, number, ReceiptState::Refused, report.counts, &result).await?;
+        let state = ReceiptState::Refused.code();
+        let result = IntakeResult {
+            receipt: public_id,
+            state,
+            received_at: context.now,
+            repeated: false,
+            report,
+            progress: None,
+        };
+        self.commit(tx, entry, &result, context).await?;
+        Ok(result)
+    }
+}
+
+/// The entry of a whole upload.
+fn plans_entry(
+    caller: &Caller,
+    receipt: &str,
+    counts: ReceiptCounts,
+    outcome: Outcome,
+    context: &Context,
+) -> Result<Entry, Error> {
+    let detail = serde_json::to_string(&counts).map_err(|error| Error::Internal(error.to_string()))?;
+    let entry = caller.entry(context, "import.plans", outcome);
+    Ok(Entry { natural_key: Some(receipt.to_owned()), detail: Some(detail), ..entry })
+}
+
+fn report(counts: ReceiptCounts, problems: &[Problem]) -> PackageReport {
+    PackageReport::of(counts, problems)
 }
 
 /// One upload: all people in it share the receipt number shown to the sender.

@@ -7,19 +7,23 @@ mod clock;
 mod consent;
 mod decision;
 mod disaster;
+mod disaster_looks;
 mod error;
 mod export;
 mod handle;
 mod handshakes;
+mod housekeeping;
 mod intake;
 mod intake_judge;
 mod intake_kinds;
 mod intake_plans;
 mod intake_upload;
 mod intake_work;
+mod limits;
 mod look_ups;
 mod municipality;
 mod notices;
+mod once;
 mod operator;
 mod opinion_file;
 mod people;
@@ -40,6 +44,7 @@ pub use accounts::{LogIn, LoggedIn, NewAccount, hash_password};
 pub use caller::{Caller, Context, Peer};
 pub use consent::ConsentRequest;
 pub use disaster::{DisasterProposal, DisasterQuery, FoundPerson};
+pub use disaster_looks::SeenInDisaster;
 pub use error::{Error, ItemFault, Refusal};
 pub use export::{Export, ExportPart, ExportReport};
 pub use handshakes::RefusedHandshakes;
@@ -50,9 +55,10 @@ pub use kiban_formats::text::holds_individual_number;
 pub use kiban_policy::Way;
 pub use kiban_store::Original;
 pub use look_ups::LookUp;
-pub use notices::NoticeView;
+pub use notices::{NoticePage, NoticeView};
+pub use once::{Once, digest_of_files};
 pub use opinion_file::{FiledOpinion, OpinionFileReport, OpinionFormat};
-pub use people::PersonStatus;
+pub use people::{PeoplePage, PersonStatus};
 pub use plan_offices::Review;
 pub use recorded::Answered;
 pub use registration::{Registered, RegistrationRequest};
@@ -94,6 +100,16 @@ pub struct Config {
     pub smallest_cell: u64,
     /// Handshakes a day with one revoked certificate before operator and organisation are told.
     pub revoked_handshakes: i32,
+    /// Hours for which the reason given at a disaster search opens the views of who gave it (P-124).
+    pub disaster_reason_hours: i64,
+    /// Disaster searches of one organisation in one hour (T-6).
+    pub disaster_searches: i32,
+    /// Disaster views of one organisation in one hour (T-6).
+    pub disaster_views: i32,
+    /// Hours for which the answer to a write under an Idempotency-Key is remembered.
+    pub answer_hours: i64,
+    /// Days after which a notice is deleted.
+    pub notice_days: i64,
 }
 
 impl Default for Config {
@@ -109,6 +125,11 @@ impl Default for Config {
             opinion_days: 14,
             smallest_cell: 10,
             revoked_handshakes: 3,
+            disaster_reason_hours: 24,
+            disaster_searches: 60,
+            disaster_views: 300,
+            answer_hours: 24,
+            notice_days: 365,
         }
     }
 }
@@ -133,6 +154,7 @@ struct Inner {
     sessions: sessions::Sessions,
     /// Of the last comparison with the database's clock, microseconds.
     clock_drift: AtomicI64,
+    running_keys: once::RunningKeys,
     running: running::Running,
     /// argon2id costs memory on purpose; at most two at a time (decision 0006.29).
     password_checks: Semaphore,
@@ -147,6 +169,7 @@ impl Platform {
             config,
             standing: RwLock::new(Arc::new(standing)),
             sessions: sessions::Sessions::default(),
+            running_keys: once::RunningKeys::default(),
             clock_drift: AtomicI64::new(0),
             running: running::Running::default(),
             password_checks: Semaphore::new(2),

@@ -7,15 +7,18 @@ use kiban_store::Outcome;
 
 impl Platform {
     /// Handle of an own insured of the caller's municipality by number. Any other number is unknown.
-    pub async fn find_insured(
+    pub async fn find_insured<E: From<Error>>(
         &self,
         caller: &Caller,
-        insured: InsuredNumber,
+        insured: Result<InsuredNumber, E>,
         context: &Context,
-    ) -> Result<String, Error> {
+    ) -> Result<String, E> {
         caller.require_way(UseCase::Eligibility, self.table_at(context.now)?)?;
-        let Organization::Municipality(insurer) = caller.organization else { return Err(Error::Unknown) };
-        let person = PersonKey { insurer, insured };
+        let Organization::Municipality(insurer) = caller.organization else { return Err(Error::Unknown.into()) };
+        Ok(self.open_by_number(caller, PersonKey { insurer, insured: insured? }, context).await?)
+    }
+
+    async fn open_by_number(&self, caller: &Caller, person: PersonKey, context: &Context) -> Result<String, Error> {
         let case = self.case(caller, person, context).await?;
         let outcome = if case.is_own_municipality() { Outcome::Allowed } else { Outcome::Refused };
         self.store().audit().append(caller.entry_about(context, person, "find", outcome)).await?;

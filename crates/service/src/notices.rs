@@ -36,6 +36,17 @@ pub struct NoticeView {
     pub read_by: Option<StaffId>,
 }
 
+/// Which notices are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct NoticePage {
+    /// The last one of the page before.
+    pub after: Option<String>,
+    /// Those already seen too.
+    pub seen: bool,
+    /// Most of them.
+    pub limit: i32,
+}
+
 /// Something to tell.
 pub(crate) struct Tell<'a> {
     pub(crate) to: Organization,
@@ -65,24 +76,29 @@ impl Platform {
         Ok(())
     }
 
-    /// Notices of the caller's organisation, newest first; those already seen only when asked for. `after`: the last one of
-    /// the page before.
+    /// Notices of the caller's organisation, newest first.
     pub async fn notices<E: From<Error>>(
         &self,
         caller: &Caller,
-        seen: bool,
-        after: Option<&str>,
-        limit: Result<i32, E>,
+        page: Result<NoticePage, E>,
         context: &Context,
     ) -> Result<Vec<NoticeView>, E> {
         caller.require_way(UseCase::Notices, self.table_at(context.now)?)?;
-        let limit = limit?;
-        let after = match after {
-            Some(id) => Some(self.own_notice(caller, id).await.map(|notice| (notice.raised_at, notice.id))?),
+        Ok(self.page_of_notices(caller, page?, context).await?)
+    }
+
+    async fn page_of_notices(
+        &self,
+        caller: &Caller,
+        page: NoticePage,
+        context: &Context,
+    ) -> Result<Vec<NoticeView>, Error> {
+        let after = match page.after {
+            Some(id) => Some(self.own_notice(caller, &id).await.map(|notice| (notice.raised_at, notice.id))?),
             None => None,
         };
-        let which = WhichNotices { administrators: caller.staff.administrator, seen, after };
-        let found = self.store().notices(caller.organization, &which, limit).await.map_err(Error::from)?;
+        let which = WhichNotices { administrators: caller.staff.administrator, seen: page.seen, after };
+        let found = self.store().notices(caller.organization, &which, page.limit).await?;
         let mut views = Vec::with_capacity(found.len());
         let mut people: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for notice in found {
@@ -94,11 +110,11 @@ impl Platform {
         }
         let entry = || caller.entry(context, "notices", Outcome::Allowed);
         if people.is_empty() {
-            self.store().audit().append(entry()).await.map_err(Error::from)?;
+            self.store().audit().append(entry()).await?;
         }
         for (insurer, subjects) in people {
             let entry = Entry { insurer: Some(insurer), subjects, ..entry() };
-            self.store().audit().append(entry).await.map_err(Error::from)?;
+            self.store().audit().append(entry).await?;
         }
         Ok(views)
     }
@@ -113,8 +129,7 @@ impl Platform {
             Some(person) => caller.entry_about(context, person, "notice.read", Outcome::Done),
             None => caller.entry(context, "notice.read", Outcome::Done),
         };
-        tx.commit(Entry { natural_key: Some(notice.id), ..entry }).await?;
-        Ok(())
+        self.commit(tx, Entry { natural_key: Some(notice.id), ..entry }, &(), context).await
     }
 
     /// A notice the caller may read; unknown otherwise.

@@ -54,18 +54,26 @@ pub struct PersonStatus {
     pub warnings: Vec<Warning>,
 }
 
+/// Which lines of the list are asked for.
+#[derive(Debug, Clone)]
+pub struct PeoplePage {
+    /// Handle of the last line of the page before.
+    pub after: Option<String>,
+    /// Most lines.
+    pub limit: i32,
+}
+
 impl Platform {
-    /// The office's people in key order; `after` is the handle of the last line of the page before.
+    /// The office's people in key order.
     pub async fn list_people<E: From<Error>>(
         &self,
         caller: &Caller,
-        after: Option<&str>,
-        limit: Result<i32, E>,
+        page: Result<PeoplePage, E>,
         context: &Context,
     ) -> Result<Vec<PersonStatus>, E> {
         let Some((office, _)) = self.may_list(caller, context)? else { return Err(Error::Unknown.into()) };
-        let limit = limit?;
-        Ok(self.page_of_people(caller, office.number, after, limit, context).await?)
+        let PeoplePage { after, limit } = page?;
+        Ok(self.page_of_people(caller, office.number, after.as_deref(), limit, context).await?)
     }
 
     /// The office whose list it is.
@@ -182,14 +190,20 @@ impl Platform {
     }
 
     /// The switch of the office's administrator for one staff member and person (P-014).
-    pub async fn set_switch(
+    pub async fn set_switch<E: From<Error>>(
         &self,
         caller: &Caller,
         handle: &str,
         account: &str,
-        hidden: bool,
+        hidden: Result<bool, E>,
         context: &Context,
-    ) -> Result<(), Error> {
+    ) -> Result<(), E> {
+        let person = self.may_switch(caller, handle, context).await?;
+        Ok(self.put_switch(caller, person, account, hidden?, context).await?)
+    }
+
+    /// The person, for an administrator of an office that is registered for them.
+    async fn may_switch(&self, caller: &Caller, handle: &str, context: &Context) -> Result<PersonKey, Error> {
         caller.require_way(UseCase::Eligibility, self.table_at(context.now)?)?;
         let person: PersonKey = self.person_of(caller, handle).await?;
         let case = self.case(caller, person, context).await?;
@@ -202,6 +216,17 @@ impl Platform {
             self.store().audit().append(Entry { rule: Some(rule.code().to_owned()), ..refused }).await?;
             return Err(Error::rule(rule, case.table));
         }
+        Ok(person)
+    }
+
+    async fn put_switch(
+        &self,
+        caller: &Caller,
+        person: PersonKey,
+        account: &str,
+        hidden: bool,
+        context: &Context,
+    ) -> Result<(), Error> {
         let staff = crate::accounts::staff_id(caller.organization, account)
             .map_err(|_| Error::item("account", "アカウント名が正しくありません"))?;
         if staff == caller.staff.id {
@@ -213,8 +238,7 @@ impl Platform {
         let mut tx = self.store().begin().await?;
         tx.put_switch(&staff, caller.organization, person, hidden).await?;
         let detail = serde_json::json!({ "staff": staff, "hidden": hidden }).to_string();
-        tx.commit(Entry { detail: Some(detail), ..caller.entry_about(context, person, "switch", Outcome::Done) })
-            .await?;
-        Ok(())
+        let entry = Entry { detail: Some(detail), ..caller.entry_about(context, person, "switch", Outcome::Done) };
+        self.commit(tx, entry, &(), context).await
     }
 }

@@ -7,6 +7,7 @@ use kiban_domain::assignment::{Assignment, EndReason, IdentityCheck};
 use kiban_domain::dates::ServiceMonth;
 use kiban_domain::insured::{FourItems, Insured, Sex, normalize_kana};
 use kiban_domain::notice::NoticeKind;
+use kiban_domain::office::Office;
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, Organization, PersonKey, dates, municipality};
 use kiban_policy::{UseCase, is_care_manager, makes_plans};
 use kiban_store::{Entry, Outcome, Tx};
@@ -43,16 +44,30 @@ pub struct Registered {
 const SECONDS_UNTIL_TOMORROW: u64 = 86_400;
 
 impl Platform {
-    /// Confirms a person by the four items and registers the caller's office.
-    pub async fn register_office(
+    /// Confirms a person by the four items and registers the caller's office. What is wrong with the request is told only to
+    /// somebody who may register.
+    pub async fn register_office<E: From<Error>>(
         &self,
         caller: &Caller,
+        request: Result<RegistrationRequest, E>,
+        context: &Context,
+    ) -> Result<Registered, E> {
+        let table = self.table_at(context.now)?;
+        caller.require_way(UseCase::Eligibility, table)?;
+        let Some((office, _)) = &caller.office else {
+            return Err(Error::rule(kiban_policy::Rule::NotWriter, table).into());
+        };
+        Ok(self.confirm_and_register(caller, office, request?, context).await?)
+    }
+
+    async fn confirm_and_register(
+        &self,
+        caller: &Caller,
+        office: &Office,
         request: RegistrationRequest,
         context: &Context,
     ) -> Result<Registered, Error> {
         let table = self.table_at(context.now)?;
-        caller.require_way(UseCase::Eligibility, table)?;
-        let Some((office, _)) = &caller.office else { return Err(Error::rule(kiban_policy::Rule::NotWriter, table)) };
         // Asked before anything is looked up: the answer must not depend on whether the four items fit.
         let plans = office.service_types.iter().any(|service| makes_plans(service, table));
         if request.makes_plan && !(plans && is_care_manager(caller.staff.job)) {
@@ -96,8 +111,9 @@ impl Platform {
         if let Some(rule) = refused {
             let hidden = fits && stored.withheld && !confirmed;
             self.tell_of_mismatch(&mut tx, caller, &request, person, (hidden, &subjects, &counted), context).await?;
-            tx.commit(self.typed_entry(caller, &typed, "register", rule, context)).await?;
-            return Err(if locked { Error::TooMany(SECONDS_UNTIL_TOMORROW) } else { Error::NotMatched });
+            let entry = self.typed_entry(caller, &typed, "register", rule, context);
+            let refusal = if locked { Error::TooMany(SECONDS_UNTIL_TOMORROW) } else { Error::NotMatched };
+            return Err(self.commit_refusal(tx, entry, refusal, context).await);
         }
         subjects.take_back(&mut tx, context).await?;
         let before = stored.assignment.clone();
@@ -105,12 +121,14 @@ impl Platform {
         tx.change_assignment(&assignment, before.as_ref()).await?;
         let detail = serde_json::json!({ "check": "four_items", "viewable_until": assignment.viewable_until, "plan_maker": assignment.plan_maker });
         let entry = caller.entry_about(context, person, "register", Outcome::Done);
-        tx.commit(Entry { rule: Some("four_items".to_owned()), detail: Some(detail.to_string()), ..entry }).await?;
-        Ok(Registered {
+        let entry = Entry { rule: Some("four_items".to_owned()), detail: Some(detail.to_string()), ..entry };
+        let registered = Registered {
             handle: self.handle_of(caller, person).await?,
             viewable_until: assignment.viewable_until,
             plan_maker: assignment.plan_maker.as_ref() == Some(&caller.staff.id),
-        })
+        };
+        self.commit(tx, entry, &registered, context).await?;
+        Ok(registered)
     }
 
     fn assignment_of(
@@ -155,25 +173,38 @@ impl Platform {
         let mut tx = self.store().begin().await?;
         tx.change_assignment(&ended, Some(&before)).await?;
         tx.close_reviews(person, before.office, context.now).await?;
-        tx.commit(caller.entry_about(context, person, "register.end", Outcome::Done)).await?;
-        Ok(())
+        self.commit(tx, caller.entry_about(context, person, "register.end", Outcome::Done), &(), context).await
     }
 
     /// The municipality confirms an office for a person under 不開示, or ends its registration (P-037, P-109).
-    pub async fn confirm_office(
+    pub async fn confirm_office<E: From<Error>>(
         &self,
         caller: &Caller,
         handle: &str,
         office: kiban_domain::OfficeNumber,
-        confirmed: bool,
+        confirmed: Result<bool, E>,
         context: &Context,
-    ) -> Result<(), Error> {
+    ) -> Result<(), E> {
+        let person = self.own_insured(caller, handle, context).await?;
+        Ok(self.put_confirmation(caller, person, office, confirmed?, context).await?)
+    }
+
+    /// A person of the caller's own municipality.
+    async fn own_insured(&self, caller: &Caller, handle: &str, context: &Context) -> Result<PersonKey, Error> {
         caller.require_way(UseCase::Eligibility, self.table_at(context.now)?)?;
         let person = self.person_of(caller, handle).await?;
         let case = self.case(caller, person, context).await?;
-        if !case.is_own_municipality() {
-            return Err(Error::Unknown);
-        }
+        if case.is_own_municipality() { Ok(person) } else { Err(Error::Unknown) }
+    }
+
+    async fn put_confirmation(
+        &self,
+        caller: &Caller,
+        person: PersonKey,
+        office: kiban_domain::OfficeNumber,
+        confirmed: bool,
+        context: &Context,
+    ) -> Result<(), Error> {
         let before = self.store().assignments(person).await?.into_iter().find(|a| a.office == office);
         let until =
             Assignment::viewable_until_after(ServiceMonth::of(context.today()), self.inner.config.months_without_claim);
@@ -211,8 +242,8 @@ impl Platform {
             if confirmed { "register.confirm" } else { "register.end" },
             Outcome::Done,
         );
-        tx.commit(Entry { detail: Some(serde_json::json!({ "office": office }).to_string()), ..entry }).await?;
-        Ok(())
+        let entry = Entry { detail: Some(serde_json::json!({ "office": office }).to_string()), ..entry };
+        self.commit(tx, entry, &(), context).await
     }
 
     /// What is counted at a mismatch (decision 0006.37).

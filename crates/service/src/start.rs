@@ -125,14 +125,24 @@ impl Platform {
     }
 
     /// Announces, starts or undoes the start of a municipality, for the operator or the municipality itself.
-    pub async fn change_start(
+    pub async fn change_start<E: From<Error>>(
+        &self,
+        caller: &Caller,
+        insurer: InsurerNumber,
+        change: Result<StartChange, E>,
+        context: &Context,
+    ) -> Result<StartView, E> {
+        self.require_start(caller, insurer, context).await?;
+        Ok(self.put_start(caller, insurer, &change?, context).await?)
+    }
+
+    async fn put_start(
         &self,
         caller: &Caller,
         insurer: InsurerNumber,
         change: &StartChange,
         context: &Context,
     ) -> Result<StartView, Error> {
-        self.require_start(caller, insurer, context).await?;
         let entry = caller.entry(context, "insurer.start", Outcome::Done);
         self.write_start(insurer, change, entry, context).await?;
         self.start_view(insurer).await

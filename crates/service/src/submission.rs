@@ -127,16 +127,27 @@ pub(crate) const RETENTION_YEARS: i32 = 5;
 
 impl Platform {
     /// A hospital, 老健 or 介護医療院 hands over an opinion (★, ※2).
-    pub async fn submit_opinion(
+    pub async fn submit_opinion<E: From<Error>>(
         &self,
         caller: &Caller,
         handle: &str,
+        opinion: Result<PhysicianOpinion, E>,
+        original: Original,
+        context: &Context,
+    ) -> Result<Filed, E> {
+        let person = self.person_of(caller, handle).await?;
+        self.allowed_to_create(caller, person, Kind::A2, UseCase::SubmitOpinion, context).await?;
+        Ok(self.file_opinion(caller, person, opinion?, original, context).await?)
+    }
+
+    async fn file_opinion(
+        &self,
+        caller: &Caller,
+        person: PersonKey,
         opinion: PhysicianOpinion,
         original: Original,
         context: &Context,
     ) -> Result<Filed, Error> {
-        let person = self.person_of(caller, handle).await?;
-        self.allowed_to_create(caller, person, Kind::A2, UseCase::SubmitOpinion, context).await?;
         let mut faults = Vec::new();
         if opinion.person != person {
             faults.push(ItemFault::new("person", "意見書の被保険者番号が、開いている利用者と違います"));
@@ -153,16 +164,27 @@ impl Platform {
     }
 
     /// The care manager files a 居宅サービス計画作成依頼届出 with the person's agreement.
-    pub async fn file_plan_request(
+    pub async fn file_plan_request<E: From<Error>>(
         &self,
         caller: &Caller,
         handle: &str,
+        request: Result<PlanRequest, E>,
+        original: Original,
+        context: &Context,
+    ) -> Result<Filed, E> {
+        let person = self.person_of(caller, handle).await?;
+        self.allowed_to_create(caller, person, Kind::F1, UseCase::FilePlanRequest, context).await?;
+        Ok(self.file_request(caller, person, request?, original, context).await?)
+    }
+
+    async fn file_request(
+        &self,
+        caller: &Caller,
+        person: PersonKey,
         request: PlanRequest,
         original: Original,
         context: &Context,
     ) -> Result<Filed, Error> {
-        let person = self.person_of(caller, handle).await?;
-        self.allowed_to_create(caller, person, Kind::F1, UseCase::FilePlanRequest, context).await?;
         let mut faults: Vec<ItemFault> =
             request.problems().into_iter().map(|text| ItemFault::new("plan_request", text)).collect();
         if request.person != person {
@@ -232,9 +254,9 @@ impl Platform {
             tx.drop_returned_content(person.insurer, before).await?;
         }
         let entry = caller.entry_about(context, person, "submit", Outcome::Done);
-        tx.commit(Entry { kind: Some(kind.code().to_owned()), natural_key: Some(id.clone()), ..entry }).await?;
+        let entry = Entry { kind: Some(kind.code().to_owned()), natural_key: Some(id.clone()), ..entry };
         let state = SubmissionState::Submitted;
-        Ok(Filed {
+        let filed = Filed {
             receipt: id,
             state_name: state.name_ja(),
             state,
@@ -242,7 +264,9 @@ impl Platform {
             decided_at: None,
             replaces,
             notes,
-        })
+        };
+        self.commit(tx, entry, &filed, context).await?;
+        Ok(filed)
     }
 
     /// State of the documents the caller's organisation handed over about a person.
@@ -320,16 +344,29 @@ impl Platform {
         if to != submission.state {
             tx.move_submission(&submission, &to, context.now).await?;
         }
-        tx.commit(self.submission_entry(caller, &submission, "inbox.fetch", context)).await?;
+        let entry = self.submission_entry(caller, &submission, "inbox.fetch", context);
         submission.state = to;
-        Ok(inbox_item(submission, true))
+        let item = inbox_item(submission, true);
+        self.commit(tx, entry, &item, context).await?;
+        Ok(item)
     }
 
     /// The municipality accepts a document, which makes it a record, or returns it with a reason.
-    pub async fn decide_submission(
+    pub async fn decide_submission<E: From<Error>>(
         &self,
         caller: &Caller,
         id: &str,
+        decide: Result<Decide, E>,
+        context: &Context,
+    ) -> Result<InboxItem, E> {
+        let submission = self.own_submission(caller, id, context).await?;
+        Ok(self.settle_submission(caller, submission, decide?, context).await?)
+    }
+
+    async fn settle_submission(
+        &self,
+        caller: &Caller,
+        mut submission: Submission,
         decide: Decide,
         context: &Context,
     ) -> Result<InboxItem, Error> {
@@ -340,7 +377,6 @@ impl Platform {
             }
             Decide::Return(reason) => Some(reason),
         };
-        let mut submission = self.own_submission(caller, id, context).await?;
         if submission.kind == Kind::G1 && reason.is_some() {
             return Err(Error::Conflict(
                 "同意の知らせは差し戻せません。受け取るときは受理し、同意を取り消すときは「同意の登録・撤回」で撤回してください",
@@ -376,7 +412,7 @@ impl Platform {
         }
         let action = if to == SubmissionState::Accepted { "inbox.accept" } else { "inbox.return" };
         let entry = self.submission_entry(caller, &submission, action, context);
-        tx.commit(Entry { detail: plans.detail(), ..entry }).await?;
+        let entry = Entry { detail: plans.detail(), ..entry };
         if accepts {
             submission.payload = None;
             submission.original = None;
@@ -385,7 +421,9 @@ impl Platform {
             submission.decided_at = Some(context.now);
         }
         submission.state = to;
-        Ok(inbox_item(submission, false))
+        let item = inbox_item(submission, false);
+        self.commit(tx, entry, &item, context).await?;
+        Ok(item)
     }
 
     async fn own_submission(&self, caller: &Caller, id: &str, context: &Context) -> Result<Submission, Error> {

@@ -84,26 +84,52 @@ pub struct PersonPage {
 
 impl Platform {
     /// One kind with its history. `known_on`: as it was known at that instant (P-024).
-    pub async fn view_kind(
+    pub async fn view_kind<E: From<Error>>(
         &self,
         caller: &Caller,
         handle: &str,
         kind: Kind,
-        known_on: Option<Timestamp>,
+        known_on: Result<Option<Timestamp>, E>,
         context: &Context,
-    ) -> Result<KindView, Error> {
+    ) -> Result<KindView, E> {
+        let (case, opening) = self.may_view(caller, handle, kind, context).await?;
+        Ok(self.show_kind(caller, &case, opening, known_on?, context).await?)
+    }
+
+    async fn may_view(
+        &self,
+        caller: &Caller,
+        handle: &str,
+        kind: Kind,
+        context: &Context,
+    ) -> Result<(Case, Opening), Error> {
         let person = self.person_of(caller, handle).await?;
         let case = self.case(caller, person, context).await?;
         caller.require_way(UseCase::View(KindFacts::of(kind, Opinion::Accepted).row()), case.table)?;
         let Some(opening) = opening(&case, kind) else {
             return Err(self.refuse(caller, &case, Question::read(kind), "view", context).await?);
         };
+        Ok((case, opening))
+    }
+
+    async fn show_kind(
+        &self,
+        caller: &Caller,
+        case: &Case,
+        opening: Opening,
+        known_on: Option<Timestamp>,
+        context: &Context,
+    ) -> Result<KindView, Error> {
+        let kind = opening.kind;
+        if opening.is_by_disaster() {
+            self.record_disaster_view(caller, case, context).await?;
+        }
         let records = self.store().records(case.person, kind).await?;
         let records = match kind {
             Kind::A3a => records.zip(self.store().records(case.person, Kind::F1).await?),
             _ => records.map(|records| (records, Vec::new())),
         };
-        let (view, entry) = open_kind(caller, &case, opening, records, known_on, context);
+        let (view, entry) = open_kind(caller, case, opening, records, known_on, context);
         let view = self.store().audit().release(view, entry).await?;
         view.ok_or_else(|| case.refusal(Question::read(kind)))
     }
@@ -116,6 +142,9 @@ impl Platform {
         let (openings, refused): (Vec<_>, Vec<_>) =
             asked.map(|kind| opening(&case, kind).ok_or(kind)).partition(Result::is_ok);
         let openings: Vec<Opening> = openings.into_iter().flatten().collect();
+        if openings.iter().any(Opening::is_by_disaster) {
+            self.record_disaster_view(caller, &case, context).await?;
+        }
         let mut without: Vec<Kind> = refused.into_iter().filter_map(Result::err).collect();
         // An accepted 届出 stands on the card until the city's own row arrives.
         let with_card = openings.iter().any(|opening| opening.kind == Kind::A3a);
@@ -259,6 +288,14 @@ struct Opening {
     rule: Rule,
 }
 
+impl Opening {
+    /// Whether only a disaster mode allows it: without the registration, or without the consent.
+    fn is_by_disaster(&self) -> bool {
+        matches!(self.general, Decision::Allow { ground: Rule::Disaster, .. })
+            || matches!(self.general, Decision::Allow { rule: Rule::DisasterWithoutConsent, .. })
+    }
+}
+
 /// `None`: refused for every document.
 fn opening(case: &Case, kind: Kind) -> Option<Opening> {
     let question = Question::read(kind);
@@ -278,6 +315,7 @@ fn open_kind(
     known_on: Option<Timestamp>,
     context: &Context,
 ) -> Opened {
+    let by_disaster = opening.is_by_disaster();
     let Opening { kind, general, mark, rule } = opening;
     let at = known_on.unwrap_or(context.now);
     let mut keys = Vec::new();
@@ -307,7 +345,7 @@ fn open_kind(
     let outcome = if nothing { Outcome::Refused } else { Outcome::Allowed };
     let settled = if nothing { general.rule() } else { rule };
     let entry = case.entry(caller, context, "view", outcome, Question::read(kind), settled);
-    let event = matches!(general, Decision::Allow { ground: Rule::Disaster, .. }).then(|| case.events.clone());
+    let event = by_disaster.then(|| case.events.clone());
     let detail = serde_json::json!({ "documents": keys, "known_on": known_on, "disaster": event }).to_string();
     (view, Entry { detail: Some(detail), ..entry })
 }

@@ -8,7 +8,7 @@ use kiban_domain::{Kind, Organization};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
 use kiban_service::{ConsentRequest, Error};
 use kiban_sim::Role;
-use support::{World, addresses, context, items, now};
+use support::{World, addresses, asked, context, items, now};
 
 fn consent(act: ConsentAct) -> ConsentRequest {
     let (proof, form) = (IdentityProof::InsuranceCard, "同意様式 第1版".to_owned());
@@ -21,9 +21,13 @@ async fn a_withdrawal_of_today_without_a_time_counts_at_once() {
     world.start().await;
     let person = world.cast.consenting.insured.key;
     let manager = world.office(Role::Planning, JobType::CareManager).await;
-    let handle =
-        world.platform.register_office(&manager, items(&world.cast.consenting, true), &context()).await.unwrap().handle;
-    assert!(world.platform.view_kind(&manager, &handle, Kind::E1, None, &context()).await.is_ok());
+    let handle = world
+        .platform
+        .register_office(&manager, asked(items(&world.cast.consenting, true)), &context())
+        .await
+        .unwrap()
+        .handle;
+    assert!(world.platform.view_kind(&manager, &handle, Kind::E1, asked(None), &context()).await.is_ok());
     let value = ConsentRecord {
         person,
         act: ConsentAct::Withdrawn,
@@ -41,7 +45,7 @@ async fn a_withdrawal_of_today_without_a_time_counts_at_once() {
         world.import(MunicipalPackage::new(world.city.insurer, now()).consents(&[entry]).finish().unwrap()).await;
     assert_eq!(result.report.counts.applied, 1, "{:?}", result.report.problems);
     assert!(matches!(
-        world.platform.view_kind(&manager, &handle, Kind::E1, None, &context()).await,
+        world.platform.view_kind(&manager, &handle, Kind::E1, asked(None), &context()).await,
         Err(Error::Refused(_))
     ));
 }
@@ -54,7 +58,7 @@ async fn a_withdrawal_on_screen_beats_a_consent_dated_a_few_minutes_ahead() {
     let planner = Organization::Office(person.care.planner.unwrap());
     let office = world.city.offices.iter().find(|office| Organization::Office(office.number()) == planner).unwrap();
     let manager = world.caller(planner, office.staff_of(JobType::CareManager).unwrap()).await;
-    let handle = world.platform.register_office(&manager, items(person, true), &context()).await.unwrap().handle;
+    let handle = world.platform.register_office(&manager, asked(items(person, true)), &context()).await.unwrap().handle;
     let value = ConsentRecord {
         person: person.insured.key,
         act: ConsentAct::Given,
@@ -68,8 +72,11 @@ async fn a_withdrawal_on_screen_beats_a_consent_dated_a_few_minutes_ahead() {
     };
     let entry = Entry { key: person.insured.key, history: 9, change: Change::New, value };
     world.import(MunicipalPackage::new(world.city.insurer, now()).consents(&[entry]).finish().unwrap()).await;
-    let state =
-        world.platform.record_consent(&manager, &handle, consent(ConsentAct::Withdrawn), &context()).await.unwrap();
+    let state = world
+        .platform
+        .record_consent(&manager, &handle, asked(consent(ConsentAct::Withdrawn)), &context())
+        .await
+        .unwrap();
     assert!(state.given_at.is_none() && state.withdrawn_at.is_some());
 }
 
@@ -78,10 +85,10 @@ async fn asking_to_make_the_plan_tells_nothing_about_the_four_items() {
     let world = World::loaded(None).await;
     world.start().await;
     let clerk = world.office(Role::HomeHelp, JobType::CareWorker).await;
-    let right = world.platform.register_office(&clerk, items(&world.cast.consenting, true), &context()).await;
+    let right = world.platform.register_office(&clerk, asked(items(&world.cast.consenting, true)), &context()).await;
     let mut wrong = items(&world.cast.consenting, true);
     wrong.birth = wrong.birth.tomorrow().unwrap();
-    let wrong = world.platform.register_office(&clerk, wrong, &context()).await;
+    let wrong = world.platform.register_office(&clerk, asked(wrong), &context()).await;
     assert_eq!(format!("{right:?}"), format!("{wrong:?}"));
 }
 
@@ -96,14 +103,18 @@ async fn guesses_made_at_the_same_time_share_one_limit_and_leave_the_right_offic
             let (platform, guesser) = (world.platform.clone(), guesser.clone());
             let mut guess = items(&world.cast.consenting, false);
             guess.insured = kiban_domain::InsuredNumber::parse(&format!("77{n:08}")).unwrap();
-            guesses.spawn(async move { platform.register_office(&guesser, guess, &context()).await });
+            guesses.spawn(async move { platform.register_office(&guesser, asked(guess), &context()).await });
         }
         let answers = guesses.join_all().await;
         let judged = answers.iter().filter(|answer| matches!(answer, Err(Error::NotMatched))).count();
         assert_eq!(judged, 5, "more guesses than the limit were judged");
         let manager = world.office(Role::Planning, JobType::CareManager).await;
         assert!(
-            world.platform.register_office(&manager, items(&world.cast.consenting, true), &context()).await.is_ok()
+            world
+                .platform
+                .register_office(&manager, asked(items(&world.cast.consenting, true)), &context())
+                .await
+                .is_ok()
         );
     }
 }
@@ -117,11 +128,11 @@ async fn an_office_that_ended_its_registration_is_no_longer_confirmed_for_a_with
     let city = world.caller(Organization::Municipality(world.city.insurer), &officer).await;
     let hidden = world.office(Role::HiddenPlanning, JobType::CareManager).await;
     let office = hidden.organization.office().unwrap();
-    let at_city = world.platform.find_insured(&city, person.insured.key.insured, &context()).await.unwrap();
-    world.platform.confirm_office(&city, &at_city, office, true, &context()).await.unwrap();
-    let handle = world.platform.register_office(&hidden, items(person, true), &context()).await.unwrap().handle;
+    let at_city = world.platform.find_insured(&city, asked(person.insured.key.insured), &context()).await.unwrap();
+    world.platform.confirm_office(&city, &at_city, office, asked(true), &context()).await.unwrap();
+    let handle = world.platform.register_office(&hidden, asked(items(person, true)), &context()).await.unwrap().handle;
     world.platform.end_registration(&hidden, &handle, &context()).await.unwrap();
-    let again = world.platform.register_office(&hidden, items(person, true), &context()).await;
+    let again = world.platform.register_office(&hidden, asked(items(person, true)), &context()).await;
     assert!(matches!(again, Err(Error::NotMatched)));
 }
 
@@ -130,7 +141,7 @@ async fn nobody_is_registered_for_a_person_who_left_the_insurance() {
     let world = World::loaded(None).await;
     world.start().await;
     let manager = world.office(Role::Planning, JobType::CareManager).await;
-    let moved = world.platform.register_office(&manager, items(&world.cast.moved, false), &context()).await;
+    let moved = world.platform.register_office(&manager, asked(items(&world.cast.moved, false)), &context()).await;
     assert!(matches!(moved, Err(Error::NotMatched)));
 }
 
@@ -139,9 +150,13 @@ async fn staff_switched_off_cannot_switch_themselves_on() {
     let world = World::loaded(None).await;
     world.start().await;
     let manager = world.office(Role::Planning, JobType::CareManager).await;
-    let handle =
-        world.platform.register_office(&manager, items(&world.cast.consenting, true), &context()).await.unwrap().handle;
+    let handle = world
+        .platform
+        .register_office(&manager, asked(items(&world.cast.consenting, true)), &context())
+        .await
+        .unwrap()
+        .handle;
     let own = manager.staff.id.0.rsplit('/').next().unwrap().to_owned();
-    let answer = world.platform.set_switch(&manager, &handle, &own, false, &context()).await;
+    let answer = world.platform.set_switch(&manager, &handle, &own, asked(false), &context()).await;
     assert!(matches!(answer, Err(Error::Invalid(_))));
 }

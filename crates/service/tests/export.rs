@@ -18,7 +18,7 @@ use kiban_formats::municipal::{Change, EXPORTED, Entry, MunicipalKind, Municipal
 use kiban_service::{ConsentRequest, Error, ExportPart, ExportReport};
 use kiban_sim::{Role, SimPerson};
 use kiban_store::StoredRecord;
-use support::{World, addresses, context, items, now};
+use support::{World, addresses, asked, context, items, now};
 
 async fn export(world: &World) -> (Vec<(String, Vec<u8>)>, ExportReport) {
     let mut export = world.platform.export_package_locally(world.city.insurer, &context()).await.unwrap();
@@ -93,7 +93,7 @@ fn entry<T>(key: PersonKey, history: u32, change: Change, value: T) -> Entry<T> 
 async fn change_something(world: &World) {
     let person = &world.cast.consenting;
     let manager = world.office(Role::Planning, JobType::CareManager).await;
-    let handle = world.platform.register_office(&manager, items(person, true), &context()).await.unwrap().handle;
+    let handle = world.platform.register_office(&manager, asked(items(person, true)), &context()).await.unwrap().handle;
     let withdrawal = ConsentRequest {
         act: ConsentAct::Withdrawn,
         declarant: Declarant::Representative { relation: "長女".into() },
@@ -101,7 +101,7 @@ async fn change_something(world: &World) {
         form: "同意様式 第1版".into(),
         remark: Some("電話で、\"あらためて\"申し出る".into()),
     };
-    world.platform.record_consent(&manager, &handle, withdrawal, &context()).await.unwrap();
+    world.platform.record_consent(&manager, &handle, asked(withdrawal), &context()).await.unwrap();
 
     let (key, insurer) = (person.insured.key, world.city.insurer);
     let mut rate = person.copayment.clone().unwrap();

@@ -12,7 +12,7 @@ use kiban_formats::municipal::{Change, Entry, MunicipalPackage, MunicipalValue, 
 use kiban_service::{Error, IntakeResult};
 use kiban_sim::faults::{faulty_packages, faulty_plans, wrong_sequences};
 use kiban_sim::{Role, city_package};
-use support::{World, addresses, context, items, now};
+use support::{World, addresses, asked, context, items, now};
 
 async fn documents(world: &World, person: PersonKey) -> usize {
     world.platform.store().record_headers(person).await.unwrap().len()
@@ -186,7 +186,7 @@ async fn a_faulty_care_plan_is_refused_whole_and_a_sound_one_needs_the_person_re
     let early = world.platform.import_plans(&manager, sound.clone(), &context()).await.unwrap();
     assert_eq!((early.state, early.report.problems[0].rule.as_str()), ("refused", "not_assigned"));
 
-    world.platform.register_office(&manager, items(person, true), &context()).await.unwrap();
+    world.platform.register_office(&manager, asked(items(person, true)), &context()).await.unwrap();
     for faulty in faulty_plans(&world.city.spec, month).unwrap() {
         let result = world.platform.import_plans(&manager, faulty.files.clone(), &context()).await.unwrap();
         assert!(

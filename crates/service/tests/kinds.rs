@@ -16,9 +16,9 @@ use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::survey::CertificationSurvey;
 use kiban_domain::{Date, Kind, Organization};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
-use kiban_service::{Decide, IntakeResult, Original};
+use kiban_service::{Decide, IntakeResult, Original, PeoplePage};
 use kiban_sim::{Role, SimPerson};
-use support::{World, addresses, context, items, now};
+use support::{World, addresses, asked, context, items, now};
 
 fn row<T>(person: &SimPerson, history: u32, change: Change, value: T) -> Entry<T> {
     Entry { key: person.insured.key, history, change, value }
@@ -42,14 +42,15 @@ async fn an_opinion_that_came_electronically_and_returns_in_a_package_stays_one_
         let doctor = world.city.offices.iter().find(|office| office.number() == hospital).unwrap();
         let doctor = doctor.staff_of(JobType::Physician).unwrap();
         let doctor = world.caller(Organization::Office(hospital), doctor).await;
-        let list = platform.list_people(&doctor, None, Ok::<i32, kiban_service::Error>(200), &context()).await.unwrap();
+        let list =
+            platform.list_people(&doctor, asked(PeoplePage { after: None, limit: 200 }), &context()).await.unwrap();
         let number = person.insured.key.insured.to_string();
         let handle = list.into_iter().find(|line| line.insured_number == number).unwrap().handle;
         let sent = PhysicianOpinion::example(person.insured.key, hospital, date(2026, 11, 18));
         let original = Original { media: "application/json".into(), bytes: serde_json::to_vec(&sent).unwrap() };
-        let filed = platform.submit_opinion(&doctor, &handle, sent.clone(), original, &context()).await.unwrap();
+        let filed = platform.submit_opinion(&doctor, &handle, asked(sent.clone()), original, &context()).await.unwrap();
         let officer = world.caller(Organization::Municipality(world.city.insurer), &world.city.officers[0]).await;
-        platform.decide_submission(&officer, &filed.receipt, Decide::Accept, &context()).await.unwrap();
+        platform.decide_submission(&officer, &filed.receipt, asked(Decide::Accept), &context()).await.unwrap();
 
         // The city's system hands it back with the rest, in its own words and under its own 履歴番号.
         let mut returned = sent.clone();
@@ -59,7 +60,7 @@ async fn an_opinion_that_came_electronically_and_returns_in_a_package_stays_one_
         let result = world.import(package(&world, 1).records(&rows).finish().unwrap()).await;
         assert_eq!((result.report.counts.applied, result.report.counts.unchanged), (1, 1), "{result:?}");
         assert_eq!(rules(&result), ["same_opinion"]);
-        let shown = async || platform.view_kind(&doctor, &handle, Kind::A2, None, &context()).await.unwrap();
+        let shown = async || platform.view_kind(&doctor, &handle, Kind::A2, asked(None), &context()).await.unwrap();
         let documents = shown().await.documents;
         assert_eq!(documents.len(), 2);
         // ★ stays with the author, who reads both; the content is the one the author sent.
@@ -86,8 +87,9 @@ async fn a_ticked_consent_column_opens_what_needs_consent_and_an_older_one_undoe
         world.start().await;
         let (platform, person) = (&world.platform, &world.cast.without_consent);
         let manager = world.office(Role::Planning, JobType::CareManager).await;
-        let handle = platform.register_office(&manager, items(person, true), &context()).await.unwrap().handle;
-        let sees_survey = async || platform.view_kind(&manager, &handle, Kind::A1, None, &context()).await.is_ok();
+        let handle = platform.register_office(&manager, asked(items(person, true)), &context()).await.unwrap().handle;
+        let sees_survey =
+            async || platform.view_kind(&manager, &handle, Kind::A1, asked(None), &context()).await.is_ok();
         assert!(!sees_survey().await);
 
         let applied_on = date(2026, 11, 2);
@@ -114,7 +116,7 @@ async fn a_ticked_consent_column_opens_what_needs_consent_and_an_older_one_undoe
             form: "同意様式 第1版".into(),
             remark: None,
         };
-        platform.record_consent(&manager, &handle, withdrawal, &context()).await.unwrap();
+        platform.record_consent(&manager, &handle, asked(withdrawal), &context()).await.unwrap();
         assert!(!sees_survey().await);
         let mut corrected = form.clone();
         corrected.applicant.telephone = None;
@@ -138,7 +140,7 @@ async fn what_is_left_of_both_limits_is_shown_to_the_care_manager() {
     world.start().await;
     let (platform, person) = (&world.platform, &world.cast.consenting);
     let manager = world.office(Role::Planning, JobType::CareManager).await;
-    let handle = platform.register_office(&manager, items(person, true), &context()).await.unwrap().handle;
+    let handle = platform.register_office(&manager, asked(items(person, true)), &context()).await.unwrap().handle;
     let work = |day: Date, eligible| HomeModification {
         dwelling: 7,
         cost: eligible,
@@ -162,7 +164,7 @@ async fn what_is_left_of_both_limits_is_shown_to_the_care_manager() {
     world.import(package(&world, 2).records(&deleted).finish().unwrap()).await;
 
     let left = async |kind| {
-        let view = platform.view_kind(&manager, &handle, kind, None, &context()).await.unwrap();
+        let view = platform.view_kind(&manager, &handle, kind, asked(None), &context()).await.unwrap();
         let allowance = view.allowance.unwrap();
         (allowance.remaining, allowance.counted_in, allowance.resets_from)
     };
@@ -174,9 +176,14 @@ async fn what_is_left_of_both_limits_is_shown_to_the_care_manager() {
     let (remaining, counted_in, _) = left(Kind::E2).await;
     assert_eq!(counted_in, "2026年度");
     assert!(remaining <= 75_000, "{remaining}");
-    let card = platform.view_kind(&manager, &handle, Kind::A3a, None, &context()).await.unwrap();
+    let card = platform.view_kind(&manager, &handle, Kind::A3a, asked(None), &context()).await.unwrap();
     assert_eq!(card.allowance, None);
-    let fresh =
-        platform.view_kind(&manager, &handle, Kind::E1, None, &context()).await.unwrap().allowance.unwrap().fresh;
+    let fresh = platform
+        .view_kind(&manager, &handle, Kind::E1, asked(None), &context())
+        .await
+        .unwrap()
+        .allowance
+        .unwrap()
+        .fresh;
     assert!(matches!(fresh, Fresh::First | Fresh::Moved));
 }

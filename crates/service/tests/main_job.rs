@@ -8,7 +8,7 @@ use kiban_domain::consent::{ConsentAct, Declarant, IdentityProof};
 use kiban_domain::office::JobType;
 use kiban_service::{ConsentRequest, Error};
 use kiban_sim::Role;
-use support::{World, addresses, context, items};
+use support::{World, addresses, asked, context, items};
 
 #[tokio::test]
 async fn a_citys_files_go_in_and_exactly_what_the_table_allows_comes_out() {
@@ -18,15 +18,15 @@ async fn a_citys_files_go_in_and_exactly_what_the_table_allows_comes_out() {
         let manager = world.office(Role::Planning, JobType::CareManager).await;
 
         // Before the start nobody sees anything (P-150).
-        let early = platform.register_office(&manager, items(person, true), &context()).await;
+        let early = platform.register_office(&manager, asked(items(person, true)), &context()).await;
         assert!(matches!(early, Err(Error::Refused(refusal)) if refusal.rule.code() == "not_started"));
         world.start().await;
 
         // A wrong item and an unknown number are one answer (P-106).
         let mut wrong = items(person, true);
         wrong.birth = wrong.birth.tomorrow().unwrap();
-        assert!(matches!(platform.register_office(&manager, wrong, &context()).await, Err(Error::NotMatched)));
-        let registered = platform.register_office(&manager, items(person, true), &context()).await.unwrap();
+        assert!(matches!(platform.register_office(&manager, asked(wrong), &context()).await, Err(Error::NotMatched)));
+        let registered = platform.register_office(&manager, asked(items(person, true)), &context()).await.unwrap();
         assert!(registered.plan_maker);
 
         let page = platform.view_person(&manager, &registered.handle, &context()).await.unwrap();
@@ -36,13 +36,13 @@ async fn a_citys_files_go_in_and_exactly_what_the_table_allows_comes_out() {
 
         // Another office's handle means nothing to a stranger.
         let helper = world.office(Role::HomeHelp, JobType::CareWorker).await;
-        let stranger = platform.view_kind(&helper, &registered.handle, Kind::A3a, None, &context()).await;
+        let stranger = platform.view_kind(&helper, &registered.handle, Kind::A3a, asked(None), &context()).await;
         assert!(matches!(stranger, Err(Error::Unknown)));
-        let own = platform.register_office(&helper, items(person, false), &context()).await.unwrap();
-        let card = platform.view_kind(&helper, &own.handle, Kind::A3a, None, &context()).await.unwrap();
+        let own = platform.register_office(&helper, asked(items(person, false)), &context()).await.unwrap();
+        let card = platform.view_kind(&helper, &own.handle, Kind::A3a, asked(None), &context()).await.unwrap();
         assert_eq!(card.documents.len(), 1);
         assert!(matches!(
-            platform.view_kind(&helper, &own.handle, Kind::A2, None, &context()).await,
+            platform.view_kind(&helper, &own.handle, Kind::A2, asked(None), &context()).await,
             Err(Error::Unknown)
         ));
     }
@@ -54,8 +54,8 @@ async fn a_withdrawal_works_on_the_next_view() {
     world.start().await;
     let person = &world.cast.consenting;
     let manager = world.office(Role::Planning, JobType::CareManager).await;
-    let handle = world.platform.register_office(&manager, items(person, true), &context()).await.unwrap().handle;
-    assert!(world.platform.view_kind(&manager, &handle, Kind::E1, None, &context()).await.is_ok());
+    let handle = world.platform.register_office(&manager, asked(items(person, true)), &context()).await.unwrap().handle;
+    assert!(world.platform.view_kind(&manager, &handle, Kind::E1, asked(None), &context()).await.is_ok());
     let request = ConsentRequest {
         act: ConsentAct::Withdrawn,
         declarant: Declarant::Person,
@@ -63,11 +63,11 @@ async fn a_withdrawal_works_on_the_next_view() {
         form: "同意様式 第1版".into(),
         remark: None,
     };
-    world.platform.record_consent(&manager, &handle, request, &context()).await.unwrap();
-    let refused = world.platform.view_kind(&manager, &handle, Kind::E1, None, &context()).await;
+    world.platform.record_consent(&manager, &handle, asked(request), &context()).await.unwrap();
+    let refused = world.platform.view_kind(&manager, &handle, Kind::E1, asked(None), &context()).await;
     assert!(matches!(refused, Err(Error::Refused(refusal)) if refusal.rule.code() == "consent_missing"));
     // ○ kinds need no consent (P-074).
-    assert!(world.platform.view_kind(&manager, &handle, Kind::A3a, None, &context()).await.is_ok());
+    assert!(world.platform.view_kind(&manager, &handle, Kind::A3a, asked(None), &context()).await.is_ok());
 }
 
 #[tokio::test]
@@ -75,7 +75,8 @@ async fn the_whereabouts_of_a_withheld_person_reach_no_stranger() {
     let world = World::loaded(None).await;
     world.start().await;
     let manager = world.office(Role::Planning, JobType::CareManager).await;
-    let withheld = world.platform.register_office(&manager, items(&world.cast.withheld, false), &context()).await;
+    let withheld =
+        world.platform.register_office(&manager, asked(items(&world.cast.withheld, false)), &context()).await;
     assert!(matches!(withheld, Err(Error::NotMatched)));
 }
 
@@ -84,8 +85,12 @@ async fn the_log_of_it_all_is_intact() {
     let world = World::loaded(None).await;
     world.start().await;
     let manager = world.office(Role::Planning, JobType::CareManager).await;
-    let handle =
-        world.platform.register_office(&manager, items(&world.cast.consenting, true), &context()).await.unwrap().handle;
+    let handle = world
+        .platform
+        .register_office(&manager, asked(items(&world.cast.consenting, true)), &context())
+        .await
+        .unwrap()
+        .handle;
     world.platform.view_person(&manager, &handle, &context()).await.unwrap();
     let looks = world.platform.look_ups(&manager, &handle, &context()).await.unwrap();
     assert!(looks.iter().any(|look| look.action == "view" && look.kind.as_deref() == Some("A3a")));

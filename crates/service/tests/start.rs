@@ -12,7 +12,7 @@ use kiban_domain::{Organization, dates};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
 use kiban_service::{Error, StartChange, StartFilter};
 use kiban_sim::Role;
-use support::{World, addresses, context, items, now};
+use support::{World, addresses, asked, context, items, now};
 
 fn started() -> StartState {
     StartState::Started(dates::day_in_japan(now()))
@@ -36,16 +36,17 @@ async fn a_city_starts_on_a_load_without_refused_rows_and_on_no_other() {
         let world = World::new(address).await;
         let (platform, insurer) = (&world.platform, world.city.insurer);
         let officer = world.caller(Organization::Municipality(insurer), &world.city.officers[0]).await;
-        let nothing = platform.change_start(&officer, insurer, &change(started(), Some("急ぐため")), &context()).await;
+        let nothing =
+            platform.change_start(&officer, insurer, asked(change(started(), Some("急ぐため"))), &context()).await;
         assert!(matches!(nothing, Err(Error::Conflict(text)) if text.contains("初期移行")));
 
         let result = world.import(kiban_sim::city_package(&world.city).unwrap()).await;
         assert_eq!((result.state, result.report.counts.refused), ("applied", 0));
         let tomorrow = StartState::Started(dates::day_in_japan(now()).tomorrow().unwrap());
-        let early = platform.change_start(&officer, insurer, &change(tomorrow, None), &context()).await;
+        let early = platform.change_start(&officer, insurer, asked(change(tomorrow, None)), &context()).await;
         assert_eq!(item(early.unwrap_err()), "date");
 
-        let view = platform.change_start(&officer, insurer, &change(started(), None), &context()).await.unwrap();
+        let view = platform.change_start(&officer, insurer, asked(change(started(), None)), &context()).await.unwrap();
         assert_eq!((view.start, view.needed), (started(), None));
         let on = view.reconciliation.unwrap();
         assert_eq!((on.receipt, on.refused, on.people), (result.receipt, 0, 60));
@@ -72,11 +73,11 @@ async fn refused_rows_are_acknowledged_with_a_reason_or_put_right_first() {
         let needed = platform.view_start(&officer, insurer, &context()).await.unwrap().needed.unwrap();
         assert!(needed.contains(&result.receipt) && needed.contains("1 件"), "{needed}");
         for reason in [None, Some("  ")] {
-            let refused = platform.change_start(&officer, insurer, &change(started(), reason), &context()).await;
+            let refused = platform.change_start(&officer, insurer, asked(change(started(), reason)), &context()).await;
             assert_eq!(item(refused.unwrap_err()), "reason");
         }
         let reason = Some("転出者の旧番号の行であることを確かめた");
-        platform.change_start(&officer, insurer, &change(started(), reason), &context()).await.unwrap();
+        platform.change_start(&officer, insurer, asked(change(started(), reason)), &context()).await.unwrap();
         assert_eq!(platform.store().start_of(insurer).await.unwrap(), started());
     }
 }
@@ -89,21 +90,21 @@ async fn a_start_is_undone_only_with_a_reason_and_then_nobody_sees_anything() {
         let (platform, insurer) = (&world.platform, world.city.insurer);
         let manager = world.office(Role::Planning, JobType::CareManager).await;
         let person = items(&world.cast.consenting, true);
-        let handle = platform.register_office(&manager, person.clone(), &context()).await.unwrap().handle;
+        let handle = platform.register_office(&manager, asked(person.clone()), &context()).await.unwrap().handle;
 
         let operator = world.caller(Organization::Operator, &world.city.operators[0]).await;
         let planned = StartState::Planned(date(2027, 4, 1));
-        let without = platform.change_start(&operator, insurer, &change(planned, None), &context()).await;
+        let without = platform.change_start(&operator, insurer, asked(change(planned, None)), &context()).await;
         assert_eq!(item(without.unwrap_err()), "reason");
         let undo = change(planned, Some("移行のやり直し"));
-        platform.change_start(&operator, insurer, &undo, &context()).await.unwrap();
+        platform.change_start(&operator, insurer, asked(undo), &context()).await.unwrap();
 
         // The four-item check, the page and the list say so with the day (P-150).
         for refused in [
-            platform.register_office(&manager, person, &context()).await.map(|_| ()).unwrap_err(),
+            platform.register_office(&manager, asked(person), &context()).await.map(|_| ()).unwrap_err(),
             platform.view_person(&manager, &handle, &context()).await.map(|_| ()).unwrap_err(),
             platform
-                .view_kind(&manager, &handle, kiban_domain::Kind::A3a, None, &context())
+                .view_kind(&manager, &handle, kiban_domain::Kind::A3a, asked(None), &context())
                 .await
                 .map(|_| ())
                 .unwrap_err(),
@@ -112,7 +113,10 @@ async fn a_start_is_undone_only_with_a_reason_and_then_nobody_sees_anything() {
             assert_eq!((refusal.rule.code(), refusal.start), ("not_started", Some(planned)));
             assert!(refusal.reason.contains("未開始（令和9年4月1日 開始予定）"), "{}", refusal.reason);
         }
-        let list = platform.list_people(&manager, None, Ok::<_, Error>(10), &context()).await.unwrap();
+        let list = platform
+            .list_people(&manager, asked(kiban_service::PeoplePage { after: None, limit: 10 }), &context())
+            .await
+            .unwrap();
         assert_eq!(list[0].not_started.as_deref(), Some("未開始（令和9年4月1日 開始予定）"));
         assert_eq!((&list[0].name, &list[0].care_level), (&None, &None));
 
@@ -127,11 +131,11 @@ async fn only_the_operator_and_the_city_itself_may_start_it() {
     let world = World::loaded(None).await;
     let (platform, insurer) = (&world.platform, world.city.insurer);
     let manager = world.office(Role::Planning, JobType::CareManager).await;
-    let office = platform.change_start(&manager, insurer, &change(started(), None), &context()).await;
+    let office = platform.change_start(&manager, insurer, asked(change(started(), None)), &context()).await;
     assert!(matches!(office, Err(Error::Unknown)));
     let officer = world.caller(Organization::Municipality(insurer), &world.city.officers[0]).await;
     let other = kiban_domain::InsurerNumber::from_code5("13101").unwrap();
-    let city = platform.change_start(&officer, other, &change(StartState::Coordinating, None), &context()).await;
+    let city = platform.change_start(&officer, other, asked(change(StartState::Coordinating, None)), &context()).await;
     assert!(matches!(city, Err(Error::Unknown)));
     assert_eq!(platform.store().start_of(insurer).await.unwrap(), StartState::Undecided);
 }

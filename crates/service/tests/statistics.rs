@@ -17,7 +17,7 @@ use kiban_domain::{InsuredNumber, Kind, Organization, PersonKey};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
 use kiban_service::{Caller, Error, LinesPart, RegistrationRequest, Statistics, StatisticsState, Table};
 use kiban_sim::Role;
-use support::{World, addresses, context, now};
+use support::{World, addresses, asked, context, now};
 
 fn person(world: &World, number: u32, birth: Date, area: &str) -> Insured {
     let insured = InsuredNumber::parse(&format!("{number:010}")).unwrap();
@@ -177,8 +177,8 @@ async fn one_look(world: &World) -> Caller {
         sex: Sex::Female,
         makes_plan: true,
     };
-    let handle = world.platform.register_office(&manager, request, &context()).await.unwrap().handle;
-    world.platform.view_kind(&manager, &handle, Kind::A3a, None, &context()).await.unwrap();
+    let handle = world.platform.register_office(&manager, asked(request), &context()).await.unwrap().handle;
+    world.platform.view_kind(&manager, &handle, Kind::A3a, asked(None), &context()).await.unwrap();
     manager
 }
 
@@ -335,7 +335,11 @@ async fn the_city_reads_whose_burden_rate_changed_on_a_day() {
 async fn the_office_is_warned_of_ends_and_told_of_restrictions() {
     let world = small_city(None).await;
     let manager = one_look(&world).await;
-    let list = world.platform.list_people(&manager, None, Ok::<_, Error>(10), &context()).await.unwrap();
+    let list = world
+        .platform
+        .list_people(&manager, asked(kiban_service::PeoplePage { after: None, limit: 10 }), &context())
+        .await
+        .unwrap();
     let found: Vec<_> = list[0].warnings.iter().map(|warning| (warning.what, warning.stage)).collect();
     assert_eq!(found, [("restriction", None)]);
     assert!(list[0].warnings[0].message.contains("給付額減額（給付率 70%）"));
@@ -351,7 +355,7 @@ async fn the_office_is_warned_of_ends_and_told_of_restrictions() {
         sex: Sex::Female,
         makes_plan: true,
     };
-    let handle = world.platform.register_office(&manager, request, &context()).await.unwrap().handle;
+    let handle = world.platform.register_office(&manager, asked(request), &context()).await.unwrap().handle;
     let page = world.platform.view_person(&manager, &handle, &context()).await.unwrap();
     let found: Vec<_> = page.warnings.iter().map(|w| (w.what, w.days_left, w.stage)).collect();
     assert_eq!(found, [("certification", Some(41), Some(60))]);

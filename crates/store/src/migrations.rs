@@ -14,6 +14,8 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000020_doors", include_str!("../migrations/20261122000020_doors.sql")),
     ("20261122000030_notices", include_str!("../migrations/20261122000030_notices.sql")),
     ("20261122000031_administrators", include_str!("../migrations/20261122000031_administrators.sql")),
+    ("20261122000032_housekeeping", include_str!("../migrations/20261122000032_housekeeping.sql")),
+    ("20261122000033_disaster_looks", include_str!("../migrations/20261122000033_disaster_looks.sql")),
     ("20261122000050_intake", include_str!("../migrations/20261122000050_intake.sql")),
     ("20261122000060_inbox", include_str!("../migrations/20261122000060_inbox.sql")),
     ("20261122000070_statistics", include_str!("../migrations/20261122000070_statistics.sql")),

@@ -19,8 +19,9 @@ const LATEST: &str =
      FROM notice WHERE organization = $1 AND (raised_at, notice_id) < ($2, $3) AND (read_at IS NULL OR $4)
        AND (NOT administrators OR $5)
      ORDER BY raised_at DESC, notice_id DESC LIMIT $6";
+const DELETE: &str = "DELETE FROM notice WHERE raised_at < $1";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, READ, ONE, LATEST];
+pub(crate) const ALL: &[&str] = &[PUT, READ, ONE, LATEST, DELETE];
 
 /// A notice about to be raised.
 #[derive(Debug, Clone)]
@@ -107,6 +108,13 @@ impl Tx {
     ) -> Result<(), StoreError> {
         self.raw.run(READ, args![&organization.to_string(), id, now.as_microsecond(), &by.0]).await?;
         Ok(())
+    }
+}
+
+impl Tx {
+    /// Deletes the notices raised before an instant; how many. What they told about stays in the audit log.
+    pub async fn delete_notices(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        self.raw.run(DELETE, args![before.as_microsecond()]).await
     }
 }
 

@@ -16,8 +16,9 @@ const END: &str =
 const REMEMBER: &str = "INSERT INTO idempotency (organization, key_digest, request_digest, answer, recorded_at) VALUES ($1, $2, $3, $4, $5)
      ON CONFLICT (organization, key_digest) DO NOTHING";
 const REMEMBERED: &str = "SELECT request_digest, answer FROM idempotency WHERE organization = $1 AND key_digest = $2";
+const FORGET: &str = "DELETE FROM idempotency WHERE recorded_at < $1";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, ONE, END, REMEMBER, REMEMBERED];
+pub(crate) const ALL: &[&str] = &[PUT, ONE, END, REMEMBER, REMEMBERED, FORGET];
 
 /// How a session was opened; decides what it may do (P-165, P-166).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +134,13 @@ impl Tx {
             .run(REMEMBER, args![&organization.to_string(), &key, &request, &sealed, now.as_microsecond()])
             .await?;
         if new == 1 { Ok(()) } else { Err(StoreError::Conflict("the idempotency key is in use")) }
+    }
+}
+
+impl Tx {
+    /// Forgets the answers remembered before an instant; how many.
+    pub async fn forget_answers(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        self.raw.run(FORGET, args![before.as_microsecond()]).await
     }
 }
 

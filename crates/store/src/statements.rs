@@ -3,8 +3,8 @@
 
 use crate::engine::{Committed, Engine, args};
 use crate::{
-    assignment, block, bulk, connector, consent, counter, disaster, facts, insurer, lease, migrations, notice, office,
-    person,
+    assignment, block, bulk, connector, consent, counter, disaster, disaster_look, facts, insurer, lease, migrations,
+    notice, office, person,
 };
 use crate::{readiness, receipt, record, report, review, session, submission, upload};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
@@ -28,6 +28,7 @@ const SHARED: &[&[&str]] = &[
     review::ALL,
     connector::ALL,
     disaster::ALL,
+    disaster_look::ALL,
     counter::ALL,
     session::ALL,
     notice::ALL,

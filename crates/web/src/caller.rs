@@ -18,6 +18,20 @@ pub(crate) struct Authenticated {
     pub(crate) caller: Caller,
     pub(crate) context: Context,
     pub(crate) token: String,
+    /// `Idempotency-Key`, as sent; two headers are as wrong as one that is no text.
+    key: Option<String>,
+    /// Method and path.
+    route: String,
+}
+
+impl Authenticated {
+    /// The context of a write with this body: under its `Idempotency-Key`, if it was sent with one.
+    pub(crate) fn keyed(&self, body: &[u8]) -> Result<Context, Problem> {
+        match &self.key {
+            Some(key) => Ok(self.context.under_key(&self.caller, key, &[self.route.as_bytes(), body])?),
+            None => Ok(self.context.clone()),
+        }
+    }
 }
 
 /// The other side of a connection whose certificate is in good standing; nobody is logged in.
@@ -40,7 +54,8 @@ impl FromRequestParts<App> for Authenticated {
         if let Some(noted) = parts.extensions.get::<LoggedInAs>() {
             noted.note(&caller);
         }
-        Ok(Self { caller, context, token })
+        let route = format!("{} {}", parts.method, parts.uri.path());
+        Ok(Self { caller, context, token, key: idempotency_key(parts), route })
     }
 }
 
@@ -65,6 +80,13 @@ pub(crate) fn peer_of(extensions: &Extensions) -> Option<Peer> {
     let certificate = extensions.get::<PeerCertificate>()?;
     let source = extensions.get::<RemoteAddr>().map(|address| address.0.ip().to_canonical().to_string());
     Some(Peer { fingerprint: certificate.fingerprint.clone(), source: source.unwrap_or_default() })
+}
+
+/// The key of a write. Anything but one readable header becomes an empty key, which is refused.
+fn idempotency_key(parts: &Parts) -> Option<String> {
+    let mut values = parts.headers.get_all("idempotency-key").iter();
+    let value = values.next()?.to_str().unwrap_or_default();
+    Some(if values.next().is_some() { String::new() } else { value.to_owned() })
 }
 
 /// The one token of the one `Authorization` header.

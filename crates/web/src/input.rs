@@ -1,8 +1,9 @@
 //! What a request brings: JSON, query and files, each fault named in Japanese. Extractors of this file stand after the
 //! caller in a handler's arguments, so nothing is read for somebody who is not logged in (decision 0006.38).
 
-use crate::Problem;
 use crate::multipart::{Event, Multipart, malformed};
+use crate::router::{Listener, route_of};
+use crate::{Problem, schema};
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -12,6 +13,7 @@ use http_body_util::BodyExt;
 use kiban_service::{ItemFault, holds_individual_number};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::convert::Infallible;
 use std::error::Error as _;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -33,48 +35,54 @@ const UPLOAD_TIME: Duration = Duration::from_secs(10 * 60);
 /// Most files of an upload.
 const MOST_FILES: usize = 1_000;
 
-/// A JSON body.
-pub(crate) struct Json<T>(pub(crate) T);
-
-/// A JSON body and its bytes as they came.
-pub(crate) struct JsonBytes<T>(pub(crate) T, pub(crate) Vec<u8>);
+/// A JSON body: what it says, or why it cannot be used. The use case decides when that is told: after the rights.
+pub(crate) struct Json<T> {
+    pub(crate) value: Result<T, Problem>,
+    /// As it came; empty when it could not be received.
+    pub(crate) bytes: Vec<u8>,
+}
 
 impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
-    type Rejection = Problem;
+    type Rejection = Infallible;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        JsonBytes::from_request(request, state).await.map(|JsonBytes(value, _)| Self(value))
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        let shape = request_shape(&request);
+        if media_type(request.headers()).as_deref() != Some("application/json") {
+            return Ok(Self { value: Err(unsupported("application/json")), bytes: Vec::new() });
+        }
+        Ok(match read(request.into_body(), JSON_LIMIT, JSON_TIME).await {
+            Ok(bytes) => Self { value: from_json(&bytes, shape), bytes },
+            Err(problem) => Self { value: Err(problem), bytes: Vec::new() },
+        })
     }
 }
 
-impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBytes<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let media = media_type(request.headers());
-        if media.as_deref() != Some("application/json") {
-            return Err(unsupported("application/json"));
-        }
-        let bytes = read(request.into_body(), JSON_LIMIT, JSON_TIME).await?;
-        refuse_individual_numbers(&bytes)?;
-        match axum::Json::<T>::from_bytes(&bytes) {
-            Ok(axum::Json(value)) => Ok(Self(value, bytes)),
-            Err(rejection) => Err(json_problem(&rejection)),
-        }
+fn from_json<T: DeserializeOwned>(bytes: &[u8], shape: Option<&'static str>) -> Result<T, Problem> {
+    refuse_individual_numbers(bytes)?;
+    match axum::Json::<T>::from_bytes(bytes) {
+        Ok(axum::Json(value)) => Ok(value),
+        Err(rejection) => Err(json_problem(&rejection, bytes, shape)),
     }
 }
 
-/// A query string.
-pub(crate) struct Query<T>(pub(crate) T);
+/// Name of the schema of the body this request should have.
+fn request_shape(request: &Request) -> Option<&'static str> {
+    let route = route_of(Listener::Organisations, request.method(), request.uri().path())?;
+    crate::openapi::request_schema(route.name)
+}
+
+/// A query string: what it says, or why it cannot be used.
+pub(crate) struct Query<T>(pub(crate) Result<T, Problem>);
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
-    type Rejection = Problem;
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        axum::extract::Query::try_from_uri(&parts.uri).map(|query| Self(query.0)).map_err(|rejection| {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let query = axum::extract::Query::try_from_uri(&parts.uri).map(|query| query.0);
+        Ok(Self(query.map_err(|rejection| {
             let text = rejection.source().map(ToString::to_string).unwrap_or_default();
             Problem::invalid(vec![item_fault(&text)])
-        })
+        })))
     }
 }
 
@@ -286,10 +294,17 @@ fn look_for_individual_numbers(value: &Value, at: &str, faults: &mut Faults) {
     }
 }
 
-fn json_problem(rejection: &JsonRejection) -> Problem {
+fn json_problem(rejection: &JsonRejection, bytes: &[u8], shape: Option<&'static str>) -> Problem {
     let text = rejection.source().map(ToString::to_string).unwrap_or_default();
     match rejection {
-        JsonRejection::JsonDataError(_) => Problem::invalid(vec![item_fault(&text)]),
+        // The reader stops at the first fault; the description of the API knows the others.
+        JsonRejection::JsonDataError(_) => {
+            let mut faults = shape.map(|shape| schema::faults(shape, bytes)).unwrap_or_default();
+            if faults.is_empty() {
+                faults.push(item_fault(&text));
+            }
+            Problem::invalid(faults)
+        }
         _ => {
             let place = text.rsplit_once(" at line ").map(|(_, place)| place.replace(" column ", "行 "));
             let place = place.map_or_else(String::new, |place| format!("（{place}文字目の近く）"));

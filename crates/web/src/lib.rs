@@ -19,6 +19,7 @@ mod places;
 mod problem;
 mod record;
 mod router;
+mod schema;
 mod server;
 pub mod tls;
 

@@ -73,7 +73,7 @@ pub fn document() -> Value {
     })
 }
 
-fn schemas() -> Value {
+pub(crate) fn schemas() -> Value {
     // The text is part of the program; a test reads it.
     serde_json::from_str(include_str!("openapi/schemas.json")).unwrap_or_default()
 }
@@ -160,7 +160,32 @@ fn parameters(route: &Route, shape: &Shape) -> Vec<Value> {
         };
         json!({ "name": name, "in": "query", "required": false, "description": words, "schema": schema })
     });
-    in_path.chain(in_query).collect()
+    let key = takes_key(route).then(|| {
+        json!({
+            "name": "Idempotency-Key", "in": "header", "required": false,
+            "description": "同じキー・同じ内容の要求は一度だけ行い、同じ答えを返す（24時間）。内容が違えば 422、処理中なら 409",
+            "schema": { "type": "string", "maxLength": 64 },
+        })
+    });
+    in_path.chain(in_query).chain(key).collect()
+}
+
+/// Name of the schema of the JSON body of a route.
+pub(crate) fn request_schema(route: &str) -> Option<&'static str> {
+    match shape(route)?.request {
+        Request::Json(name) => Some(name),
+        _ => None,
+    }
+}
+
+/// Whether a repetition under an `Idempotency-Key` is answered as the first time: every write, but not log-in and log-out,
+/// which are nobody's yet or no longer, not the two searches, which change nothing and are recorded each time, and not the two
+/// of a municipality that leave the same state however often they are sent.
+pub(crate) fn takes_key(route: &Route) -> bool {
+    let free =
+        // A package is known again by its bytes: its receipt is the answer however often it comes.
+        ["log_in", "log_in_program", "log_out", "find_insured", "search_disaster", "count_statistics", "change_start", "import_package"];
+    route.listener == Listener::Organisations && route.method != axum::http::Method::GET && !free.contains(&route.name)
 }
 
 fn reference(name: &str) -> Value {
@@ -206,6 +231,7 @@ fn shape(name: &str) -> Option<Shape> {
         "propose_disaster" => (R::Json("DisasterProposal"), "201", C::Json("DisasterId")),
         "approve_disaster" | "close_disaster" => (R::Nothing, "204", C::Nothing),
         "search_disaster" => (R::Json("DisasterSearch"), "200", C::Json("FoundPeople")),
+        "disaster_looks" => (R::Nothing, "200", C::Json("DisasterLooks")),
         "notices" => (R::Nothing, "200", C::Json("Notices")),
         "read_notice" => (R::Nothing, "204", C::Nothing),
         "description" => (R::Nothing, "200", C::Json("Description")),
@@ -222,7 +248,7 @@ fn shape(name: &str) -> Option<Shape> {
         _ => return None,
     };
     let query: &[(&str, &str)] = match name {
-        "list_people" => &[("after", "前のページの next"), ("limit", "行数（既定 50）")],
+        "list_people" | "disaster_looks" => &[("after", "前のページの next"), ("limit", "行数（既定 50）")],
         "notices" => {
             &[("after", "前のページの next"), ("limit", "行数（既定 50）"), ("seen", "true: 確認済みのものも含める")]
         }

@@ -208,6 +208,13 @@ impl From<Error> for Problem {
                 "明日もう一度確認してください。急ぐときは市区町村に問い合わせてください",
             )
             .retry_after(seconds),
+            Error::Quota(what, seconds) => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "quota",
+                what,
+                "時間をおいて、もう一度操作してください。業務に必要なときは運用者に連絡してください",
+            )
+            .retry_after(seconds),
             // Some conflicts come from the store in English; only Japanese ones are for the reader.
             Error::Conflict(what) if what.is_ascii() => {
                 let mut problem = Self::conflict("同時に変更されました");

@@ -130,6 +130,7 @@ routes! {
     Organisations post   POST   "/api/v1/disasters/{id}/approve"             approve_disaster      Operators      "別の運用者による承認"                      disaster::approve;
     Organisations post   POST   "/api/v1/disasters/{id}/close"               close_disaster        Operators      "災害時モードの終了"                        disaster::close;
     Organisations post   POST   "/api/v1/disasters/search"                   search_disaster       Both           "災害時の利用者検索"                        disaster::search;
+    Organisations get    GET    "/api/v1/disasters/looks"                    disaster_looks        Municipalities "災害時に自らの被保険者を見た人の一覧"        disaster::looks;
     Organisations get    GET    "/api/v1/notices"                            notices               Staff          "知らせの一覧"                              notices::list;
     Organisations post   POST   "/api/v1/notices/{notice}/read"              read_notice           Staff          "知らせを確認済みにする"                    notices::read;
     Organisations post   POST   "/api/v1/statistics"                         count_statistics      Municipalities "今日の集計を始める"                        statistics::count;

@@ -43,6 +43,8 @@ pub struct Server {
 const REFRESH: Duration = Duration::from_secs(2);
 /// How often refused handshakes are recorded.
 const RECORD: Duration = Duration::from_secs(60);
+/// How often what is past its time is deleted.
+const CLEAN: Duration = Duration::from_secs(3600);
 /// Different pairs of reason and source counted at most in that time; the rest counts as `others`.
 const MOST_SOURCES: usize = 2_000;
 
@@ -118,7 +120,7 @@ fn standing(platform: &Platform, clock: &Clock) -> Standing {
 /// Reads the map again and records refusals until the server stops.
 async fn keep_house(platform: Platform, clock: Clock, counters: Arc<Counters>, stopping: watch::Receiver<bool>) {
     let mut stopping = pin!(stopped(stopping));
-    let (mut refresh, mut minute) = (interval(REFRESH), interval(RECORD));
+    let (mut refresh, mut minute, mut hour) = (interval(REFRESH), interval(RECORD), interval(CLEAN));
     refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
     minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -133,6 +135,7 @@ async fn keep_house(platform: Platform, clock: Clock, counters: Arc<Counters>, s
                 }
             }
             _ = minute.tick() => record(&platform, &clock, &counters).await,
+            _ = hour.tick() => clean(&platform, &clock).await,
         }
     }
 }
@@ -163,6 +166,14 @@ async fn work_on_packages(platform: Platform, clock: Clock, stopping: watch::Rec
         if let Err(error) = ended {
             tracing::error!(%error, "packages are not worked on, trying again");
         }
+    }
+}
+
+/// Deletes what is past its time; what could not be deleted waits for the next hour.
+async fn clean(platform: &Platform, clock: &Clock) {
+    let Ok(context) = Context::new(clock()) else { return };
+    if let Err(error) = platform.keep_house(&context).await {
+        tracing::error!(problem = crate::Problem::from(error).code, "what is past its time was not deleted");
     }
 }
 

@@ -152,16 +152,13 @@ fn check_exchange(exchange: &Exchange, found: &Found, tally: &mut Tally) {
                 tally.unaudited.push(format!("{}: {entries:?}", place()));
             }
         }
-        // Nothing to end any more: the state, not a right.
-        404 if asked.what == What::EndRegistration => tally.refusals += 1,
-        403 | 404 | 429 => {
+        // A right, the state of the document or the form of the request: each refusal has its entry.
+        403 | 404 | 409 | 422 | 429 => {
             tally.refusals += 1;
             if entries.len() != 1 || outcomes("refused") != 1 {
                 tally.unaudited.push(format!("{} (refused): {entries:?}", place()));
             }
         }
-        // The state of the document or the form of the request, not a right: 409, 422.
-        409 | 422 => tally.refusals += 1,
         503 => {
             tally.unavailable += 1;
             if answer.code.as_deref() == Some("outcome_unknown") {

@@ -135,3 +135,8 @@ pub async fn addresses() -> Vec<Option<String>> {
 async fn sqlx_connect(address: &str) -> sqlx::PgPool {
     sqlx::PgPool::connect(address).await.unwrap()
 }
+
+/// A request that can be used.
+pub fn asked<T>(request: T) -> Result<T, kiban_service::Error> {
+    Ok(request)
+}

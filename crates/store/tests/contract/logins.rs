@@ -107,6 +107,9 @@ async fn a_write_sent_twice_gets_its_first_answer_and_another_write_under_its_ke
         assert_eq!(asked(organization, b"request").await, Idempotent::Done(b"first".to_vec()));
         assert_eq!(asked(organization, b"other").await, Idempotent::OtherRequest);
         assert_eq!(asked(Organization::Office(other_office()), b"request").await, Idempotent::New);
+        let forget = async |second| world.write(async |tx| tx.forget_answers(at(second)).await).await.unwrap();
+        assert_eq!((forget(0).await, forget(1).await), (0, 1));
+        assert_eq!(asked(organization, b"other").await, Idempotent::New, "its time is over");
     })
     .await;
 }

@@ -11,6 +11,7 @@ mod facts;
 mod files;
 mod life;
 mod logins;
+mod looks;
 mod notices;
 mod people;
 mod records;

@@ -75,7 +75,10 @@ async fn notices_come_newest_first_page_by_page_and_those_of_administrators_only
         let staff = StaffId("435073/s1".to_owned());
         world.write(async |tx| tx.read_notice(city, "c", &staff, at(9)).await).await.unwrap();
         assert_eq!(list(&world, city, unseen.clone()).await, ["d", "b", "a"]);
-        assert_eq!(list(&world, city, WhichNotices { seen: true, ..unseen }).await, ["d", "c", "b", "a"]);
+        let all = WhichNotices { seen: true, ..unseen };
+        assert_eq!(list(&world, city, all.clone()).await, ["d", "c", "b", "a"]);
+        assert_eq!(world.write(async |tx| tx.delete_notices(at(2)).await).await.unwrap(), 1);
+        assert_eq!(list(&world, city, all).await, ["d", "c", "b"]);
     })
     .await;
 }

@@ -1,6 +1,6 @@
 //! 同意の登録・撤回 (P-060…075).
 
-use super::{Answer, ok};
+use super::{Answer, ok, once};
 use crate::caller::Authenticated;
 use crate::input::{Faults, Json};
 use crate::{App, Problem};
@@ -72,7 +72,9 @@ pub(crate) async fn record(
     State(app): State<App>,
     who: Authenticated,
     Path(handle): Path<String>,
-    Json(body): Json<Consent>,
+    body: Json<Consent>,
 ) -> Answer {
-    ok(app.platform.record_consent(&who.caller, &handle, body.check()?, &who.context).await?)
+    let (context, request) = (who.keyed(&body.bytes)?, body.value.and_then(Consent::check));
+    let act = app.platform.record_consent(&who.caller, &handle, request, &context);
+    ok(once(&app, &who, &context, act).await?)
 }

@@ -1,8 +1,8 @@
 //! 災害時モード: two operators open it, helpers search by exact match (P-120…126).
 
-use super::{Answer, created, done, ok};
+use super::{Answer, created, done, ok, once};
 use crate::caller::Authenticated;
-use crate::input::{Faults, Json};
+use crate::input::{Faults, Json, Query, lines};
 use crate::{App, Problem};
 use axum::extract::{Path, State};
 use kiban_domain::dates::{DateError, Period, parse_typed};
@@ -67,18 +67,21 @@ fn all<T>(faults: &mut Faults, item: &str, texts: &[String], parse: fn(&str) -> 
     read.into_iter().collect()
 }
 
-pub(crate) async fn propose(State(app): State<App>, who: Authenticated, Json(body): Json<Proposal>) -> Answer {
-    let id = app.platform.propose_disaster(&who.caller, body.check()?, &who.context).await?;
+pub(crate) async fn propose(State(app): State<App>, who: Authenticated, body: Json<Proposal>) -> Answer {
+    let (context, proposal) = (who.keyed(&body.bytes)?, body.value.and_then(Proposal::check));
+    let id = once(&app, &who, &context, app.platform.propose_disaster(&who.caller, proposal, &context)).await?;
     created(json!({ "id": id }))
 }
 
 pub(crate) async fn approve(State(app): State<App>, who: Authenticated, Path(id): Path<String>) -> Answer {
-    app.platform.approve_disaster(&who.caller, &id, &who.context).await?;
+    let context = who.keyed(b"")?;
+    once(&app, &who, &context, app.platform.approve_disaster(&who.caller, &id, &context)).await?;
     done()
 }
 
 pub(crate) async fn close(State(app): State<App>, who: Authenticated, Path(id): Path<String>) -> Answer {
-    app.platform.close_disaster(&who.caller, &id, &who.context).await?;
+    let context = who.keyed(b"")?;
+    once(&app, &who, &context, app.platform.close_disaster(&who.caller, &id, &context)).await?;
     done()
 }
 
@@ -109,6 +112,25 @@ impl Search {
     }
 }
 
-pub(crate) async fn search(State(app): State<App>, who: Authenticated, Json(body): Json<Search>) -> Answer {
-    ok(json!({ "people": app.platform.search_disaster(&who.caller, body.check()?, &who.context).await? }))
+pub(crate) async fn search(State(app): State<App>, who: Authenticated, body: Json<Search>) -> Answer {
+    let query = body.value.and_then(Search::check);
+    ok(json!({ "people": app.platform.search_disaster(&who.caller, query, &who.context).await? }))
+}
+
+/// A page of the list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Page {
+    after: Option<String>,
+    limit: Option<i64>,
+}
+
+pub(crate) async fn looks(State(app): State<App>, who: Authenticated, Query(page): Query<Page>) -> Answer {
+    let (after, limit) = match page {
+        Ok(page) => (page.after, lines(page.limit)),
+        Err(problem) => (None, Err(problem)),
+    };
+    let looks = app.platform.disaster_looks(&who.caller, after.as_deref(), limit, &who.context).await?;
+    let next = looks.last().map(|look| look.look.clone());
+    ok(json!({ "looks": looks, "next": next }))
 }

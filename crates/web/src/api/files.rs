@@ -1,6 +1,6 @@
 //! Files in, receipts out: as JSON and as a result file people open in a spreadsheet (P-161, T-20).
 
-use super::{Answer, ok};
+use super::{Answer, ok, once};
 use crate::caller::Authenticated;
 use crate::input::{Files, Incoming, PACKAGE_LIMIT, count_files};
 use crate::multipart::Event;
@@ -8,7 +8,8 @@ use crate::{App, Problem};
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use kiban_service::{IntakeResult, Received, Upload, Work};
+use kiban_service::{Received, Upload, Work, digest_of_files};
+use serde_json::Value;
 
 /// Small packages are answered when they are done, others with 202 and their receipt: they are worked on behind it.
 pub(crate) async fn package(State(app): State<App>, who: Authenticated, request: Request) -> Answer {
@@ -26,45 +27,47 @@ pub(crate) async fn package(State(app): State<App>, who: Authenticated, request:
     if result.state == "received" {
         return Ok((StatusCode::ACCEPTED, axum::Json(result)).into_response());
     }
-    judged(result)
+    judged(serde_json::to_value(result).map_err(|error| Problem::internal(error.to_string()))?)
 }
 
 /// Hands the files on as they arrive. What came of a form that was cut is forgotten.
 async fn arrive(mut upload: Upload, mut incoming: Incoming) -> Result<Received, Problem> {
-    let mut files = 0;
-    let problem = loop {
-        match incoming.next().await {
-            Ok(Some(events)) => {
-                for event in events {
-                    match event {
-                        Event::File(name) => {
-                            files += 1;
-                            upload.file(&name).await?;
-                        }
-                        Event::Bytes(bytes) => upload.write(&bytes).await?,
-                    }
-                }
-            }
-            Ok(None) => match count_files(files) {
-                Ok(()) => return Ok(upload.finish().await?),
-                Err(problem) => break problem,
-            },
-            Err(problem) => break problem,
+    match hand_on(&mut upload, &mut incoming).await {
+        Ok(()) => Ok(upload.finish().await?),
+        Err(problem) => {
+            upload.forget().await?;
+            Err(problem)
         }
-    };
-    upload.forget().await?;
-    Err(problem)
+    }
+}
+
+async fn hand_on(upload: &mut Upload, incoming: &mut Incoming) -> Result<(), Problem> {
+    let mut files = 0;
+    while let Some(events) = incoming.next().await? {
+        for event in events {
+            match event {
+                Event::File(name) => {
+                    files += 1;
+                    count_files(files)?;
+                    upload.file(&name).await?;
+                }
+                Event::Bytes(bytes) => upload.write(&bytes).await?,
+            }
+        }
+    }
+    count_files(files)
 }
 
 pub(crate) async fn plans(State(app): State<App>, who: Authenticated, request: Request) -> Answer {
     app.platform.may_send_plans(&who.caller, &who.context)?;
     let Files(files) = Files::from_request(request, &app).await?;
-    judged(app.platform.import_plans(&who.caller, files, &who.context).await?)
+    let context = who.keyed(&digest_of_files(&files))?;
+    judged(once(&app, &who, &context, app.platform.import_plans(&who.caller, files, &context)).await?)
 }
 
 /// A refused file is a problem document that carries the result (docs/decisions/0001).
-fn judged(result: IntakeResult) -> Answer {
-    if result.state != "refused" {
+fn judged(result: Value) -> Answer {
+    if result["state"] != "refused" {
         return ok(result);
     }
     let detail = "result.report.problems の内容を直して、もう一度送ってください。受け取った内容は何も反映していません";

@@ -27,12 +27,12 @@ impl From<Wanted> for StartFilter {
 }
 
 pub(crate) async fn list(State(app): State<App>, Query(wanted): Query<Wanted>) -> Answer {
-    ok(json!({ "insurers": app.platform.starts(&wanted.into()).await? }))
+    ok(json!({ "insurers": app.platform.starts(&wanted?.into()).await? }))
 }
 
 pub(crate) async fn file(State(app): State<App>, Query(wanted): Query<Wanted>) -> Answer {
     let mut body = csv::begin("保険者番号,都道府県コード,都道府県,市区町村,状態,日付");
-    for one in app.platform.starts(&wanted.into()).await? {
+    for one in app.platform.starts(&wanted?.into()).await? {
         let day = one.start.date().map(|day| day.to_string()).unwrap_or_default();
         let number = one.insurer_number.to_string();
         body += &csv::line([&*number, &one.prefecture_code, &one.prefecture, &one.name, one.state_name, &day]);
@@ -74,8 +74,8 @@ pub(crate) async fn change_start(
     State(app): State<App>,
     who: Authenticated,
     Path(insurer): Path<String>,
-    Json(change): Json<Change>,
+    body: Json<Change>,
 ) -> Answer {
     let insurer = InsurerNumber::parse(&insurer).map_err(|_| Problem::unknown())?;
-    ok(app.platform.change_start(&who.caller, insurer, &change.check()?, &who.context).await?)
+    ok(app.platform.change_start(&who.caller, insurer, body.value.and_then(Change::check), &who.context).await?)
 }

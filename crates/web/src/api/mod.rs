@@ -16,13 +16,32 @@ pub(crate) mod statistics;
 pub(crate) mod submissions;
 pub(crate) mod view;
 
-use crate::Problem;
+use crate::caller::Authenticated;
+use crate::{App, Problem};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use kiban_service::{Context, Once};
 use serde::Serialize;
+use serde_json::Value;
 
 /// What a handler answers.
 pub(crate) type Answer = Result<Response, Problem>;
+
+/// Does a write, unless it was done before under the same `Idempotency-Key`; what it answers, or answered then.
+pub(crate) async fn once<T: Serialize, E: Into<Problem>>(
+    app: &App,
+    who: &Authenticated,
+    context: &Context,
+    act: impl Future<Output = Result<T, E>>,
+) -> Result<Value, Problem> {
+    match app.platform.once(&who.caller, context).await? {
+        Once::Before(answer) => Ok(answer),
+        Once::Now(_running) => {
+            let answer = act.await.map_err(Into::into)?;
+            serde_json::to_value(answer).map_err(|error| Problem::internal(error.to_string()))
+        }
+    }
+}
 
 /// 200 with a JSON body.
 pub(crate) fn ok(value: impl Serialize) -> Answer {

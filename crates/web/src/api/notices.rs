@@ -1,10 +1,11 @@
 //! 知らせ: what the caller's organisation should know (P-149).
 
-use super::{Answer, done, ok};
+use super::{Answer, done, ok, once};
 use crate::App;
 use crate::caller::Authenticated;
 use crate::input::{Query, lines};
 use axum::extract::{Path, State};
+use kiban_service::NoticePage;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -20,13 +21,14 @@ pub(crate) struct Page {
 }
 
 pub(crate) async fn list(State(app): State<App>, who: Authenticated, Query(page): Query<Page>) -> Answer {
-    let Page { after, limit, seen } = page;
-    let notices = app.platform.notices(&who.caller, seen, after.as_deref(), lines(limit), &who.context).await?;
+    let page = page.and_then(|page| Ok(NoticePage { after: page.after, seen: page.seen, limit: lines(page.limit)? }));
+    let notices = app.platform.notices(&who.caller, page, &who.context).await?;
     let next = notices.last().map(|notice| notice.notice.clone());
     ok(json!({ "notices": notices, "next": next }))
 }
 
 pub(crate) async fn read(State(app): State<App>, who: Authenticated, Path(notice): Path<String>) -> Answer {
-    app.platform.read_notice(&who.caller, &notice, &who.context).await?;
+    let context = who.keyed(b"")?;
+    once(&app, &who, &context, app.platform.read_notice(&who.caller, &notice, &context)).await?;
     done()
 }

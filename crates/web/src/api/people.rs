@@ -1,6 +1,6 @@
 //! 本人確認と担当の登録, the office's own list, and what the municipality decides about offices.
 
-use super::{Answer, done, ok};
+use super::{Answer, done, ok, once};
 use crate::caller::Authenticated;
 use crate::input::{Faults, Json, Query, lines};
 use crate::{App, Problem};
@@ -9,7 +9,7 @@ use kiban_domain::dates::{DateError, parse_typed};
 use kiban_domain::ids::IdError;
 use kiban_domain::insured::Sex;
 use kiban_domain::{InsuredNumber, InsurerNumber, OfficeNumber};
-use kiban_service::RegistrationRequest;
+use kiban_service::{PeoplePage, RegistrationRequest};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -42,8 +42,9 @@ impl Registration {
     }
 }
 
-pub(crate) async fn register(State(app): State<App>, who: Authenticated, Json(body): Json<Registration>) -> Answer {
-    ok(app.platform.register_office(&who.caller, body.check()?, &who.context).await?)
+pub(crate) async fn register(State(app): State<App>, who: Authenticated, body: Json<Registration>) -> Answer {
+    let (context, request) = (who.keyed(&body.bytes)?, body.value.and_then(Registration::check));
+    ok(once(&app, &who, &context, app.platform.register_office(&who.caller, request, &context)).await?)
 }
 
 /// A page of the list.
@@ -55,8 +56,8 @@ pub(crate) struct Page {
 }
 
 pub(crate) async fn list(State(app): State<App>, who: Authenticated, Query(page): Query<Page>) -> Answer {
-    let limit = lines(page.limit);
-    let people = app.platform.list_people(&who.caller, page.after.as_deref(), limit, &who.context).await?;
+    let page = page.and_then(|page| Ok(PeoplePage { after: page.after, limit: lines(page.limit)? }));
+    let people = app.platform.list_people(&who.caller, page, &who.context).await?;
     // Without totals: the next page is asked for after the last line, until none comes.
     let next = people.last().map(|line| line.handle.clone());
     ok(json!({ "people": people, "next": next }))
@@ -69,15 +70,22 @@ pub(crate) struct Number {
     insured_number: String,
 }
 
-pub(crate) async fn find(State(app): State<App>, who: Authenticated, Json(body): Json<Number>) -> Answer {
-    let mut faults = Faults::default();
-    let number = faults.take("insured_number", InsuredNumber::parse(&body.insured_number), IdError::message_ja);
-    let Some(number) = number else { return Err(faults.problem()) };
+impl Number {
+    fn check(self) -> Result<InsuredNumber, Problem> {
+        let mut faults = Faults::default();
+        let number = faults.take("insured_number", InsuredNumber::parse(&self.insured_number), IdError::message_ja);
+        number.ok_or_else(|| faults.problem())
+    }
+}
+
+pub(crate) async fn find(State(app): State<App>, who: Authenticated, body: Json<Number>) -> Answer {
+    let number = body.value.and_then(Number::check);
     ok(json!({ "handle": app.platform.find_insured(&who.caller, number, &who.context).await? }))
 }
 
 pub(crate) async fn end(State(app): State<App>, who: Authenticated, Path(handle): Path<String>) -> Answer {
-    app.platform.end_registration(&who.caller, &handle, &who.context).await?;
+    let context = who.keyed(b"")?;
+    once(&app, &who, &context, app.platform.end_registration(&who.caller, &handle, &context)).await?;
     done()
 }
 
@@ -92,10 +100,12 @@ pub(crate) async fn confirm_office(
     State(app): State<App>,
     who: Authenticated,
     Path((handle, office)): Path<(String, String)>,
-    Json(body): Json<Confirmation>,
+    body: Json<Confirmation>,
 ) -> Answer {
     let office = OfficeNumber::parse(&office).map_err(|_| Problem::unknown())?;
-    app.platform.confirm_office(&who.caller, &handle, office, body.confirmed, &who.context).await?;
+    let (context, confirmed) = (who.keyed(&body.bytes)?, body.value.map(|body| body.confirmed));
+    let act = app.platform.confirm_office(&who.caller, &handle, office, confirmed, &context);
+    once(&app, &who, &context, act).await?;
     done()
 }
 
@@ -110,8 +120,10 @@ pub(crate) async fn set_switch(
     State(app): State<App>,
     who: Authenticated,
     Path((handle, account)): Path<(String, String)>,
-    Json(body): Json<Switch>,
+    body: Json<Switch>,
 ) -> Answer {
-    app.platform.set_switch(&who.caller, &handle, &account, body.hidden, &who.context).await?;
+    let (context, hidden) = (who.keyed(&body.bytes)?, body.value.map(|body| body.hidden));
+    let act = app.platform.set_switch(&who.caller, &handle, &account, hidden, &context);
+    once(&app, &who, &context, act).await?;
     done()
 }

@@ -26,11 +26,13 @@ pub(crate) struct ProgramLogIn {
     software: String,
 }
 
-pub(crate) async fn log_in(State(app): State<App>, peer: Certified, Json(body): Json<PersonLogIn>) -> Answer {
+pub(crate) async fn log_in(State(app): State<App>, peer: Certified, body: Json<PersonLogIn>) -> Answer {
+    let body = body.value?;
     open(app, peer, LogIn { account: body.account, password: body.password, software: None }).await
 }
 
-pub(crate) async fn log_in_program(State(app): State<App>, peer: Certified, Json(body): Json<ProgramLogIn>) -> Answer {
+pub(crate) async fn log_in_program(State(app): State<App>, peer: Certified, body: Json<ProgramLogIn>) -> Answer {
+    let body = body.value?;
     let software = body.software.trim().to_owned();
     if software.is_empty() || software.chars().count() > 100 {
         let fault = kiban_service::ItemFault::new("software", "ソフトの名称と版を100文字以内で入力してください");

@@ -44,11 +44,11 @@ fn day_of(text: &str) -> Result<Date, Problem> {
 }
 
 pub(crate) async fn view(State(app): State<App>, who: Authenticated, Query(wanted): Query<Wanted>) -> Answer {
-    ok(wanted.state(&app, &who).await?)
+    ok(wanted?.state(&app, &who).await?)
 }
 
 pub(crate) async fn file(State(app): State<App>, who: Authenticated, Query(wanted): Query<Wanted>) -> Answer {
-    match wanted.state(&app, &who).await? {
+    match wanted?.state(&app, &who).await? {
         StatisticsState::Ready { statistics } => {
             Ok(csv::file(&format!("statistics-{}.csv", statistics.day), long_table(&statistics)))
         }
@@ -79,8 +79,11 @@ fn long_table(statistics: &Statistics) -> String {
 }
 
 pub(crate) async fn renewals(State(app): State<App>, who: Authenticated, Query(page): Query<Page>) -> Answer {
-    let limit = lines(page.limit);
-    ok(app.platform.renewals_without_consent(&who.caller, page.after.as_deref(), limit, &who.context).await?)
+    let (limit, after) = match page {
+        Ok(page) => (lines(page.limit), page.after),
+        Err(problem) => (Err(problem), None),
+    };
+    ok(app.platform.renewals_without_consent(&who.caller, after.as_deref(), limit, &who.context).await?)
 }
 
 /// The day of the change.
@@ -91,7 +94,7 @@ pub(crate) struct Day {
 }
 
 pub(crate) async fn copayment(State(app): State<App>, who: Authenticated, Query(day): Query<Day>) -> Answer {
-    let day = day_of(&day.day)?;
+    let day = day_of(&day?.day)?;
     let lines = app.platform.copayment_changes(&who.caller, day, &who.context).await?;
     let name = format!("attachment; filename=\"copayment-{day}.csv\"");
     let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8"), (header::CONTENT_DISPOSITION, name.as_str())];

@@ -1,9 +1,9 @@
 //! 提出物: handing over an opinion or a 届出, and the municipality's inbox (P-133, P-138).
 
 use super::people::Page;
-use super::{Answer, created, ok};
+use super::{Answer, created, ok, once};
 use crate::caller::Authenticated;
-use crate::input::{Json, JsonBytes, Query, lines};
+use crate::input::{Json, Query, lines};
 use crate::{App, Problem};
 use axum::extract::{Path, State};
 use axum::http::header;
@@ -18,18 +18,24 @@ pub(crate) async fn opinion(
     State(app): State<App>,
     who: Authenticated,
     Path(handle): Path<String>,
-    JsonBytes(opinion, bytes): JsonBytes<PhysicianOpinion>,
+    body: Json<PhysicianOpinion>,
 ) -> Answer {
-    created(app.platform.submit_opinion(&who.caller, &handle, opinion, json_original(bytes), &who.context).await?)
+    let context = who.keyed(&body.bytes)?;
+    let original = json_original(body.bytes);
+    let act = app.platform.submit_opinion(&who.caller, &handle, body.value, original, &context);
+    created(once(&app, &who, &context, act).await?)
 }
 
 pub(crate) async fn plan_request(
     State(app): State<App>,
     who: Authenticated,
     Path(handle): Path<String>,
-    JsonBytes(request, bytes): JsonBytes<PlanRequest>,
+    body: Json<PlanRequest>,
 ) -> Answer {
-    created(app.platform.file_plan_request(&who.caller, &handle, request, json_original(bytes), &who.context).await?)
+    let context = who.keyed(&body.bytes)?;
+    let original = json_original(body.bytes);
+    let act = app.platform.file_plan_request(&who.caller, &handle, body.value, original, &context);
+    created(once(&app, &who, &context, act).await?)
 }
 
 fn json_original(bytes: Vec<u8>) -> Original {
@@ -49,16 +55,20 @@ pub(crate) struct InboxPage {
     limit: Option<i64>,
 }
 
+fn inbox_state(code: Option<String>) -> Result<InboxState, Problem> {
+    let Some(code) = code else { return Ok(InboxState::default()) };
+    InboxState::parse(&code).ok_or_else(|| {
+        let words = "waiting、submitted、fetched、accepted、returned のどれかにしてください";
+        Problem::invalid(vec![ItemFault::new("state", words)])
+    })
+}
+
 pub(crate) async fn inbox(State(app): State<App>, who: Authenticated, Query(page): Query<InboxPage>) -> Answer {
-    let state = match page.state.as_deref() {
-        Some(code) => InboxState::parse(code).ok_or_else(|| {
-            let words = "waiting、submitted、fetched、accepted、returned のどれかにしてください";
-            Problem::invalid(vec![ItemFault::new("state", words)])
-        }),
-        None => Ok(InboxState::default()),
+    let (asked, after) = match page {
+        Ok(page) => (inbox_state(page.state).and_then(|state| Ok((state, lines(page.limit)?))), page.after),
+        Err(problem) => (Err(problem), None),
     };
-    let asked = state.and_then(|state| Ok((state, lines(page.limit)?)));
-    let items = app.platform.inbox(&who.caller, asked, page.after.as_deref(), &who.context).await?;
+    let items = app.platform.inbox(&who.caller, asked, after.as_deref(), &who.context).await?;
     let next = items.last().map(|item| item.receipt.clone());
     ok(json!({ "items": items, "next": next }))
 }
@@ -73,18 +83,24 @@ pub(crate) async fn original(State(app): State<App>, who: Authenticated, Path(re
 }
 
 pub(crate) async fn reviews(State(app): State<App>, who: Authenticated, Query(page): Query<Page>) -> Answer {
-    let limit = lines(page.limit);
-    let reviews = app.platform.reviews(&who.caller, page.after.as_deref(), limit, &who.context).await?;
+    let (limit, after) = match page {
+        Ok(page) => (lines(page.limit), page.after),
+        Err(problem) => (Err(problem), None),
+    };
+    let reviews = app.platform.reviews(&who.caller, after.as_deref(), limit, &who.context).await?;
     let next = reviews.last().map(|review| review.id.clone());
     ok(json!({ "reviews": reviews, "next": next }))
 }
 
 pub(crate) async fn fetch(State(app): State<App>, who: Authenticated, Path(receipt): Path<String>) -> Answer {
-    ok(app.platform.fetch_submission(&who.caller, &receipt, &who.context).await?)
+    let context = who.keyed(b"")?;
+    ok(once(&app, &who, &context, app.platform.fetch_submission(&who.caller, &receipt, &context)).await?)
 }
 
 pub(crate) async fn accept(State(app): State<App>, who: Authenticated, Path(receipt): Path<String>) -> Answer {
-    ok(app.platform.decide_submission(&who.caller, &receipt, Decide::Accept, &who.context).await?)
+    let context = who.keyed(b"")?;
+    let accept: Result<_, Problem> = Ok(Decide::Accept);
+    ok(once(&app, &who, &context, app.platform.decide_submission(&who.caller, &receipt, accept, &context)).await?)
 }
 
 /// Why a document goes back.
@@ -98,7 +114,8 @@ pub(crate) async fn give_back(
     State(app): State<App>,
     who: Authenticated,
     Path(receipt): Path<String>,
-    Json(body): Json<Reason>,
+    body: Json<Reason>,
 ) -> Answer {
-    ok(app.platform.decide_submission(&who.caller, &receipt, Decide::Return(body.reason), &who.context).await?)
+    let (context, reason) = (who.keyed(&body.bytes)?, body.value.map(|body| Decide::Return(body.reason)));
+    ok(once(&app, &who, &context, app.platform.decide_submission(&who.caller, &receipt, reason, &context)).await?)
 }

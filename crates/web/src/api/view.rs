@@ -42,10 +42,11 @@ pub(crate) async fn kind(
     State(app): State<App>,
     who: Authenticated,
     Path((handle, kind)): Path<(String, String)>,
-    Query(known): Query<Known>,
+    known: Query<Known>,
 ) -> Answer {
     let kind = Kind::parse(&kind).ok_or_else(Problem::unknown)?;
-    ok(app.platform.view_kind(&who.caller, &handle, kind, known.instant()?, &who.context).await?)
+    let known_on = known.0.and_then(Known::instant);
+    ok(app.platform.view_kind(&who.caller, &handle, kind, known_on, &who.context).await?)
 }
 
 pub(crate) async fn why(State(app): State<App>, who: Authenticated, Path(handle): Path<String>) -> Answer {

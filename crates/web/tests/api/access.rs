@@ -78,26 +78,36 @@ fn is_meant_for(route: &Route, role: Role) -> bool {
 }
 
 async fn ask(world: &World, route: &Route, client: &Client<'_>, role: Role) -> Reply {
+    let path = path(world, route, role).await;
+    while route.name == "statistics_file" && client.get("/api/v1/statistics").await.json()["state"] == json!("running")
+    {
+        tokio::task::yield_now().await;
+    }
+    ask_at(world, route, client, role, &path).await
+}
+
+/// The path of a route with something that is there, for this caller.
+pub async fn path(world: &World, route: &Route, role: Role) -> String {
     let mut path = route.path.to_owned();
     let parameter = path.split('{').nth(1).and_then(|rest| rest.split('}').next()).map(str::to_owned);
     if let Some(parameter) = parameter {
         path = path.replace(&format!("{{{parameter}}}"), &first_parameter(world, route, role).await);
     }
-    while route.name == "statistics_file" && client.get("/api/v1/statistics").await.json()["state"] == json!("running")
-    {
-        tokio::task::yield_now().await;
-    }
     if route.name == "copayment_changes" {
         path += "?day=2026-08-01";
     }
     path = path.replace("{kind}", "A3a").replace("{account}", COLLEAGUE);
-    path = path.replace("{office}", &Role::Stranger.organization().to_string());
+    path.replace("{office}", &Role::Stranger.organization().to_string())
+}
+
+/// Asks a route with a right body.
+pub async fn ask_at(world: &World, route: &Route, client: &Client<'_>, role: Role, path: &str) -> Reply {
     if matches!(route.name, "import_package" | "import_plans") {
         let media = "multipart/form-data; boundary=x-x-x";
-        return client.send(Method::POST, &path, media, Body::from(form(&package(world.now())))).await;
+        return client.send(Method::POST, path, media, Body::from(form(&package(world.now())))).await;
     }
     let body = body(world, route.name, role).map_or_else(Body::empty, |body| Body::from(body.to_string()));
-    client.send(route.method.clone(), &path, "application/json", body).await
+    client.send(route.method.clone(), path, "application/json", body).await
 }
 
 /// A handle made for the caller, or the number of something that is there.

@@ -9,6 +9,15 @@ fn proposal(world: &World) -> Value {
     json!({ "event": "見本水害", "areas": [city()], "offices": [stranger], "from": world.today(), "to": world.today() })
 }
 
+/// Two operators open the mode; its id.
+async fn open_mode(world: &World) -> String {
+    let proposed = world.log_in(Role::Operator).await.post("/api/v1/disasters", proposal(world)).await;
+    let id = proposed.json()["id"].as_str().unwrap().to_owned();
+    let approve = format!("/api/v1/disasters/{id}/approve");
+    assert_eq!(world.log_in(Role::SecondOperator).await.post(&approve, json!({})).await.status, StatusCode::NO_CONTENT);
+    id
+}
+
 fn hanako() -> Value {
     json!({ "reason": "避難所で服薬を確かめるため", "insurer_number": city(), "kana": "カクウ ハナコ", "birth": "昭和16年5月3日" })
 }
@@ -64,6 +73,7 @@ async fn a_disaster_opens_by_two_operators_shows_the_card_and_ends() {
 async fn a_search_needs_a_reason_a_name_and_one_thing_more() {
     let world = World::new().await;
     let helper = world.log_in(Role::Stranger).await;
+    open_mode(&world).await;
     let reply = helper
         .post("/api/v1/disasters/search", json!({ "reason": "", "insurer_number": city(), "kana": "カクウ ハナコ" }))
         .await;
@@ -84,4 +94,76 @@ async fn a_mode_longer_than_two_weeks_or_without_area_is_not_proposed() {
     long["areas"] = json!([]);
     let reply = operator.post("/api/v1/disasters", long).await;
     assert_eq!(reply.json()["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn every_disaster_view_has_a_reason_its_event_and_its_staff_and_the_city_reads_them() {
+    let world = World::new().await;
+    let id = open_mode(&world).await;
+    let helper = world.log_in(Role::Stranger).await;
+    let handle = world.stolen_handle(Role::Stranger, Person::Hanako.key()).await;
+    let card = format!("/api/v1/people/{handle}/records/A3a");
+    // The mode alone opens nothing: nobody has said why.
+    assert_eq!(helper.get(&card).await.refusal(), (404, "unknown".to_owned()));
+    assert_eq!(helper.post("/api/v1/disasters/search", hanako()).await.json()["people"][0]["handle"], json!(handle));
+    let looks = async || world.log_in(Role::City).await.get("/api/v1/disasters/looks").await.json()["looks"].clone();
+    assert_eq!(looks().await[0]["viewed_at"], Value::Null);
+    world.pass(60).await;
+    assert_eq!(helper.get(&card).await.status, StatusCode::OK);
+    assert_eq!(helper.get(&format!("/api/v1/people/{handle}")).await.status, StatusCode::OK);
+    // Not for a colleague who has not searched.
+    let colleague = world.log_in_colleague(Role::Stranger).await;
+    assert_eq!(colleague.get(&card).await.refusal(), (404, "unknown".to_owned()));
+
+    let seen = looks().await;
+    assert_eq!(seen.as_array().unwrap().len(), 1);
+    let (organization, staff) = (Role::Stranger.organization(), format!("{}/staff1", Role::Stranger.organization()));
+    assert_eq!((&seen[0]["organization"], &seen[0]["staff"]), (&json!(organization), &json!(staff)));
+    assert_eq!((&seen[0]["events"], &seen[0]["reason"]), (&json!(["見本水害"]), &hanako()["reason"]));
+    assert_eq!(seen[0]["viewed_at"], json!(world.now()));
+    assert_eq!(seen[0]["person"], json!(world.find(Person::Hanako).await));
+    let views = world.log_about(Person::Hanako.key()).await;
+    assert_eq!(views.iter().filter(|(action, outcome, _)| action == "disaster.view" && outcome == "done").count(), 2);
+    let told = world.log_in(Role::City).await.get("/api/v1/notices").await.json();
+    assert_eq!(told["notices"][0]["kind"], json!("disaster_looks"));
+    for role in [Role::Stranger, Role::Operator, Role::Prefecture] {
+        let reply = world.log_in(role).await.get("/api/v1/disasters/looks?limit=0").await;
+        assert_eq!(reply.refusal(), (404, "unknown".to_owned()), "{role:?}");
+    }
+    assert_eq!(world.log_in(Role::OtherCity).await.get("/api/v1/disasters/looks").await.json()["looks"], json!([]));
+
+    // A reason lasts a day; so the mode, closed, opens nothing even within it.
+    let close = format!("/api/v1/disasters/{id}/close");
+    assert_eq!(world.log_in(Role::Operator).await.post(&close, json!({})).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(helper.get(&card).await.refusal(), (404, "unknown".to_owned()));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn an_organisation_searches_so_often_an_hour_and_then_operator_and_administrator_are_told() {
+    let world = World::new().await;
+    open_mode(&world).await;
+    let helper = world.log_in(Role::Stranger).await;
+    let mut nobody = hanako();
+    nobody["kana"] = json!("ダレモ イナイ");
+    for _ in 0..60 {
+        assert_eq!(helper.post("/api/v1/disasters/search", nobody.clone()).await.status, StatusCode::OK);
+    }
+    let reply = helper.post("/api/v1/disasters/search", hanako()).await;
+    assert_eq!(reply.refusal(), (429, "quota".to_owned()));
+    assert_eq!(reply.headers["retry-after"], "3600");
+    assert!(!reply.text().contains("架空"), "nobody is shown beyond the limit");
+    for role in [Role::Operator, Role::Stranger] {
+        let told = world.log_in(role).await.get("/api/v1/notices").await.json();
+        assert_eq!(told["notices"][0]["kind"], json!("disaster_limit"), "{role:?}");
+    }
+    // The others still search, and so does this one in the next hour.
+    let city = world.log_in(Role::City).await;
+    assert_eq!(city.post("/api/v1/disasters/search", hanako()).await.status, StatusCode::OK);
+    world.pass(3600 - 1).await;
+    assert_eq!(helper.post("/api/v1/disasters/search", hanako()).await.refusal().0, 429);
+    world.pass(1).await;
+    let mut later = world.with_certificate(Role::Stranger);
+    later.token = Some(world.fresh_token(Role::Stranger).await);
+    assert_eq!(later.post("/api/v1/disasters/search", hanako()).await.status, StatusCode::OK);
 }

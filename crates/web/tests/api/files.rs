@@ -163,3 +163,26 @@ async fn a_large_package_is_received_at_once_and_worked_on_behind_its_receipt() 
     assert!(done["report"]["kinds"]["INSURED"]["read"].as_i64().unwrap() > 0, "{done}");
     world.verify().await;
 }
+
+#[tokio::test]
+async fn a_refused_care_plan_keeps_its_receipt_and_the_same_files_have_the_same_number() {
+    let world = World::new().await;
+    let planner = world.log_in(Role::Planner).await;
+    let files = [("UP1KYO_9970000011.CSV".to_owned(), b"no plan at all".to_vec())];
+    let refused = planner.upload("/api/v1/plans", &files).await;
+    assert_eq!(refused.refusal(), (422, "refused_files".to_owned()), "{}", refused.text());
+    let result = refused.json()["result"].clone();
+    let path = format!("/api/v1/receipts/{}", result["receipt"].as_str().unwrap());
+    assert_eq!(planner.get(&path).await.json(), result);
+    assert!(planner.get(&format!("{path}/result.csv")).await.text().contains("エラー,"));
+    world.pass(60).await;
+    let again = planner.upload("/api/v1/plans", &files).await.json()["result"].clone();
+    assert_eq!((&again["receipt"], &again["repeated"]), (&result["receipt"], &json!(true)));
+    let other = [("UP1KYO_9970000011.CSV".to_owned(), b"something else".to_vec())];
+    let other = planner.upload("/api/v1/plans", &other).await.json()["result"]["receipt"].clone();
+    assert_ne!(other, result["receipt"]);
+    for role in [Role::Stranger, Role::City] {
+        assert_eq!(world.log_in(role).await.get(&path).await.refusal(), (404, "unknown".to_owned()), "{role:?}");
+    }
+    world.verify().await;
+}

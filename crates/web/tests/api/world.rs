@@ -287,7 +287,7 @@ impl World {
     /// Somebody logged in.
     pub async fn log_in(&self, role: Role) -> Client<'_> {
         if role.is_connector() {
-            return Client { world: self, fingerprint: Some(role.fingerprint()), token: None };
+            return Client { world: self, fingerprint: Some(role.fingerprint()), token: None, key: None };
         }
         let known = self.tokens.lock().unwrap().get(&role).cloned();
         let token = match known {
@@ -295,12 +295,12 @@ impl World {
             None => self.fresh_token(role).await,
         };
         self.tokens.lock().unwrap().insert(role, token.clone());
-        Client { world: self, fingerprint: Some(role.fingerprint()), token: Some(token) }
+        Client { world: self, fingerprint: Some(role.fingerprint()), token: Some(token), key: None }
     }
 
     /// A new log-in of somebody who may be logged in already.
     pub async fn fresh_token(&self, role: Role) -> String {
-        let client = Client { world: self, fingerprint: Some(role.fingerprint()), token: None };
+        let client = Client { world: self, fingerprint: Some(role.fingerprint()), token: None, key: None };
         let mut body = json!({ "account": role.account(), "password": PASSWORD });
         let mut path = "/api/v1/session";
         if role.is_program() {
@@ -322,12 +322,12 @@ impl World {
 
     /// Somebody with a certificate who is not logged in.
     pub fn with_certificate(&self, role: Role) -> Client<'_> {
-        Client { world: self, fingerprint: Some(role.fingerprint()), token: None }
+        Client { world: self, fingerprint: Some(role.fingerprint()), token: None, key: None }
     }
 
     /// Somebody without anything.
     pub fn nobody(&self) -> Client<'_> {
-        Client { world: self, fingerprint: None, token: None }
+        Client { world: self, fingerprint: None, token: None, key: None }
     }
 
     /// Registers an office for a person by the card and gives its handle.
@@ -601,6 +601,8 @@ pub struct Client<'a> {
     pub world: &'a World,
     pub fingerprint: Option<String>,
     pub token: Option<String>,
+    /// `Idempotency-Key` of every request.
+    pub key: Option<String>,
 }
 
 impl Client<'_> {
@@ -634,10 +636,21 @@ impl Client<'_> {
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
+        if let Some(key) = &self.key {
+            request = request.header("idempotency-key", key);
+        }
         request
     }
 
-    pub async fn send_raw(&self, mut request: Request<Body>) -> Reply {
+    /// A request as the listener would hand it to the router.
+    pub fn post_request(&self, path: &str, body: Value) -> Request<Body> {
+        let request = self.request(Method::POST, path).header(header::CONTENT_TYPE, "application/json");
+        let mut request = request.body(Body::from(body.to_string())).unwrap();
+        self.connect(&mut request);
+        request
+    }
+
+    fn connect(&self, request: &mut Request<Body>) {
         request.extensions_mut().insert(RemoteAddr("192.0.2.1:50000".parse().unwrap()));
         if let Some(fingerprint) = &self.fingerprint {
             request.extensions_mut().insert(PeerCertificate {
@@ -646,6 +659,10 @@ impl Client<'_> {
                 not_after: self.world.now() + jiff::SignedDuration::from_hours(24),
             });
         }
+    }
+
+    pub async fn send_raw(&self, mut request: Request<Body>) -> Reply {
+        self.connect(&mut request);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let on_line = path.starts_with("/api/v1/opinions");
         let router = if on_line { &self.world.line } else { &self.world.inside };

@@ -1,0 +1,21 @@
+//! What is kept only for a while goes: answers remembered for a repetition, and old notices.
+
+use crate::{Context, Error, Platform};
+use kiban_store::{Entry, Outcome};
+
+impl Platform {
+    /// Deletes what is past its time; leaves an entry when something was. Called at start and every hour.
+    pub async fn keep_house(&self, context: &Context) -> Result<(), Error> {
+        let config = &self.inner.config;
+        let answers = context.now - jiff::SignedDuration::from_hours(config.answer_hours);
+        let notices = context.now - jiff::SignedDuration::from_hours(24 * config.notice_days);
+        let mut tx = self.store().begin().await?;
+        let (answers, notices) = (tx.forget_answers(answers).await?, tx.delete_notices(notices).await?);
+        if answers + notices == 0 {
+            return Ok(());
+        }
+        let detail = serde_json::json!({ "answers": answers, "notices": notices }).to_string();
+        let entry = Entry::new(context.now, &context.request_id, "server", "keep_house", Outcome::Done);
+        Ok(tx.commit(Entry { detail: Some(detail), ..entry }).await?)
+    }
+}

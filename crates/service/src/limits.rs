@@ -1,0 +1,56 @@
+//! The figures of [`Config`] as text: a line is a name and a number, so that an operator changes a limit without a program.
+
+use crate::Config;
+
+impl Config {
+    /// These figures with the changes of a text: `name number` a line; empty lines and lines starting with `#` are skipped.
+    /// The error names the line, in Japanese.
+    pub fn changed_by(mut self, text: &str) -> Result<Self, String> {
+        for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
+        {
+            self.change(line).map_err(|fault| format!("{}行目: {fault}", i + 1))?;
+        }
+        Ok(self)
+    }
+
+    fn change(&mut self, line: &str) -> Result<(), String> {
+        let mut words = line.split_whitespace();
+        let (name, value) = match (words.next(), words.next(), words.next()) {
+            (Some(name), Some(value), None) => (name, value),
+            _ => return Err("「名前 数」の形で書いてください".to_owned()),
+        };
+        let number = value.parse::<i32>().ok().filter(|number| *number > 0);
+        let number = number.ok_or_else(|| format!("{name} の値は1以上の整数にしてください"))?;
+        match name {
+            "months_without_claim" => self.months_without_claim = number,
+            "months_of_opinion_request" => self.months_of_opinion_request = number,
+            "mismatches_per_identity" => self.mismatches_per_identity = number,
+            "mismatches_per_office" => self.mismatches_per_office = number,
+            "login_failures" => self.login_failures = number,
+            "login_lock_minutes" => self.login_lock_minutes = number.into(),
+            "revoked_handshakes" => self.revoked_handshakes = number,
+            "disaster_reason_hours" => self.disaster_reason_hours = number.into(),
+            "disaster_searches" => self.disaster_searches = number,
+            "disaster_views" => self.disaster_views = number,
+            "answer_hours" => self.answer_hours = number.into(),
+            "notice_days" => self.notice_days = number.into(),
+            _ => return Err(format!("{name} という設定はありません")),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_a_line_and_a_mistake_in_it_is_named() {
+        let changed = Config::default().changed_by("# 避難所のため\n\ndisaster_searches\t500\n").unwrap();
+        assert_eq!((changed.disaster_searches, changed.disaster_views), (500, Config::default().disaster_views));
+        let fault = |text: &str| Config::default().changed_by(text).unwrap_err();
+        assert!(fault("disaster_views 1\nsekai 1").contains("2行目") && fault("sekai 1").contains("sekai"));
+        assert!(fault("disaster_views 0").contains("1以上"));
+        assert!(fault("disaster_views").contains("名前 数"));
+    }
+}

@@ -1,0 +1,182 @@
+//! Idempotency-Key: a write sent again is answered as the first time and done once (I-5).
+
+use crate::access::{ask_at, path};
+use crate::submissions::plan_request;
+use crate::view::opinion;
+use crate::world::{Client, Person, Reply, Role, World, package};
+use axum::http::{Method, StatusCode};
+use kiban_web::{Audience, Listener, ROUTES, Route};
+use serde_json::json;
+
+/// Who can do what a route is for.
+fn doer(route: &Route) -> Role {
+    match (route.name, route.audience) {
+        ("submit_opinion", _) => Role::Hospital,
+        ("approve_disaster", _) => Role::SecondOperator,
+        ("notices" | "read_notice", _) | (_, Audience::Municipalities) => Role::City,
+        (_, Audience::Operators) => Role::Operator,
+        _ => Role::Planner,
+    }
+}
+
+fn with_key<'a>(mut client: Client<'a>, key: &str) -> Client<'a> {
+    client.key = Some(key.to_owned());
+    client
+}
+
+fn takes_no_key(route: &Route) -> bool {
+    let free = [
+        "log_in",
+        "log_in_program",
+        "log_out",
+        "find_insured",
+        "search_disaster",
+        "count_statistics",
+        "change_start",
+        "import_package",
+    ];
+    route.method == Method::GET || free.contains(&route.name)
+}
+
+#[tokio::test]
+async fn every_write_sent_twice_under_its_key_is_answered_alike_and_another_one_under_it_is_refused() {
+    let world = World::new().await;
+    for route in ROUTES.iter().filter(|route| route.listener == Listener::Organisations && !takes_no_key(route)) {
+        world.assign(Role::Planner, Person::Hanako, true).await;
+        let role = doer(route);
+        let client = with_key(world.log_in(role).await, &format!("key-of-{}", route.name));
+        let path = path(&world, route, role).await;
+        let first = ask_at(&world, route, &client, role, &path).await;
+        let done = first.status.is_success() || first.code() == "refused_files";
+        assert!(done, "{}: {}", route.name, first.text());
+        let again = ask_at(&world, route, &client, role, &path).await;
+        assert_eq!(again.comparable(), first.comparable(), "{}", route.name);
+        let elsewhere = client.send(Method::POST, "/api/v1/notices/x/read", "application/json", "{}".into()).await;
+        assert_eq!(elsewhere.refusal(), (422, "invalid".to_owned()), "{}", route.name);
+        assert_eq!(elsewhere.json()["items"][0]["item"], json!("Idempotency-Key"));
+    }
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_document_sent_again_under_its_key_is_there_once_and_without_it_is_a_conflict() {
+    let world = World::new().await;
+    let handle = world.stolen_handle(Role::Hospital, Person::Hanako.key()).await;
+    let path = format!("/api/v1/people/{handle}/opinions");
+    let hospital = world.log_in(Role::Hospital).await;
+    let keyed = with_key(hospital.clone(), "0b9f7c1e-1");
+    let body = opinion(&world);
+    let first = keyed.post(&path, body.clone()).await;
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.text());
+    for _ in 0..3 {
+        assert_eq!(keyed.post(&path, body.clone()).await.comparable(), first.comparable());
+    }
+    let mut other = body.clone();
+    other["applied_on"] = json!("2026-01-05");
+    assert_eq!(keyed.post(&path, other).await.refusal(), (422, "invalid".to_owned()));
+    assert_eq!(hospital.post(&path, body.clone()).await.refusal(), (409, "conflict".to_owned()));
+    let inbox = world.log_in(Role::City).await.get("/api/v1/inbox").await.json();
+    assert_eq!(inbox["items"].as_array().unwrap().len(), 1);
+    // Not for a colleague, who has keys of their own, and not after a day.
+    let colleague = with_key(world.log_in_colleague(Role::Hospital).await, "0b9f7c1e-1");
+    assert_eq!(colleague.post(&path, body.clone()).await.refusal(), (409, "conflict".to_owned()));
+    world.pass(24 * 3600 + 1).await;
+    world.platform.keep_house(&world.context()).await.unwrap();
+    let mut tomorrow = with_key(world.with_certificate(Role::Hospital), "0b9f7c1e-1");
+    tomorrow.token = Some(world.fresh_token(Role::Hospital).await);
+    assert_eq!(tomorrow.post(&path, body).await.refusal(), (409, "conflict".to_owned()));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn an_answer_is_given_again_even_when_the_write_took_the_right_with_it() {
+    let world = World::new().await;
+    let handle = world.register(Role::Planner, Person::Hanako).await;
+    let path = format!("/api/v1/people/{handle}/registration");
+    let planner = with_key(world.log_in(Role::Planner).await, "end-1");
+    assert_eq!(planner.delete(&path).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(planner.delete(&path).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.log_in(Role::Planner).await.delete(&path).await.refusal(), (404, "unknown".to_owned()));
+}
+
+#[tokio::test]
+async fn a_mismatch_sent_again_under_its_key_counts_once() {
+    let world = World::new().await;
+    let mut wrong = Person::Hanako.card();
+    wrong["insured_number"] = json!("0000000010");
+    let planner = with_key(world.log_in(Role::Planner).await, "guess-1");
+    for _ in 0..9 {
+        assert_eq!(planner.post("/api/v1/people", wrong.clone()).await.refusal(), (404, "not_matched".to_owned()));
+    }
+    let reply = world.log_in(Role::Planner).await.post("/api/v1/people", Person::Hanako.card()).await;
+    assert_eq!(reply.status, StatusCode::OK, "nine times the same mismatch is one: {}", reply.text());
+}
+
+#[tokio::test]
+async fn a_write_refused_before_it_did_anything_leaves_its_key_free() {
+    let world = World::new().await;
+    let handle = world.register(Role::Planner, Person::Hanako).await;
+    let planner = with_key(world.log_in(Role::Planner).await, "filing-1");
+    let path = format!("/api/v1/people/{handle}/plan-requests");
+    assert_eq!(planner.post(&path, json!({ "person": 1 })).await.refusal(), (422, "invalid".to_owned()));
+    assert_eq!(planner.post(&path, plan_request(&world)).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn the_same_write_at_the_same_time_is_done_once_and_the_other_told_to_wait() {
+    let world = World::new().await;
+    let handle = world.stolen_handle(Role::Hospital, Person::Hanako.key()).await;
+    let path = format!("/api/v1/people/{handle}/opinions");
+    let hospital = with_key(world.log_in(Role::Hospital).await, "twice");
+    // Nothing can be written while another write is open: the first waits in its transaction.
+    let open = world.platform.store().begin().await.unwrap();
+    let first = tokio::spawn({
+        let (router, request) = (world.inside.clone(), hospital.post_request(&path, opinion(&world)));
+        async move { Reply::of(tower::ServiceExt::oneshot(router, request).await.unwrap()).await }
+    });
+    while world.platform.writes_under_way() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let second = hospital.post_request(&path, opinion(&world));
+    let second = tokio::spawn({
+        let router = world.inside.clone();
+        async move { Reply::of(tower::ServiceExt::oneshot(router, second).await.unwrap()).await }
+    });
+    drop(open);
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.text());
+    assert_eq!(second.refusal(), (409, "conflict".to_owned()));
+    assert_eq!(hospital.post(&path, opinion(&world)).await.comparable(), first.comparable());
+}
+
+#[tokio::test]
+async fn a_package_sent_again_is_known_by_its_bytes_whatever_the_form_around_them() {
+    let world = World::new().await;
+    let city = world.log_in(Role::City).await;
+    let files = package(world.now());
+    let first = city.upload("/api/v1/packages", &files).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.text());
+    let form = String::from_utf8_lossy(&crate::world::form(&files)).replace("x-x-x", "y-y-y");
+    let media = "multipart/form-data; boundary=y-y-y";
+    let again = city.send(Method::POST, "/api/v1/packages", media, form.into_bytes().into()).await;
+    assert_eq!(again.json()["receipt"], first.json()["receipt"]);
+    assert_eq!(again.json()["repeated"], json!(true));
+    // A file less is another package, and judged as one.
+    let mut fewer = files;
+    fewer.pop();
+    assert_eq!(city.upload("/api/v1/packages", &fewer).await.refusal(), (422, "refused_files".to_owned()));
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_one_is_refused_and_one_on_a_read_is_not_looked_at() {
+    let world = World::new().await;
+    let planner = world.log_in(Role::Planner).await;
+    for key in ["", "a b", &"k".repeat(65)] {
+        let reply = with_key(planner.clone(), key).post("/api/v1/people", Person::Hanako.card()).await;
+        assert_eq!(
+            (reply.refusal(), &reply.json()["items"][0]["item"]),
+            ((422, "invalid".to_owned()), &json!("Idempotency-Key"))
+        );
+    }
+    assert_eq!(with_key(planner, "a b").get("/api/v1/people").await.status, StatusCode::OK);
+}

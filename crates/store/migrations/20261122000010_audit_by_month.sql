@@ -72,6 +72,10 @@ DECLARE
   following INTEGER;
   made INTEGER := 0;
 BEGIN
+  -- Whoever may call it can fill the catalogue with no more than a few years.
+  IF last_month - first_month > 300 THEN
+    RAISE EXCEPTION 'too many months at once';
+  END IF;
   WHILE month <= last_month LOOP
     following := kiban_month_after(month);
     IF to_regclass(format('audit_%s', month)) IS NULL THEN

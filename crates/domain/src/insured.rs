@@ -85,6 +85,49 @@ pub struct Insured {
     pub domicile_exception: bool,
 }
 
+/// Why somebody has another number than before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkReason {
+    /// 番号変更
+    Renumbered,
+    /// 統合: two numbers were one person.
+    Merged,
+    /// 転入 from another insurer.
+    MovedIn,
+    /// 広域連合への加入・脱退
+    Union,
+}
+
+impl LinkReason {
+    /// `1` 番号変更, `2` 統合, `3` 転入, `4` 広域連合.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Renumbered => "1",
+            Self::Merged => "2",
+            Self::MovedIn => "3",
+            Self::Union => "4",
+        }
+    }
+
+    /// Inverse of [`LinkReason::code`].
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::Renumbered, Self::Merged, Self::MovedIn, Self::Union].into_iter().find(|reason| reason.code() == code)
+    }
+}
+
+/// 番号異動 (P-038): the person of a row had another number before. Gives nobody rights: the person sees both numbers, each
+/// insurer its own, offices register again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NumberLink {
+    /// The number before.
+    pub before: PersonKey,
+    /// 異動日
+    pub changed_on: Date,
+    /// Why.
+    pub reason: LinkReason,
+}
+
 /// The four items typed from the card at 本人確認 (P-103), normalised so that the ways staff type kana do not matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FourItems {

@@ -169,7 +169,7 @@ impl Platform {
         context: &Context,
     ) -> Result<Vec<FoundPerson>, Error> {
         check(&query)?;
-        let insurer = kiban_domain::municipality::paying_insurer(query.insurer, context.today());
+        let insurer = self.standing().paying_insurer(query.insurer, context.today());
         // Without a running mode nothing is looked up, whatever else the caller may see.
         let covered = self.is_covered(caller, query.insurer, context);
         let mut numbers = Vec::new();

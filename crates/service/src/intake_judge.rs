@@ -6,12 +6,13 @@
 use crate::intake::{natural_key, opinion_request, record_of};
 use crate::{Error, Platform, intake_kinds};
 use kiban_domain::consent::{ConsentAct, ConsentRecord};
-use kiban_domain::insured::Insured;
-use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, PersonKey, Timestamp, dates};
+use kiban_domain::insured::{Insured, LossReason, NumberLink};
+use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, OfficeNumber, PersonKey, Timestamp, dates};
 use kiban_formats::Problem;
 use kiban_formats::municipal::{Change, MunicipalRow, MunicipalValue};
 use kiban_store::{
-    InsurerKeys, NewPerson, NewRecord, OpinionRequest, PersonHeader, PresentRecords, ReceiptCounts, TokenChange,
+    InsurerKeys, NewPerson, NewRecord, OpinionRequest, PersonHeader, PresentAct, PresentRecords, ReceiptCounts,
+    ReviewCause, StoredLink, TokenChange,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub(crate) struct Judge {
     pub(crate) platform: Platform,
     pub(crate) insurer: InsurerNumber,
     pub(crate) keys: Arc<InsurerKeys>,
+    /// 受付番号
+    pub(crate) revision: i64,
     /// When the package arrived.
     pub(crate) now: Timestamp,
     pub(crate) today: Date,
@@ -43,6 +46,10 @@ pub(crate) struct Judged {
     /// Acts of a 同意欄, counted with the application that carries them.
     pub(crate) columns: Vec<(String, ConsentRecord)>,
     pub(crate) requests: Vec<OpinionRequest>,
+    /// 番号異動
+    pub(crate) links: Vec<StoredLink>,
+    /// Registrations to be looked at again (P-111).
+    pub(crate) reviews: Vec<(PersonKey, OfficeNumber, ReviewCause)>,
     /// A5 records that no longer ask for an opinion.
     pub(crate) ended_requests: Vec<(PersonKey, String)>,
     /// Rows by kind and by what becomes of them; consents are counted when they are written.
@@ -59,6 +66,7 @@ pub(crate) struct Judged {
 struct Present {
     people: HashMap<InsuredNumber, Vec<PersonHeader>>,
     records: PresentRecords,
+    acts: HashMap<InsuredNumber, Vec<PresentAct>>,
     newest: HashMap<(InsuredNumber, Kind), String>,
 }
 
@@ -134,16 +142,17 @@ impl Judge {
                 change: row.change,
             };
             match row.value {
-                MunicipalValue::Insured(insured) => self.person(*insured, &place, &present, &mut judged)?,
+                MunicipalValue::Insured(insured) => self.person(*insured, &place, &present, &mut judged).await?,
                 _ if !self.is_known(row.key.insured, &present) => {
                     let text = "この被保険者番号の被保険者が登録されていません。先に（または同じパッケージで）被保険者の行を送ってください";
                     judged.refuse(&place, "unknown_person", text);
                 }
                 MunicipalValue::Consent(record) => {
-                    let act = self.consent(*record, &place, &mut judged)?;
+                    let act = self.consent(*record, &place, &present, &mut judged)?;
                     judged.consents.extend(act);
                 }
-                value => self.record(value, &place, &present, &mut judged)?,
+                MunicipalValue::Link(link) => self.link(link, &place, &mut judged).await?,
+                value => self.record(value, &place, &present, &mut judged).await?,
             }
         }
         Ok(judged)
@@ -159,7 +168,14 @@ impl Judge {
         let store = self.platform.store();
         let (people, records) =
             tokio::join!(store.present_people(self.insurer, &numbers), store.present_records(self.insurer, &numbers));
-        let mut present = Present { people: people?, records: records?, newest: HashMap::new() };
+        let mut consenting: Vec<InsuredNumber> = Vec::new();
+        for row in rows.iter().filter(|row| matches!(row.value, MunicipalValue::Consent(_))) {
+            consenting.push(row.key.insured);
+        }
+        consenting.sort();
+        consenting.dedup();
+        let acts = store.present_acts(self.insurer, &consenting).await?;
+        let mut present = Present { people: people?, records: records?, acts, newest: HashMap::new() };
         for (number, kind, natural_key) in present.records.keys() {
             let latest = present.newest.entry((*number, *kind)).or_default();
             if natural_key > latest {
@@ -173,10 +189,23 @@ impl Judge {
         self.written.contains_key(&insured) || present.people.contains_key(&insured)
     }
 
-    fn person(&mut self, insured: Insured, place: &Place, present: &Present, judged: &mut Judged) -> Result<(), Error> {
+    async fn person(
+        &mut self,
+        insured: Insured,
+        place: &Place,
+        present: &Present,
+        judged: &mut Judged,
+    ) -> Result<(), Error> {
         if place.change == Change::Deleted {
             let text = "被保険者そのものは削除できません。資格喪失日と喪失事由を入れた行（異動区分 2）を送ってください";
             judged.refuse(place, "delete_person", text);
+            return Ok(());
+        }
+        if self.platform.standing().paying_insurer(insured.card_insurer, self.today) != self.insurer
+            && insured.card_insurer != self.insurer
+        {
+            let text = "証記載保険者番号が、この保険者（広域連合では構成市町村）の番号ではありません。番号を確認し、正しければ運用者に構成市町村の登録を依頼してください";
+            judged.refuse(place, "card_insurer", text);
             return Ok(());
         }
         let (number, history) = (place.key.insured, i64::from(place.history));
@@ -221,11 +250,57 @@ impl Judge {
         }
         self.note(number, place.history, insured.withheld);
         judged.count(place).applied += 1;
+        if let Some((_, reason)) = insured.lost.filter(|_| is_present && !versions.is_empty()) {
+            let cause = match reason {
+                LossReason::MovedOut => ReviewCause::MovedOut,
+                LossReason::Died => ReviewCause::Died,
+                LossReason::Other => ReviewCause::Lost,
+            };
+            self.review(place.key, cause, judged).await?;
+        }
         judged.people.push(NewPerson { history_number: history, insured, tokens });
         Ok(())
     }
 
-    fn record(
+    /// Registrations of a person that something put in doubt: the municipality looks at them again (P-111).
+    async fn review(&self, person: PersonKey, cause: ReviewCause, judged: &mut Judged) -> Result<(), Error> {
+        let registrations = self.platform.store().assignments(person).await?;
+        let live = registrations.iter().filter(|assignment| assignment.is_live(self.today));
+        judged.reviews.extend(live.map(|assignment| (person, assignment.office, cause)));
+        Ok(())
+    }
+
+    /// 番号異動 (P-038): what the old number was is not told, the link alone is kept.
+    async fn link(&self, link: NumberLink, place: &Place, judged: &mut Judged) -> Result<(), Error> {
+        let deleted = place.change == Change::Deleted;
+        let before = self.platform.store().links_of(place.key).await?;
+        let history_number = i64::from(place.history);
+        if let Some(same) = before.iter().rfind(|known| known.history_number == history_number) {
+            if same.link == link && same.deleted == deleted {
+                judged.count(place).unchanged += 1;
+                return Ok(());
+            }
+            if self.later.contains(&same.revision) {
+                judged.superseded(place);
+                return Ok(());
+            }
+            if place.change == Change::New && !same.deleted {
+                let text = format!(
+                    "履歴番号 {history_number} は別の内容で登録済みです。直すときは異動区分を 2（訂正）にしてください"
+                );
+                judged.refuse(place, "key_exists", &text);
+                return Ok(());
+            }
+        }
+        if !deleted && link.before.insurer == self.insurer {
+            self.review(link.before, ReviewCause::Renumbered, judged).await?;
+        }
+        judged.count(place).applied += 1;
+        judged.links.push(StoredLink { person: place.key, history_number, revision: self.revision, link, deleted });
+        Ok(())
+    }
+
+    async fn record(
         &mut self,
         value: MunicipalValue,
         place: &Place,
@@ -242,8 +317,9 @@ impl Judge {
             }
         }
         let request = opinion_request(place.key, place.history, &value);
+        let enters_facility = is_in_facility(&value, self.today);
         let column = match intake_kinds::consent_column(place.key, place.change, &value) {
-            Some(act) => match self.consent(act, place, judged)? {
+            Some(act) => match self.consent(act, place, present, judged)? {
                 Some(act) => Some(act),
                 None => return Ok(()),
             },
@@ -292,6 +368,9 @@ impl Judge {
             let text = format!("履歴番号 {newer} がすでに登録されています。この行は過去の履歴として登録しました");
             judged.warn(place, "older_history", &text);
         }
+        if enters_facility && !record.deleted && present.people.contains_key(&place.key.insured) {
+            self.review(place.key, ReviewCause::Facility, judged).await?;
+        }
         judged.count(place).applied += 1;
         judged.columns.extend(column);
         match request {
@@ -311,6 +390,7 @@ impl Judge {
         &self,
         record: ConsentRecord,
         place: &Place,
+        present: &Present,
         judged: &mut Judged,
     ) -> Result<Option<(String, ConsentRecord)>, Error> {
         // A withdrawal without a time counts as 23:59:59 of its day; on that day it must not be turned away.
@@ -331,14 +411,26 @@ impl Judge {
         // The same act again has the same id, whatever package brings it.
         let digest = self.keys.digest(&[b"consent act", &text[..]].concat());
         let id: String = digest[..16].iter().map(|b| format!("{b:02x}")).collect();
+        let acts = present.acts.get(&place.key.insured).map_or(&[][..], Vec::as_slice);
+        let newer = acts.iter().filter(|act| act.id != id && is_after(act, &record)).max_by_key(|act| act.acted_at);
+        // The city gets the difference back: what its own ledger says no longer holds.
+        if let Some(newer) = newer {
+            let day = dates::day_in_japan(newer.acted_at);
+            let text = format!(
+                "基盤には、この後の{}（{day}、取得 {}）があります。そちらが有効です。台帳を確認してください",
+                act_ja(newer.act),
+                newer.taken_by
+            );
+            judged.warn(place, "consent_differs", &text);
+        }
         Ok(Some((id, record)))
     }
 
     /// An office that is not registered on the platform: fatal where it would open a door or take part in an act.
     fn unknown_offices(&self, value: &MunicipalValue) -> Option<(bool, String)> {
         let standing = self.platform.standing();
-        let unknown = |number: &kiban_domain::OfficeNumber| standing.office(*number).is_none();
-        let text = |number: &kiban_domain::OfficeNumber, item: &str| {
+        let unknown = |number: &OfficeNumber| standing.office(*number).is_none();
+        let text = |number: &OfficeNumber, item: &str| {
             format!(
                 "{item}の番号 {number} は基盤に登録されていません。番号を確認し、正しければ運用者に登録を依頼してください"
             )
@@ -361,4 +453,37 @@ impl Judge {
             _ => None,
         }
     }
+}
+
+/// Whether an act on the same thing, with another outcome, holds over a record: later, or at the same time and closing.
+fn is_after(act: &PresentAct, record: &ConsentRecord) -> bool {
+    let (one, other) = (about(act.act), about(record.act));
+    let closes = matches!(act.act, ConsentAct::Withdrawn | ConsentAct::KindRefused(_));
+    one == other
+        && act.act != record.act
+        && (act.acted_at > record.acted_at || (closes && act.acted_at == record.acted_at))
+}
+
+/// The kind an act is about; none for all of them.
+fn about(act: ConsentAct) -> Option<Kind> {
+    match act {
+        ConsentAct::KindRefused(kind) | ConsentAct::KindAllowed(kind) => Some(kind),
+        ConsentAct::Given | ConsentAct::Withdrawn | ConsentAct::NotObtainable => None,
+    }
+}
+
+fn act_ja(act: ConsentAct) -> &'static str {
+    match act {
+        ConsentAct::Given => "同意",
+        ConsentAct::Withdrawn => "撤回",
+        ConsentAct::KindRefused(_) => "種別の拒否",
+        ConsentAct::KindAllowed(_) => "種別の拒否の取消",
+        ConsentAct::NotObtainable => "同意取得不能",
+    }
+}
+
+/// 施設入所: a card with a stay that has begun and not ended.
+fn is_in_facility(value: &MunicipalValue, today: Date) -> bool {
+    let MunicipalValue::InsuranceCard(card) = value else { return false };
+    card.facilities.iter().any(|stay| stay.stay.contains(today))
 }

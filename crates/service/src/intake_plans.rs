@@ -6,7 +6,7 @@
 use crate::decision::Question;
 use crate::intake::{IntakeResult, PackageReport, answer, bundle, is_safe_name, may_import};
 use crate::submission::{RETENTION_YEARS, years_after};
-use crate::{Caller, Context, Error, Platform, random_id};
+use crate::{Caller, Context, Error, Platform, Standing, random_id};
 use kiban_domain::care_plan::{CarePlan, ServiceSlip};
 use kiban_domain::dates::{Period, yyyymmdd};
 use kiban_domain::office::Office;
@@ -44,12 +44,13 @@ impl Platform {
         let bytes = bundle(&files);
         let keep = !problems.iter().any(Problem::forbids_keeping);
         let mut people: BTreeMap<PersonKey, Vec<NewRecord>> = BTreeMap::new();
+        let standing = self.standing();
         for plan in &received.plans {
-            let record = plan_record(plan, caller.organization, context)?;
+            let record = plan_record(plan, caller.organization, &standing, context)?;
             people.entry(record.person).or_default().push(record);
         }
         for slip in &received.slips {
-            let record = slip_record(slip, caller.organization, context)?;
+            let record = slip_record(slip, caller.organization, &standing, context)?;
             people.entry(record.person).or_default().push(record);
         }
         let mut counts = ReceiptCounts {
@@ -249,10 +250,15 @@ struct Upload {
 }
 
 /// 第1–3表: a changed plan has a new 計画作成（変更）日, hence a new key; the old one stays as history.
-fn plan_record(plan: &CarePlan, creator: Organization, context: &Context) -> Result<NewRecord, Error> {
+fn plan_record(
+    plan: &CarePlan,
+    creator: Organization,
+    standing: &Standing,
+    context: &Context,
+) -> Result<NewRecord, Error> {
     let made_on = plan.changed_on;
     new_record(
-        paying(plan.person, context),
+        paying(plan.person, standing, context),
         format!("plan-{}-{creator}", yyyymmdd(made_on)),
         creator,
         Period::new(made_on, None),
@@ -262,10 +268,15 @@ fn plan_record(plan: &CarePlan, creator: Organization, context: &Context) -> Res
 }
 
 /// 第6・7表 of a month: sent again it replaces what the same key had.
-fn slip_record(slip: &ServiceSlip, creator: Organization, context: &Context) -> Result<NewRecord, Error> {
+fn slip_record(
+    slip: &ServiceSlip,
+    creator: Organization,
+    standing: &Standing,
+    context: &Context,
+) -> Result<NewRecord, Error> {
     let (first, last) = (slip.month.first_day(), slip.month.last_day());
     new_record(
-        paying(slip.person, context),
+        paying(slip.person, standing, context),
         format!("slip-{}-{creator}", slip.month),
         creator,
         Period::new(first, Some(last)),
@@ -295,6 +306,6 @@ fn new_record(
 }
 
 /// The files carry the number printed on the card; records belong to the paying insurer (P-038).
-fn paying(person: PersonKey, context: &Context) -> PersonKey {
-    PersonKey { insurer: municipality::paying_insurer(person.insurer, context.today()), ..person }
+fn paying(person: PersonKey, standing: &Standing, context: &Context) -> PersonKey {
+    PersonKey { insurer: standing.paying_insurer(person.insurer, context.today()), ..person }
 }

@@ -6,11 +6,13 @@
 use crate::intake::{PackageReport, ReportedProblem};
 use crate::intake_judge::{Judge, Judged};
 use crate::intake_upload::holder;
-use crate::{Error, Platform};
+use crate::{Error, Platform, random_id};
 use kiban_domain::{InsurerNumber, Timestamp, dates};
 use kiban_formats::Problem;
 use kiban_formats::municipal::{self, MunicipalRow, Source};
-use kiban_store::{Entry, Lease, Outcome, Receipt, ReceiptCounts, ReceiptState, SealedBlock, Store, Tx, UploadFile};
+use kiban_store::{
+    Entry, Lease, Outcome, Receipt, ReceiptCounts, ReceiptState, RegistrationReview, SealedBlock, Store, Tx, UploadFile,
+};
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -261,6 +263,7 @@ impl Platform {
             platform: self.clone(),
             insurer,
             keys: self.store().keys_of(insurer).await?,
+            revision: receipt.number,
             now: receipt.received_at,
             today: dates::day_in_japan(receipt.received_at),
             is_initial: pass.is_initial,
@@ -292,6 +295,21 @@ impl Platform {
             tx.end_opinion_request(*person, natural_key).await?;
         }
         tx.put_opinion_requests(number, &judged.requests).await?;
+        for link in &judged.links {
+            tx.put_link(link).await?;
+        }
+        for (person, office, cause) in &judged.reviews {
+            let review = RegistrationReview {
+                id: random_id()?,
+                person: *person,
+                office: *office,
+                cause: *cause,
+                source: receipt.public_id.clone(),
+                opened_at: receipt.received_at,
+                closed_at: None,
+            };
+            tx.open_review(&review).await?;
+        }
         for problem in &judged.problems {
             pass.report.tell(problem);
         }

@@ -23,6 +23,7 @@ mod limits;
 mod look_ups;
 mod municipality;
 mod notices;
+mod numbers;
 mod once;
 mod operator;
 mod opinion_file;

@@ -171,6 +171,11 @@ impl Platform {
                 cause_name: match review.cause {
                     ReviewCause::PlanRequest => "別の事業所の居宅サービス計画作成依頼届出を受理しました",
                     ReviewCause::PlanEnd => "この事業所の居宅サービス計画作成の終了の届出を受理しました",
+                    ReviewCause::MovedOut => "転出により資格を喪失しました",
+                    ReviewCause::Died => "死亡により資格を喪失しました",
+                    ReviewCause::Lost => "資格を喪失しました",
+                    ReviewCause::Facility => "施設に入所しました",
+                    ReviewCause::Renumbered => "被保険者番号が変わりました。事業所は新しい番号で登録し直します",
                 },
                 source: review.source,
                 opened_at: review.opened_at,

@@ -8,7 +8,7 @@ use kiban_domain::dates::ServiceMonth;
 use kiban_domain::insured::{FourItems, Insured, Sex, normalize_kana};
 use kiban_domain::notice::NoticeKind;
 use kiban_domain::office::Office;
-use kiban_domain::{Date, InsuredNumber, InsurerNumber, Organization, PersonKey, dates, municipality};
+use kiban_domain::{Date, InsuredNumber, InsurerNumber, Organization, PersonKey, dates};
 use kiban_policy::{UseCase, is_care_manager, makes_plans};
 use kiban_store::{Entry, Outcome, Tx};
 use serde::Serialize;
@@ -75,7 +75,7 @@ impl Platform {
             return Err(Error::item("makes_plan", text));
         }
         let person = PersonKey {
-            insurer: municipality::paying_insurer(request.card_insurer, context.today()),
+            insurer: self.standing().paying_insurer(request.card_insurer, context.today()),
             insured: request.insured,
         };
         let typed =

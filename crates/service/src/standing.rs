@@ -4,8 +4,8 @@
 use crate::Error;
 use kiban_domain::assignment::DisasterMode;
 use kiban_domain::office::{Office, StaffId};
-use kiban_domain::{OfficeNumber, Organization, Timestamp};
-use kiban_store::{Account, CertificateRow, Store};
+use kiban_domain::{Date, InsurerNumber, OfficeNumber, Organization, Timestamp, municipality};
+use kiban_store::{Account, CertificateRow, Store, StoredMember};
 use std::collections::HashMap;
 
 /// Seconds after which a map that could not be refreshed is no longer trusted.
@@ -20,6 +20,7 @@ pub struct Standing {
     offices: HashMap<OfficeNumber, Office>,
     accounts: HashMap<StaffId, Account>,
     disasters: Vec<DisasterMode>,
+    members: Vec<StoredMember>,
 }
 
 impl Standing {
@@ -30,7 +31,16 @@ impl Standing {
             store.offices().await?.into_iter().filter(|(_, active)| *active).map(|(o, _)| (o.number, o)).collect();
         let accounts = store.accounts().await?.into_iter().map(|account| (account.staff.id.clone(), account)).collect();
         let connectors = store.connectors().await?.into_iter().collect();
-        Ok(Self { read_at: now, certificates, connectors, offices, accounts, disasters: store.disasters().await? })
+        let members = store.union_members().await?;
+        Ok(Self {
+            members,
+            read_at: now,
+            certificates,
+            connectors,
+            offices,
+            accounts,
+            disasters: store.disasters().await?,
+        })
     }
 
     /// The organisation of a certificate that is in good standing now, or the reason against it.
@@ -57,6 +67,14 @@ impl Standing {
     pub fn connector(&self, fingerprint: &str) -> Option<&CertificateRow> {
         let certificate = self.certificates.get(fingerprint)?;
         (self.connectors.get(fingerprint) == Some(&certificate.organization)).then_some(certificate)
+    }
+
+    /// 保険者番号 of the paying insurer for a number on a card, on a day: the 広域連合 the operator registered for it, else what
+    /// the master of municipalities says (P-038).
+    pub fn paying_insurer(&self, card: InsurerNumber, on: Date) -> InsurerNumber {
+        let own = municipality::find(card).and_then(|found| found.parent).unwrap_or(card);
+        let member = self.members.iter().find(|row| row.member == own && row.period.contains(on));
+        member.map_or_else(|| municipality::paying_insurer(card, on), |row| row.union)
     }
 
     /// Whether the map is recent enough to be trusted.

@@ -1,8 +1,6 @@
 //! A1, A2, A4, E1 and E2 of a city's package: stored, merged with what came electronically, shown with what is left of the
 //! limits, and the 同意欄 of an application as the municipal consent it is.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
-
 mod support;
 
 use jiff::civil::date;

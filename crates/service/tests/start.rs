@@ -1,8 +1,6 @@
 //! The start of a municipality: on a reconciled load, by those who may, undone with a reason, all of it on record
 //! (P-131, P-150, P-220).
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
-
 mod support;
 
 use jiff::civil::date;

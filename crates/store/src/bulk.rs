@@ -1,13 +1,16 @@
 //! Many rows at once for packages: what is there already for a block of people, and blocks of new rows straight into
 //! their tables (decision 0006.19). PostgreSQL takes them by binary COPY, SQLite by statements of many rows.
 
+use crate::consent::act_from;
 use crate::engine::{Arg, RawTx, Row, args};
 use crate::many::ManyRows;
+use crate::office::instant;
 use crate::person::{NewPerson, SealedPerson, TokenChange};
 use crate::record::SealedRecord;
 use crate::{InsurerKeys, Keyring, NewRecord, PersonHeader, Store, StoreError, Tx};
+use kiban_domain::consent::ConsentAct;
 use kiban_domain::insured::{Insured, NORMALIZER_VERSION};
-use kiban_domain::{InsuredNumber, InsurerNumber, Kind, PersonKey, Timestamp};
+use kiban_domain::{InsuredNumber, InsurerNumber, Kind, Organization, PersonKey, Timestamp};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
@@ -19,6 +22,11 @@ const PEOPLE_POSTGRES: &str = "SELECT insured_number, revision, history_number, 
      WHERE insurer_number = $1 AND insured_number = ANY(string_to_array($2, ',')) ORDER BY history_number, revision";
 const PEOPLE_SQLITE: &str = "SELECT insured_number, revision, history_number, withheld, digest FROM person
      WHERE insurer_number = $1 AND insured_number IN (SELECT value FROM json_each($2)) ORDER BY history_number, revision";
+const ACTS_POSTGRES: &str =
+    "SELECT insured_number, act_id, act, kind, acted_at, revision, taken_by, mac FROM consent_act
+     WHERE insurer_number = $1 AND insured_number = ANY(string_to_array($2, ','))";
+const ACTS_SQLITE: &str = "SELECT insured_number, act_id, act, kind, acted_at, revision, taken_by, mac FROM consent_act
+     WHERE insurer_number = $1 AND insured_number IN (SELECT value FROM json_each($2))";
 const COPY_RECORDS: &str = "COPY record (insurer_number, insured_number, kind, natural_key, revision, creator, valid_from, valid_to, recorded_at,
      deleted, purge_after, payload, digest) FROM STDIN (FORMAT binary)";
 const COPY_PEOPLE: &str = "COPY person (insurer_number, insured_number, history_number, revision, card_insurer, withheld, gone_on, identity, digest, mac)
@@ -31,9 +39,22 @@ static PUT_RECORDS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::re
 static PUT_PEOPLE: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::person::PUT));
 static PUT_TOKENS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::person::PUT_TOKEN));
 #[cfg(test)]
-pub(crate) const ALL_POSTGRES: &[&str] = &[DIGESTS_POSTGRES, PEOPLE_POSTGRES];
+pub(crate) const ALL_POSTGRES: &[&str] = &[DIGESTS_POSTGRES, PEOPLE_POSTGRES, ACTS_POSTGRES];
 #[cfg(test)]
-pub(crate) const ALL_SQLITE: &[&str] = &[DIGESTS_SQLITE, PEOPLE_SQLITE];
+pub(crate) const ALL_SQLITE: &[&str] = &[DIGESTS_SQLITE, PEOPLE_SQLITE, ACTS_SQLITE];
+
+/// An act of consent that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresentAct {
+    /// Its id.
+    pub id: String,
+    /// What was done.
+    pub act: ConsentAct,
+    /// When.
+    pub acted_at: Timestamp,
+    /// Who took it.
+    pub taken_by: Organization,
+}
 
 /// What is there for one key: the latest revision, whether it is a deletion, its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +102,27 @@ impl Store {
                 digest: row.blob(4)?,
             };
             present.entry(number(row)?).or_default().push(header);
+        }
+        Ok(present)
+    }
+
+    /// Acts of consent of these people; rows whose MAC fails are left out.
+    pub async fn present_acts(
+        &self,
+        insurer: InsurerNumber,
+        people: &[InsuredNumber],
+    ) -> Result<HashMap<InsuredNumber, Vec<PresentAct>>, StoreError> {
+        let mut present: HashMap<InsuredNumber, Vec<PresentAct>> = HashMap::new();
+        for row in &self.rows_of_people(ACTS_POSTGRES, ACTS_SQLITE, insurer, people).await? {
+            let person = PersonKey { insurer, insured: number(row)? };
+            let (id, act, kind, at) = (row.text(1)?, row.text(2)?, row.text_or_null(3)?, row.big(4)?);
+            let mac = row.blob(7)?;
+            let act = act_from(&self.keys, &person, &id, &act, kind.as_deref(), (at, row.big(5)?), &mac);
+            let taken_by = Organization::parse(&row.text(6)?).map_err(|_| StoreError::Unreadable("consent_act"))?;
+            if let Some(act) = act {
+                let act = PresentAct { id, act, acted_at: instant(at)?, taken_by };
+                present.entry(person.insured).or_default().push(act);
+            }
         }
         Ok(present)
     }

@@ -17,6 +17,7 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000032_housekeeping", include_str!("../migrations/20261122000032_housekeeping.sql")),
     ("20261122000033_disaster_looks", include_str!("../migrations/20261122000033_disaster_looks.sql")),
     ("20261122000050_intake", include_str!("../migrations/20261122000050_intake.sql")),
+    ("20261122000051_numbers", include_str!("../migrations/20261122000051_numbers.sql")),
     ("20261122000060_inbox", include_str!("../migrations/20261122000060_inbox.sql")),
     ("20261122000070_statistics", include_str!("../migrations/20261122000070_statistics.sql")),
 ];

@@ -323,6 +323,15 @@ impl Store {
         rows.first().map_or(Ok(Vec::new()), |row| open_receipts(&self.keys, insurer, row))
     }
 
+    /// Whether what a receipt wrote is visible.
+    pub async fn is_applied(&self, insurer: InsurerNumber, number: i64) -> Result<bool, StoreError> {
+        let rows = self.engine.rows(OPEN, args![insurer.as_str()]).await?;
+        match rows.first() {
+            Some(row) => Ok(!open_receipts(&self.keys, insurer, row)?.contains(&number)),
+            None => Ok(true),
+        }
+    }
+
     /// The receipt of an insurer that is to be worked on next: the oldest that is not closed.
     pub async fn waiting_receipt(&self, insurer: InsurerNumber) -> Result<Option<Receipt>, StoreError> {
         let rows = self.engine.rows(WAITING, args![insurer.as_str()]).await?;

@@ -29,6 +29,16 @@ pub enum ReviewCause {
     PlanRequest,
     /// 届出: the office itself makes no plan any more.
     PlanEnd,
+    /// 転出
+    MovedOut,
+    /// 死亡
+    Died,
+    /// 資格喪失 for another reason
+    Lost,
+    /// 施設入所
+    Facility,
+    /// 番号異動: the office registers the new number.
+    Renumbered,
 }
 
 impl ReviewCause {
@@ -37,11 +47,25 @@ impl ReviewCause {
         match self {
             Self::PlanRequest => "plan_request",
             Self::PlanEnd => "plan_end",
+            Self::MovedOut => "moved_out",
+            Self::Died => "died",
+            Self::Lost => "lost",
+            Self::Facility => "facility",
+            Self::Renumbered => "renumbered",
         }
     }
 
     fn parse(code: &str) -> Option<Self> {
-        [Self::PlanRequest, Self::PlanEnd].into_iter().find(|cause| cause.code() == code)
+        let all = [
+            Self::PlanRequest,
+            Self::PlanEnd,
+            Self::MovedOut,
+            Self::Died,
+            Self::Lost,
+            Self::Facility,
+            Self::Renumbered,
+        ];
+        all.into_iter().find(|cause| cause.code() == code)
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::engine::{Committed, Engine, args};
 use crate::{
     assignment, block, bulk, connector, consent, counter, disaster, disaster_look, facts, insurer, lease, migrations,
-    notice, office, person,
+    notice, numbers, office, person,
 };
 use crate::{readiness, receipt, record, report, review, session, submission, upload};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
@@ -24,6 +24,7 @@ const SHARED: &[&[&str]] = &[
     report::ALL,
     upload::ALL,
     lease::ALL,
+    numbers::ALL,
     submission::ALL,
     review::ALL,
     connector::ALL,
@@ -35,7 +36,8 @@ const SHARED: &[&[&str]] = &[
 ];
 
 /// Read whole on purpose: small, nearly read-only tables, for the standing map and the operator's pages.
-const READ_WHOLE: &[&str] = &["insurer", "office", "certificate", "staff", "disaster_mode", "connector"];
+const READ_WHOLE: &[&str] =
+    &["insurer", "office", "certificate", "staff", "disaster_mode", "union_member", "connector"];
 
 fn statements(only_here: &[&'static str]) -> Vec<&'static str> {
     SHARED.iter().flat_map(|all| all.iter()).chain(only_here).copied().collect()
@@ -201,8 +203,11 @@ async fn fill(connection: &mut sqlx::PgConnection) {
 fn sample(table: &str, column: &str, kind: &str) -> &'static str {
     match (table, column, kind) {
         ("insurer" | "receipt_counter" | "import_lease", "insurer_number", _) => "lpad(i::text, 6, '0')",
-        (_, "insurer_number" | "card_insurer" | "municipality", _) => "lpad((i % 40)::text, 6, '0')",
-        (_, "insured_number" | "office_number", _) => "lpad(i::text, 10, '0')",
+        ("union_member", "member", _) => "lpad(i::text, 6, '0')",
+        (_, "insurer_number" | "card_insurer" | "municipality" | "before_insurer" | "union_number", _) => {
+            "lpad((i % 40)::text, 6, '0')"
+        }
+        (_, "insured_number" | "office_number" | "before_insured", _) => "lpad(i::text, 10, '0')",
         (_, "fingerprint", _) => "lpad(i::text, 64, '0')",
         ("audit_writer", "state", _) => "'anchored'",
         (_, "state", _) => "'applied'",

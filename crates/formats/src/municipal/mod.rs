@@ -31,7 +31,7 @@ use kiban_domain::consent::ConsentRecord;
 use kiban_domain::equipment_purchase::EquipmentPurchase;
 use kiban_domain::home_modification::HomeModification;
 use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
-use kiban_domain::insured::Insured;
+use kiban_domain::insured::{Insured, NumberLink};
 use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::survey::CertificationSurvey;
 use kiban_domain::{Date, InsurerNumber, PersonKey};
@@ -81,11 +81,13 @@ pub enum MunicipalKind {
     EquipmentPurchase,
     /// G1 同意
     Consent,
+    /// 番号異動
+    Link,
 }
 
 impl MunicipalKind {
     /// All kinds, in the order in which a package is best applied.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Insured,
         Self::InsuranceCard,
         Self::CopaymentRate,
@@ -97,6 +99,7 @@ impl MunicipalKind {
         Self::HomeModification,
         Self::EquipmentPurchase,
         Self::Consent,
+        Self::Link,
     ];
 
     /// 種別 in manifest and file name, and name of the layout.
@@ -113,6 +116,7 @@ impl MunicipalKind {
             Self::HomeModification => "E1",
             Self::EquipmentPurchase => "E2",
             Self::Consent => "CONSENT",
+            Self::Link => "LINK",
         }
     }
 
@@ -180,6 +184,8 @@ pub enum MunicipalValue {
     EquipmentPurchase(Box<EquipmentPurchase>),
     /// G1
     Consent(Box<ConsentRecord>),
+    /// 番号異動
+    Link(NumberLink),
 }
 
 impl MunicipalValue {
@@ -197,6 +203,7 @@ impl MunicipalValue {
             Self::HomeModification(_) => MunicipalKind::HomeModification,
             Self::EquipmentPurchase(_) => MunicipalKind::EquipmentPurchase,
             Self::Consent(_) => MunicipalKind::Consent,
+            Self::Link(_) => MunicipalKind::Link,
         }
     }
 }

@@ -15,9 +15,9 @@ use kiban_domain::insurance_card::{
     BenefitRestriction, CardIssue, CertifiedLevel, CopaymentPeriod, CopaymentRate, CostCeiling, FacilityStay,
     IncomeStage, InsuranceCard, PlanningOffice, RoomCeilings, ServiceLimit, Tenths,
 };
-use kiban_domain::insured::{Identity, Insured, LossReason, Sex};
+use kiban_domain::insured::{Identity, Insured, LinkReason, LossReason, NumberLink, Sex};
 use kiban_domain::office::StaffId;
-use kiban_domain::{Date, InsurerNumber, Kind, Organization, PersonKey};
+use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, Organization, PersonKey};
 
 /// A rule between items that a row breaks, told at one item.
 #[derive(Debug)]
@@ -70,6 +70,7 @@ impl<'a> Builder<'a> {
             MunicipalKind::Opinion => MunicipalValue::Opinion(Box::new(self.opinion(key)?)),
             MunicipalKind::HomeModification => MunicipalValue::HomeModification(Box::new(self.home_modification()?)),
             MunicipalKind::EquipmentPurchase => MunicipalValue::EquipmentPurchase(Box::new(self.equipment_purchase()?)),
+            MunicipalKind::Link => MunicipalValue::Link(self.link(key)?),
             MunicipalKind::Consent => {
                 if change != Change::New {
                     let text = "同意の記録は訂正・削除できません。撤回は行為区分 2 の新しい行で送ってください";
@@ -453,6 +454,21 @@ impl<'a> Builder<'a> {
     }
 }
 
+impl Builder<'_> {
+    fn link(&mut self, person: PersonKey) -> Option<NumberLink> {
+        let insurer = InsurerNumber::parse(self.f.str("before_insurer")).ok();
+        let insured = InsuredNumber::parse(self.f.str("before_insured")).ok();
+        let (insurer, insured) = (insurer?, insured?);
+        let before = PersonKey { insurer, insured };
+        let changed_on = self.f.date("changed_on")?;
+        let reason = self.f.code("reason", LinkReason::from_code)?;
+        if before == person {
+            self.fault("before_insured", "conflict", "新しい番号と同じです。番号が変わる前の番号を入れてください");
+        }
+        Some(NumberLink { before, changed_on, reason })
+    }
+}
+
 fn loss_reason(code: &str) -> Option<LossReason> {
     Some(match code {
         "1" => LossReason::MovedOut,
@@ -664,5 +680,16 @@ impl Writable for ConsentRecord {
             .opt("staff", self.staff.as_ref())
             .put("form", &self.form)
             .opt("remark", self.remark.as_ref());
+    }
+}
+
+impl Writable for NumberLink {
+    const KIND: MunicipalKind = MunicipalKind::Link;
+
+    fn fill(&self, r: &mut Record<'_>) {
+        r.put("before_insurer", self.before.insurer)
+            .put("before_insured", self.before.insured)
+            .date("changed_on", self.changed_on)
+            .put("reason", self.reason.code());
     }
 }

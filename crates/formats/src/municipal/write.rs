@@ -10,7 +10,7 @@ use kiban_domain::certification::CertificationProgress;
 use kiban_domain::consent::ConsentRecord;
 use kiban_domain::dates::{day_in_japan, yyyymmdd};
 use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
-use kiban_domain::insured::Insured;
+use kiban_domain::insured::{Insured, NumberLink};
 use kiban_domain::{Date, InsurerNumber};
 
 /// A package being put together. Each call adds one file, so that a large kind can be split into several.
@@ -114,6 +114,12 @@ impl MunicipalPackage {
     /// Adds a file of 同意.
     #[must_use]
     pub fn consents(self, entries: &[Entry<ConsentRecord>]) -> Self {
+        self.add(entries)
+    }
+
+    /// Adds a file of 番号異動.
+    #[must_use]
+    pub fn links(self, entries: &[Entry<NumberLink>]) -> Self {
         self.add(entries)
     }
 

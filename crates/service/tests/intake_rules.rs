@@ -1,0 +1,146 @@
+//! What a city's files say about people: moves, deaths, new numbers, unions, consents the platform knows better.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up fails")]
+
+mod support;
+
+use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, IdentityProof};
+use kiban_domain::dates::Period;
+use kiban_domain::insured::{Insured, LinkReason, LossReason, NumberLink};
+use kiban_domain::office::JobType;
+use kiban_domain::{InsuredNumber, InsurerNumber, Organization, PersonKey, dates};
+use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
+use kiban_service::IntakeResult;
+use kiban_sim::Role;
+use support::{World, addresses, asked, context, items, now};
+
+fn package(world: &World, minutes: i64) -> MunicipalPackage {
+    MunicipalPackage::new(world.city.insurer, now() + jiff::SignedDuration::from_mins(minutes))
+}
+
+fn corrected(insured: &Insured, history: u32) -> Entry<Insured> {
+    Entry { key: insured.key, history, change: Change::New, value: insured.clone() }
+}
+
+fn rules(result: &IntakeResult) -> Vec<&str> {
+    result.report.problems.iter().map(|problem| problem.rule.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_person_who_moved_out_puts_the_registrations_before_the_city() {
+    for address in addresses().await {
+        let world = World::loaded(address).await;
+        world.start().await;
+        let person = &world.cast.consenting;
+        let manager = world.office(Role::Planning, JobType::CareManager).await;
+        world.platform.register_office(&manager, asked(items(person, true)), &context()).await.unwrap();
+        let mut gone = person.insured.clone();
+        gone.lost = Some((dates::day_in_japan(now()), LossReason::MovedOut));
+        let result = world.import(package(&world, 1).insured(&[corrected(&gone, 2)]).finish().unwrap()).await;
+        assert_eq!((result.state, result.report.counts.applied), ("applied", 1), "{:?}", rules(&result));
+        let reviews = world.platform.store().reviews(world.city.insurer, None, 10).await.unwrap();
+        let told: Vec<_> = reviews.iter().map(|review| (review.person, review.cause.code())).collect();
+        assert_eq!(told, [(person.insured.key, "moved_out")]);
+        assert_eq!(reviews[0].source, result.receipt);
+    }
+}
+
+#[tokio::test]
+async fn a_renumbered_person_has_both_numbers_and_a_stranger_is_tied_to_nobody() {
+    for address in addresses().await {
+        let world = World::loaded(address).await;
+        world.start().await;
+        let old = &world.cast.consenting;
+        let manager = world.office(Role::Planning, JobType::CareManager).await;
+        world.platform.register_office(&manager, asked(items(old, true)), &context()).await.unwrap();
+        let key = PersonKey { insured: InsuredNumber::parse("0009999991").unwrap(), ..old.insured.key };
+        let new = Insured { key, ..old.insured.clone() };
+        let stranger = world.cast.withheld.insured.key;
+        let today = dates::day_in_japan(now());
+        let link = |before, history| Entry {
+            key,
+            history,
+            change: Change::New,
+            value: NumberLink { before, changed_on: today, reason: LinkReason::Renumbered },
+        };
+        let files = package(&world, 1)
+            .insured(&[corrected(&new, 1)])
+            .links(&[link(old.insured.key, 1), link(stranger, 2)])
+            .finish()
+            .unwrap();
+        let result = world.import(files).await;
+        assert_eq!((result.state, result.report.counts.applied), ("applied", 3), "{:?}", rules(&result));
+        let platform = &world.platform;
+        assert_eq!(platform.numbers_of(key).await.unwrap(), [key, old.insured.key], "another name is another person");
+        assert_eq!(platform.numbers_of(old.insured.key).await.unwrap(), [old.insured.key, key]);
+        let causes = platform.store().reviews(world.city.insurer, None, 10).await.unwrap();
+        assert!(causes.iter().any(|r| r.cause.code() == "renumbered" && r.person == old.insured.key));
+        // The office registers the new number itself.
+        let facts = platform.store().person_facts(key, manager.organization, manager.organization.office(), None).await;
+        assert!(facts.unwrap().assignment.is_none());
+
+        let back = Entry { change: Change::Deleted, ..link(old.insured.key, 1) };
+        world.import(package(&world, 2).links(&[back]).finish().unwrap()).await;
+        assert_eq!(platform.numbers_of(key).await.unwrap(), [key]);
+    }
+}
+
+#[tokio::test]
+async fn a_union_sends_for_its_members_once_the_operator_knows_them() {
+    let world = World::new(None).await;
+    let member = InsurerNumber::parse("232074").unwrap();
+    let mut insured = world.cast.consenting.insured.clone();
+    insured.card_insurer = member;
+    let early = world.import(package(&world, 0).insured(&[corrected(&insured, 1)]).finish().unwrap()).await;
+    assert_eq!((rules(&early), early.report.counts.refused), (vec!["card_insurer"], 1));
+
+    let always = Period::new(jiff::civil::date(2018, 4, 1), None).unwrap();
+    world.platform.put_union_member(world.city.insurer, member, always, "cli", &context()).await.unwrap();
+    let result = world.import(package(&world, 0).insured(&[corrected(&insured, 1)]).finish().unwrap()).await;
+    assert_eq!((result.repeated, result.report.counts.applied), (false, 1), "{:?}", rules(&result));
+    // Whoever types the number on the card finds the person of the union (P-038).
+    world.start().await;
+    let manager = world.office(Role::Planning, JobType::CareManager).await;
+    let mut typed = items(&world.cast.consenting, false);
+    typed.card_insurer = member;
+    assert!(world.platform.register_office(&manager, asked(typed), &context()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_city_learns_that_a_later_withdrawal_holds() {
+    for address in addresses().await {
+        let world = World::loaded(address).await;
+        let key = world.cast.consenting.insured.key;
+        let act = |act, hours: i64| ConsentRecord {
+            person: key,
+            act,
+            acted_at: now() - jiff::SignedDuration::from_hours(hours),
+            declarant: Declarant::Person,
+            proof: IdentityProof::InsuranceCard,
+            taken_by: Organization::Municipality(world.city.insurer),
+            staff: None,
+            form: "同意様式 第1版".into(),
+            remark: None,
+        };
+        let entry = |history, value| Entry { key, history, change: Change::New, value };
+        let later = package(&world, 1).consents(&[entry(11, act(ConsentAct::Withdrawn, 1))]).finish().unwrap();
+        assert_eq!(rules(&world.import(later).await), Vec::<&str>::new());
+        let older = package(&world, 2).consents(&[entry(10, act(ConsentAct::Given, 5))]).finish().unwrap();
+        let result = world.import(older).await;
+        assert_eq!((rules(&result), result.report.counts.applied), (vec!["consent_differs"], 1));
+        assert!(result.report.problems[0].message.contains("撤回") && result.report.problems[0].line == 2);
+    }
+}
+
+#[tokio::test]
+async fn what_was_known_of_a_person_before_stays_and_a_deletion_that_came_early_holds() {
+    let world = World::loaded(None).await;
+    let person = &world.cast.consenting;
+    let mut value = person.copayment.clone().unwrap();
+    value.issued_on = jiff::civil::date(2026, 7, 1);
+    let entry = |change| Entry { key: person.insured.key, history: 77, change, value: value.clone() };
+    let deletion = package(&world, 5).copayment_rates(&[entry(Change::Deleted)]).finish().unwrap();
+    assert_eq!(rules(&world.import(deletion).await), ["delete_unknown"]);
+    let original = package(&world, 4).copayment_rates(&[entry(Change::New)]).finish().unwrap();
+    let result = world.import(original).await;
+    assert_eq!((rules(&result), result.report.counts.unchanged), (vec!["superseded"], 1));
+}

@@ -7,12 +7,14 @@
 //! |---|---|
 //! | [`layout`] | the one engine: item tables as data, CSV, encodings, value checks |
 //! | [`care_plan`] | ケアプラン標準仕様 Ver. 4.1 (CSVバージョン 202407) |
+//! | [`life`] | LIFE CSV, the 22 files of 2021 |
 //! | [`opinion_csv`] | 主治医意見書 CSV 1.1 |
 //! | [`municipal`] | the municipal package, a profile of this project (not the official layout) |
 
 pub mod care_plan;
 mod check;
 pub mod layout;
+pub mod life;
 pub mod municipal;
 pub mod opinion_csv;
 mod problem;

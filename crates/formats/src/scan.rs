@@ -107,6 +107,11 @@ impl<R: Read> Scanner<R> {
         &self.data[self.at..]
     }
 
+    /// The number of columns that the next rows should have, when only the file itself tells it.
+    pub fn expect(&mut self, columns: usize) {
+        self.columns = columns;
+    }
+
     /// Leaves out bytes before the first row.
     pub fn skip(&mut self, bytes: usize) {
         self.at = self.data.len().min(self.at + bytes);

@@ -1,0 +1,228 @@
+use super::*;
+use proptest::prelude::*;
+
+/// The file of the examples folder.
+fn example(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/../../examples/life/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+fn sound(name: &str) -> LifeFile {
+    let (file, problems) = read(name, &example(name), Stage::Draft);
+    assert_eq!(problems, [], "{name}");
+    file.unwrap()
+}
+
+fn set<'r>(row: &'r LifeRow, id: &str) -> Option<&'r str> {
+    match row.changes.get(id)? {
+        Change::Set(value) => Some(value),
+        Change::Clear => None,
+    }
+}
+
+/// A file of one row with just the key items and one more.
+fn adl(extra: &str, value: &str) -> String {
+    format!(
+        "FORM_0900_2021\r\ncare_facility_id,service_code,insurer_no,insured_no,external_system_management_number,adl_evaluate,{extra}\r\n9970000023,11,999003,0000000101,A-1,20260501,{value}\r\n"
+    )
+}
+
+fn rules(text: &[u8], stage: Stage) -> Vec<String> {
+    read("a.csv", text, stage).1.iter().map(|problem| problem.rule.to_string()).collect()
+}
+
+#[test]
+fn the_item_tables_have_every_form_and_item_of_the_published_list() {
+    let sizes: Vec<(&str, usize)> = table::forms().iter().map(|form| (form.data_type, form.items.len())).collect();
+    assert_eq!(sizes.len(), 22);
+    let expected = [21, 89, 9, 16, 129, 178, 156, 161, 52, 76, 151, 221, 40, 172, 141, 50, 30, 120, 15, 9, 19, 86];
+    assert_eq!(sizes.iter().map(|(_, items)| *items).collect::<Vec<_>>(), expected);
+    for form in table::forms() {
+        for (at, item) in form.items.iter().enumerate() {
+            assert_eq!(item.no as usize, at + 1, "{} {}", form.data_type, item.id);
+        }
+        for key in IDENTITY {
+            let is_needed = key != "external_system_management_detail_number" || form.detail;
+            assert!(!is_needed || form.item(key).is_some(), "{} has no {key}", form.data_type);
+        }
+        // A condition asks only for items of its own form.
+        for item in &form.items {
+            for asked in item.condition.iter().flat_map(|condition| condition.items()) {
+                assert!(form.item(asked).is_some(), "{} {}: {asked}", form.data_type, item.id);
+            }
+        }
+    }
+    let needs = |need| table::forms().iter().flat_map(|form| &form.items).filter(|item| item.need == need).count();
+    assert_eq!(
+        [needs(Need::Always), needs(Need::WhenFinal), needs(Need::WhenFinalIf), needs(Need::No)],
+        [138, 556, 259, 988]
+    );
+}
+
+#[test]
+fn scales_carry_points_and_no_wording() {
+    let barthel = table::scale("barthel").unwrap();
+    assert_eq!(barthel.items.len(), 10);
+    let most: u32 = barthel.items.iter().map(|(_, points)| points.values().max().unwrap()).sum();
+    assert_eq!(most, 100);
+    for scale in table::scales() {
+        for (id, points) in &scale.items {
+            let item = table::form("FORM_0000_2021").unwrap().item(id).unwrap();
+            assert!(item.codes.iter().all(|(code, name)| name.is_empty() && points.contains_key(code)), "{id}");
+        }
+    }
+}
+
+#[test]
+fn the_examples_are_read_in_either_encoding_and_with_any_line_end() {
+    let users = sound("SERVICE_USER_INFO_1_20261110.csv");
+    assert_eq!(users.rows.len(), 3);
+    // Names, kana and remarks stay with the office.
+    assert!(users.rows.iter().all(|row| set(row, "last_name").is_none() && set(row, "remarks").is_none()));
+    assert_eq!(set(&users.rows[0], "care_level"), Some("23"));
+    let (carriage, _) = read(
+        "cr.csv",
+        &example("FORM_0900_2021_1_20261110.csv").iter().filter(|b| **b != b'\n').copied().collect::<Vec<_>>(),
+        Stage::Draft,
+    );
+    let crlf = sound("FORM_0900_2021_1_20261110.csv");
+    assert!(!crlf.rows.is_empty());
+    // The published sample ends its lines with LF, older programs with CR alone.
+    assert_eq!(carriage.map(|file| file.rows), Some(crlf.rows));
+    let wounds = sound("FORM_0500_2021_1_20261110.csv");
+    assert_eq!(wounds.rows.len(), 1);
+}
+
+#[test]
+fn barthel_totals_are_those_of_the_worked_example() {
+    let barthel = table::scale("barthel").unwrap();
+    let file = sound("FORM_0000_2021_1_20261110.csv");
+    let mut found: Vec<String> = file
+        .rows
+        .iter()
+        .map(|row| {
+            let (total, items) = barthel.total(|id| set(row, id)).unwrap();
+            assert_eq!(items, 10);
+            format!("{},{},{total}", row.person.insured, set(row, "adl_evaluate").unwrap())
+        })
+        .collect();
+    found.sort();
+    let expected = String::from_utf8(example("expected_barthel.csv")).unwrap();
+    let mut expected: Vec<String> = expected.lines().skip(1).map(|line| line.trim().to_owned()).collect();
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn an_empty_field_keeps_and_a_single_space_clears() {
+    let text = adl("first_month,barthel_index_meal", " ,");
+    let (file, problems) = read("a.csv", text.as_bytes(), Stage::Draft);
+    assert_eq!(problems, []);
+    let row = &file.unwrap().rows[0];
+    assert_eq!(row.changes.get("first_month"), Some(&Change::Clear));
+    assert_eq!(row.changes.get("barthel_index_meal"), None, "kept");
+    // Two spaces are a value, and no code.
+    assert_eq!(rules(adl("first_month", "  ").as_bytes(), Stage::Draft), ["code"]);
+    sound("FORM_0600_2021_update_clear.csv");
+}
+
+#[test]
+fn columns_are_found_by_name_in_any_order() {
+    let swapped = "FORM_0900_2021\ninsured_no,insurer_no,barthel_index_meal,adl_evaluate,external_system_management_number,service_code,care_facility_id\n0000000101,999003,2,20260501,A-1,11,9970000023\n";
+    let (file, problems) = read("a.csv", swapped.as_bytes(), Stage::Draft);
+    assert_eq!(problems, []);
+    assert_eq!(set(&file.unwrap().rows[0], "barthel_index_meal"), Some("2"));
+}
+
+#[test]
+fn a_file_that_does_not_begin_with_its_type_is_refused_and_says_why() {
+    let (file, problems) = read("bad_no_type_line.csv", &example("bad_no_type_line.csv"), Stage::Draft);
+    assert_eq!(file, None);
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].message_ja().contains("1行目はデータ種別だけ"), "{}", problems[0].message_ja());
+    let (file, problems) = read("a.csv", b"FORM_0000_2029\r\ncare_facility_id\r\n", Stage::Draft);
+    assert!(file.is_none() && problems[0].message_ja().contains("FORM_0000_2021"));
+}
+
+#[test]
+fn each_fault_names_line_column_item_and_what_to_do() {
+    let told = |text: String| {
+        let (file, problems) = read("a.csv", text.as_bytes(), Stage::Draft);
+        assert!(file.is_none_or(|file| file.rows.is_empty()), "{text}");
+        problems.iter().map(Problem::message_ja).collect::<Vec<_>>().join("\n")
+    };
+    let code = told(adl("barthel_index_meal", "7"));
+    assert!(code.starts_with("a.csv 3行目 7列「食事」: 「7」となっています。次のいずれか"), "{code}");
+    let date = told(adl("barthel_index_meal", "1").replace("20260501", "20260231"));
+    assert!(date.contains("3行目 6列") && date.contains("YYYYMMDD"), "{date}");
+    let columns = told(adl("barthel_index_meal", "1,1"));
+    assert!(columns.contains("7列のはずが8列"), "{columns}");
+    let insurer = told(adl("barthel_index_meal", "1").replace("999003", "999004"));
+    assert!(insurer.contains("3列「保険者番号」"), "{insurer}");
+    let missing = told(adl("barthel_index_meal", "1").replace("A-1", ""));
+    assert!(missing.contains("「外部システム管理番号」: 空です"), "{missing}");
+    let header = told(adl("barthel_index_meal", "1").replace("insured_no,", "person,"));
+    assert!(header.contains("insured_no"), "{header}");
+}
+
+#[test]
+fn an_unknown_column_is_told_and_passed_over() {
+    let (file, problems) = read("a.csv", adl("own_remark", "x").as_bytes(), Stage::Draft);
+    assert_eq!(file.unwrap().rows.len(), 1);
+    assert!(!problems[0].is_error() && problems[0].message_ja().contains("この列は使いません"));
+}
+
+#[test]
+fn a_final_file_is_asked_for_more_but_never_refused_for_it() {
+    let text = adl("barthel_index_meal", "1");
+    assert_eq!(rules(text.as_bytes(), Stage::Draft), [] as [&str; 0]);
+    let asked = read("a.csv", text.as_bytes(), Stage::Final);
+    assert_eq!(asked.0.unwrap().rows.len(), 1);
+    assert!(asked.1.iter().all(|problem| !problem.is_error() && problem.rule == "required"));
+    assert!(asked.1.iter().any(|problem| problem.item == "椅子とベッド間の移乗"), "{:?}", asked.1);
+}
+
+#[test]
+fn an_item_is_asked_for_only_when_its_condition_holds() {
+    let form = table::form("FORM_0000_2021").unwrap();
+    let condition = form.item("departure").unwrap().condition.as_ref().unwrap();
+    assert!(condition.holds(|id| (id == "remote_working").then_some("2")));
+    assert!(!condition.holds(|id| (id == "remote_working").then_some("1")));
+    assert!(!condition.holds(|_| None));
+}
+
+#[test]
+fn of_two_rows_with_one_key_the_later_counts() {
+    let mut text = adl("barthel_index_meal", "1");
+    text.push_str("9970000023,11,999003,0000000101,A-1,20260501,2\r\n");
+    let (file, problems) = read("a.csv", text.as_bytes(), Stage::Draft);
+    let rows = file.unwrap().rows;
+    assert_eq!((rows.len(), set(&rows[0], "barthel_index_meal")), (1, Some("2")));
+    assert_eq!(problems.iter().map(|p| p.rule.as_ref()).collect::<Vec<_>>(), ["duplicate_row"]);
+}
+
+#[test]
+fn an_individual_number_is_refused_and_not_repeated() {
+    for text in [adl("record_staff_job_category", "123456789018"), "123456789018,x\r\n".to_owned()] {
+        let (_, problems) = read("a.csv", text.as_bytes(), Stage::Draft);
+        assert!(problems.iter().any(Problem::forbids_keeping), "{problems:?}");
+        assert!(problems.iter().all(|problem| !problem.message_ja().contains("123456789018")));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let _ = read("a.csv", &bytes, Stage::Final);
+    }
+
+    #[test]
+    fn a_changed_file_is_still_sound_or_every_fault_has_its_line(at in 0usize..10_000, byte in any::<u8>()) {
+        let mut bytes = example("FORM_0000_2021_1_20261110.csv");
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        let (file, problems) = read("a.csv", &bytes, Stage::Draft);
+        let errors: Vec<&Problem> = problems.iter().filter(|problem| problem.is_error()).collect();
+        prop_assert!(file.is_some() || !errors.is_empty());
+        prop_assert!(errors.iter().all(|problem| problem.line > 0 || problem.rule == "no_rows"));
+    }
+}

@@ -336,7 +336,7 @@ fn an_office_that_is_not_entitled_gets_no_word_of_anybody_by_any_route() {
         let mut stranger = site.town.terminal(Who::Stranger);
         let mut asked = 0;
         for route in kiban_web::ROUTES.iter().filter(|route| route.path.starts_with("/api/")) {
-            // Logging out ends the sweep, the description of the API is nobody's.
+            // Logging out ends the sweep, the description of the API is nobody's. Of its own mistyped cards the office is told.
             if matches!(route.name, "log_out" | "description") || route.listener == kiban_web::Listener::Public {
                 continue;
             }
@@ -348,7 +348,7 @@ fn an_office_that_is_not_entitled_gets_no_word_of_anybody_by_any_route() {
                     assert_eq!(hit, None, "{} {path} → {}", route.method, answer.status);
                     assert_ne!(answer.status, 500, "{} {path}", route.method);
                     assert!(
-                        answer.status >= 400 || is_harmless(&answer),
+                        answer.status >= 400 || is_harmless(&answer) || route.name == "notices",
                         "{} {path} → {}",
                         route.method,
                         answer.status

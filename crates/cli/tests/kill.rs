@@ -11,7 +11,7 @@ mod support;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use support::check::{Tally, check, require_intact};
+use support::check::{Tally, check, require_intact, wait_until_all_is_applied};
 use support::database::{self, Database};
 use support::ledger::{self, Lines};
 use support::parties::{self, Party};
@@ -133,6 +133,9 @@ impl Killed {
         self.require_no_word();
         let server = serve(&self.place).await;
         self.parties = parties::work(self.parties, server.address, 12).await;
+        let mut database = Database::open(&self.place.address()).await;
+        wait_until_all_is_applied(&mut database).await;
+        database.close().await;
         assert!(server.stop().await.success(), "{}", server::last_words(&self.place.log));
         let tally = self.compare().await;
         require_intact(&self.place.home, &self.place.address()).await;

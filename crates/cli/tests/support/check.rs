@@ -74,6 +74,7 @@ struct Found {
 
 impl Found {
     async fn read(database: &mut Database) -> Self {
+        database.enter().await;
         let mut audit: BTreeMap<String, Vec<Texts>> = BTreeMap::new();
         let sql = "SELECT request_id, action, outcome, natural_key FROM audit WHERE outcome <> 'void'";
         for row in database.rows(sql).await {
@@ -100,6 +101,7 @@ impl Found {
         let (consents, assignments) = (consents.collect(), assignments.collect());
         let sql = "SELECT CAST(revision AS TEXT) FROM person UNION SELECT CAST(revision AS TEXT) FROM consent_act";
         let revisions = database.rows(sql).await.into_iter().map(|row| row[0].clone()).collect();
+        database.leave().await;
         Self { audit, submissions, receipts, consents, assignments, records, revisions }
     }
 

@@ -38,6 +38,20 @@ impl Database {
         }
     }
 
+    /// From here to [`Database::leave`] every question sees the same moment, whatever a running server does meanwhile.
+    pub async fn enter(&mut self) {
+        let begin = match self {
+            Self::Sqlite(_) => "BEGIN",
+            Self::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+        };
+        self.run(begin).await;
+    }
+
+    /// Ends what [`Database::enter`] began.
+    pub async fn leave(&mut self) {
+        self.run("COMMIT").await;
+    }
+
     /// Runs a statement; rows changed.
     pub async fn run(&mut self, sql: &str) -> u64 {
         let query = sqlx::AssertSqlSafe(sql.to_owned());

@@ -105,13 +105,23 @@ impl Platform {
         loop {
             let block = pass.open(self.store().block(insurer, after, BLOCK, &kinds).await?);
             let Some(last) = block.last else { break };
+            let links = self.store().links_between(insurer, after, last).await?;
+            let links =
+                self.standing_links(links.into_iter().filter(|l| !unapplied.contains(&l.revision)).collect()).await?;
             after = Some(last);
             written.report.left_out += block.damaged;
             place.add(block.people.len() as u64 + block.damaged);
             // A person whose newest row belongs to a load that is still going on is not there yet.
             let open = self.store().unapplied(insurer).await?;
             for person in block.people.into_iter().filter(|person| !open.contains(&person.header.revision)) {
-                for file in written.person(person, at, &unapplied) {
+                let key = person.insured.key;
+                let mut full = written.person(person, at, &unapplied);
+                for link in links.iter().filter(|link| link.person == key) {
+                    let history = u32::try_from(link.history_number).unwrap_or(u32::MAX);
+                    let row = written.stream.link(key, history, link.link);
+                    full.extend(written.count(MunicipalKind::Link, row));
+                }
+                for file in full {
                     hand_out(sender, ExportPart::File(file)).await?;
                 }
             }

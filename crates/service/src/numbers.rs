@@ -35,7 +35,7 @@ impl Platform {
     }
 
     /// Of every 履歴番号 the latest version of an applied receipt, unless it was taken back.
-    async fn standing_links(&self, links: Vec<StoredLink>) -> Result<Vec<StoredLink>, Error> {
+    pub(crate) async fn standing_links(&self, links: Vec<StoredLink>) -> Result<Vec<StoredLink>, Error> {
         let mut latest: BTreeMap<(PersonKey, i64), StoredLink> = BTreeMap::new();
         for link in links {
             if self.store().is_applied(link.person.insurer, link.revision).await? {

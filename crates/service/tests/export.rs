@@ -173,7 +173,9 @@ async fn a_city_that_sent_nothing_gets_nothing() {
 #[test]
 fn every_file_of_a_package_has_its_line_in_the_export() {
     let exported = |kind: &MunicipalKind| {
-        matches!(kind, MunicipalKind::Insured | MunicipalKind::Consent) || EXPORTED.iter().any(|one| one.file == *kind)
+        // These three are no records and have methods of their own.
+        matches!(kind, MunicipalKind::Insured | MunicipalKind::Consent | MunicipalKind::Link)
+            || EXPORTED.iter().any(|one| one.file == *kind)
     };
     let missing: Vec<_> = MunicipalKind::ALL.iter().filter(|kind| !exported(kind)).map(|kind| kind.code()).collect();
     assert!(missing.is_empty(), "add a line to EXPORTED for {missing:?}");

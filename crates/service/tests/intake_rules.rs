@@ -9,7 +9,7 @@ use kiban_domain::insured::{Insured, LinkReason, LossReason, NumberLink};
 use kiban_domain::office::JobType;
 use kiban_domain::{InsuredNumber, InsurerNumber, Organization, PersonKey, dates};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
-use kiban_service::IntakeResult;
+use kiban_service::{ExportPart, IntakeResult};
 use kiban_sim::Role;
 use support::{World, addresses, asked, context, items, now};
 
@@ -42,6 +42,17 @@ async fn a_person_who_moved_out_puts_the_registrations_before_the_city() {
         assert_eq!(told, [(person.insured.key, "moved_out")]);
         assert_eq!(reviews[0].source, result.receipt);
     }
+}
+
+/// Rows of 番号異動 in an export.
+async fn exported_links(world: &World) -> Option<u64> {
+    let mut export = world.platform.export_package_locally(world.city.insurer, &context()).await.unwrap();
+    while let Some(part) = export.parts.recv().await {
+        if let ExportPart::Done(report) = part.unwrap() {
+            return report.rows.get("LINK").copied();
+        }
+    }
+    panic!("the export ended early");
 }
 
 #[tokio::test]
@@ -78,9 +89,12 @@ async fn a_renumbered_person_has_both_numbers_and_a_stranger_is_tied_to_nobody()
         let facts = platform.store().person_facts(key, manager.organization, manager.organization.office(), None).await;
         assert!(facts.unwrap().assignment.is_none());
 
+        assert_eq!(exported_links(&world).await, Some(2), "the city's own rows come back to it");
+
         let back = Entry { change: Change::Deleted, ..link(old.insured.key, 1) };
         world.import(package(&world, 2).links(&[back]).finish().unwrap()).await;
         assert_eq!(platform.numbers_of(key).await.unwrap(), [key]);
+        assert_eq!(exported_links(&world).await, Some(1));
     }
 }
 

@@ -18,11 +18,15 @@ const LINKS: &str =
 const LINKED: &str =
     "SELECT insurer_number, insured_number, history_number, revision, before_insurer, before_insured, changed_on, reason, deleted, mac
      FROM person_link WHERE before_insurer = $1 AND before_insured = $2 ORDER BY insurer_number, insured_number, history_number, revision";
+const LINKS_OF_BLOCK: &str =
+    "SELECT insurer_number, insured_number, history_number, revision, before_insurer, before_insured, changed_on, reason, deleted, mac
+     FROM person_link WHERE insurer_number = $1 AND insured_number > $2 AND insured_number <= $3
+     ORDER BY insured_number, history_number, revision";
 const PUT_MEMBER: &str = "INSERT INTO union_member (member, valid_from, valid_to, union_number, mac) VALUES ($1, $2, $3, $4, $5)
      ON CONFLICT (member, valid_from) DO UPDATE SET valid_to = excluded.valid_to, union_number = excluded.union_number, mac = excluded.mac";
 const MEMBERS: &str = "SELECT member, valid_from, valid_to, union_number, mac FROM union_member";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT_LINK, LINKS, LINKED, PUT_MEMBER, MEMBERS];
+pub(crate) const ALL: &[&str] = &[PUT_LINK, LINKS, LINKED, LINKS_OF_BLOCK, PUT_MEMBER, MEMBERS];
 
 /// A 番号異動 as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +93,18 @@ impl Store {
     /// What a number became.
     pub async fn links_to(&self, before: PersonKey) -> Result<Vec<StoredLink>, StoreError> {
         self.link_rows(LINKED, before).await
+    }
+
+    /// The same for the people of an insurer after one number up to another, in their order.
+    pub async fn links_between(
+        &self,
+        insurer: InsurerNumber,
+        after: Option<InsuredNumber>,
+        last: InsuredNumber,
+    ) -> Result<Vec<StoredLink>, StoreError> {
+        let after = after.map(|number| number.to_string()).unwrap_or_default();
+        let rows = self.engine.rows(LINKS_OF_BLOCK, args![insurer.as_str(), &after, last.as_str()]).await?;
+        rows.iter().filter_map(|row| readable("person_link", link_row(&self.keys, row)).transpose()).collect()
     }
 
     async fn link_rows(&self, sql: &'static str, key: PersonKey) -> Result<Vec<StoredLink>, StoreError> {

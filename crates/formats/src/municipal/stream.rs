@@ -13,7 +13,7 @@ use kiban_domain::dates::{day_in_japan, yyyymmdd};
 use kiban_domain::equipment_purchase::EquipmentPurchase;
 use kiban_domain::home_modification::HomeModification;
 use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
-use kiban_domain::insured::Insured;
+use kiban_domain::insured::{Insured, NumberLink};
 use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::survey::CertificationSurvey;
 use kiban_domain::{Date, InsurerNumber, Kind, PersonKey};
@@ -114,6 +114,16 @@ impl PackageStream {
     /// Adds an act of 同意.
     pub fn consent(&mut self, history: u32, value: ConsentRecord) -> Result<Option<WrittenFile>, Vec<Problem>> {
         self.value(value.person, history, value)
+    }
+
+    /// Adds a 番号異動.
+    pub fn link(
+        &mut self,
+        key: PersonKey,
+        history: u32,
+        value: NumberLink,
+    ) -> Result<Option<WrittenFile>, Vec<Problem>> {
+        self.value(key, history, value)
     }
 
     /// Adds a record by its stored content (JSON of its domain type).

@@ -33,5 +33,7 @@ else
 fi
 
 cargo fmt --all --check
+# The executable alone, as the README's first command builds it: nothing that only the tests bring may be needed.
+cargo check --locked --quiet
 cargo clippy --workspace --all-targets --quiet -- -D warnings
 cargo test --workspace

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use clap::Args;
 use kiban_pki::{Identity, server_config_public, tls};
 use kiban_service::Platform;
-use kiban_web::tls::{Limits, organizations_config};
+use kiban_web::tls::{Limits, Network, organizations_config};
 use kiban_web::{Server, Settings, Socket};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,6 +33,10 @@ pub struct Options {
     /// 医療機関の閉域網用の待受け（意見書だけ。省略すると開かない）
     #[arg(long)]
     line_listen: Option<SocketAddr>,
+    /// PROXY protocol v2 で接続元を伝える負荷分散装置のアドレス（192.0.2.10 か 192.0.2.0/28。複数はカンマ区切り）。
+    /// そこからの接続は必ず v2 のヘッダーで始まること
+    #[arg(long, value_delimiter = ',')]
+    proxy_from: Vec<Network>,
 }
 
 /// Where to listen; port 0 takes a free one.
@@ -41,6 +45,8 @@ pub struct Addresses {
     pub public: SocketAddr,
     /// The closed line of hospitals, on an address of its own (P-194); none without one.
     pub line: Option<SocketAddr>,
+    /// Load balancers that name the client by PROXY v2.
+    pub proxies: Vec<Network>,
 }
 
 /// A running server.
@@ -98,6 +104,7 @@ pub async fn start(
         public: socket(outside, server_config_public(&server.1).map_err(ja)?, "portal.localhost"),
         closed_line,
         limits: Limits::default(),
+        proxies: addresses.proxies.as_slice().into(),
     };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(async move {
@@ -135,13 +142,13 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         );
     }
     let identities = (server_identity(&home, "office.localhost")?, server_identity(&home, "portal.localhost")?);
-    let running = start(
-        &home,
-        platform,
-        &identities,
-        &Addresses { organizations: options.listen, public: options.public_listen, line: options.line_listen },
-    )
-    .await?;
+    let addresses = Addresses {
+        organizations: options.listen,
+        public: options.public_listen,
+        line: options.line_listen,
+        proxies: options.proxy_from,
+    };
+    let running = start(&home, platform, &identities, &addresses).await?;
     // Before anybody is told that it listens: who asks it to stop at once must be heard.
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let line = running.line.map(|address| format!(" line={address}")).unwrap_or_default();

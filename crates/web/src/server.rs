@@ -1,7 +1,7 @@
 //! Both listeners as one server: who may come in by the standing map, refused handshakes counted and recorded once a
 //! minute, the map read again every two seconds, and an orderly end (decision 0006.27–29).
 
-use crate::tls::{self, Clients, Door, Limits, PeerCertificate, Refusal, RefusedHandshake, Standing};
+use crate::tls::{self, Clients, Door, Limits, Network, PeerCertificate, Refusal, RefusedHandshake, Standing};
 use crate::{Clock, Ready, Settings, closed_line_router, organisations_router, public_router};
 use arc_swap::ArcSwap;
 use kiban_service::{Context, Error, Platform, RefusedHandshakes, Work};
@@ -35,8 +35,10 @@ pub struct Server {
     pub public: Socket,
     /// The closed line of hospitals, on an address of its own, if there is one (P-134, P-194).
     pub closed_line: Option<Socket>,
-    /// Limits of connections, for both.
+    /// Limits of connections, for each.
     pub limits: Limits,
+    /// Load balancers that name the client by PROXY v2, for all of them; none by default (decision 0006.28).
+    pub proxies: Arc<[Network]>,
 }
 
 /// How often the standing map is read again.
@@ -52,7 +54,7 @@ impl Server {
     /// Serves until `stop` resolves: then health says not ready, no connection is accepted, running requests end, what
     /// was counted is recorded and the store is closed. Returns the number of connections that had to be cut.
     pub async fn run(self, platform: Platform, stop: impl Future<Output = ()>) -> Result<usize, Error> {
-        let Self { organisations, public, closed_line, limits } = self;
+        let Self { organisations, public, closed_line, limits, proxies } = self;
         let (ready, counters) = (Ready::default(), Arc::new(Counters::default()));
         let clock = Arc::clone(&organisations.settings.clock);
         let (stopping, _) = watch::channel(false);
@@ -60,6 +62,7 @@ impl Server {
             config: Arc::clone(&socket.tls),
             clients,
             limits: limits.clone(),
+            proxies: Arc::clone(&proxies),
             refused: counters.callback(),
         };
         let certified = door(&organisations, Clients::Certified(standing(&platform, &clock)));

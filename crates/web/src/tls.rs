@@ -6,7 +6,8 @@
 //!
 //! Every refusal before HTTP goes to one callback, so that it can be counted and audited. An open connection keeps its
 //! certificate whatever happens to it afterwards, so handlers check the standing again for each request: they find
-//! [`PeerCertificate`] and [`RemoteAddr`] in the request's extensions, and nowhere else (no header is trusted).
+//! [`PeerCertificate`] and [`RemoteAddr`] in the request's extensions, and nowhere else (no header of HTTP is trusted; a
+//! load balancer at a configured address tells the client's address before TLS, [`Door::proxies`]).
 //!
 //! Settings change without a restart: store a new configuration into [`Door::config`]; new connections use it, open
 //! ones go on until they are [`Limits::age`] old.
@@ -36,10 +37,12 @@ use tokio_rustls::server::TlsStream;
 mod activity;
 mod connection;
 pub(crate) mod places;
+mod proxy;
 mod refusal;
 #[cfg(test)]
 mod tests;
 
+pub use proxy::Network;
 pub use refusal::{Refusal, RefusedHandshake};
 
 use connection::Peer;
@@ -67,7 +70,8 @@ impl PeerCertificate {
     }
 }
 
-/// Address and port of the other side of the TCP connection: a request extension.
+/// Address and port of the other side of the TCP connection, behind a configured load balancer of the client: a request
+/// extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemoteAddr(pub SocketAddr);
 
@@ -100,6 +104,8 @@ pub struct Limits {
     pub per_certificate: usize,
     /// Open connections from one address (IPv6: one /64 network). 200.
     pub per_address: usize,
+    /// Connections of one load balancer that have not named their client yet. 1,000.
+    pub unnamed: usize,
     /// Requests at the same time on one HTTP/2 connection. 100.
     pub streams: u32,
     /// Bytes of all headers of one request. 16 KiB.
@@ -116,6 +122,7 @@ impl Default for Limits {
             drain: Duration::from_secs(30),
             per_certificate: 50,
             per_address: 200,
+            unnamed: 1_000,
             streams: 100,
             header_list: 16 * 1024,
         }
@@ -131,6 +138,9 @@ pub struct Door {
     pub clients: Clients,
     /// How long and how many.
     pub limits: Limits,
+    /// Load balancers in TCP mode: from these addresses, and only from them, each connection begins with a PROXY header of
+    /// version 2, and the client is whom it names. None by default.
+    pub proxies: Arc<[Network]>,
     /// Told every refusal. Must return at once: it runs between two accepts.
     pub refused: Arc<dyn Fn(Refusal) + Send + Sync>,
 }
@@ -148,7 +158,13 @@ pub fn organizations_config(
 pub async fn serve(listener: TcpListener, router: Router, door: Door, stop: impl Future<Output = ()>) -> usize {
     let drain = door.limits.drain;
     let (closing, closing_seen) = watch::channel(false);
-    let listening = Arc::new(Listening { door, router, addresses: Places::new(), certificates: Places::new() });
+    let listening = Arc::new(Listening {
+        door,
+        router,
+        addresses: Places::new(),
+        unnamed: Places::new(),
+        certificates: Places::new(),
+    });
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
@@ -156,7 +172,11 @@ pub async fn serve(listener: TcpListener, router: Router, door: Door, stop: impl
             () = &mut stop => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => note_panic(ended),
             (tcp, from) = accept(&listener) => {
-                if let Some(place) = listening.address_place(from.ip()) {
+                if listening.is_proxy(from.ip()) {
+                    if let Some(place) = listening.unnamed_place(from.ip()) {
+                        connections.spawn(Arc::clone(&listening).forwarded(tcp, from, place, closing_seen.clone()));
+                    }
+                } else if let Some(place) = listening.address_place(from.ip()) {
                     connections.spawn(Arc::clone(&listening).one(tcp, from, place, closing_seen.clone()));
                 }
             }
@@ -204,6 +224,8 @@ struct Listening {
     door: Door,
     router: Router,
     addresses: Arc<Places<IpAddr>>,
+    /// Connections of load balancers that wait for their header.
+    unnamed: Arc<Places<IpAddr>>,
     certificates: Arc<Places<String>>,
 }
 
@@ -214,6 +236,41 @@ impl Listening {
             self.refuse(RefusedHandshake::TooManyFromAddress, source, None);
         }
         place
+    }
+
+    fn is_proxy(&self, source: IpAddr) -> bool {
+        self.door.proxies.iter().any(|network| network.contains(source))
+    }
+
+    fn unnamed_place(&self, proxy: IpAddr) -> Option<Place<IpAddr>> {
+        let place = self.unnamed.take(proxy, self.door.limits.unnamed);
+        if place.is_none() {
+            self.refuse(RefusedHandshake::TooManyFromAddress, proxy, None);
+        }
+        place
+    }
+
+    /// A connection of a load balancer: the client is whom its header names; without a header it is closed.
+    async fn forwarded(
+        self: Arc<Self>,
+        mut tcp: TcpStream,
+        proxy: SocketAddr,
+        unnamed: Place<IpAddr>,
+        mut closing: watch::Receiver<bool>,
+    ) {
+        let header = tokio::select! {
+            header = timeout(self.door.limits.handshake, proxy::read(&mut tcp)) => header,
+            _ = closing.wait_for(|closing| *closing) => return,
+        };
+        let from = match header {
+            Ok(Ok(client)) => client.unwrap_or(proxy),
+            Ok(Err(_)) => return self.refuse(RefusedHandshake::NoProxyHeader, proxy.ip(), None),
+            Err(_) => return self.refuse(RefusedHandshake::TimedOut, proxy.ip(), None),
+        };
+        drop(unnamed);
+        if let Some(place) = self.address_place(from.ip()) {
+            self.one(tcp, from, place, closing).await;
+        }
     }
 
     /// One connection from its TCP accept to its end.

@@ -60,6 +60,7 @@ async fn play(options: &Options, folder: &Folder) -> Result<ExitCode> {
         organizations: ([127, 0, 0, 1], options.port).into(),
         public: ([127, 0, 0, 1], options.public_port).into(),
         line: None,
+        proxies: Vec::new(),
     };
     let server = start(&home, world.platform.clone(), &world.server, &addresses).await?;
     println!("待受けを開始しました: 機関用 {}、公開用 {}", server.organizations, server.public);

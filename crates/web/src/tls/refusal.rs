@@ -47,6 +47,8 @@ pub enum RefusedHandshake {
     RefusedByClient,
     /// Not TLS, or broken TLS.
     NotTls,
+    /// From the address of a load balancer, without the PROXY header that must come first.
+    NoProxyHeader,
     /// The line was closed in the middle of the handshake.
     Disconnected,
     /// The handshake took too long.
@@ -74,6 +76,7 @@ impl RefusedHandshake {
             Self::OldTls => "old_tls",
             Self::RefusedByClient => "refused_by_client",
             Self::NotTls => "not_tls",
+            Self::NoProxyHeader => "no_proxy_header",
             Self::Disconnected => "disconnected",
             Self::TimedOut => "timed_out",
             Self::TooManyFromAddress => "too_many_from_address",

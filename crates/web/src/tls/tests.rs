@@ -27,6 +27,8 @@ use super::*;
 /// Longer than anything here takes; only a hanging test reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(100);
+/// The load balancer of every listener here; other tests come from 127.0.0.1.
+const PROXY: &str = "127.0.0.2";
 
 /// A running listener with its CA and everything it reported.
 struct World {
@@ -75,6 +77,7 @@ impl World {
             config: Arc::clone(&config),
             clients: Clients::Certified(standing(&ca, &revoked)),
             limits,
+            proxies: [PROXY.parse().unwrap()].into(),
             refused: Arc::new(move |refusal| report.send(refusal).unwrap()),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -423,6 +426,7 @@ async fn the_public_listener_serves_anybody_and_asks_for_no_certificate() {
         config: Arc::new(ArcSwap::new(kiban_pki::server_config_public(&server).unwrap())),
         clients: Clients::Anyone,
         limits: Limits::default(),
+        proxies: [].into(),
         refused: Arc::new(|refusal| panic!("{refusal:?}")),
     };
     let router =
@@ -594,4 +598,111 @@ fn one_ipv6_network_counts_as_one_address() {
     assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
     assert_eq!(network("::ffff:192.0.2.7"), network("192.0.2.7"));
     assert_ne!(network("192.0.2.7"), network("192.0.2.8"));
+}
+
+/// A PROXY header of version 2 that names `client`, port 8080.
+fn header_of(client: [u8; 4]) -> Vec<u8> {
+    let rest = [&client[..], &[198, 51, 100, 1, 0x1f, 0x90, 0x01, 0xbb]].concat();
+    proxy_header(0x21, 0x11, &rest)
+}
+
+fn proxy_header(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+    let length = (rest.len() as u16).to_be_bytes();
+    [&proxy::SIGNATURE[..], &[command, family], &length, rest].concat()
+}
+
+impl World {
+    /// Raw TCP from an own address that begins with `first`.
+    async fn tcp_from(&self, source: &str, first: &[u8]) -> TcpStream {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+        let mut tcp = socket.connect(self.address).await.unwrap();
+        tcp.write_all(first).await.unwrap();
+        tcp
+    }
+
+    async fn http2_over(&self, tcp: TcpStream, own: &Issued) -> Result<Http2, Box<dyn std::error::Error>> {
+        let name = ServerName::try_from("localhost").unwrap();
+        let tls = TlsConnector::from(Arc::new(self.client(Some(own)))).connect(name, tcp).await?;
+        let (requests, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tls)).await?;
+        Ok(Http2 { requests, ended: tokio::spawn(async move { connection.await.is_ok() }) })
+    }
+
+    /// What a request says over a connection from `source` that begins with `first`.
+    async fn who_over(&self, source: &str, first: &[u8], own: &Issued) -> Result<String, Box<dyn std::error::Error>> {
+        let tcp = self.tcp_from(source, first).await;
+        let ask = async { Ok(self.http2_over(tcp, own).await?.get("/who").await?.1) };
+        timeout(PATIENCE, ask).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_load_balancer_names_the_client_and_nobody_else_does() {
+    let mut world = World::new().await;
+    let own = world.issue();
+    let seen = world.who_over(PROXY, &header_of([192, 0, 2, 7]), &own).await.unwrap();
+    assert!(seen.ends_with(" 192.0.2.7"), "{seen}");
+    // Its health checks are its own connections.
+    let seen = world.who_over(PROXY, &proxy_header(0x20, 0, &[]), &own).await.unwrap();
+    assert!(seen.ends_with(" 127.0.0.2"), "{seen}");
+    // A refusal behind it is told with the address of the client.
+    world.revoked.lock().unwrap().insert(own.fingerprint.clone());
+    assert!(world.who_over(PROXY, &header_of([192, 0, 2, 8]), &own).await.is_err());
+    let refusal = world.next_refusal().await;
+    assert_eq!((refusal.reason, refusal.source), (RefusedHandshake::Revoked, "192.0.2.8".parse().unwrap()));
+    // From anywhere else the header is no TLS: closed, and nobody's address is believed.
+    let other = world.issue();
+    assert!(world.who_over("127.0.0.1", &header_of([192, 0, 2, 7]), &other).await.is_err());
+    let refusal = world.next_refusal().await;
+    assert_eq!((refusal.reason, refusal.source), (RefusedHandshake::NotTls, "127.0.0.1".parse().unwrap()));
+    assert!(world.who_over("127.0.0.1", &[], &other).await.unwrap().ends_with(" 127.0.0.1"));
+}
+
+#[tokio::test]
+async fn what_a_load_balancer_sends_without_a_whole_header_is_closed() {
+    let mut world = World::with(Limits { handshake: SHORT, ..Limits::default() }).await;
+    let source: IpAddr = PROXY.parse().unwrap();
+    let (addresses, unix) = ([192, 0, 2, 7, 198, 51, 100, 1, 31, 144, 1, 187], [b'/'; 216]);
+    let wrong = [
+        ("TLS at once", vec![22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3, 0, 0, 0, 0, 0]),
+        ("version 1", b"PROXY TCP4 192.0.2.7 198.51.100.1 8080 443\r\n".to_vec()),
+        ("another version", proxy_header(0x11, 0x11, &addresses)),
+        ("another command", proxy_header(0x22, 0x11, &addresses)),
+        ("UDP", proxy_header(0x21, 0x12, &addresses)),
+        ("AF_UNSPEC", proxy_header(0x21, 0x00, &addresses)),
+        ("AF_UNIX", proxy_header(0x21, 0x31, &unix)),
+        ("IPv6 in the length of IPv4", proxy_header(0x21, 0x21, &addresses)),
+        ("longer than allowed", proxy_header(0x21, 0x11, &[0; 1025])),
+    ];
+    for (what, bytes) in wrong {
+        let mut tcp = world.tcp_from(PROXY, &bytes).await;
+        // Closed without a word.
+        let mut answer = Vec::new();
+        let _ = timeout(PATIENCE, tcp.read_to_end(&mut answer)).await.unwrap();
+        let refusal = world.next_refusal().await;
+        assert_eq!((refusal.reason, refusal.source), (RefusedHandshake::NoProxyHeader, source), "{what}");
+        assert!(answer.is_empty(), "{what}");
+    }
+    // Half a header and a line that ends; half a header and nothing more.
+    let whole = header_of([192, 0, 2, 7]);
+    drop(world.tcp_from(PROXY, &whole[..20]).await);
+    assert_eq!(world.next_refusal().await.reason, RefusedHandshake::NoProxyHeader);
+    let mut tcp = world.tcp_from(PROXY, &whole[..20]).await;
+    assert_eq!(timeout(PATIENCE, tcp.read(&mut [0])).await.unwrap().unwrap(), 0);
+    assert_eq!(world.next_refusal().await.reason, RefusedHandshake::TimedOut);
+}
+
+#[tokio::test]
+async fn behind_a_load_balancer_each_client_has_its_own_places() {
+    let mut world = World::with(Limits { per_address: 1, ..Limits::default() }).await;
+    let own = world.issue();
+    let tcp = world.tcp_from(PROXY, &header_of([192, 0, 2, 7])).await;
+    let mut first = world.http2_over(tcp, &own).await.unwrap();
+    first.get("/who").await.unwrap();
+    assert!(world.who_over(PROXY, &header_of([192, 0, 2, 7]), &own).await.is_err());
+    let refusal = world.next_refusal().await;
+    assert_eq!((refusal.reason, refusal.source), (RefusedHandshake::TooManyFromAddress, "192.0.2.7".parse().unwrap()));
+    assert!(world.who_over(PROXY, &header_of([192, 0, 2, 8]), &own).await.unwrap().ends_with(" 192.0.2.8"));
+    assert_eq!(first.get("/who").await.unwrap().0, StatusCode::OK);
 }

@@ -9,6 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use kiban_domain::Timestamp;
 use kiban_pki::{Ca, Identity, client_config, server_config_public};
 use kiban_service::{Config, Platform};
+use kiban_store::{Entry, StoredEntry};
 use kiban_web::tls::{Limits, organizations_config};
 use kiban_web::{Server, Settings, Socket};
 use rustls::pki_types::ServerName;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
@@ -29,9 +31,20 @@ async fn ask(
     request: axum::http::request::Builder,
     body: Value,
 ) -> Result<(StatusCode, String), Box<dyn std::error::Error>> {
+    ask_over(TcpStream::connect(address).await?, host, ca, own, request, body).await
+}
+
+/// The same over an open line.
+async fn ask_over(
+    tcp: TcpStream,
+    host: &str,
+    ca: &Ca,
+    own: Option<&Identity>,
+    request: axum::http::request::Builder,
+    body: Value,
+) -> Result<(StatusCode, String), Box<dyn std::error::Error>> {
     let mut config = client_config(&[ca.certificate_der().clone()], own)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let tcp = TcpStream::connect(address).await?;
     let name = ServerName::try_from(host.to_owned())?;
     let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
     let (mut client, connection) =
@@ -59,7 +72,7 @@ async fn a_terminal_with_a_certificate_works_and_one_without_does_not_get_as_far
     tx.put_certificate(&certificate(Role::Planner, &issued.fingerprint, now)).await.unwrap();
     tx.put_account(&account(Role::Planner)).await.unwrap();
     let id = kiban_service::Context::new(now).unwrap().request_id;
-    let entry = kiban_store::Entry::new(now, &id, "test", "test", kiban_store::Outcome::Done);
+    let entry = Entry::new(now, &id, "test", "test", kiban_store::Outcome::Done);
     tx.commit(entry).await.unwrap();
     let platform = Platform::open(store, Config::default(), now).await.unwrap();
 
@@ -75,7 +88,8 @@ async fn a_terminal_with_a_certificate_works_and_one_without_does_not_get_as_far
     let public = socket(server_config_public(&server).unwrap()).await;
     let (inside, outside) = (organisations.tcp.local_addr().unwrap(), public.tcp.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = Server { organisations, public, closed_line: None, limits: Limits::default() };
+    let proxies = ["127.0.0.2/31".parse().unwrap()].into();
+    let server = Server { organisations, public, closed_line: None, limits: Limits::default(), proxies };
     let running = tokio::spawn(server.run(platform.clone(), async {
         let _ = stopped.await;
     }));
@@ -91,6 +105,15 @@ async fn a_terminal_with_a_certificate_works_and_one_without_does_not_get_as_far
     let (status, text) = ask(inside, "localhost", &ca, Some(&own), list, Value::Null).await.unwrap();
     assert_eq!((status, text.as_str()), (StatusCode::OK, r#"{"next":null,"people":[]}"#));
 
+    // Behind a load balancer the log names the client.
+    let balancer = tokio::net::TcpSocket::new_v4().unwrap();
+    balancer.bind("127.0.0.3:0".parse().unwrap()).unwrap();
+    let mut line = balancer.connect(inside).await.unwrap();
+    let header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc6\x33\x64\x01\x1f\x90\x01\xbb";
+    line.write_all(header).await.unwrap();
+    let (status, text) = ask_over(line, "localhost", &ca, Some(&own), log_in(), body.clone()).await.unwrap();
+    assert_eq!(status, StatusCode::OK, "{text}");
+
     // No certificate, and one of our CA that nobody bound to an office: refused before HTTP, and recorded at the end.
     assert!(ask(inside, "localhost", &ca, None, log_in(), body.clone()).await.is_err());
     assert!(ask(inside, "localhost", &ca, Some(&identity(&unbound)), log_in(), body).await.is_err());
@@ -104,20 +127,24 @@ async fn a_terminal_with_a_certificate_works_and_one_without_does_not_get_as_far
     let store = open_store(&dir, clock).await;
     let report = store.audit().verify().await.unwrap();
     assert!(report.is_intact(), "{report:?}");
-    let refused = actions(&store, report.entries).await;
+    let entries = entries(&store, report.entries).await;
+    let log_ins = entries.iter().filter(|entry| entry.action == "login");
+    let sources: Vec<_> = log_ins.map(|entry| store.audit().detail_of(entry).unwrap().source.unwrap()).collect();
+    assert_eq!(sources, ["127.0.0.1", "192.0.2.7"]);
+    let in_words = |entry: &StoredEntry| format!("{} {}", entry.action, entry.rule.as_deref().unwrap_or_default());
+    let refused: Vec<String> = entries.iter().map(in_words).collect();
     assert_eq!(refused.iter().filter(|action| *action == "tls.refused no_certificate").count(), 1, "{refused:?}");
     assert_eq!(refused.iter().filter(|action| *action == "tls.refused unknown_certificate").count(), 1, "{refused:?}");
 }
 
-/// What is in the log, in words: action and rule of every entry.
-async fn actions(store: &kiban_store::Store, entries: u64) -> Vec<String> {
+/// What is in the log.
+async fn entries(store: &kiban_store::Store, entries: u64) -> Vec<StoredEntry> {
     let most = i32::try_from(entries).unwrap();
     let mut found = Vec::new();
     for head in store.audit().anchor_now().await.unwrap().heads {
         for (segment, n) in (0..=head.segment).flat_map(|segment| (0..=most).map(move |n| (segment, n))) {
             let position = kiban_store::Position { writer: head.writer, segment, n };
-            let entry = store.audit().entry_at(position).await.unwrap();
-            found.extend(entry.map(|entry| format!("{} {}", entry.action, entry.rule.unwrap_or_default())));
+            found.extend(store.audit().entry_at(position).await.unwrap());
         }
     }
     found

@@ -15,6 +15,7 @@ mod migrate;
 mod operate;
 mod relocate;
 mod serve;
+mod union_members;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -41,7 +42,7 @@ enum Command {
     Check(check::Options),
     /// 認証局: 作成・発行・失効・一覧
     Ca(ca::Options),
-    /// 事業所・アカウント・利用開始日の登録（運用者）
+    /// 事業所・アカウント・利用開始日・広域連合の構成市町村の登録（運用者）
     Operate(operate::Options),
     /// データベースを最新にし、接続するロールに権限を付けます（所有者）
     Migrate(migrate::Options),

@@ -1,7 +1,9 @@
-//! `kiban operate`: what the operator registers before anybody can work: offices, accounts, the start of a municipality.
+//! `kiban operate`: what the operator registers before anybody can work: offices, accounts, the start of a municipality, the
+//! members of 広域連合.
 //! Each act is audited like any other; none of them opens a record.
 
 use crate::home::{Home, explain, now};
+use crate::union_members;
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
 use kiban_domain::dates::parse_typed;
@@ -77,6 +79,11 @@ enum Command {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// 広域連合の構成市町村を登録・一覧・削除します
+    Union {
+        #[command(subcommand)]
+        command: union_members::Command,
+    },
 }
 
 pub async fn run(options: Options) -> Result<ExitCode> {
@@ -122,6 +129,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             platform.set_start_because(insurer, &change, "cli", &context).await.map_err(explain)?;
             println!("登録しました: {insurer} {}", change.start.name_ja());
         }
+        Act::Union(act) => union_members::run(act, &platform, &context).await?,
     }
     platform.store().clone().close().await?;
     Ok(ExitCode::SUCCESS)
@@ -131,6 +139,7 @@ enum Act {
     Office(Office, bool),
     Account(NewAccount),
     Start(InsurerNumber, StartChange),
+    Union(union_members::Act),
 }
 
 fn read(command: Command) -> Result<Act> {
@@ -176,5 +185,6 @@ fn read(command: Command) -> Result<Act> {
             })?;
             Ok(Act::Start(insurer, StartChange { start, reason }))
         }
+        Command::Union { command } => Ok(Act::Union(union_members::read(command)?)),
     }
 }

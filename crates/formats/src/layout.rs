@@ -211,9 +211,15 @@ pub fn municipal() -> &'static LayoutSet {
     SET.get_or_init(|| parse_set("municipal-1", 20260401, false, include_str!("../layouts/municipal-1.tsv")))
 }
 
+/// What an operator hands over: the members of 広域連合. Of this project.
+pub fn operator() -> &'static LayoutSet {
+    static SET: OnceLock<LayoutSet> = OnceLock::new();
+    SET.get_or_init(|| parse_set("operator-1", 20260401, false, include_str!("../layouts/operator-1.tsv")))
+}
+
 /// Every set of layouts.
-pub fn all() -> [&'static LayoutSet; 2] {
-    [care_plan(), municipal()]
+pub fn all() -> [&'static LayoutSet; 3] {
+    [care_plan(), municipal(), operator()]
 }
 
 /// Reads a table of items. A line that is not an item is left out; tests hold the tables against gaps.
@@ -653,6 +659,7 @@ mod tests {
         for (set, files, lines) in [
             (care_plan(), 10, include_str!("../layouts/care_plan-202407.tsv").lines().count()),
             (municipal(), 13, include_str!("../layouts/municipal-1.tsv").lines().count()),
+            (operator(), 1, include_str!("../layouts/operator-1.tsv").lines().count()),
         ] {
             assert_eq!(set.files.len(), files);
             let items: usize = set.files.iter().map(|layout| layout.items.len()).sum();

@@ -10,6 +10,7 @@
 //! | [`life`] | LIFE CSV, the 22 files of 2021 |
 //! | [`opinion_csv`] | 主治医意見書 CSV 1.1 |
 //! | [`municipal`] | the municipal package, a profile of this project (not the official layout) |
+//! | [`union_members`] | members of 広域連合, as an operator hands them over |
 
 pub mod care_plan;
 mod check;
@@ -21,5 +22,6 @@ mod problem;
 mod record;
 mod scan;
 pub mod text;
+pub mod union_members;
 
 pub use problem::{Problem, Problems, Severity};

@@ -39,6 +39,7 @@ mod standing;
 mod start;
 mod statistics;
 mod submission;
+mod union_members;
 mod view;
 
 pub use accounts::{LogIn, LoggedIn, NewAccount, hash_password};
@@ -69,6 +70,7 @@ pub use standing::Standing;
 pub use start::{InsurerStart, Reconciliation, StartChange, StartFilter, StartView};
 pub use statistics::{Pending, Rate, Statistics, StatisticsState, Table, TableRow};
 pub use submission::{Decide, Filed, InboxItem, InboxState, OriginalInfo};
+pub use union_members::{MemberFault, MemberFinding};
 pub use view::{Document, KindView, PersonPage, WhyKind};
 
 use kiban_domain::{Timestamp, dates};

@@ -1,10 +1,9 @@
-//! Numbers that belong together (P-038): all numbers of one person, and the members of a 広域連合.
+//! All numbers of one person (P-038).
 
-use crate::{Context, Error, Platform};
-use kiban_domain::dates::Period;
+use crate::{Error, Platform};
+use kiban_domain::PersonKey;
 use kiban_domain::insured::{Insured, normalize_kana};
-use kiban_domain::{InsurerNumber, PersonKey};
-use kiban_store::{Entry, Outcome, StoredLink, StoredMember};
+use kiban_store::StoredLink;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Numbers one person may have had at most; more is a mistake in the data.
@@ -43,23 +42,6 @@ impl Platform {
             }
         }
         Ok(latest.into_values().filter(|link| !link.deleted).collect())
-    }
-
-    /// Notes that the cards of a municipality are those of a 広域連合, on these days.
-    pub async fn put_union_member(
-        &self,
-        union: InsurerNumber,
-        member: InsurerNumber,
-        period: Period,
-        way: &str,
-        context: &Context,
-    ) -> Result<(), Error> {
-        let mut tx = self.store().begin().await?;
-        tx.put_union_member(&StoredMember { member, period, union }).await?;
-        let detail = serde_json::json!({ "union": union, "member": member, "from": period.from(), "to": period.to() });
-        let entry = Entry::new(context.now, &context.request_id, way, "union_member", Outcome::Done);
-        tx.commit(Entry { detail: Some(detail.to_string()), ..entry }).await?;
-        self.refresh_standing(context.now).await
     }
 }
 

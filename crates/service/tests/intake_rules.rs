@@ -11,6 +11,7 @@ use kiban_domain::{InsuredNumber, InsurerNumber, Organization, PersonKey, dates}
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
 use kiban_service::{ExportPart, IntakeResult};
 use kiban_sim::Role;
+use kiban_store::StoredMember;
 use support::{World, addresses, asked, context, items, now};
 
 fn package(world: &World, minutes: i64) -> MunicipalPackage {
@@ -108,7 +109,8 @@ async fn a_union_sends_for_its_members_once_the_operator_knows_them() {
     assert_eq!((rules(&early), early.report.counts.refused), (vec!["card_insurer"], 1));
 
     let always = Period::new(jiff::civil::date(2018, 4, 1), None).unwrap();
-    world.platform.put_union_member(world.city.insurer, member, always, "cli", &context()).await.unwrap();
+    let membership = [StoredMember { union: world.city.insurer, member, period: always }];
+    world.platform.put_union_members(&membership, "cli", &context()).await.unwrap();
     let result = world.import(package(&world, 0).insured(&[corrected(&insured, 1)]).finish().unwrap()).await;
     assert_eq!((result.repeated, result.report.counts.applied), (false, 1), "{:?}", rules(&result));
     // Whoever types the number on the card finds the person of the union (P-038).

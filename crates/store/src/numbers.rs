@@ -7,7 +7,7 @@ use crate::record::{period, period_numbers};
 use crate::{Keyring, Store, StoreError, Tx};
 use kiban_domain::dates::{self, Period};
 use kiban_domain::insured::{LinkReason, NumberLink};
-use kiban_domain::{InsuredNumber, InsurerNumber, PersonKey};
+use kiban_domain::{Date, InsuredNumber, InsurerNumber, PersonKey};
 
 const PUT_LINK: &str = "INSERT INTO person_link (insurer_number, insured_number, history_number, revision, before_insurer, before_insured, changed_on,
        reason, deleted, mac)
@@ -24,9 +24,10 @@ const LINKS_OF_BLOCK: &str =
      ORDER BY insured_number, history_number, revision";
 const PUT_MEMBER: &str = "INSERT INTO union_member (member, valid_from, valid_to, union_number, mac) VALUES ($1, $2, $3, $4, $5)
      ON CONFLICT (member, valid_from) DO UPDATE SET valid_to = excluded.valid_to, union_number = excluded.union_number, mac = excluded.mac";
+const DROP_MEMBER: &str = "DELETE FROM union_member WHERE member = $1 AND valid_from = $2 AND union_number = $3";
 const MEMBERS: &str = "SELECT member, valid_from, valid_to, union_number, mac FROM union_member";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT_LINK, LINKS, LINKED, LINKS_OF_BLOCK, PUT_MEMBER, MEMBERS];
+pub(crate) const ALL: &[&str] = &[PUT_LINK, LINKS, LINKED, LINKS_OF_BLOCK, PUT_MEMBER, DROP_MEMBER, MEMBERS];
 
 /// A 番号異動 as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,17 @@ impl Tx {
         let mac = member_door(member.member.as_str(), (from, to), member.union.as_str()).mac(&self.keys);
         self.raw.run(PUT_MEMBER, args![member.member.as_str(), from, to, member.union.as_str(), &mac]).await?;
         Ok(())
+    }
+
+    /// Forgets a membership that was noted by mistake; false when there is none that begins on this day.
+    pub async fn drop_union_member(
+        &mut self,
+        union: InsurerNumber,
+        member: InsurerNumber,
+        from: Date,
+    ) -> Result<bool, StoreError> {
+        let values = args![member.as_str(), dates::to_number(from), union.as_str()];
+        Ok(self.raw.run(DROP_MEMBER, values).await? > 0)
     }
 }
 

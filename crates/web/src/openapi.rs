@@ -23,6 +23,7 @@ enum Content {
     Nothing,
     Json(&'static str),
     Html,
+    Css,
     Csv,
     Bytes,
     Tar,
@@ -85,6 +86,7 @@ fn operation(route: &Route, shape: &Shape) -> Value {
         Content::Nothing => {}
         Content::Json(name) => success["content"] = json!({ "application/json": { "schema": reference(name) } }),
         Content::Html => success["content"] = json!({ "text/html": { "schema": { "type": "string" } } }),
+        Content::Css => success["content"] = json!({ "text/css": { "schema": { "type": "string" } } }),
         Content::Bytes => {
             success["content"] =
                 json!({ "application/octet-stream": { "schema": { "type": "string", "format": "binary" } } });
@@ -235,7 +237,8 @@ fn shape(name: &str) -> Option<Shape> {
         "notices" => (R::Nothing, "200", C::Json("Notices")),
         "read_notice" => (R::Nothing, "204", C::Nothing),
         "description" => (R::Nothing, "200", C::Json("Description")),
-        "start" | "welcome" | "insurers_page" => (R::Nothing, "200", C::Html),
+        "start" | "welcome" | "start_dates" => (R::Nothing, "200", C::Html),
+        "stylesheet" | "public_stylesheet" => (R::Nothing, "200", C::Css),
         "count_statistics" | "view_statistics" => (R::Nothing, "200", C::Json("StatisticsState")),
         "statistics_file" | "copayment_changes" => (R::Nothing, "200", C::Csv),
         "renewals" => (R::Nothing, "200", C::Json("RenewalsDue")),
@@ -266,6 +269,11 @@ fn shape(name: &str) -> Option<Shape> {
         "insurers" | "insurers_file" => {
             &[("prefecture", "都道府県コード2桁か都道府県名"), ("state", "undecided・coordinating・planned・started")]
         }
+        "start_dates" => &[
+            ("prefecture", "都道府県コード2桁"),
+            ("state", "開始・予定・調整中・未定"),
+            ("name", "市区町村の名前の一部か保険者番号"),
+        ],
         "view_kind" => &[("known_on", "この日の終わり（または時刻）に知られていた内容を見る")],
         _ => &[],
     };

@@ -143,11 +143,13 @@ routes! {
     Organisations put    PUT    "/api/v1/insurers/{insurer}/start"           change_start          CityOrOperator "利用開始の予告・開始・取消"                insurers::change_start;
     Organisations get    GET    "/api/v1/openapi.json"                       description           Certificate    "このAPIの説明"                             public::description;
     Organisations get    GET    "/"                                          start                 Certificate    "はじめのページ"                            pages::start;
+    Organisations get    GET    "/kiban.css"                                 stylesheet            Anyone         "ページの見た目"                            pages::stylesheet;
     ClosedLine    get    GET    "/api/v1/opinions"                           opinion_entrance      Offices        "意見書の受口の確認（無人の接続）"          opinions::entrance;
     ClosedLine    post   POST   "/api/v1/opinions"                           submit_opinion_file   Offices        "意見書ファイルの提出（無人の接続）"        opinions::hand_in;
     ClosedLine    get    GET    "/api/v1/opinions/{receipt}"                 opinion_state         Offices        "提出した意見書の状態（無人の接続）"        opinions::state;
     Public        get    GET    "/"                                          welcome               Anyone         "はじめのページ"                            pages::welcome;
-    Public        get    GET    "/insurers"                                  insurers_page         Anyone         "利用開始日の一覧（ページ）"                pages::insurers;
+    Public        get    GET    "/start-dates"                               start_dates           Anyone         "利用開始日の一覧（ページ）"                pages::start_dates;
+    Public        get    GET    "/kiban.css"                                 public_stylesheet     Anyone         "ページの見た目"                            pages::stylesheet;
     Public        get    GET    "/api/v1/insurers"                           insurers              Anyone         "利用開始日の一覧"                          insurers::list;
     Public        get    GET    "/api/v1/insurers.csv"                       insurers_file         Anyone         "利用開始日の一覧（CSV）"                   insurers::file;
     Public        get    GET    "/health"                                    health                Anyone         "稼働の状態"                                public::health;

@@ -173,7 +173,13 @@ fn body(world: &World, name: &str, role: Role) -> Option<Value> {
         "record_consent" => {
             json!({ "act": "withdrawn", "declarant": "person", "proof": "insurance_card", "form": "第1版" })
         }
-        "submit_opinion" | "submit_opinion_file" => opinion(world),
+        "submit_opinion" => opinion(world),
+        "submit_opinion_file" => {
+            // An application of its own, whichever opinions the routes before have decided.
+            let mut opinion = opinion(world);
+            opinion["applied_on"] = json!(world.today() - jiff::Span::new().days(50));
+            opinion
+        }
         "file_plan_request" => plan_request(world),
         "change_start" => json!({ "state": "started", "date": "2026-04-01" }),
         "return_submission" => json!({ "reason": "記載もれがあります" }),

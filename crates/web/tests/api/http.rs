@@ -263,13 +263,35 @@ async fn the_pages_say_what_this_is_and_what_to_do_next() {
     let world = World::new().await;
     let page = world.outside("/").await;
     assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
-    assert!(page.text().contains("href=\"/insurers\"") && page.text().contains("電子証明書で接続できないとき"));
-    let page = world.outside("/insurers").await.text();
-    assert!(page.contains("<h2 id=\"p1\">北海道</h2>") && page.contains("令和8年4月1日"));
-    assert!(!page.contains("<script") && !page.contains("style="));
+    assert!(page.text().contains("href=\"/start-dates\"") && page.text().contains("電子証明書で接続できないとき"));
+    let page = world.outside("/start-dates").await.text();
+    assert!(
+        page.contains("<a href=\"/start-dates?prefecture=01\">北海道</a> <span class=\"sub\">開始 0 / 179</span>"),
+        "{page}"
+    );
+    assert!(!page.contains("<script") && !page.contains("style=") && !page.contains("<table"));
+    let style = world.outside("/kiban.css").await;
+    assert_eq!(style.headers["content-type"], "text/css; charset=utf-8");
     let page = world.with_certificate(Role::Planner).get("/").await.text();
     assert!(page.contains("居宅介護支援事業所みほん") && page.contains("/api/v1/session"), "{page}");
     assert_eq!(world.nobody().get("/").await.refusal().0, 401);
+}
+
+#[tokio::test]
+async fn a_visitor_finds_the_start_of_a_city_by_name_number_state_or_prefecture() {
+    let world = World::new().await;
+    let rows = async |query: &str| {
+        let page = world.outside(&format!("/start-dates?{query}")).await.text();
+        (page.matches("<th scope=\"row\">").count(), page)
+    };
+    assert_eq!(rows("prefecture=47&name=&state=").await.0, 41);
+    let (count, page) = rows("name=%E9%82%A3%E8%A6%87%E5%B8%82").await;
+    assert!(count == 1 && page.contains("まだ決まっていません"), "{page}");
+    let (count, page) = rows("state=%E4%BA%88%E5%AE%9A").await;
+    assert!(count == 1 && page.contains("令和9年4月1日"), "{page}");
+    let (count, page) = rows("name=%3Cscript%3E").await;
+    assert!(count == 0 && page.contains("この条件の市区町村はありません"));
+    assert!(!page.contains("<script>") && page.contains("&lt;script&gt;"));
 }
 
 #[tokio::test]

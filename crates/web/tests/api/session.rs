@@ -142,7 +142,7 @@ async fn a_server_whose_clock_is_wrong_says_so_and_from_half_a_minute_on_serves_
     for wrong in [right() + hour, right() - hour] {
         world.platform.compare_clocks(wrong).await.unwrap();
         assert_eq!(planner.get("/api/v1/people").await.refusal(), (503, "unavailable".to_owned()));
-        for page in ["/health", "/insurers", "/"] {
+        for page in ["/health", "/start-dates", "/"] {
             assert_eq!(world.outside(page).await.status, StatusCode::SERVICE_UNAVAILABLE, "{page}");
         }
     }

@@ -92,10 +92,18 @@ impl World {
     }
 
     fn command(&self, who: &str, kill: Option<(&str, u64)>) -> Command {
+        self.command_killed(who, kill, None)
+    }
+
+    /// `only`: system calls that touch this file or folder count.
+    fn command_killed(&self, who: &str, kill: Option<(&str, u64)>, only: Option<&Path>) -> Command {
         let mut command = match kill {
             None => Command::new(env!("CARGO_BIN_EXE_kiban")),
             Some((calls, n)) => {
                 let mut strace = Command::new("strace");
+                if let Some(path) = only {
+                    strace.arg("-P").arg(path);
+                }
                 strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "signal=none", "-e", &format!("trace={calls}")]);
                 strace.args(["-e", &format!("inject={calls}:signal=SIGKILL:when={n}")]);
                 strace.arg(env!("CARGO_BIN_EXE_kiban"));
@@ -110,9 +118,13 @@ impl World {
 
     /// One start; true when it was killed.
     async fn once(&self, who: &str, kill: Option<(&str, u64)>) -> bool {
+        self.once_killed(who, kill, None).await
+    }
+
+    async fn once_killed(&self, who: &str, kill: Option<(&str, u64)>, only: Option<&Path>) -> bool {
         use std::os::unix::process::ExitStatusExt as _;
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.at(who).join("log")).unwrap();
-        let mut command = self.command(who, kill);
+        let mut command = self.command_killed(who, kill, only);
         let status: ExitStatus = command.arg("once").stdout(Stdio::null()).stderr(log).status().await.unwrap();
         let killed = status.signal() == Some(9) || status.code() == Some(137);
         let words = || std::fs::read_to_string(self.at(who).join("log")).unwrap();
@@ -261,6 +273,10 @@ fn a_connector_killed_anywhere_loses_nothing_and_doubles_nothing() {
     }
     support::run(async {
         let world = World::start().await;
+        for who in ["city", "hospital"] {
+            // The journal is written anew whenever half of it can go.
+            world.configure(who, "journal_kilobytes = 0\njournal_days = 0\n");
+        }
         let mut manager = Manager::start(&world).await;
         let mut dice = Dice::new(setting("KIBAN_SEED", 1));
         let kills = setting("KIBAN_CONNECT_KILLS", 100);
@@ -304,7 +320,84 @@ fn a_connector_killed_anywhere_loses_nothing_and_doubles_nothing() {
     });
 }
 
+/// Lines of a connector's journal.
+fn journal(world: &World, who: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(world.part(who, "state/journal")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_connector_killed_while_it_writes_its_journal_anew_loses_nothing_and_doubles_nothing() {
+    if !can_trace() {
+        println!("skipped: strace may not follow processes here");
+        return;
+    }
+    support::run(async {
+        let world = World::start().await;
+        for who in ["city", "hospital"] {
+            world.configure(who, "journal_kilobytes = 0\njournal_days = 0\n");
+        }
+        let mut manager = Manager::start(&world).await;
+        let taken = world.at("city").join("taken");
+        std::fs::create_dir(&taken).unwrap();
+        let (mut sent, mut dice, mut serial) = (Sent::default(), Dice::new(7), 0);
+        let (draft, folder) = (world.part("city", "state/.journal.tmp"), world.part("city", "state"));
+        // Opening the draft, writing it, its sync, its move, and then the folder's own sync.
+        let moments = [
+            ("openat", &draft),
+            ("write", &draft),
+            ("fsync", &draft),
+            ("rename,renameat,renameat2", &draft),
+            ("openat", &folder),
+            ("fsync", &folder),
+        ];
+        let mut drafts = 0;
+        for (calls, only) in moments.iter().chain(&moments) {
+            serial += 1;
+            let (name, files) = (format!("差分{serial}"), world.package(serial));
+            world.drop_package(&name, &files);
+            sent.packages.insert(name, files);
+            // Few documents wait: the most of the journal can go each time, and something of it stays.
+            if serial % 6 == 1 {
+                let (receipt, bytes) = manager.file(&world).await;
+                sent.filings.insert(receipt, bytes);
+            }
+            assert!(world.once_killed("city", Some((calls, 1)), Some(only)).await, "{calls} never came");
+            drafts += u32::from(draft.exists());
+            assert!(!world.once("city", None).await);
+            assert!(!draft.exists(), "the next start did not write its journal anew");
+        }
+        take_some(&world, &taken, &mut dice, &mut sent.decided, serial);
+        assert_eq!(drafts, 6, "killed before the move");
+        for who in ["city", "hospital", "city", "hospital"] {
+            assert!(!world.once(who, None).await);
+        }
+        // What waits for the city's word is all that is needed.
+        let lines = journal(&world, "city");
+        let waiting = sent.filings.len() - sent.decided.len();
+        assert_eq!(lines.len(), waiting, "{lines:#?}");
+        assert!(lines.iter().all(|line| line.contains("\tdelivered\tinbox/")), "{lines:#?}");
+        compare(&world, &taken, &sent).await;
+    });
+}
+
+#[test]
+fn a_name_used_again_after_the_journal_forgot_it_overwrites_no_result() {
+    support::run(async {
+        let world = World::start().await;
+        world.configure("city", "journal_kilobytes = 0\njournal_days = 0\nkeep_sent = no\n");
+        for n in 1..=3 {
+            world.drop_package("差分", &world.package(n));
+            assert!(!world.once("city", None).await);
+            assert_eq!(journal(&world, "city"), Vec::<String>::new());
+        }
+        let results = names(&world.part("city", "results"));
+        assert_eq!(results, ["差分.csv", "差分.json", "差分~2.csv", "差分~2.json", "差分~3.csv", "差分~3.json"]);
+    });
+}
+
 /// What was dropped and filed.
+#[derive(Default)]
 struct Sent {
     packages: BTreeMap<String, Files>,
     opinions: BTreeMap<String, Vec<u8>>,

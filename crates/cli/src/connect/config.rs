@@ -47,10 +47,14 @@ pub struct Config {
     pub interval: u64,
     /// Whether what was sent stays in `sent/`.
     pub keep_sent: bool,
+    /// Kilobytes beyond which the journal is written anew.
+    pub journal_kilobytes: u64,
+    /// Days for which the journal keeps the last step of what is done.
+    pub journal_days: u64,
 }
 
 /// Names a file may use; anything else is a misspelling.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 14] = [
     "role",
     "server",
     "address",
@@ -63,6 +67,8 @@ const NAMES: [&str; 12] = [
     "proxy_password_file",
     "interval_seconds",
     "keep_sent",
+    "journal_kilobytes",
+    "journal_days",
 ];
 
 impl Config {
@@ -107,14 +113,9 @@ impl Config {
         let ca = base.join(lines.needed("ca", "基盤の認証局の証明書（PEM）の場所を書いてください"));
         let folder = base.join(lines.needed("folder", "送受信に使うフォルダーを書いてください"));
         let proxy = lines.proxy(base);
-        let interval = match lines.take("interval_seconds").map(|text| text.parse::<u64>()) {
-            None => 60,
-            Some(Ok(seconds)) if (1..=86_400).contains(&seconds) => seconds,
-            Some(_) => {
-                lines.fault("interval_seconds は 1〜86400 の数にしてください".to_owned());
-                60
-            }
-        };
+        let interval = lines.number("interval_seconds", 1..=86_400, 60);
+        let journal_kilobytes = lines.number("journal_kilobytes", 0..=1_048_576, 1_024);
+        let journal_days = lines.number("journal_days", 0..=3_650, 35);
         let keep_sent = match lines.take("keep_sent").as_deref() {
             None | Some("yes") => true,
             Some("no") => false,
@@ -123,7 +124,21 @@ impl Config {
                 true
             }
         };
-        let config = Self { role, host, port, address, certificate, key, ca, folder, proxy, interval, keep_sent };
+        let config = Self {
+            role,
+            host,
+            port,
+            address,
+            certificate,
+            key,
+            ca,
+            folder,
+            proxy,
+            interval,
+            keep_sent,
+            journal_kilobytes,
+            journal_days,
+        };
         if lines.faults.is_empty() { Ok(config) } else { Err(lines.faults) }
     }
 }
@@ -135,6 +150,18 @@ struct Lines {
 }
 
 impl Lines {
+    /// A number within its bounds; `default` when it is not named.
+    fn number(&mut self, name: &str, bounds: std::ops::RangeInclusive<u64>, default: u64) -> u64 {
+        match self.take(name).map(|text| text.parse::<u64>()) {
+            None => default,
+            Some(Ok(number)) if bounds.contains(&number) => number,
+            Some(_) => {
+                self.fault(format!("{name} は {}〜{} の数にしてください", bounds.start(), bounds.end()));
+                default
+            }
+        }
+    }
+
     fn of(text: &str) -> Self {
         let mut lines = Self { values: Vec::new(), faults: Vec::new() };
         for (i, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
@@ -216,6 +243,7 @@ mod tests {
         assert_eq!((config.role, config.host.as_str(), config.port), (Role::Municipality, "office.example.jp", 8443));
         assert_eq!((config.key, config.folder), ("/etc/kiban/c.key".into(), "/srv/kiban".into()));
         assert_eq!((config.interval, config.keep_sent, config.proxy), (60, true, None));
+        assert_eq!((config.journal_kilobytes, config.journal_days), (1_024, 35));
     }
 
     #[test]

@@ -9,10 +9,13 @@ use crate::home::now;
 use anyhow::{Result, anyhow};
 use kiban_formats::text::Encoding;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 impl Connector {
-    pub(super) async fn inbox(&mut self, outcome: &mut Outcome) -> Result<()> {
+    /// Brings what waits; the receipts the platform lists as waiting, fetched ones among them.
+    pub(super) async fn inbox(&mut self, outcome: &mut Outcome) -> Result<HashSet<String>> {
         let mut after: Option<String> = None;
+        let mut waiting = HashSet::new();
         loop {
             let from = after.as_ref().map(|receipt| format!("&after={receipt}")).unwrap_or_default();
             let page =
@@ -21,10 +24,11 @@ impl Connector {
                 return Err(anyhow!("{}", page.words()));
             }
             let items = page.json()["items"].as_array().cloned().unwrap_or_default();
-            let Some(last) = items.last() else { return Ok(()) };
+            let Some(last) = items.last() else { return Ok(waiting) };
             after = Some(last["receipt"].as_str().ok_or_else(|| anyhow!("基盤の答えを読めません"))?.to_owned());
             for item in &items {
                 let Some(receipt) = item["receipt"].as_str().filter(|receipt| is_receipt(receipt)) else { continue };
+                waiting.insert(receipt.to_owned());
                 let went = self.item(receipt).await;
                 Self::note(outcome, &format!("inbox/{receipt}"), went)?;
             }

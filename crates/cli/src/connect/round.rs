@@ -7,6 +7,8 @@ use super::link::{Answer, Content, Link, Lost};
 use super::place::{self, Place};
 use crate::home::now;
 use anyhow::{Result, anyhow};
+use kiban_domain::Timestamp;
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -64,18 +66,33 @@ impl Connector {
         let went = match (self.recover(), self.config.role) {
             (Err(error), _) => Err(error),
             (Ok(()), Role::Municipality) => self.municipality(&mut outcome).await,
-            (Ok(()), Role::Hospital) => self.hospital(&mut outcome).await,
+            (Ok(()), Role::Hospital) => self.hospital(&mut outcome).await.map(|()| HashSet::new()),
         };
+        let went = went.and_then(|waiting| self.compact(&waiting));
         if let Err(error) = went {
             outcome.setbacks.push(format!("{error:#}"));
         }
         outcome
     }
 
-    async fn municipality(&mut self, outcome: &mut Outcome) -> Result<()> {
+    async fn municipality(&mut self, outcome: &mut Outcome) -> Result<HashSet<String>> {
         self.packages(outcome).await?;
         self.decisions(outcome).await?;
         self.inbox(outcome).await
+    }
+
+    /// Lets go of what is done and long ago: documents the platform does not list as `waiting` any more never come again.
+    fn compact(&mut self, waiting: &HashSet<String>) -> Result<()> {
+        let hours = i64::try_from(self.config.journal_days * 24).unwrap_or(i64::MAX);
+        let since = now().checked_sub(jiff::SignedDuration::from_hours(hours)).unwrap_or(Timestamp::MIN);
+        let place = &self.place;
+        self.journal.compact(self.config.journal_kilobytes * 1_024, since, |name, step| match name.split_once('/') {
+            Some(("out", name)) => place.part("state/sending").join(name).exists(),
+            Some(("decisions", name)) => place.part("state/deciding").join(name).exists(),
+            Some(("opinion", _)) => step == Step::Received,
+            Some(("inbox", receipt)) => step == Step::Delivering || waiting.contains(receipt),
+            _ => true,
+        })
     }
 
     /// Goes on with the next thing after a setback of one; a lost link ends the round.
@@ -116,6 +133,7 @@ impl Connector {
             anywhere.iter().any(|part| self.place.part(part).join(name).exists())
                 || self.journal.last(&format!("out/{name}")).is_some()
                 || self.journal.last(&format!("decisions/{name}")).is_some()
+                || ["json", "result.csv"].iter().any(|ending| self.result(&format!("{name}.{ending}")).exists())
         };
         let mut free = name.to_owned();
         let mut n = 2;

@@ -10,6 +10,7 @@ mod demo;
 mod export;
 mod hardening;
 mod home;
+mod hosts;
 mod import;
 mod migrate;
 mod operate;

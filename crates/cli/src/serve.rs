@@ -1,6 +1,7 @@
 //! `kiban serve`: both listeners over one installation.
 
 use crate::home::{Home, now};
+use crate::hosts::{self, Hosts};
 use anyhow::{Context as _, Result, anyhow};
 use arc_swap::ArcSwap;
 use clap::Args;
@@ -37,6 +38,18 @@ pub struct Options {
     /// そこからの接続は必ず v2 のヘッダーで始まること
     #[arg(long, value_delimiter = ',')]
     proxy_from: Vec<Network>,
+    /// 機関用の待受けのホスト名（証明書の名前。ほかの名前への要求は 421）
+    #[arg(long, default_value = hosts::OFFICE, value_parser = hosts::host_name)]
+    host: String,
+    /// 公開の待受けのホスト名
+    #[arg(long, default_value = hosts::PORTAL, value_parser = hosts::host_name)]
+    public_host: String,
+    /// 医療機関の閉域網用の待受けのホスト名
+    #[arg(long, default_value = hosts::LINE, value_parser = hosts::host_name)]
+    line_host: String,
+    /// 公開ページのアドレス（省略時は https://公開の待受けのホスト名:ポート）
+    #[arg(long, value_parser = hosts::public_url)]
+    public_url: Option<String>,
 }
 
 /// Where to listen; port 0 takes a free one.
@@ -47,6 +60,8 @@ pub struct Addresses {
     pub line: Option<SocketAddr>,
     /// Load balancers that name the client by PROXY v2.
     pub proxies: Vec<Network>,
+    /// Host name of each.
+    pub hosts: Hosts,
 }
 
 /// A running server.
@@ -84,7 +99,8 @@ pub async fn start(
     let (organizations, public) = (inside.local_addr()?, outside.local_addr()?);
     let ja = |error: kiban_pki::Error| anyhow!(error.message_ja());
     let roots = [home.ca()?.certificate_der().clone()];
-    let public_url = format!("https://portal.localhost:{}", public.port());
+    let hosts = &addresses.hosts;
+    let public_url = hosts.public_url(public.port());
     let clock: kiban_web::Clock = Arc::new(now);
     let socket = |tcp, tls, host: &str| Socket {
         tcp,
@@ -94,14 +110,14 @@ pub async fn start(
     let (closed_line, line) = match addresses.line {
         Some(address) => {
             let tcp = bind(address).await?;
-            let (address, identity) = (tcp.local_addr()?, server_identity(home, LINE)?);
-            (Some(socket(tcp, organizations_config(&identity, &roots).map_err(ja)?, LINE)), Some(address))
+            let (address, identity) = (tcp.local_addr()?, server_identity(home, &hosts.line)?);
+            (Some(socket(tcp, organizations_config(&identity, &roots).map_err(ja)?, &hosts.line)), Some(address))
         }
         None => (None, None),
     };
     let server = Server {
-        organisations: socket(inside, organizations_config(&server.0, &roots).map_err(ja)?, "office.localhost"),
-        public: socket(outside, server_config_public(&server.1).map_err(ja)?, "portal.localhost"),
+        organisations: socket(inside, organizations_config(&server.0, &roots).map_err(ja)?, &hosts.organizations),
+        public: socket(outside, server_config_public(&server.1).map_err(ja)?, &hosts.public),
         closed_line,
         limits: Limits::default(),
         proxies: addresses.proxies.as_slice().into(),
@@ -117,9 +133,6 @@ pub async fn start(
     Ok(Running { organizations, public, line, stop, task })
 }
 
-/// Host name of the closed line's listener.
-const LINE: &str = "line.localhost";
-
 /// Server certificate of an installation for a host name, issued on first use.
 fn server_identity(home: &Home, name: &str) -> Result<Identity> {
     let ja = |error: kiban_pki::Error| anyhow!(error.message_ja());
@@ -133,6 +146,13 @@ fn server_identity(home: &Home, name: &str) -> Result<Identity> {
 }
 
 pub async fn run(options: Options) -> Result<ExitCode> {
+    let hosts = Hosts {
+        organizations: options.host,
+        public: options.public_host,
+        line: options.line_host,
+        public_url: options.public_url,
+    };
+    hosts.check()?;
     let home = Home::open(&options.home, options.db.as_deref())?;
     tls::certificates(home.ca()?.certificate_pem()).map_err(|error| anyhow!(error.message_ja()))?;
     let platform = home.platform().await?;
@@ -141,12 +161,13 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             "this role may delete from the audit log; in production serve as kiban_app (`kiban migrate --roles`)"
         );
     }
-    let identities = (server_identity(&home, "office.localhost")?, server_identity(&home, "portal.localhost")?);
+    let identities = (server_identity(&home, &hosts.organizations)?, server_identity(&home, &hosts.public)?);
     let addresses = Addresses {
         organizations: options.listen,
         public: options.public_listen,
         line: options.line_listen,
         proxies: options.proxy_from,
+        hosts,
     };
     let running = start(&home, platform, &identities, &addresses).await?;
     // Before anybody is told that it listens: who asks it to stop at once must be heard.

@@ -40,11 +40,19 @@ struct World {
     folder: tempfile::TempDir,
     _server: Child,
     office: SocketAddr,
+    public: SocketAddr,
     line: SocketAddr,
+    /// Host names of the organisations' listener and of the closed line.
+    hosts: [&'static str; 2],
 }
 
 impl World {
     async fn start() -> Self {
+        Self::start_named(["office.localhost", "line.localhost"], &[]).await
+    }
+
+    /// The same with host names, told to the server by these arguments.
+    async fn start_named(hosts: [&'static str; 2], arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("town");
         let town = Town::build(&home, None, 40).await;
@@ -54,6 +62,7 @@ impl World {
         let mut server = Command::new(env!("CARGO_BIN_EXE_kiban"));
         server.arg("serve").arg("--home").arg(&home);
         server.args(["--listen", "127.0.0.1:0", "--public-listen", "127.0.0.1:0", "--line-listen", "127.0.0.1:0"]);
+        server.args(arguments);
         server.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut server = server.spawn().unwrap();
         let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
@@ -62,8 +71,8 @@ impl World {
             let word = line.split_whitespace().find_map(|word| word.strip_prefix(name)).unwrap();
             word.parse::<SocketAddr>().unwrap()
         };
-        let (office, line) = (address("organizations="), address("line="));
-        let world = Self { town, home, folder, _server: server, office, line };
+        let (office, public, line) = (address("organizations="), address("public="), address("line="));
+        let world = Self { town, home, folder, _server: server, office, public, line, hosts };
         world.configure("city", "");
         world.configure("hospital", "");
         world
@@ -76,8 +85,8 @@ impl World {
 
     fn configure(&self, who: &str, more: &str) {
         let (role, host, address) = match who {
-            "city" => ("municipality", "office.localhost", self.office),
-            _ => ("hospital", "line.localhost", self.line),
+            "city" => ("municipality", self.hosts[0], self.office),
+            _ => ("hospital", self.hosts[1], self.line),
         };
         let text = format!(
             "role = {role}\nserver = {host}:{}\naddress = {address}\ncertificate = own.crt\nkey = own.key\nca = ca.crt\nfolder = work\n{more}",
@@ -582,6 +591,59 @@ fn what_is_wrong_with_a_package_comes_back_beside_it() {
         let words = std::fs::read_to_string(world.part("hospital", "results").join("iken.csv.csv")).unwrap();
         assert!(words.contains("エラー,1,"), "{words}");
         assert_eq!(names(&world.part("hospital", "failed")), ["iken.csv"]);
+    });
+}
+
+/// Status of a request for `/health` over TLS under a name, with a Host; 0 when the name does not stand in the certificate.
+async fn health(world: &World, address: SocketAddr, name: &'static str, host: &str) -> u16 {
+    let read = |file: &str| std::fs::read_to_string(world.at("city").join(file)).unwrap();
+    let identity = kiban_pki::Identity::from_pem(&read("own.crt"), &read("own.key")).unwrap();
+    let root = Home::open(&world.home, None).unwrap().ca().unwrap().certificate_der().clone();
+    let identity = (address != world.public).then_some(&identity);
+    let mut config = kiban_pki::client_config(&[root], identity).unwrap();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let Ok(mut tls) = connector.connect(rustls::pki_types::ServerName::try_from(name).unwrap(), tcp).await else {
+        return 0;
+    };
+    let request = format!("GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    tls.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = tls.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn each_listener_answers_to_the_name_it_was_given_and_to_no_other() {
+    support::run(async {
+        const NAMES: [&str; 3] = ["office.kaigo.example", "kaigo.example", "line.kaigo.example"];
+        let arguments = ["--host", "Office.Kaigo.Example", "--public-host", NAMES[1], "--line-host", NAMES[2]];
+        let world = World::start_named([NAMES[0], NAMES[2]], &arguments).await;
+        for who in ["city", "hospital"] {
+            let (good, words) = world.check(who).await;
+            assert!(good && words.contains("接続できる状態です"), "{words}");
+        }
+        let addresses = [world.office, world.public, world.line];
+        for (at, address) in addresses.into_iter().enumerate() {
+            for (host, own) in NAMES.into_iter().enumerate() {
+                let status = health(&world, address, NAMES[at], own).await;
+                assert_eq!(status == 421, host != at, "{own} at the listener {}: {status}", NAMES[at]);
+            }
+            for name in ["office.localhost", "portal.localhost", "line.localhost", NAMES[(at + 1) % 3]] {
+                assert_eq!(health(&world, address, name, NAMES[at]).await, 0, "{name} at {}", NAMES[at]);
+            }
+        }
+        assert_eq!(health(&world, world.public, NAMES[1], "kaigo.example:443").await, 200);
+        let refused = Command::new(env!("CARGO_BIN_EXE_kiban"))
+            .args(["serve", "--home"])
+            .arg(&world.home)
+            .args(["--host", "one.example", "--line-host", "one.example"])
+            .output()
+            .await
+            .unwrap();
+        assert!(!refused.status.success());
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("one.example が2つ"));
     });
 }
 

@@ -8,6 +8,7 @@ mod city;
 mod story;
 
 use crate::home::{Home, now};
+use crate::hosts::Hosts;
 use crate::serve::{Addresses, start};
 use anyhow::Result;
 use clap::Args;
@@ -61,6 +62,7 @@ async fn play(options: &Options, folder: &Folder) -> Result<ExitCode> {
         public: ([127, 0, 0, 1], options.public_port).into(),
         line: None,
         proxies: Vec::new(),
+        hosts: Hosts::default(),
     };
     let server = start(&home, world.platform.clone(), &world.server, &addresses).await?;
     println!("待受けを開始しました: 機関用 {}、公開用 {}", server.organizations, server.public);

@@ -37,6 +37,23 @@ pub struct OpinionRow {
     pub bytes: Vec<u8>,
 }
 
+/// Whether it is meant as such a file: the first cell is the version of the format.
+pub fn is_opinions(bytes: &[u8]) -> bool {
+    let head = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let head = head.strip_prefix(b"\"").unwrap_or(head);
+    head.strip_prefix(VERSION.as_bytes()).is_some_and(|rest| rest.starts_with(b",") || rest.starts_with(b"\","))
+}
+
+/// The 医療機関コード in column 7 of the first document that has one.
+pub fn institution(bytes: &[u8]) -> Option<OfficeNumber> {
+    let text = |cell: &[u8]| std::str::from_utf8(cell).ok().map(|text| text.trim().to_owned());
+    rows(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
+        .into_iter()
+        .flatten()
+        .filter_map(|row| OfficeNumber::parse(&text(row.cells.get(6)?)?).ok())
+        .next()
+}
+
 /// Reads a file. `institution` is who hands it in: column 7 must be empty or name it.
 pub fn read(file: &str, bytes: &[u8], institution: OfficeNumber) -> (Vec<OpinionRow>, Vec<Problem>) {
     let mut problems = Problems::new(file);

@@ -72,6 +72,17 @@ pub enum Stage {
     Final,
 }
 
+/// Whether it is meant as a LIFE file: a data type stands alone on the first line, or the ids of the items on the first two.
+pub fn is_life(bytes: &[u8]) -> bool {
+    let head = bytes.get(..4096).unwrap_or(bytes);
+    let head = String::from_utf8_lossy(head.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(head));
+    let mut lines = head.split(['\r', '\n']).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default().trim().trim_matches('"');
+    table::form(first).is_some()
+        || first.starts_with("FORM_")
+        || [Some(first), lines.next()].iter().flatten().any(|line| line.contains("external_system_management_number"))
+}
+
 /// Reads a file. `None` when it is no LIFE file at all; then the problems say why.
 pub fn read(file: &str, bytes: &[u8], stage: Stage) -> (Option<LifeFile>, Vec<Problem>) {
     let mut problems = Problems::new(file);

@@ -99,8 +99,10 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 async fn measure(options: &Options, folder: &Folder) -> Result<Report> {
     let database = (options.db != "sqlite").then_some(options.db.as_str());
     let home = Home::create(&folder.path, database)?;
-    // One office of the benchmark searches as a whole region would.
-    std::fs::write(home.dir().join("limits.tsv"), "disaster_searches 2000000000\ndisaster_views 2000000000\n")?;
+    // One office of the benchmark asks and searches as a whole region would.
+    let limits = ["disaster_searches", "disaster_views", "office_requests", "insurer_requests", "disaster_requests"];
+    let limits: String = limits.iter().map(|name| format!("{name} 2000000000\n")).collect();
+    std::fs::write(home.dir().join("limits.tsv"), limits)?;
     let floors = floors::Floors::new(&home, options.seconds, options.connections, !options.no_floors);
     let mut report = Report::new(options, floors.is_postgres());
     let city = city::build(&home, options, &mut report).await?;

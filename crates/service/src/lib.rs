@@ -29,6 +29,7 @@ mod operator;
 mod opinion_file;
 mod people;
 mod plan_offices;
+mod quota;
 mod recorded;
 mod registration;
 mod renewals;
@@ -62,6 +63,7 @@ pub use once::{Once, digest_of_files};
 pub use opinion_file::{FiledOpinion, OpinionFileReport, OpinionFormat};
 pub use people::{PeoplePage, PersonStatus};
 pub use plan_offices::Review;
+pub use quota::Counts;
 pub use recorded::Answered;
 pub use registration::{Registered, RegistrationRequest};
 pub use renewals::{Lines, LinesPart, RenewalDue, RenewalsDue, Warning};
@@ -109,6 +111,12 @@ pub struct Config {
     pub disaster_searches: i32,
     /// Disaster views of one organisation in one hour (T-6).
     pub disaster_views: i32,
+    /// Requests a minute of one office; five minutes' worth at once (decision 0006.29).
+    pub office_requests: i32,
+    /// The same of one insurer, prefecture or the operator.
+    pub insurer_requests: i32,
+    /// The same for disaster searches of one organisation, which do not count as requests.
+    pub disaster_requests: i32,
     /// Hours for which the answer to a write under an Idempotency-Key is remembered.
     pub answer_hours: i64,
     /// Days after which a notice is deleted.
@@ -131,6 +139,9 @@ impl Default for Config {
             disaster_reason_hours: 24,
             disaster_searches: 60,
             disaster_views: 300,
+            office_requests: 600,
+            insurer_requests: 3_000,
+            disaster_requests: 60,
             answer_hours: 24,
             notice_days: 365,
         }
@@ -159,6 +170,7 @@ struct Inner {
     clock_drift: AtomicI64,
     running_keys: once::RunningKeys,
     running: running::Running,
+    quotas: quota::Quotas,
     /// argon2id costs memory on purpose; at most two at a time (decision 0006.29).
     password_checks: Semaphore,
 }
@@ -175,6 +187,7 @@ impl Platform {
             running_keys: once::RunningKeys::default(),
             clock_drift: AtomicI64::new(0),
             running: running::Running::default(),
+            quotas: quota::Quotas::default(),
             password_checks: Semaphore::new(2),
         };
         Ok(Self { inner: Arc::new(inner) })

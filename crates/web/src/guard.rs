@@ -1,4 +1,4 @@
-//! What every request passes on its way in and every answer on its way out: request id, host name, back-pressure, time
+//! What every request passes on its way in and every answer on its way out: request id, host name, quotas, back-pressure, time
 //! limit, panics, problem documents, security headers (decision 0006.28, 29; T-28, T-32).
 
 use crate::caller::peer_of;
@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use kiban_service::Context;
+use kiban_service::{Context, Counts};
 
 /// Header that names the request in the answer, in the audit log and in the log.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -47,8 +47,14 @@ async fn pass(
     if app.platform.clock_drift().is_refused() {
         return Err(Problem::unavailable("the clock is more than 30 s from the database's"));
     }
-    let upload = route_of(listener, request.method(), request.uri().path()).is_some_and(Route::is_upload);
-    let place = app.places.take(upload, peer_of(request.extensions()).as_ref(), &app.platform, &context)?;
+    let route = route_of(listener, request.method(), request.uri().path());
+    let (peer, upload) = (peer_of(request.extensions()), route.is_some_and(Route::is_upload));
+    if let Some(peer) = &peer {
+        let counts = route.map_or(Counts::Request, Route::counts);
+        let admitted = app.platform.admit_request(peer, counts, &context);
+        admitted.map_err(|seconds| Problem::too_many_requests(counts, seconds))?;
+    }
+    let place = app.places.take(upload, peer.as_ref(), &app.platform, &context)?;
     let recorder = Recorder::of(&app, listener, &context, &mut request);
     if !is_own_host(request.uri(), request.headers(), &app.settings.hosts) {
         return Ok(settle(recorder, wrong_host().into_response()).await);

@@ -7,7 +7,7 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use kiban_service::{Error, ItemFault};
+use kiban_service::{Counts, Error, ItemFault};
 use serde_json::{Value, json};
 
 /// An error on its way to the client.
@@ -108,6 +108,16 @@ impl Problem {
     pub(crate) fn busy(title: &str, seconds: u64) -> Self {
         let detail = "この要求は行っていません。前の操作が終わってから、もう一度送ってください";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", title, detail).retry_after(seconds)
+    }
+
+    /// The organisation has made as many requests as it may; nothing of this one was read.
+    pub(crate) fn too_many_requests(counts: Counts, seconds: u64) -> Self {
+        let title = match counts {
+            Counts::Request => "この機関からの要求が多すぎます",
+            Counts::DisasterSearch => "この機関からの災害時の検索が多すぎます",
+        };
+        let detail = "この要求は行っていません。Retry-After の秒数を待ってから、もう一度送ってください。業務に必要なときは、上限を運用者に相談してください";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "request_quota", title, detail).retry_after(seconds)
     }
 
     /// Try again in a moment. A write may have been done before the fault, so the words promise nothing.

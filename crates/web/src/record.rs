@@ -2,7 +2,8 @@
 //! before the answer leaves.
 //!
 //! Not recorded are the public listener, connections without a certificate (the TLS layer counts those), requests turned
-//! away for lack of a place, before anything of them was read, and the two documents every certificate may read, which
+//! away for lack of a place or by their organisation's quota (counted, and recorded once a minute), before anything of
+//! them was read, and the two documents every certificate may read, which
 //! hold nothing about anybody: the first page and the description of the API. A refusal of those two is recorded.
 
 use crate::caller::peer_of;

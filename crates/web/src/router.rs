@@ -11,7 +11,7 @@ use crate::{App, Problem, Ready, Settings, pages};
 use axum::Router;
 use axum::http::{Method, StatusCode};
 use axum::routing::{MethodRouter, delete, get, post, put};
-use kiban_service::Platform;
+use kiban_service::{Counts, Platform};
 
 /// One route.
 pub struct Route {
@@ -159,6 +159,11 @@ impl Route {
     /// Whether it takes files: those have their own places, time and size.
     pub(crate) fn is_upload(&self) -> bool {
         matches!(self.name, "import_package" | "import_plans")
+    }
+
+    /// What it counts as for the quota of its organisation.
+    pub(crate) fn counts(&self) -> Counts {
+        if self.name == "search_disaster" { Counts::DisasterSearch } else { Counts::Request }
     }
 
     fn fits(&self, path: &str) -> bool {

@@ -92,6 +92,7 @@ impl Server {
         house.await.map_err(lost)?;
         work.await.map_err(lost)?;
         record(&platform, &clock, &counters).await;
+        record_requests(&platform, &clock).await;
         platform.store().clone().close().await?;
         Ok(cut)
     }
@@ -137,7 +138,10 @@ async fn keep_house(platform: Platform, clock: Clock, counters: Arc<Counters>, s
                     tracing::error!(problem = crate::Problem::from(error).code, "standing map not refreshed");
                 }
             }
-            _ = minute.tick() => record(&platform, &clock, &counters).await,
+            _ = minute.tick() => {
+                record(&platform, &clock, &counters).await;
+                record_requests(&platform, &clock).await;
+            }
             _ = hour.tick() => clean(&platform, &clock).await,
         }
     }
@@ -177,6 +181,14 @@ async fn clean(platform: &Platform, clock: &Clock) {
     let Ok(context) = Context::new(clock()) else { return };
     if let Err(error) = platform.keep_house(&context).await {
         tracing::error!(problem = crate::Problem::from(error).code, "what is past its time was not deleted");
+    }
+}
+
+/// Records the requests turned away because their organisation made too many.
+async fn record_requests(platform: &Platform, clock: &Clock) {
+    let Ok(context) = Context::new(clock()) else { return };
+    if platform.record_refused_requests(&context).await.is_err() {
+        tracing::error!("refused requests not recorded, trying again in a minute");
     }
 }
 

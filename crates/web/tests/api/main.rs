@@ -11,6 +11,7 @@ mod notices;
 mod once;
 mod opinions;
 mod order;
+mod quota;
 mod recorded;
 mod registration;
 mod session;

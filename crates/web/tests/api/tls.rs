@@ -138,7 +138,7 @@ async fn a_terminal_with_a_certificate_works_and_one_without_does_not_get_as_far
 }
 
 /// What is in the log.
-async fn entries(store: &kiban_store::Store, entries: u64) -> Vec<StoredEntry> {
+pub async fn entries(store: &kiban_store::Store, entries: u64) -> Vec<StoredEntry> {
     let most = i32::try_from(entries).unwrap();
     let mut found = Vec::new();
     for head in store.audit().anchor_now().await.unwrap().heads {

@@ -221,13 +221,18 @@ impl World {
     }
 
     pub async fn with(change: impl Fn(&mut Settings)) -> Self {
+        Self::of(Config::default(), change).await
+    }
+
+    /// With other figures of the operator.
+    pub async fn of(config: Config, change: impl Fn(&mut Settings)) -> Self {
         let dir = TempDir::new().unwrap();
         let now = Arc::new(Mutex::new("2026-11-24T01:00:00Z".parse::<Timestamp>().unwrap()));
         let clock = clock_of(&now);
         let store = open_store(&dir, clock.clone()).await;
         let at = clock();
         furnish(&store, at).await;
-        let platform = Platform::open(store, Config::default(), at).await.unwrap();
+        let platform = Platform::open(store, config, at).await.unwrap();
         let settings = |host: &str| {
             let mut settings = Settings::new(&[host], "https://www.kiban.test", clock.clone());
             change(&mut settings);

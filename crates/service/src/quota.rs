@@ -1,0 +1,157 @@
+//! How many requests one organisation may make: a bucket of its own in memory, so that one that floods is told to wait and
+//! nobody else notices (decision 0006.29). A search in a disaster has a bucket of its own: neither takes from the other.
+//!
+//! A bucket holds five minutes' worth and fills up evenly. Each process counts for itself. What was turned away is recorded
+//! once a minute, one entry for each organisation, so that a flood does not fill the log.
+
+use crate::{Config, Context, Error, Peer, Platform};
+use kiban_domain::{Organization, Timestamp};
+use kiban_store::{Entry, Outcome};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Microseconds of a minute.
+const MINUTE: i64 = 60_000_000;
+/// What a bucket holds, in minutes of its rate.
+const HOLDS: i64 = 5;
+/// Buckets remembered before those that are full again are forgotten.
+const MANY: usize = 10_000;
+
+/// What a request counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Counts {
+    /// Any request.
+    Request,
+    /// 災害時の検索
+    DisasterSearch,
+}
+
+impl Counts {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Request => "requests",
+            Self::DisasterSearch => "disaster_requests",
+        }
+    }
+
+    /// Requests a minute of this organisation.
+    fn per_minute(self, config: &Config, organization: Option<Organization>) -> i64 {
+        let rate = match (self, organization.and_then(|organization| organization.office())) {
+            (Self::DisasterSearch, _) => config.disaster_requests,
+            (Self::Request, Some(_)) => config.office_requests,
+            (Self::Request, None) => config.insurer_requests,
+        };
+        rate.into()
+    }
+}
+
+/// The organisation's number, or the fingerprint of a certificate that is in no good standing: it empties nobody's bucket.
+type Key = (Counts, String);
+
+/// The buckets.
+#[derive(Default)]
+pub(crate) struct Quotas(Mutex<Buckets>);
+
+#[derive(Default)]
+struct Buckets {
+    /// When each will be full again, microseconds; later than now by at most what it holds.
+    full_at: HashMap<Key, i64>,
+    /// Requests turned away since the last record.
+    refused: HashMap<Key, u64>,
+}
+
+impl Quotas {
+    /// Takes one out of a bucket; the seconds to wait when it is empty.
+    fn take(&self, key: Key, per_minute: i64, now: Timestamp) -> Result<(), u64> {
+        let (now, each) = (now.as_microsecond(), MINUTE / per_minute.max(1));
+        let mut buckets = self.buckets();
+        if buckets.full_at.len() >= MANY {
+            buckets.full_at.retain(|_, full_at| *full_at > now);
+        }
+        // A clock that went back makes nobody wait longer than an empty bucket does.
+        let before = buckets.full_at.get(&key).copied().unwrap_or(now).clamp(now, now + HOLDS * MINUTE);
+        let wait = before + each - (now + HOLDS * MINUTE);
+        if wait > 0 {
+            *buckets.refused.entry(key).or_default() += 1;
+            return Err(u64::try_from(wait).unwrap_or_default().div_ceil(1_000_000));
+        }
+        buckets.full_at.insert(key, before + each);
+        Ok(())
+    }
+
+    fn take_refused(&self) -> HashMap<Key, u64> {
+        std::mem::take(&mut self.buckets().refused)
+    }
+
+    fn put_back(&self, key: Key, count: u64) {
+        *self.buckets().refused.entry(key).or_default() += count;
+    }
+
+    fn buckets(&self) -> MutexGuard<'_, Buckets> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Platform {
+    /// Counts a request of the other side, before anything of it is read. The error is the seconds to wait when its
+    /// organisation has made as many as it may.
+    pub fn admit_request(&self, peer: &Peer, counts: Counts, context: &Context) -> Result<(), u64> {
+        let organization = self.standing().organization(&peer.fingerprint, context.now).ok();
+        let key = organization.map_or_else(|| peer.fingerprint.clone(), |organization| organization.to_string());
+        let per_minute = counts.per_minute(&self.inner.config, organization);
+        self.inner.quotas.take((counts, key), per_minute, context.now)
+    }
+
+    /// Records what was turned away since the last time, one entry for each organisation and limit. What could not be
+    /// recorded is counted again.
+    pub async fn record_refused_requests(&self, context: &Context) -> Result<(), Error> {
+        let mut result = Ok(());
+        for ((counts, organization), count) in self.inner.quotas.take_refused() {
+            let detail = serde_json::json!({ "limit": counts.name(), "count": count }).to_string();
+            let entry = Entry {
+                organization: Some(organization.clone()),
+                rule: Some("quota".to_owned()),
+                detail: Some(detail),
+                ..Entry::new(context.now, &context.request_id, "server", "requests.refused", Outcome::Refused)
+            };
+            if let Err(error) = self.store().audit().append(entry).await {
+                self.inner.quotas.put_back((counts, organization), count);
+                result = Err(error.into());
+            }
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_emptied_fills_up_evenly_and_is_its_own() {
+        let quotas = Quotas::default();
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let take = |key: &str, second| quotas.take((Counts::Request, key.to_owned()), 12, at(second));
+        assert!((0..60).all(|_| take("a", 0).is_ok()));
+        assert_eq!(take("a", 0), Err(5));
+        assert_eq!(take("a", 3), Err(2));
+        assert_eq!(take("b", 3), Ok(()));
+        assert_eq!((take("a", 5), take("a", 5)), (Ok(()), Err(5)));
+        // After an hour it is full and not fuller; a clock that goes back adds no wait.
+        assert_eq!((0..100).filter(|_| take("a", 3_600).is_ok()).count(), 60);
+        assert_eq!(take("a", 600), Err(5));
+        assert_eq!(quotas.take_refused()[&(Counts::Request, "a".to_owned())], 3 + 40 + 1);
+        assert!(quotas.take_refused().is_empty());
+    }
+
+    #[test]
+    fn buckets_that_are_full_again_are_forgotten() {
+        let quotas = Quotas::default();
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        for i in 0..MANY {
+            quotas.take((Counts::Request, i.to_string()), 12, at(0)).unwrap();
+        }
+        quotas.take((Counts::Request, "next".to_owned()), 12, at(60)).unwrap();
+        assert_eq!(quotas.buckets().full_at.len(), 1);
+    }
+}

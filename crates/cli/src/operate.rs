@@ -1,5 +1,5 @@
-//! `kiban operate`: what the operator registers before anybody can work: offices, accounts, the start of a municipality, the
-//! members of 広域連合.
+//! `kiban operate`: what the operator registers before anybody can work: offices, accounts, what a connector may, the start of a
+//! municipality, the members of 広域連合.
 //! Each act is audited like any other; none of them opens a record.
 
 use crate::home::{Home, explain, now};
@@ -67,6 +67,14 @@ enum Command {
         #[arg(long)]
         administrator: bool,
     },
+    /// 接続プログラムの証明書に、市区町村の全員分の書出しを許します（付けなければ、許しを取り消します）
+    Connector {
+        /// 証明書のシリアル番号（kiban ca list）
+        serial: String,
+        /// 書出しを許す
+        #[arg(long)]
+        may_export: bool,
+    },
     /// 市区町村の利用開始を登録します
     Start {
         /// 保険者番号（6桁）
@@ -125,6 +133,11 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             let id = platform.put_account(account, "cli", &context).await.map_err(explain)?;
             println!("登録しました: {id}");
         }
+        Act::Connector(serial, may_export) => {
+            platform.allow_export(&serial, may_export, &context).await.map_err(explain)?;
+            let now = if may_export { "書出しを許しました" } else { "書出しの許しはありません" };
+            println!("登録しました: 接続プログラム {serial} {now}");
+        }
         Act::Start(insurer, change) => {
             platform.set_start_because(insurer, &change, "cli", &context).await.map_err(explain)?;
             println!("登録しました: {insurer} {}", change.start.name_ja());
@@ -138,6 +151,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 enum Act {
     Office(Office, bool),
     Account(NewAccount),
+    Connector(String, bool),
     Start(InsurerNumber, StartChange),
     Union(union_members::Act),
 }
@@ -175,6 +189,7 @@ fn read(command: Command) -> Result<Act> {
                 password: password.trim_end_matches(['\r', '\n']).to_owned(),
             }))
         }
+        Command::Connector { serial, may_export } => Ok(Act::Connector(serial, may_export)),
         Command::Start { insurer, state, date, reason } => {
             let insurer = InsurerNumber::parse(&insurer).map_err(item("保険者番号"))?;
             let date = date

@@ -10,7 +10,9 @@ pub enum Way {
     Interactive,
     /// A vendor's program acting for a staff member.
     VendorProgram,
-    /// An unattended program of a municipality or hospital: packages and inbox only.
+    /// A program of a municipality, logged in as a member of its staff.
+    CityProgram,
+    /// An unattended program of a municipality or hospital, with a certificate and no log-in: packages, inbox and opinions.
     Connector,
 }
 
@@ -85,18 +87,18 @@ pub fn way_allows(way: Way, use_case: UseCase, table: &SharingTable) -> bool {
 #[derive(Debug, Clone)]
 pub(crate) struct WayRule {
     pub(crate) code: String,
-    open: [bool; 3],
+    open: [bool; 4],
 }
 
 pub(crate) fn parse(text: &str) -> Result<Vec<WayRule>, TableError> {
-    let columns = ["操作", "名称", "画面", "ソフト連携", "接続プログラム", "要件"];
+    let columns = ["操作", "名称", "画面", "ソフト連携", "市のソフト", "接続プログラム", "要件"];
     let mut out: Vec<WayRule> = Vec::new();
     for line in tsv::lines("ways.tsv", text, &columns)? {
         let code = line.text(0)?.to_owned();
         if out.iter().any(|known| known.code == code) {
             return Err(line.error(0));
         }
-        out.push(WayRule { code, open: [line.yes(2)?, line.yes(3)?, line.yes(4)?] });
+        out.push(WayRule { code, open: [line.yes(2)?, line.yes(3)?, line.yes(4)?, line.yes(5)?] });
     }
     Ok(out)
 }

@@ -273,10 +273,18 @@ impl Platform {
         let office = self.office_in_standing(organization, context)?;
         let way = match (session.way, organization) {
             (SessionWay::Interactive, _) => Way::Interactive,
-            (SessionWay::Program, Organization::Municipality(_)) => Way::Connector,
+            (SessionWay::Program, Organization::Municipality(_)) => Way::CityProgram,
             (SessionWay::Program, _) => Way::VendorProgram,
         };
-        Ok(Caller { organization, office, staff: account.staff.clone(), way, peer, software: session.software })
+        Ok(Caller {
+            organization,
+            office,
+            staff: account.staff.clone(),
+            way,
+            peer,
+            software: session.software,
+            may_export: true,
+        })
     }
 
     /// The caller behind the certificate of an unattended program: the certificate is all it has, checked on every request
@@ -284,7 +292,7 @@ impl Platform {
     pub async fn authenticate_connector(&self, peer: Peer, context: &Context) -> Result<Caller, Error> {
         let organization = self.organization_in_standing(&peer, context).await?;
         let standing = self.standing();
-        let row = standing.connector(&peer.fingerprint).ok_or(Error::Unauthenticated("login_required"))?;
+        let (row, connector) = standing.connector(&peer.fingerprint).ok_or(Error::Unauthenticated("login_required"))?;
         let job = match organization {
             Organization::Municipality(_) => JobType::MunicipalOfficer,
             _ => JobType::Clerk,
@@ -298,7 +306,8 @@ impl Platform {
             administrator: false,
         };
         let office = self.office_in_standing(organization, context)?;
-        Ok(Caller { organization, office, staff, way: Way::Connector, peer, software: None })
+        let may_export = connector.may_export;
+        Ok(Caller { organization, office, staff, way: Way::Connector, peer, software: None, may_export })
     }
 
     fn office_in_standing(

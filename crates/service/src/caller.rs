@@ -67,6 +67,9 @@ pub struct Caller {
     pub peer: Peer,
     /// Name of the vendor's program.
     pub software: Option<String>,
+    /// Whether it may export its whole municipality where its way in is open for that: an unattended program may when the
+    /// operator has said so, since its certificate is all it has.
+    pub(crate) may_export: bool,
 }
 
 impl Caller {
@@ -88,7 +91,7 @@ impl Caller {
     pub(crate) fn entry(&self, context: &Context, action: &str, outcome: Outcome) -> Entry {
         let way = match self.way {
             Way::Interactive => "interactive",
-            Way::VendorProgram => "program",
+            Way::VendorProgram | Way::CityProgram => "program",
             Way::Connector => "connector",
         };
         context.note_entry();

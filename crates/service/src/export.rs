@@ -53,6 +53,9 @@ impl Platform {
     pub async fn export_package(&self, caller: &Caller, context: &Context) -> Result<Export, Error> {
         let table = self.table_at(context.now)?;
         caller.require_way(UseCase::Export, table)?;
+        if !caller.may_export {
+            return Err(Error::rule(Rule::NotThisWay, table));
+        }
         let Some(insurer) = caller.municipality() else { return Err(Error::rule(Rule::NotWriter, table)) };
         self.begin_export(insurer, caller.entry(context, "export", Outcome::Allowed), context).await
     }

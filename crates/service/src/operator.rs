@@ -43,6 +43,21 @@ impl Platform {
         self.refresh_standing(context.now).await
     }
 
+    /// Allows an unattended program of a municipality, by the serial number of its certificate, to export the whole
+    /// municipality, or takes that back.
+    pub async fn allow_export(&self, serial: &str, may_export: bool, context: &Context) -> Result<(), Error> {
+        let certificates = self.store().certificates().await?;
+        let row = certificates.into_iter().find(|row| row.serial == serial).ok_or(Error::Unknown)?;
+        let mut tx = self.store().begin().await?;
+        let connector = tx.allow_export(&row.fingerprint, may_export).await?.ok_or(Error::Unknown)?;
+        if !matches!(connector.organization, Organization::Municipality(_)) {
+            return Err(Error::item("serial", "書出しができるのは、市区町村の接続プログラムだけです"));
+        }
+        let detail = serde_json::json!({ "serial": serial, "may_export": may_export });
+        tx.commit(operator_entry("connector.export", detail, context)).await?;
+        self.refresh_standing(context.now).await
+    }
+
     /// Revokes a certificate; open connections feel it at their next request.
     pub async fn revoke_certificate(&self, serial: &str, context: &Context) -> Result<(), Error> {
         let mut row =

@@ -5,7 +5,7 @@ use crate::Error;
 use kiban_domain::assignment::DisasterMode;
 use kiban_domain::office::{Office, StaffId};
 use kiban_domain::{Date, InsurerNumber, OfficeNumber, Organization, Timestamp, municipality};
-use kiban_store::{Account, CertificateRow, Store, StoredMember};
+use kiban_store::{Account, CertificateRow, Connector, Store, StoredMember};
 use std::collections::HashMap;
 
 /// Seconds after which a map that could not be refreshed is no longer trusted.
@@ -16,7 +16,7 @@ const STALE_AFTER_SECONDS: i64 = 60;
 pub struct Standing {
     read_at: Timestamp,
     certificates: HashMap<String, CertificateRow>,
-    connectors: HashMap<String, Organization>,
+    connectors: HashMap<String, Connector>,
     offices: HashMap<OfficeNumber, Office>,
     accounts: HashMap<StaffId, Account>,
     disasters: Vec<DisasterMode>,
@@ -30,7 +30,7 @@ impl Standing {
         let offices =
             store.offices().await?.into_iter().filter(|(_, active)| *active).map(|(o, _)| (o.number, o)).collect();
         let accounts = store.accounts().await?.into_iter().map(|account| (account.staff.id.clone(), account)).collect();
-        let connectors = store.connectors().await?.into_iter().collect();
+        let connectors = store.connectors().await?.into_iter().map(|row| (row.fingerprint.clone(), row)).collect();
         let members = store.union_members().await?;
         Ok(Self {
             members,
@@ -64,9 +64,15 @@ impl Standing {
     }
 
     /// The certificate of an unattended program of the organisation it is bound to: nobody logs in over it (P-165).
-    pub fn connector(&self, fingerprint: &str) -> Option<&CertificateRow> {
-        let certificate = self.certificates.get(fingerprint)?;
-        (self.connectors.get(fingerprint) == Some(&certificate.organization)).then_some(certificate)
+    pub fn connector(&self, fingerprint: &str) -> Option<(&CertificateRow, &Connector)> {
+        let (certificate, connector) = (self.certificates.get(fingerprint)?, self.connectors.get(fingerprint)?);
+        (connector.organization == certificate.organization).then_some((certificate, connector))
+    }
+
+    /// Whether a certificate is good on the closed line only: that of an office's unattended program, which hands in
+    /// opinions and nothing else (P-134, P-194).
+    pub fn is_for_closed_line(&self, fingerprint: &str) -> bool {
+        self.connectors.get(fingerprint).is_some_and(|connector| connector.organization.office().is_some())
     }
 
     /// 保険者番号 of the paying insurer for a number on a card, on a day: the 広域連合 the operator registered for it, else what

@@ -4,17 +4,30 @@
 use crate::door::Door;
 use crate::engine::{Row, args};
 use crate::error::readable;
-use crate::{Store, StoreError, Tx};
+use crate::{Keyring, Store, StoreError, Tx};
 use kiban_domain::{Organization, Timestamp};
 
 const PUT: &str =
     "INSERT INTO connector (fingerprint, organization, bound_at, mac) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-const LIST: &str = "SELECT fingerprint, organization, mac FROM connector ORDER BY fingerprint";
+const LIST: &str = "SELECT fingerprint, organization, may_export, mac FROM connector ORDER BY fingerprint";
+const ONE: &str = "SELECT fingerprint, organization, may_export, mac FROM connector WHERE fingerprint = $1";
+const ALLOW: &str = "UPDATE connector SET may_export = $2, mac = $3 WHERE fingerprint = $1";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, LIST];
+pub(crate) const ALL: &[&str] = &[PUT, LIST, ONE, ALLOW];
+
+/// A certificate of an unattended program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connector {
+    /// SHA-256 of the certificate, lower-case hexadecimal.
+    pub fingerprint: String,
+    /// Whose program it is.
+    pub organization: Organization,
+    /// Whether the operator has allowed it to export the whole municipality.
+    pub may_export: bool,
+}
 
 impl Tx {
-    /// Makes the certificate one of an unattended program. Nothing takes that back but its revocation.
+    /// Makes the certificate one of an unattended program, which may not export. Nothing takes that back but its revocation.
     pub async fn put_connector(
         &mut self,
         fingerprint: &str,
@@ -22,29 +35,44 @@ impl Tx {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let organization = organization.to_string();
-        let mac = door(fingerprint, &organization).mac(&self.keys);
+        let mac = door(fingerprint, &organization, false).mac(&self.keys);
         self.raw.run(PUT, args![fingerprint, &organization, at.as_microsecond(), &mac]).await?;
         Ok(())
+    }
+
+    /// Allows an unattended program to export its whole municipality, or takes that back. What it is now; `None` when the
+    /// certificate is none, or its row damaged.
+    pub async fn allow_export(&mut self, fingerprint: &str, may_export: bool) -> Result<Option<Connector>, StoreError> {
+        let rows = self.raw.rows(ONE, args![fingerprint]).await?;
+        let Some(known) = rows.first().map(|row| connector_row(&self.keys, row)).transpose()?.flatten() else {
+            return Ok(None);
+        };
+        let mac = door(fingerprint, &known.organization.to_string(), may_export).mac(&self.keys);
+        self.raw.run(ALLOW, args![fingerprint, may_export, &mac]).await?;
+        Ok(Some(Connector { may_export, ..known }))
     }
 }
 
 impl Store {
-    /// Fingerprints of unattended programs, each with its organisation; rows whose MAC fails are left out.
-    pub async fn connectors(&self) -> Result<Vec<(String, Organization)>, StoreError> {
+    /// Certificates of unattended programs; rows whose MAC fails are left out.
+    pub async fn connectors(&self) -> Result<Vec<Connector>, StoreError> {
         let rows = self.engine.rows(LIST, args![]).await?;
-        rows.iter().filter_map(|row| readable("connector", self.connector_row(row)).transpose()).collect()
-    }
-
-    fn connector_row(&self, row: &Row) -> Result<Option<(String, Organization)>, StoreError> {
-        let (fingerprint, organization) = (row.text(0)?, row.text(1)?);
-        if !door(&fingerprint, &organization).fits(&self.keys, &row.blob(2)?) {
-            return Ok(None);
-        }
-        let organization = Organization::parse(&organization).map_err(|_| StoreError::Unreadable("connector"))?;
-        Ok(Some((fingerprint, organization)))
+        rows.iter().filter_map(|row| readable("connector", connector_row(&self.keys, row)).transpose()).collect()
     }
 }
 
-fn door(fingerprint: &str, organization: &str) -> Door {
-    Door::new("connector").text(fingerprint).text(organization)
+/// A row of [`LIST`]; `None` when its MAC fails.
+fn connector_row(keys: &Keyring, row: &Row) -> Result<Option<Connector>, StoreError> {
+    let (fingerprint, organization, may_export) = (row.text(0)?, row.text(1)?, row.boolean(2)?);
+    if !door(&fingerprint, &organization, may_export).fits(keys, &row.blob(3)?) {
+        return Ok(None);
+    }
+    let organization = Organization::parse(&organization).map_err(|_| StoreError::Unreadable("connector"))?;
+    Ok(Some(Connector { fingerprint, organization, may_export }))
+}
+
+/// A program that may not export has the MAC it had before there was such a right.
+fn door(fingerprint: &str, organization: &str, may_export: bool) -> Door {
+    let door = Door::new("connector").text(fingerprint).text(organization);
+    if may_export { door.text("export") } else { door }
 }

@@ -46,6 +46,7 @@ pub use audit::*;
 pub use block::{Block, BlockPerson, LookCount};
 pub use bulk::{Present, PresentAct, PresentRecords, SealedBlock, Sealer};
 pub use clock::ClockDrift;
+pub use connector::Connector;
 pub use consent::StoredConsent;
 pub use disaster_look::DisasterLook;
 pub use error::StoreError;

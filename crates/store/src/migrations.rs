@@ -20,6 +20,7 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000051_numbers", include_str!("../migrations/20261122000051_numbers.sql")),
     ("20261122000060_inbox", include_str!("../migrations/20261122000060_inbox.sql")),
     ("20261122000070_statistics", include_str!("../migrations/20261122000070_statistics.sql")),
+    ("20261122000120_connector_export", include_str!("../migrations/20261122000120_connector_export.sql")),
 ];
 
 /// Brings the schema up to date; each step in its own transaction with its row in `schema_step`. The steps that were missing;

@@ -6,7 +6,7 @@
 
 use crate::record::LoggedInAs;
 use crate::tls::{PeerCertificate, RemoteAddr};
-use crate::{App, Problem};
+use crate::{App, Listener, Problem};
 use axum::extract::FromRequestParts;
 use axum::http::Extensions;
 use axum::http::header::AUTHORIZATION;
@@ -45,7 +45,7 @@ impl FromRequestParts<App> for Authenticated {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let (peer, context) = connection(parts)?;
+        let (peer, context) = connection(parts, app)?;
         let (caller, token) = match bearer(parts).map(str::to_owned) {
             Some(token) => (app.platform.authenticate(peer, &token, &context).await?, token),
             // An unattended program has nothing but its certificate (P-165); everybody else must log in.
@@ -63,15 +63,20 @@ impl FromRequestParts<App> for Certified {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let (peer, context) = connection(parts)?;
+        let (peer, context) = connection(parts, app)?;
         let organization = app.platform.organization_of(&peer, &context)?;
         Ok(Self { peer, context, organization })
     }
 }
 
-fn connection(parts: &Parts) -> Result<(Peer, Context), Problem> {
+fn connection(parts: &Parts, app: &App) -> Result<(Peer, Context), Problem> {
     let context = parts.extensions.get::<Context>().ok_or_else(|| Problem::internal("no context"))?.clone();
     let peer = peer_of(&parts.extensions).ok_or(Problem::unauthenticated("certificate_required"))?;
+    // The handshake said so already, unless the certificate was made one of a program after it.
+    let line = parts.extensions.get::<Listener>() == Some(&Listener::ClosedLine);
+    if !line && app.platform.standing().is_for_closed_line(&peer.fingerprint) {
+        return Err(Problem::unauthenticated("closed_line_only"));
+    }
     Ok((peer, context))
 }
 

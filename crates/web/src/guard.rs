@@ -62,6 +62,7 @@ async fn pass(
     let limit = if upload { app.settings.upload_time } else { app.settings.request_time };
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     request.extensions_mut().insert(context);
+    request.extensions_mut().insert(listener);
     let recorder_of_panic = recorder.clone();
     // A task of its own: a client that goes away, or a time limit, never cuts a write or its entry in the middle.
     let running = tokio::spawn(async move {

@@ -2,7 +2,7 @@
 //! minute, the map read again every two seconds, and an orderly end (decision 0006.27–29).
 
 use crate::tls::{self, Clients, Door, Limits, Network, PeerCertificate, Refusal, RefusedHandshake, Standing};
-use crate::{Clock, Ready, Settings, closed_line_router, organisations_router, public_router};
+use crate::{Clock, Listener, Ready, Settings, closed_line_router, organisations_router, public_router};
 use arc_swap::ArcSwap;
 use kiban_service::{Context, Error, Platform, RefusedHandshakes, Work};
 use rustls::ServerConfig;
@@ -65,9 +65,9 @@ impl Server {
             proxies: Arc::clone(&proxies),
             refused: counters.callback(),
         };
-        let certified = door(&organisations, Clients::Certified(standing(&platform, &clock)));
+        let certified = door(&organisations, Clients::Certified(standing(&platform, &clock, Listener::Organisations)));
         let line = closed_line.map(|socket| {
-            let door = door(&socket, Clients::Certified(standing(&platform, &clock)));
+            let door = door(&socket, Clients::Certified(standing(&platform, &clock, Listener::ClosedLine)));
             let router = closed_line_router(platform.clone(), socket.settings, ready.clone());
             tokio::spawn(tls::serve(socket.tcp, router, door, stopped(stopping.subscribe())))
         });
@@ -104,7 +104,7 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 }
 
 /// The standing map as the listener asks it.
-fn standing(platform: &Platform, clock: &Clock) -> Standing {
+fn standing(platform: &Platform, clock: &Clock, listener: Listener) -> Standing {
     let (platform, clock) = (platform.clone(), Arc::clone(clock));
     Arc::new(move |certificate: &PeerCertificate| {
         let (standing, now) = (platform.standing(), clock());
@@ -112,6 +112,9 @@ fn standing(platform: &Platform, clock: &Clock) -> Standing {
             return Err(RefusedHandshake::StandingUnknown);
         }
         match standing.organization(&certificate.fingerprint, now) {
+            Ok(_) if listener != Listener::ClosedLine && standing.is_for_closed_line(&certificate.fingerprint) => {
+                Err(RefusedHandshake::ClosedLineOnly)
+            }
             Ok(_) => Ok(()),
             Err("certificate_revoked") => Err(RefusedHandshake::Revoked),
             Err("certificate_expired") => Err(RefusedHandshake::Expired),

@@ -246,10 +246,10 @@ fn side_tables(out: &mut String, table: &SharingTable) {
         });
         let _ = writeln!(out, "{}\t{}", row.code(), items.collect::<Vec<_>>().join(" "));
     }
-    let _ = writeln!(out, "\n== 入口（画面・ソフト連携・接続プログラム）");
+    let _ = writeln!(out, "\n== 入口（画面・ソフト連携・市のソフト・接続プログラム）");
     for use_case in use_cases() {
-        let open =
-            [Way::Interactive, Way::VendorProgram, Way::Connector].map(|way| circle(way_allows(way, use_case, table)));
+        let open = [Way::Interactive, Way::VendorProgram, Way::CityProgram, Way::Connector]
+            .map(|way| circle(way_allows(way, use_case, table)));
         let _ = writeln!(out, "{use_case:?}\t{}", open.join(" "));
     }
     let _ = writeln!(out, "\n== サービス種類の区分（※1 計画を作る種類）");

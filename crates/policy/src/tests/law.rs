@@ -420,8 +420,11 @@ fn p165_a_vendors_program_reads_cards_certification_progress_and_allowances_only
         assert!(!way_allows(Way::VendorProgram, closed, table) && way_allows(Way::Interactive, closed, table));
     }
     assert!(way_allows(Way::VendorProgram, UseCase::ExchangePlan, table));
-    assert!(Row::ALL.into_iter().all(|row| !way_allows(Way::Connector, UseCase::View(row), table)));
-    assert!(way_allows(Way::Connector, UseCase::ImportPackage, table));
+    for way in [Way::CityProgram, Way::Connector] {
+        assert!(Row::ALL.into_iter().all(|row| !way_allows(way, UseCase::View(row), table)));
+        assert!(way_allows(way, UseCase::ImportPackage, table) && way_allows(way, UseCase::Inbox, table));
+    }
+    assert!(!way_allows(Way::Connector, UseCase::Notices, table));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use kiban_domain::office::StaffId;
 use kiban_domain::plan_request::SubmissionState;
 use kiban_domain::{Kind, Organization};
 use kiban_store::{
-    NewReceipt, NewSubmission, Original, ReceiptCounts, ReceiptState, RegistrationReview, ReviewCause, StoreError,
-    UploadFile,
+    Connector, NewReceipt, NewSubmission, Original, ReceiptCounts, ReceiptState, RegistrationReview, ReviewCause,
+    StoreError, UploadFile,
 };
 use std::collections::BTreeSet;
 
@@ -190,7 +190,20 @@ async fn a_certificate_made_a_connector_by_hand_is_none() {
         let city = Organization::Municipality(insurer());
         let (mine, forged) = ("a".repeat(64), "b".repeat(64));
         world.write(async |tx| tx.put_connector(&mine, city, at(1)).await).await.unwrap();
-        assert_eq!(world.store.connectors().await.unwrap(), [(mine.clone(), city)]);
+        let connector = |may_export| Connector { fingerprint: mine.clone(), organization: city, may_export };
+        assert_eq!(world.store.connectors().await.unwrap(), [connector(false)]);
+        // Whether it may export is the operator's to say, not that of who can write to the database.
+        world.by_hand("UPDATE connector SET may_export = TRUE").await;
+        assert!(world.store.connectors().await.unwrap().is_empty());
+        world.write(async |tx| tx.allow_export(&mine, true).await).await.unwrap();
+        assert!(world.store.connectors().await.unwrap().is_empty(), "a damaged row is not made good");
+        world.by_hand("UPDATE connector SET may_export = FALSE").await;
+        for may_export in [true, false] {
+            let now = world.write(async |tx| tx.allow_export(&mine, may_export).await).await.unwrap();
+            assert_eq!(now, Some(connector(may_export)));
+            assert_eq!(world.store.connectors().await.unwrap(), [connector(may_export)]);
+        }
+        assert_eq!(world.write(async |tx| tx.allow_export(&forged, true).await).await.unwrap(), None);
         world.by_hand(&format!("UPDATE connector SET fingerprint = '{forged}'")).await;
         assert!(world.store.connectors().await.unwrap().is_empty());
     })

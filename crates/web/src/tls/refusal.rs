@@ -29,6 +29,8 @@ pub enum RefusedHandshake {
     Expired,
     /// Its office has stopped using the platform.
     OfficeInactive,
+    /// Good on the closed line only: of a hospital's unattended program.
+    ClosedLineOnly,
     /// Who may come in could not be read for a minute; nobody is let in meanwhile.
     StandingUnknown,
     /// Before its start; usually a wrong clock.
@@ -67,6 +69,7 @@ impl RefusedHandshake {
             Self::Revoked => "revoked",
             Self::Expired => "expired",
             Self::OfficeInactive => "office_inactive",
+            Self::ClosedLineOnly => "closed_line_only",
             Self::StandingUnknown => "standing_unknown",
             Self::NotYetValid => "not_yet_valid",
             Self::NoCertificate => "no_certificate",

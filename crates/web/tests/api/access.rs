@@ -117,6 +117,8 @@ async fn first_parameter(world: &World, route: &Route, role: Role) -> String {
     }
     let number = |reply: Reply, name: &str| reply.json()[name].as_str().unwrap().to_owned();
     if route.path.starts_with("/api/v1/inbox") {
+        // Later than whatever was handed in before, so that it is the last.
+        world.pass(1).await;
         let handle = world.stolen_handle(Role::Hospital, Person::Hanako.key()).await;
         let mut opinion = opinion(world);
         // Another application each time, so that none is a repetition.
@@ -128,9 +130,8 @@ async fn first_parameter(world: &World, route: &Route, role: Role) -> String {
             return number(reply, "receipt");
         }
         let inbox = world.log_in(Role::City).await.get("/api/v1/inbox").await.json();
-        // Everything came at the same moment, so the order says nothing: the opinion that still waits.
         let waits = |item: &&Value| item["kind"] == "A2" && item["decided_at"].is_null();
-        let waiting = inbox["items"].as_array().unwrap().iter().find(waits).unwrap();
+        let waiting = inbox["items"].as_array().unwrap().iter().rfind(waits).unwrap();
         return waiting["receipt"].as_str().unwrap().to_owned();
     }
     if route.path.starts_with("/api/v1/opinions") {

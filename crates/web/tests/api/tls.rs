@@ -71,6 +71,9 @@ async fn a_terminal_with_a_certificate_works_and_one_without_does_not_get_as_far
     let mut tx = store.begin().await.unwrap();
     tx.put_certificate(&certificate(Role::Planner, &issued.fingerprint, now)).await.unwrap();
     tx.put_account(&account(Role::Planner)).await.unwrap();
+    let program = ca.issue_client(Role::HospitalConnector.organization(), "電子カルテ", 30, now).unwrap();
+    tx.put_certificate(&certificate(Role::HospitalConnector, &program.fingerprint, now)).await.unwrap();
+    tx.put_connector(&program.fingerprint, Role::HospitalConnector.organization(), now).await.unwrap();
     let id = kiban_service::Context::new(now).unwrap().request_id;
     let entry = Entry::new(now, &id, "test", "test", kiban_store::Outcome::Done);
     tx.commit(entry).await.unwrap();
@@ -86,10 +89,12 @@ async fn a_terminal_with_a_certificate_works_and_one_without_does_not_get_as_far
     };
     let organisations = socket(organizations_config(&server, &roots).unwrap()).await;
     let public = socket(server_config_public(&server).unwrap()).await;
+    let line = socket(organizations_config(&server, &roots).unwrap()).await;
+    let closed_line = line.tcp.local_addr().unwrap();
     let (inside, outside) = (organisations.tcp.local_addr().unwrap(), public.tcp.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
     let proxies = ["127.0.0.2/31".parse().unwrap()].into();
-    let server = Server { organisations, public, closed_line: None, limits: Limits::default(), proxies };
+    let server = Server { organisations, public, closed_line: Some(line), limits: Limits::default(), proxies };
     let running = tokio::spawn(server.run(platform.clone(), async {
         let _ = stopped.await;
     }));
@@ -114,6 +119,13 @@ async fn a_terminal_with_a_certificate_works_and_one_without_does_not_get_as_far
     let (status, text) = ask_over(line, "localhost", &ca, Some(&own), log_in(), body.clone()).await.unwrap();
     assert_eq!(status, StatusCode::OK, "{text}");
 
+    // A hospital's program comes in on the closed line and nowhere else.
+    let program = identity(&program);
+    let entrance = at("/api/v1/opinions");
+    let (status, text) = ask(closed_line, "localhost", &ca, Some(&program), entrance, Value::Null).await.unwrap();
+    assert_eq!(status, StatusCode::OK, "{text}");
+    assert!(ask(inside, "localhost", &ca, Some(&program), at("/"), Value::Null).await.is_err());
+
     // No certificate, and one of our CA that nobody bound to an office: refused before HTTP, and recorded at the end.
     assert!(ask(inside, "localhost", &ca, None, log_in(), body.clone()).await.is_err());
     assert!(ask(inside, "localhost", &ca, Some(&identity(&unbound)), log_in(), body).await.is_err());
@@ -134,6 +146,7 @@ async fn a_terminal_with_a_certificate_works_and_one_without_does_not_get_as_far
     let in_words = |entry: &StoredEntry| format!("{} {}", entry.action, entry.rule.as_deref().unwrap_or_default());
     let refused: Vec<String> = entries.iter().map(in_words).collect();
     assert_eq!(refused.iter().filter(|action| *action == "tls.refused no_certificate").count(), 1, "{refused:?}");
+    assert_eq!(refused.iter().filter(|action| *action == "tls.refused closed_line_only").count(), 1, "{refused:?}");
     assert_eq!(refused.iter().filter(|action| *action == "tls.refused unknown_certificate").count(), 1, "{refused:?}");
 }
 

@@ -59,6 +59,7 @@ pub use kiban_policy::Way;
 pub use kiban_store::Original;
 pub use look_ups::LookUp;
 pub use notices::{NoticePage, NoticeView};
+pub use numbers::{NumberChange, PersonNumber, PersonNumbers};
 pub use once::{Once, digest_of_files};
 pub use opinion_file::{FiledOpinion, OpinionFileReport, OpinionFormat};
 pub use people::{PeoplePage, PersonStatus};

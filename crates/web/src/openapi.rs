@@ -208,6 +208,7 @@ fn shape(name: &str) -> Option<Shape> {
         "register_office" => (R::Json("Registration"), "200", C::Json("Registered")),
         "list_people" => (R::Nothing, "200", C::Json("People")),
         "find_insured" => (R::Json("FindInsured"), "200", C::Json("FoundHandle")),
+        "person_numbers" => (R::Nothing, "200", C::Json("PersonNumbers")),
         "view_person" => (R::Nothing, "200", C::Json("PersonPage")),
         "view_kind" => (R::Nothing, "200", C::Json("KindView")),
         "why" => (R::Nothing, "200", C::Json("WhyList")),

@@ -83,6 +83,10 @@ pub(crate) async fn find(State(app): State<App>, who: Authenticated, body: Json<
     ok(json!({ "handle": app.platform.find_insured(&who.caller, number, &who.context).await? }))
 }
 
+pub(crate) async fn numbers(State(app): State<App>, who: Authenticated, Path(handle): Path<String>) -> Answer {
+    ok(app.platform.person_numbers(&who.caller, &handle, &who.context).await?)
+}
+
 pub(crate) async fn end(State(app): State<App>, who: Authenticated, Path(handle): Path<String>) -> Answer {
     let context = who.keyed(b"")?;
     once(&app, &who, &context, app.platform.end_registration(&who.caller, &handle, &context)).await?;

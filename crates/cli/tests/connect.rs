@@ -156,13 +156,22 @@ impl World {
 
     /// A package nobody has sent: a corrected postal code under a history number nobody has used.
     fn package(&self, serial: u32) -> Files {
+        self.written(serial, MunicipalPackage::new(self.town.city.insurer, now()))
+    }
+
+    /// The same in JSON (P-160).
+    fn package_json(&self, serial: u32) -> Files {
+        self.written(serial, MunicipalPackage::new(self.town.city.insurer, now()).json())
+    }
+
+    fn written(&self, serial: u32, package: MunicipalPackage) -> Files {
         let people = self.town.ordinary_people();
         let person = people[serial as usize % people.len()];
         let mut insured = person.insured.clone();
         insured.identity.postal_code = Some(format!("999-{:04}", serial % 10_000));
         let changed =
             Entry { key: person.insured.key, history: 10 + serial, change: Change::Corrected, value: insured };
-        MunicipalPackage::new(self.town.city.insurer, now()).insured(&[changed]).finish().unwrap()
+        package.insured(&[changed]).finish().unwrap()
     }
 
     /// Drops a package as a city's system does: written aside, moved in whole.
@@ -572,10 +581,13 @@ fn what_is_wrong_with_a_package_comes_back_beside_it() {
         let mut files = world.package(1);
         files[1].1.extend_from_slice(b"x");
         world.drop_package("壊れた差分", &files);
+        world.drop_package("JSONの差分", &world.package_json(2));
         // Without its manifest it is not taken: it may still be on its way.
         let unfinished = world.part("city", "out").join("書きかけ");
         std::fs::create_dir(&unfinished).unwrap();
         assert!(!world.once("city", None).await);
+        let result = read_json(&world.part("city", "results").join("JSONの差分.json"));
+        assert_eq!((&result["state"], &result["report"]["problems"]), (&json!("applied"), &json!([])), "{result}");
         let result = read_json(&world.part("city", "results").join("壊れた差分.json"));
         assert_eq!(result["state"], "refused");
         assert!(!result["report"]["problems"].as_array().unwrap().is_empty());

@@ -1,11 +1,12 @@
-//! Packages of a municipality: `out/` → platform → `results/`. A package is a folder with its `MANIFEST.csv`; the same bytes
-//! sent again have the same receipt, so a package whose fate is unknown is simply sent again.
+//! Packages of a municipality: `out/` → platform → `results/`. A package is a folder with its manifest (`MANIFEST.csv` or
+//! `MANIFEST.json`); the same bytes sent again have the same receipt, so a package whose fate is unknown is simply sent again.
 
 use super::journal::Step;
 use super::link::Content;
 use super::place::{self, write_whole};
 use super::round::{Connector, Outcome, Verdict};
 use anyhow::{Context as _, Result, anyhow};
+use kiban_formats::municipal::{MANIFEST, MANIFEST_JSON};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,11 +18,11 @@ impl Connector {
     pub(super) async fn packages(&mut self, outcome: &mut Outcome) -> Result<()> {
         for (name, path) in place::finished(&self.place.part("out"))? {
             // The manifest is written last, or the folder moved in whole: without it nothing is taken.
-            if path.join("MANIFEST.csv").is_file() {
+            if [MANIFEST, MANIFEST_JSON].iter().any(|manifest| path.join(manifest).is_file()) {
                 self.take(&name, &path, "state/sending", "out")?;
             } else if path.is_file() {
                 outcome.setbacks.push(format!(
-                    "out/{name}: パッケージはフォルダーのまま置いてください（MANIFEST.csv を入れたフォルダー）"
+                    "out/{name}: パッケージはフォルダーのまま置いてください（MANIFEST.csv か MANIFEST.json を入れたフォルダー）"
                 ));
             }
         }

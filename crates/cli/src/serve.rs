@@ -171,13 +171,22 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     };
     let running = start(&home, platform, &identities, &addresses).await?;
     // Before anybody is told that it listens: who asks it to stop at once must be heard.
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let ended = asked_to_end()?;
     let line = running.line.map(|address| format!(" line={address}")).unwrap_or_default();
     println!("listening organizations={} public={}{line}", running.organizations, running.public);
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
+    ended.await;
     running.stop().await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Ends when somebody asks the program to end, by Ctrl-C or SIGTERM. From this call on neither kills it.
+pub(crate) fn asked_to_end() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }

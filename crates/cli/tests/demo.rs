@@ -3,8 +3,9 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use support::database::{self, Database};
 
 fn kiban(arguments: &[&str], temporary: &Path) -> Output {
@@ -29,6 +30,40 @@ fn the_demo_ends_well_and_leaves_nothing_behind() {
     assert!(out.contains("実演は最後まで期待どおりに進みました"), "{out}");
     let left: Vec<_> = std::fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// The lines of the demo up to the last of its instructions.
+fn told_until_ready(demo: &mut Child) -> String {
+    let mut told = String::new();
+    let mut lines = BufReader::new(demo.stdout.as_mut().unwrap());
+    while !told.contains("/api/v1/openapi.json") {
+        assert!(lines.read_line(&mut told).unwrap() > 0, "{told}");
+    }
+    told
+}
+
+#[test]
+fn what_the_demo_prints_works_and_ctrl_c_or_sigterm_leaves_nothing_behind() {
+    for signal in ["INT", "TERM"] {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut demo = Command::new(env!("CARGO_BIN_EXE_kiban"))
+            .args(["demo", "--people", "200"])
+            .env("TMPDIR", temporary.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let told = told_until_ready(&mut demo).replace("\\\n", " ");
+        let mut calls = 0;
+        for call in told.lines().map(str::trim).filter(|line| line.starts_with("curl ")) {
+            let output = Command::new("sh").args(["-c", &format!("{call} -sS --fail")]).output().unwrap();
+            assert!(output.status.success(), "{call}\n{}", text(&output.stderr));
+            calls += 1;
+        }
+        assert_eq!(calls, 2, "{told}");
+        Command::new("kill").args([&format!("-{signal}"), &demo.id().to_string()]).status().unwrap();
+        assert!(demo.wait().unwrap().success(), "{signal}");
+        assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "{signal}");
+    }
 }
 
 #[test]

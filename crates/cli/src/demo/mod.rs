@@ -9,7 +9,7 @@ mod story;
 
 use crate::home::{Home, now};
 use crate::hosts::Hosts;
-use crate::serve::{Addresses, start};
+use crate::serve::{Addresses, Running, asked_to_end, start};
 use anyhow::Result;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -44,16 +44,28 @@ pub struct Options {
 pub const DEMO_PASSWORD: &str = "mihon-dake-no-aikotoba-2026";
 
 pub async fn run(options: Options) -> Result<ExitCode> {
+    let mut ended = std::pin::pin!(asked_to_end()?);
     let folder = Folder::new(options.keep.as_deref())?;
     let outcome = tokio::select! {
-        outcome = play(&options, &folder) => outcome,
-        _ = tokio::signal::ctrl_c() => Ok(ExitCode::FAILURE),
+        played = play(&options, &folder) => match played {
+            Ok(played) => played.finish(&options, ended.as_mut()).await,
+            Err(error) => Err(error),
+        },
+        () = ended.as_mut() => Ok(ExitCode::FAILURE),
     };
     folder.close();
     outcome
 }
 
-async fn play(options: &Options, folder: &Folder) -> Result<ExitCode> {
+/// The story as it ended; the server still runs.
+struct Played {
+    world: city::World,
+    server: Running,
+    token: Option<String>,
+    is_good: bool,
+}
+
+async fn play(options: &Options, folder: &Folder) -> Result<Played> {
     println!("介護情報基盤 kaigo-kiban の実演をはじめます。登場する人・事業所・市はすべて架空です。");
     let home = Home::create(&folder.path, options.db.as_deref())?;
     let world = city::build(&home, options.people, options.seed).await?;
@@ -72,20 +84,28 @@ async fn play(options: &Options, folder: &Folder) -> Result<ExitCode> {
     for failed in [told.as_ref().err(), audit.as_ref().err()].into_iter().flatten() {
         println!("\n実演は途中で止まりました: {failed:#}");
     }
-    let good = told.is_ok() && audit.is_ok();
-    if good {
+    let is_good = told.is_ok() && audit.is_ok();
+    if is_good {
         println!("\n実演は最後まで期待どおりに進みました。");
     }
-    if !options.check && good {
-        how_to_call(&world, &server, story.token().as_deref());
-        tokio::signal::ctrl_c().await?;
-        println!("\n終了します。");
-    }
-    server.stop().await?;
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let token = story.token();
+    Ok(Played { world, server, token, is_good })
 }
 
-fn how_to_call(world: &city::World, server: &crate::serve::Running, token: Option<&str>) {
+impl Played {
+    /// Goes on serving until somebody ends it, unless the story was all that was wanted.
+    async fn finish(self, options: &Options, ended: impl Future<Output = ()>) -> Result<ExitCode> {
+        if !options.check && self.is_good {
+            how_to_call(&self.world, &self.server, self.token.as_deref());
+            ended.await;
+            println!("\n終了します。");
+        }
+        self.server.stop().await?;
+        Ok(if self.is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn how_to_call(world: &city::World, server: &Running, token: Option<&str>) {
     let dir = world.certificates.display();
     let (organizations, public) = (server.organizations.port(), server.public.port());
     println!("\n── 試してみる（Ctrl-C で終了） ──");

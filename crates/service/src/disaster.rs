@@ -2,15 +2,17 @@
 
 use crate::decision::{Case, Question};
 use crate::disaster_looks::Counted;
+use crate::disaster_query::{DisasterQuery, district};
 use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
 use kiban_domain::assignment::DisasterMode;
-use kiban_domain::dates::{self, Period};
-use kiban_domain::insured::{Insured, Sex, normalize_kana, normalize_kanji};
+use kiban_domain::dates::Period;
+use kiban_domain::insured::{Insured, Sex};
 use kiban_domain::office::{OfficeClass, StaffId};
 use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, Organization, PersonKey};
 use kiban_policy::UseCase;
-use kiban_store::{DisasterLook, Entry, Outcome, SearchTokens};
+use kiban_store::{DisasterLook, Entry, Outcome};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// A mode as proposed by the first operator.
 #[derive(Debug, Clone)]
@@ -29,26 +31,6 @@ pub struct DisasterProposal {
     pub without_consent: bool,
     /// First and last day.
     pub period: Period,
-}
-
-/// What a helper knows of a person without a card: a name in kana or kanji, the municipality, birth or sex, or an
-/// address (P-123).
-#[derive(Debug, Clone)]
-pub struct DisasterQuery {
-    /// Why the person is searched for; recorded.
-    pub reason: String,
-    /// Municipality of the person.
-    pub insurer: InsurerNumber,
-    /// 氏名 in kanji.
-    pub name: Option<String>,
-    /// 氏名 in kana.
-    pub kana: Option<String>,
-    /// 生年月日
-    pub birth: Option<Date>,
-    /// 性別
-    pub sex: Option<Sex>,
-    /// 住所
-    pub address: Option<String>,
 }
 
 /// A person found.
@@ -70,6 +52,18 @@ pub struct FoundPerson {
 
 /// Longest period one act may open (T-6).
 const MAX_DAYS: i32 = 14;
+
+/// Most people one search shows of a municipality: namesakes are told apart by more items, not by browsing (P-123).
+const MAX_FOUND: usize = 20;
+
+/// A search of one municipality, to be recorded.
+struct Search<'a> {
+    city: InsurerNumber,
+    query: &'a DisasterQuery,
+    covered: bool,
+    too_many: bool,
+    counts: bool,
+}
 
 impl Platform {
     /// The first operator proposes a mode. Nothing opens yet.
@@ -154,7 +148,7 @@ impl Platform {
         context: &Context,
     ) -> Result<Vec<FoundPerson>, E> {
         caller.require_way(UseCase::Disaster, self.table_at(context.now)?)?;
-        if !self.is_covered_anywhere(caller, context) {
+        if self.covered_areas(caller, context).is_empty() {
             let refused = caller.entry(context, "disaster.search", Outcome::Refused);
             self.store().audit().append(refused).await.map_err(Error::from)?;
             return Err(Error::Unknown.into());
@@ -168,55 +162,95 @@ impl Platform {
         query: DisasterQuery,
         context: &Context,
     ) -> Result<Vec<FoundPerson>, Error> {
-        check(&query)?;
-        let insurer = self.standing().paying_insurer(query.insurer, context.today());
-        // Without a running mode nothing is looked up, whatever else the caller may see.
-        let covered = self.is_covered(caller, query.insurer, context);
-        let mut numbers = Vec::new();
-        if covered {
-            let keys = self.store().keys_of(insurer).await?;
-            for token in tokens(&keys, &query) {
-                numbers.extend(self.store().find_by_token(insurer, &token).await?);
-            }
+        query.check()?;
+        let cities = query.insurer.map_or_else(|| self.covered_areas(caller, context), |city| BTreeSet::from([city]));
+        let mut found = Vec::new();
+        for (i, city) in cities.into_iter().enumerate() {
+            found.extend(self.find_in(caller, city, &query, i == 0, context).await?);
         }
-        numbers.sort();
-        numbers.dedup();
-        let (mut found, mut looks) = (Vec::new(), Vec::new());
-        for insured in numbers {
-            let person = PersonKey { insurer, insured };
-            let case = self.case_of_search(caller, person, context).await?;
-            if case.stored.withheld || !case.decide(Question::read(Kind::A3a)).is_allowed() {
-                continue;
-            }
-            let Some((_, insured)) = self.store().person(person).await? else { continue };
-            if fits(&insured, &query) {
-                looks.push(look_of(caller, &case, &query, context)?);
-                found.push(self.found(caller, person, &insured).await?);
-            }
-        }
-        let allowed = self.record_search(caller, insurer, &query, &looks, covered, context).await?;
-        if allowed { Ok(found) } else { Err(Error::Unknown) }
+        Ok(found)
     }
 
-    /// Counts and records a search, found or not, with who was found and why; false when no mode covers it.
+    /// Searches one municipality and records it there; `counts` when this is the first of the search.
+    async fn find_in(
+        &self,
+        caller: &Caller,
+        city: InsurerNumber,
+        query: &DisasterQuery,
+        counts: bool,
+        context: &Context,
+    ) -> Result<Vec<FoundPerson>, Error> {
+        // Without a running mode nothing is looked up, whatever else the caller may see.
+        let covered = self.is_covered(caller, city, context);
+        let mut hits = if covered { self.hits(caller, city, query, context).await? } else { Vec::new() };
+        let too_many = hits.len() > MAX_FOUND;
+        if too_many {
+            hits.clear();
+        }
+        let (found, looks): (Vec<_>, Vec<_>) = hits.into_iter().unzip();
+        let search = Search { city, query, covered, too_many, counts };
+        self.record_search(caller, &search, &looks, context).await?;
+        if too_many {
+            return Err(Error::Invalid(vec![ItemFault::new(
+                if query.birth.is_none() { "birth" } else { "address" },
+                "同じ氏名の人が多いため表示できません。生年月日と住所（町名まで）も入力してください",
+            )]));
+        }
+        if covered { Ok(found) } else { Err(Error::Unknown) }
+    }
+
+    /// The people of a municipality whom the query fits and a running mode opens to the caller.
+    async fn hits(
+        &self,
+        caller: &Caller,
+        city: InsurerNumber,
+        query: &DisasterQuery,
+        context: &Context,
+    ) -> Result<Vec<(FoundPerson, DisasterLook)>, Error> {
+        let insurer = self.standing().paying_insurer(city, context.today());
+        let keys = self.store().keys_of(insurer).await?;
+        let mut numbers = BTreeSet::new();
+        for token in query.tokens(&keys) {
+            numbers.extend(self.store().find_by_token(insurer, &token).await?);
+        }
+        let mut hits = Vec::new();
+        for insured in numbers {
+            let person = PersonKey { insurer, insured };
+            let Some((_, insured)) = self.store().person(person).await? else { continue };
+            // Without a typed municipality each is searched for its own residents, so that nobody is found twice.
+            if !query.fits(&insured) || (query.insurer.is_none() && insured.card_insurer != city) {
+                continue;
+            }
+            let case = self.case_of_search(caller, person, context).await?;
+            if !case.stored.withheld && case.decide(Question::read(Kind::A3a)).is_allowed() {
+                let look = look_of(caller, &case, query, context)?;
+                hits.push((self.found(caller, person, &insured).await?, look));
+            }
+        }
+        Ok(hits)
+    }
+
+    /// Counts and records a search, found or not, with who was found and why.
     async fn record_search(
         &self,
         caller: &Caller,
-        insurer: InsurerNumber,
-        query: &DisasterQuery,
+        search: &Search<'_>,
         looks: &[DisasterLook],
-        covered: bool,
         context: &Context,
-    ) -> Result<bool, Error> {
-        let detail = serde_json::json!({ "reason": query.reason, "found": looks.len() }).to_string();
-        let outcome = if covered { Outcome::Allowed } else { Outcome::Refused };
+    ) -> Result<(), Error> {
+        let insurer = self.standing().paying_insurer(search.city, context.today());
+        let facts =
+            serde_json::json!({ "reason": search.query.reason, "found": looks.len(), "too_many": search.too_many });
+        let outcome = if search.covered { Outcome::Allowed } else { Outcome::Refused };
         let entry = Entry {
             insurer: Some(insurer.to_string()),
-            detail: Some(detail),
+            detail: Some(facts.to_string()),
             ..caller.entry(context, "disaster.search", outcome)
         };
         let mut tx = self.store().begin().await?;
-        if let Some(refusal) = self.count_in_disaster(&mut tx, caller, Counted::Search, context).await? {
+        if search.counts
+            && let Some(refusal) = self.count_in_disaster(&mut tx, caller, Counted::Search, context).await?
+        {
             let rule = Some("quota".to_owned());
             tx.commit(Entry { outcome: Outcome::Refused, rule, ..entry }).await?;
             return Err(refusal);
@@ -225,22 +259,18 @@ impl Platform {
             tx.put_disaster_look(look).await?;
         }
         if !looks.is_empty() {
-            self.tell_city_of_looks(&mut tx, caller, query.insurer, context).await?;
+            self.tell_city_of_looks(&mut tx, caller, search.city, context).await?;
         }
         let subjects = looks.iter().map(|look| look.person.insured.to_string()).collect();
-        tx.commit(Entry { subjects, ..entry }).await?;
-        Ok(covered)
+        Ok(tx.commit(Entry { subjects, ..entry }).await?)
     }
 
-    /// Whether a running mode covers the caller for people of any municipality.
-    fn is_covered_anywhere(&self, caller: &Caller, context: &Context) -> bool {
+    /// The municipalities whose people a running mode lets the caller search.
+    fn covered_areas(&self, caller: &Caller, context: &Context) -> BTreeSet<InsurerNumber> {
         let standing = self.standing();
-        let areas = standing.disasters().filter(|mode| mode.is_open(context.today())).flat_map(|mode| &mode.areas);
-        areas
-            .copied()
-            .collect::<std::collections::BTreeSet<_>>()
-            .into_iter()
-            .any(|area| self.is_covered(caller, area, context))
+        let open = standing.disasters().filter(|mode| mode.is_open(context.today()));
+        let areas: BTreeSet<_> = open.flat_map(|mode| &mode.areas).copied().collect();
+        areas.into_iter().filter(|area| self.is_covered(caller, *area, context)).collect()
     }
 
     /// Whether a running mode covers the caller for people of this insurer.
@@ -316,57 +346,4 @@ fn look_of(caller: &Caller, case: &Case, query: &DisasterQuery, context: &Contex
         reason: query.reason.trim().to_owned(),
         viewed_at: None,
     })
-}
-
-/// P-123: a name, and birth or sex with the municipality, or an address; never a browse list.
-fn check(query: &DisasterQuery) -> Result<(), Error> {
-    let mut faults = Vec::new();
-    if query.reason.trim().is_empty() {
-        faults.push(ItemFault::new("reason", "検索の理由を入力してください（本人と市区町村に後で示されます）"));
-    }
-    if query.reason.chars().count() > 200 {
-        faults.push(ItemFault::new("reason", "検索の理由は200文字以内にしてください"));
-    }
-    if query.name.is_none() && query.kana.is_none() {
-        faults.push(ItemFault::new("name", "氏名を漢字またはカナで入力してください"));
-    }
-    if query.birth.is_none() && query.address.is_none() {
-        faults.push(ItemFault::new("birth", "生年月日、または住所（町名まで）を入力してください"));
-    }
-    if query.address.as_deref().is_some_and(|address| district(address).trim().is_empty()) {
-        faults.push(ItemFault::new("address", "住所は市区町村名と町名を入力してください（番地だけでは探せません）"));
-    }
-    if query.birth.is_none() && query.name.is_none() {
-        faults.push(ItemFault::new("name", "住所で探すときは氏名を漢字で入力してください"));
-    }
-    if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
-}
-
-fn tokens(keys: &kiban_store::InsurerKeys, query: &DisasterQuery) -> Vec<[u8; 16]> {
-    let mut tokens = Vec::new();
-    if let Some(birth) = query.birth.map(dates::yyyymmdd) {
-        tokens.extend(query.name.as_ref().map(|name| SearchTokens::kanji_birth(keys, name, &birth)));
-        tokens.extend(query.kana.as_ref().map(|kana| SearchTokens::kana_birth(keys, kana, &birth)));
-    } else if let (Some(name), Some(address)) = (&query.name, &query.address) {
-        tokens.extend(SearchTokens::kanji_place(keys, name, address));
-    }
-    tokens
-}
-
-/// Address up to the 町丁目: everything before the first digit.
-fn district(address: &str) -> String {
-    address.chars().take_while(|c| !c.is_numeric()).collect()
-}
-
-/// Everything that was typed must fit.
-fn fits(insured: &Insured, query: &DisasterQuery) -> bool {
-    let identity = &insured.identity;
-    query.name.as_ref().is_none_or(|name| normalize_kanji(name) == normalize_kanji(&identity.name))
-        && query.kana.as_ref().is_none_or(|kana| normalize_kana(kana) == normalize_kana(&identity.kana))
-        && query.birth.is_none_or(|birth| birth == identity.birth)
-        && query.sex.is_none_or(|sex| sex == identity.sex)
-        && query.address.as_ref().is_none_or(|typed| {
-            let known = identity.address.as_deref().map(district).unwrap_or_default();
-            !known.is_empty() && normalize_kanji(&district(typed)) == normalize_kanji(&known)
-        })
 }

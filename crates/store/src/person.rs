@@ -4,7 +4,7 @@ use crate::door::Door;
 use crate::engine::{Row, args};
 use crate::receipt::open_list;
 use crate::{InsurerKeys, Keyring, Store, StoreError, Tx};
-use kiban_domain::insured::{Identity, Insured, normalize_kana, normalize_kanji};
+use kiban_domain::insured::{Identity, Insured, Sex, normalize_kana, normalize_kanji};
 use kiban_domain::{InsuredNumber, InsurerNumber, PersonKey, dates};
 
 pub(crate) const PUT: &str = "INSERT INTO person (insurer_number, insured_number, history_number, revision, card_insurer, withheld, gone_on, identity, digest, mac)
@@ -17,8 +17,7 @@ const VERSIONS: &str = "SELECT history_number, revision, card_insurer, withheld,
      FROM person WHERE insurer_number = $1 AND insured_number = $2 ORDER BY history_number DESC, revision DESC";
 const DROP_TOKENS: &str = "DELETE FROM person_token WHERE insurer_number = $1 AND insured_number = $2";
 pub(crate) const PUT_TOKEN: &str = "INSERT INTO person_token (insurer_number, token, insured_number, version) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-const BY_TOKEN: &str =
-    "SELECT insured_number FROM person_token WHERE insurer_number = $1 AND token = $2 ORDER BY insured_number LIMIT 50";
+const BY_TOKEN: &str = "SELECT insured_number FROM person_token WHERE insurer_number = $1 AND token = $2 ORDER BY insured_number LIMIT 1000";
 const COUNT: &str = "SELECT count(DISTINCT insured_number) FROM person WHERE insurer_number = $1";
 const ANY: &str = "SELECT 1 FROM person WHERE insurer_number = $1 ORDER BY insured_number LIMIT 1";
 #[cfg(test)]
@@ -68,15 +67,18 @@ impl NewPerson {
     }
 }
 
-/// The three ways a person is found in a disaster, as keyed tokens (decision 0006.23).
+/// The four ways a person is found in a disaster, as keyed tokens (P-123, decision 0006.23). Where they live is compared
+/// with what is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchTokens {
     /// Kanji name + birth.
     pub kanji_birth: [u8; 16],
     /// Kana name + birth.
     pub kana_birth: [u8; 16],
-    /// Kanji name + address up to the 町丁目.
-    pub kanji_place: Option<[u8; 16]>,
+    /// Kanji name + sex.
+    pub kanji_sex: [u8; 16],
+    /// Kana name + sex.
+    pub kana_sex: [u8; 16],
 }
 
 impl SearchTokens {
@@ -86,10 +88,8 @@ impl SearchTokens {
         Self {
             kanji_birth: Self::kanji_birth(keys, &identity.name, &birth),
             kana_birth: Self::kana_birth(keys, &identity.kana, &birth),
-            kanji_place: identity
-                .address
-                .as_deref()
-                .and_then(|address| Self::kanji_place(keys, &identity.name, address)),
+            kanji_sex: Self::kanji_sex(keys, &identity.name, identity.sex),
+            kana_sex: Self::kana_sex(keys, &identity.kana, identity.sex),
         }
     }
 
@@ -103,23 +103,19 @@ impl SearchTokens {
         keys.token("kana+birth", &format!("{}|{birth}", normalize_kana(kana)))
     }
 
-    /// Token of a kanji name and a place; none for an address that names no place: it would stand for every place.
-    pub fn kanji_place(keys: &InsurerKeys, name: &str, address: &str) -> Option<[u8; 16]> {
-        let place = place_of(address)?;
-        Some(keys.token("kanji+place", &format!("{}|{place}", normalize_kanji(name))))
+    /// Token of a kanji name and a sex.
+    pub fn kanji_sex(keys: &InsurerKeys, name: &str, sex: Sex) -> [u8; 16] {
+        keys.token("kanji+sex", &format!("{}|{}", normalize_kanji(name), sex.code()))
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = &[u8; 16]> {
-        [&self.kanji_birth, &self.kana_birth].into_iter().chain(self.kanji_place.as_ref())
+    /// Token of a kana name and a sex.
+    pub fn kana_sex(keys: &InsurerKeys, kana: &str, sex: Sex) -> [u8; 16] {
+        keys.token("kana+sex", &format!("{}|{}", normalize_kana(kana), sex.code()))
     }
-}
 
-/// Address up to the 町丁目: everything before the first digit of the 番地, variants folded. Kanji numerals stay: they are
-/// part of names (三重県, 八幡町).
-fn place_of(address: &str) -> Option<String> {
-    let folded = normalize_kanji(address);
-    let place = folded.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default();
-    (!place.is_empty()).then(|| place.to_owned())
+    pub(crate) fn all(&self) -> [&[u8; 16]; 4] {
+        [&self.kanji_birth, &self.kana_birth, &self.kanji_sex, &self.kana_sex]
+    }
 }
 
 impl Tx {
@@ -173,7 +169,7 @@ impl SealedPerson {
         let adds = matches!(person.tokens, TokenChange::Add | TokenChange::Replace) && !insured.withheld;
         let mut tokens = Vec::new();
         if adds {
-            tokens.extend(SearchTokens::of(keys, &insured.identity).all().copied());
+            tokens.extend(SearchTokens::of(keys, &insured.identity).all().into_iter().copied());
             tokens.sort_unstable();
             tokens.dedup();
         }
@@ -252,7 +248,7 @@ impl Store {
         Ok(keys.digest(&content_of(insured)?))
     }
 
-    /// Numbers of the people a token finds, at most 50.
+    /// Numbers of the people a token finds, at most 1,000.
     pub async fn find_by_token(
         &self,
         insurer: InsurerNumber,

@@ -1,7 +1,7 @@
 //! 被保険者: read back, found again in a disaster, hidden when withheld.
 
 use crate::world::*;
-use kiban_domain::insured::LossReason;
+use kiban_domain::insured::{LossReason, Sex};
 use kiban_store::SearchTokens;
 
 #[tokio::test]
@@ -32,7 +32,8 @@ async fn a_person_is_found_by_name_and_birth_however_the_name_is_typed_and_not_a
         let typed = [
             SearchTokens::kana_birth(&keys, "ｶｸｳ　ﾊﾅｺ", "19400203"),
             SearchTokens::kanji_birth(&keys, "架空花子", "19400203"),
-            SearchTokens::kanji_place(&keys, "架空 花子", "架空県虚構市幻町１－２－３").unwrap(),
+            SearchTokens::kanji_sex(&keys, "架空　花子", Sex::Female),
+            SearchTokens::kana_sex(&keys, "かくう はなこ", Sex::Female),
         ];
         for token in typed {
             assert_eq!(world.store.find_by_token(insurer(), &token).await.unwrap(), [hanako().insured]);
@@ -40,26 +41,11 @@ async fn a_person_is_found_by_name_and_birth_however_the_name_is_typed_and_not_a
         }
         let wrong_birth = SearchTokens::kana_birth(&keys, "カクウ ハナコ", "19400204");
         assert!(world.store.find_by_token(insurer(), &wrong_birth).await.unwrap().is_empty());
+        let wrong_sex = SearchTokens::kana_sex(&keys, "カクウ ハナコ", Sex::Male);
+        assert!(world.store.find_by_token(insurer(), &wrong_sex).await.unwrap().is_empty());
         // Another insurer's token of the same name is another token: lists cannot be joined.
         let elsewhere = world.store.keys_of(other_insurer()).await.unwrap();
         assert_ne!(typed[0], SearchTokens::kana_birth(&elsewhere, "カクウ ハナコ", "19400203"));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_place_keeps_its_kanji_numerals_and_an_address_without_a_place_finds_nobody() {
-    on_each_engine(async |world| {
-        let keys = world.store.keys_of(insurer()).await.unwrap();
-        let mie = |address| SearchTokens::kanji_place(&keys, "架空 花子", address);
-        assert_eq!(mie("三重県虚構市八幡町１丁目２"), mie("三重県 虚構市八幡町1-2"));
-        assert_ne!(mie("三重県虚構市八幡町１丁目２"), mie("三重県虚構市二の町１丁目２"));
-        assert_ne!(mie("三重県虚構市"), mie("七重県虚構市"));
-        assert_eq!((mie(""), mie("　"), mie("１２－３")), (None, None, None));
-        let mut nowhere = known_hanako();
-        nowhere.identity.address = Some("１２－３".to_owned());
-        world.put_person(1, &nowhere).await;
-        assert_eq!(world.ask("SELECT count(*) FROM person_token").await, 2);
     })
     .await;
 }

@@ -90,7 +90,7 @@ pub(crate) async fn close(State(app): State<App>, who: Authenticated, Path(id): 
 #[serde(deny_unknown_fields)]
 pub(crate) struct Search {
     reason: String,
-    insurer_number: String,
+    insurer_number: Option<String>,
     name: Option<String>,
     kana: Option<String>,
     birth: Option<String>,
@@ -101,7 +101,10 @@ pub(crate) struct Search {
 impl Search {
     fn check(self) -> Result<DisasterQuery, Problem> {
         let mut faults = Faults::default();
-        let insurer = faults.take("insurer_number", InsurerNumber::parse(&self.insurer_number), IdError::message_ja);
+        let insurer = match &self.insurer_number {
+            Some(text) => faults.take("insurer_number", InsurerNumber::parse(text), IdError::message_ja).map(Some),
+            None => Some(None),
+        };
         let birth = match &self.birth {
             Some(text) => faults.take("birth", parse_typed(text), DateError::message_ja).map(Some),
             None => Some(None),

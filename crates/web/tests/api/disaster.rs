@@ -82,6 +82,48 @@ async fn a_search_needs_a_reason_a_name_and_one_thing_more() {
     assert!(items.contains(&json!("reason")) && items.contains(&json!("birth")), "{items:?}");
 }
 
+/// P-123: a name, and a municipality or an address, and a birth date or a sex.
+#[tokio::test]
+async fn a_person_is_found_by_each_combination_of_the_rule_and_by_no_lesser_one() {
+    let world = World::new().await;
+    let helper = world.log_in(Role::Stranger).await;
+    open_mode(&world).await;
+    let known = json!({
+        "name": "架空 花子", "kana": "ｶｸｳ ﾊﾅｺ", "insurer_number": city(), "address": "見本県見本市架空町２",
+        "birth": "1941-05-03", "sex": "female",
+    });
+    let of = |items: &[&str]| {
+        let typed = items.iter().map(|item| ((*item).to_owned(), known[*item].clone()));
+        Value::Object(std::iter::once(("reason".to_owned(), json!("安否確認"))).chain(typed).collect())
+    };
+    for name in ["name", "kana"] {
+        for place in ["insurer_number", "address"] {
+            for which in ["birth", "sex"] {
+                let reply = helper.post("/api/v1/disasters/search", of(&[name, place, which])).await;
+                let people = &reply.json()["people"];
+                assert_eq!(people[0]["name"], json!("架空 花子"), "{name} {place} {which}: {}", reply.text());
+                assert_eq!(people.as_array().unwrap().len(), 1);
+            }
+            let reply = helper.post("/api/v1/disasters/search", of(&[name, place])).await;
+            assert_eq!(reply.json()["items"][0]["item"], json!("birth"), "{name} {place}");
+        }
+        let reply = helper.post("/api/v1/disasters/search", of(&[name, "birth", "sex"])).await;
+        assert_eq!(reply.json()["items"][0]["item"], json!("insurer_number"), "{name}");
+    }
+    let reply = helper.post("/api/v1/disasters/search", of(&["insurer_number", "address", "birth", "sex"])).await;
+    assert_eq!(reply.json()["items"][0]["item"], json!("name"));
+
+    // What does not fit finds nobody, and looks like nobody there.
+    for (item, other) in
+        [("sex", json!("male")), ("address", json!("見本県見本市虚構町")), ("birth", json!("1941-05-04"))]
+    {
+        let mut wrong = of(&["kana", "insurer_number", "address", "birth", "sex"]);
+        wrong[item] = other;
+        assert_eq!(helper.post("/api/v1/disasters/search", wrong).await.json()["people"], json!([]), "{item}");
+    }
+    world.verify().await;
+}
+
 #[tokio::test]
 async fn a_mode_longer_than_two_weeks_or_without_area_is_not_proposed() {
     let world = World::new().await;

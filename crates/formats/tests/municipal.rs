@@ -206,9 +206,17 @@ fn package(encoding: Encoding) -> Files {
         .unwrap()
 }
 
+/// Every package of these tests is judged the same by one thread and by three.
 fn check(files: Files) -> (Vec<MunicipalRow>, Vec<Problem>) {
     let mut rows = Vec::new();
-    let problems = municipal::open(files).check(&mut |row| rows.push(row));
+    let package = municipal::open(files);
+    let problems = package.check(&mut |row| rows.push(row));
+    let together = package.count_source(3).unwrap();
+    assert_eq!(together.problems, problems);
+    assert_eq!(together.rows.values().sum::<u64>(), rows.len() as u64);
+    for (kind, count) in together.rows {
+        assert_eq!(rows.iter().filter(|row| row.value.kind() == kind).count() as u64, count, "{kind:?}");
+    }
     (rows, problems)
 }
 

@@ -110,6 +110,7 @@ fn a_package_from_a_slow_source_is_judged_like_one_in_memory() {
 fn a_source_that_breaks_off_is_no_short_file() {
     let broken = municipal::open_source(Broken(package(&[rates(1..9_000)]))).unwrap();
     assert!(broken.check_source(&mut drop).is_err());
+    assert!(broken.count_source(2).is_err());
 }
 
 #[test]
@@ -118,6 +119,8 @@ fn one_key_in_two_files_of_a_package_is_told_and_taken_once() {
     let problems = municipal::open(package(&[rates(1..4), rates(3..6)])).check(&mut |_| rows += 1);
     let told: Vec<_> = problems.iter().map(|problem| (problem.rule.as_ref(), problem.line)).collect();
     assert_eq!((told, rows), (vec![("duplicate_key", 2)], 5));
+    let together = municipal::open(package(&[rates(1..4), rates(3..6)])).count_source(2).unwrap();
+    assert_eq!((together.problems, together.rows.into_values().sum::<u64>()), (problems, 5));
 }
 
 #[test]
@@ -130,7 +133,9 @@ fn a_fault_in_every_row_of_many_files_stays_a_short_list_with_counts() {
             *bytes = text.replace(",1,1,2026", ",1,9,2026").into_bytes();
         }
     }
-    let problems = municipal::open(files).check(&mut |_| panic!("no row is sound"));
+    let package = municipal::open(files);
+    let problems = package.check(&mut |_| panic!("no row is sound"));
+    assert_eq!(package.count_source(2).unwrap().problems, problems, "whoever reads it");
     assert!(problems.len() <= 5 * Problems::LIMIT + 100, "{}", problems.len());
     assert!(problems.iter().filter(|p| p.rule == "more").count() >= 12, "every file says how many more");
     assert!(problems.iter().all(Problem::is_error));

@@ -70,6 +70,21 @@ struct Present {
     newest: HashMap<(InsuredNumber, Kind), String>,
 }
 
+impl Present {
+    /// Leaves out what the package itself brought in blocks before: how many of them are written already is chance, and a
+    /// key stands once in a package.
+    fn forget(&mut self, revision: i64) {
+        for versions in self.people.values_mut() {
+            versions.retain(|version| version.revision != revision);
+        }
+        self.people.retain(|_, versions| !versions.is_empty());
+        self.records.retain(|_, record| record.revision != revision);
+        for acts in self.acts.values_mut() {
+            acts.retain(|act| act.revision != revision);
+        }
+    }
+}
+
 /// Where a row stands, and what it is.
 struct Place {
     file: Arc<str>,
@@ -176,6 +191,7 @@ impl Judge {
         consenting.dedup();
         let acts = store.present_acts(self.insurer, &consenting).await?;
         let mut present = Present { people: people?, records: records?, acts, newest: HashMap::new() };
+        present.forget(self.revision);
         for (number, kind, natural_key) in present.records.keys() {
             let latest = present.newest.entry((*number, *kind)).or_default();
             if natural_key > latest {

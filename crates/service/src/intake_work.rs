@@ -11,7 +11,8 @@ use kiban_domain::{InsurerNumber, Timestamp, dates};
 use kiban_formats::Problem;
 use kiban_formats::municipal::{self, MunicipalRow, Source};
 use kiban_store::{
-    Entry, Lease, Outcome, Receipt, ReceiptCounts, ReceiptState, RegistrationReview, SealedBlock, Store, Tx, UploadFile,
+    Entry, Lease, Outcome, Receipt, ReceiptCounts, ReceiptState, RegistrationReview, SealedBlock, Sealer, Store, Tx,
+    UploadFile,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
@@ -20,9 +21,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// Rows of a block: few on SQLite, whose one writer others wait for.
 const BLOCK: (usize, usize) = (1_000, 5_000);
+/// Threads that check a package at most: other requests go on meanwhile.
+const CHECKING_THREADS: usize = 4;
 /// How often a lease is held on to while nothing is written.
 const HOLD_EVERY: Duration = Duration::from_secs(5);
 
@@ -166,14 +170,25 @@ impl Platform {
         clock: &(dyn Fn() -> Timestamp + Send + Sync),
     ) -> Result<Checked, Error> {
         let insurer = lease.insurer;
-        let mut checking = tokio::task::spawn_blocking(move || check(spool, insurer));
+        let checking = tokio::task::spawn_blocking(move || check(spool, insurer));
+        let checked = self.held(lease, entry, clock, checking).await?;
+        let checked = checked.map_err(|error| Error::Internal(error.to_string()))?;
+        checked.map_err(|error| Error::Unavailable(error.to_string()))
+    }
+
+    /// Waits for something and holds on to the lease meanwhile.
+    async fn held<T>(
+        &self,
+        lease: &Lease,
+        entry: Entry,
+        clock: &(dyn Fn() -> Timestamp + Send + Sync),
+        wanted: impl Future<Output = T>,
+    ) -> Result<T, Error> {
+        let mut wanted = std::pin::pin!(wanted);
         let mut hold = tokio::time::interval_at(tokio::time::Instant::now() + HOLD_EVERY, HOLD_EVERY);
         loop {
             tokio::select! {
-                checked = &mut checking => {
-                    let checked = checked.map_err(|error| Error::Internal(error.to_string()))?;
-                    return checked.map_err(|error| Error::Unavailable(error.to_string()));
-                }
+                found = &mut wanted => return Ok(found),
                 _ = hold.tick() => {
                     let mut tx = self.store().begin().await?;
                     tx.hold_lease(lease, clock()).await?;
@@ -192,47 +207,17 @@ impl Platform {
         pass: &mut Pass,
         work: &mut Work<'_>,
     ) -> Result<(), Error> {
-        let (insurer, number) = (lease.insurer, receipt.number);
-        let mut judge = self.judge(receipt, insurer, pass).await?;
+        let insurer = lease.insurer;
+        let judge = self.judge(receipt, insurer, pass).await?;
         let sealer = self.store().sealer(insurer).await?;
-        let mut blocks = read_blocks(spool, self.block(), pass.done);
-        let recorded_at = receipt.received_at;
-        let mut ready: Option<Block> = None;
-        let mut is_first = true;
-        loop {
-            let prepare = async {
-                loop {
-                    let Some(block) = blocks.recv().await else { return Ok(None) };
-                    let block = block.map_err(|error| Error::Unavailable(error.to_string()))?;
-                    if block.is_done {
-                        judge.remember(&block.rows);
-                        continue;
-                    }
-                    let judged = judge.block(block.rows).await?;
-                    let sealer = sealer.clone();
-                    let sealed = tokio::task::spawn_blocking(move || {
-                        let sealed = sealer.seal(number, recorded_at, &judged.people, &judged.records)?;
-                        Ok::<_, Error>(Block { sealed, judged })
-                    });
-                    return sealed.await.map_err(|error| Error::Internal(error.to_string()))?.map(Some);
-                }
-            };
-            let write = async {
-                match ready.take() {
-                    Some(block) => {
-                        let begins = std::mem::take(&mut is_first);
-                        self.write_block(lease, receipt, block, pass, begins, work).await
-                    }
-                    None => Ok(()),
-                }
-            };
-            let (written, prepared) = tokio::join!(write, prepare);
-            written?;
-            ready = prepared?;
-            if ready.is_none() {
-                break;
-            }
-            if work.is_stopped() {
+        let rows = read_blocks(spool, self.block(), pass.done);
+        let mut blocks = prepare_blocks(rows, judge, sealer, receipt);
+        let mut begins = true;
+        let entry = work.entry(insurer, receipt, "import.reading");
+        while let Some(block) = self.held(lease, entry.clone(), work.clock, blocks.next()).await?? {
+            self.write_block(lease, receipt, block, pass, begins, work).await?;
+            begins = false;
+            if work.is_stopped() && pass.done < pass.total {
                 return Err(Error::Unavailable("stopped".to_owned()));
             }
         }
@@ -396,10 +381,11 @@ pub(crate) struct Checked {
 }
 
 /// Reads and judges a whole package: counts by kind, all problems, whether it may be applied at all.
-pub(crate) fn check<S: Source>(source: S, insurer: InsurerNumber) -> io::Result<Checked> {
+pub(crate) fn check<S: Source + Sync>(source: S, insurer: InsurerNumber) -> io::Result<Checked> {
     let package = municipal::open_source(source)?;
-    let mut sound: BTreeMap<&'static str, i64> = BTreeMap::new();
-    let mut problems = package.check_source(&mut |row| *sound.entry(row.value.kind().code()).or_default() += 1)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(CHECKING_THREADS);
+    let municipal::Counted { rows, mut problems } = package.count_source(threads)?;
+    let sound: BTreeMap<&'static str, i64> = rows.iter().map(|(kind, rows)| (kind.code(), *rows as i64)).collect();
     let manifest = package.manifest();
     if manifest.is_some_and(|manifest| manifest.insurer != insurer) {
         // A package for another insurer than its sender (T-13): refused whole, the number not echoed.
@@ -445,13 +431,80 @@ pub(crate) struct RowBlock {
     pub(crate) is_done: bool,
 }
 
-/// Reads the package again on a thread of its own, two blocks ahead of whoever applies it.
+/// Blocks on their way from the reader to the database. Dropped, nothing is prepared any more: what was not written is
+/// judged and sealed again by whoever goes on.
+struct Blocks {
+    ready: mpsc::Receiver<Result<Block, Error>>,
+    work: JoinSet<()>,
+}
+
+impl Blocks {
+    /// The next one, in the order of the package.
+    async fn next(&mut self) -> Result<Option<Block>, Error> {
+        match self.ready.recv().await {
+            Some(block) => block.map(Some),
+            None => match self.work.join_next().await {
+                Some(Err(error)) => Err(Error::Internal(error.to_string())),
+                _ => Ok(None),
+            },
+        }
+    }
+}
+
+/// Judges and seals blocks on other threads, one block ahead of the one being written. Judging needs nothing of the blocks
+/// before but what the judge itself remembers of them: a key stands once in a package, and what the package has brought
+/// already does not count as there.
+fn prepare_blocks(
+    mut rows: mpsc::Receiver<io::Result<RowBlock>>,
+    mut judge: Judge,
+    sealer: Sealer,
+    receipt: &Receipt,
+) -> Blocks {
+    let (number, recorded_at) = (receipt.number, receipt.received_at);
+    let (send, ready) = mpsc::channel(1);
+    let mut work = JoinSet::new();
+    work.spawn(async move {
+        while let Some(block) = rows.recv().await {
+            let block = match block {
+                Ok(block) if block.is_done => {
+                    judge.remember(&block.rows);
+                    continue;
+                }
+                Ok(block) => prepare(block, &mut judge, &sealer, number, recorded_at).await,
+                Err(error) => Err(Error::Unavailable(error.to_string())),
+            };
+            let failed = block.is_err();
+            if send.send(block).await.is_err() || failed {
+                break;
+            }
+        }
+    });
+    Blocks { ready, work }
+}
+
+async fn prepare(
+    block: RowBlock,
+    judge: &mut Judge,
+    sealer: &Sealer,
+    number: i64,
+    recorded_at: Timestamp,
+) -> Result<Block, Error> {
+    let judged = judge.block(block.rows).await?;
+    let sealer = sealer.clone();
+    let sealed = tokio::task::spawn_blocking(move || {
+        let sealed = sealer.seal(number, recorded_at, &judged.people, &judged.records)?;
+        Ok::<_, Error>(Block { sealed, judged })
+    });
+    sealed.await.map_err(|error| Error::Internal(error.to_string()))?
+}
+
+/// Reads the package again on a thread of its own, a block ahead of whoever judges it.
 pub(crate) fn read_blocks<S: Source + Send + 'static>(
     source: S,
     size: usize,
     done: u64,
 ) -> mpsc::Receiver<io::Result<RowBlock>> {
-    let (send, receive) = mpsc::channel(2);
+    let (send, receive) = mpsc::channel(1);
     tokio::task::spawn_blocking(move || {
         let mut rows = Vec::with_capacity(size);
         let mut seen = 0u64;

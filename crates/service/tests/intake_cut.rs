@@ -151,6 +151,99 @@ async fn a_package_whose_process_died_is_taken_up_when_its_lease_ends() {
     }
 }
 
+/// A package whose rows follow one another across blocks: everybody, everybody moved (some were withheld before), then a
+/// copayment rate with 履歴番号 2, and at the end the one with 1.
+fn dependent(world: &World, people: u32) -> Files {
+    use kiban_domain::insurance_card::CopaymentRate;
+    use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
+    fn entry<T>(key: PersonKey, history: u32, value: T) -> Entry<T> {
+        Entry { key, history, change: Change::New, value }
+    }
+    let city = City::generate(&CitySpec { people, ..world.city.spec.clone() });
+    let rate = world.cast.consenting.copayment.clone().unwrap();
+    let rates = |history| -> Vec<Entry<CopaymentRate>> {
+        city.people.iter().map(|one| entry(one.insured.key, history, rate.clone())).collect()
+    };
+    let version = |history: u32| -> Vec<_> {
+        let person = |(n, one): (usize, &kiban_sim::SimPerson)| {
+            let mut insured = one.insured.clone();
+            (insured.lost, insured.withheld) = (None, history == 1 && n % 7 == 0);
+            if history == 2 {
+                insured.identity.telephone = Some("099-000-0199".into());
+            }
+            entry(insured.key, history, insured)
+        };
+        city.people.iter().enumerate().map(person).collect()
+    };
+    let package = MunicipalPackage::new(world.city.insurer, now());
+    let package = package.insured(&version(1)).insured(&version(2)).copayment_rates(&rates(2));
+    package.copayment_rates(&rates(1)).finish().unwrap()
+}
+
+/// Who is found in a disaster by kanji name and birth: one of everybody, none of those withheld.
+async fn found_in_a_disaster(world: &World, files: &Files) -> Vec<(String, usize)> {
+    let store = world.platform.store();
+    let keys = store.keys_of(world.city.insurer).await.unwrap();
+    let mut people = Vec::new();
+    kiban_formats::municipal::open(files.clone()).check(&mut |row| {
+        if let kiban_formats::municipal::MunicipalValue::Insured(insured) = row.value {
+            people.push(*insured);
+        }
+    });
+    let mut found = Vec::new();
+    for insured in people.iter().step_by(31) {
+        let birth = kiban_domain::dates::yyyymmdd(insured.identity.birth);
+        let token = kiban_store::SearchTokens::kanji_birth(&keys, &insured.identity.name, &birth);
+        let numbers = store.find_by_token(world.city.insurer, &token).await.unwrap();
+        let own = numbers.iter().filter(|number| **number == insured.key.insured).count();
+        found.push((insured.key.insured.to_string(), own));
+    }
+    found
+}
+
+#[tokio::test]
+async fn cut_after_every_block_while_the_next_ones_lie_ready_nothing_is_lost_or_there_twice() {
+    for address in addresses().await {
+        let people = if address.is_some() { 5_500 } else { 1_300 };
+        let world = World::new(address).await;
+        large(&world, people).await;
+        let files = dependent(&world, people);
+        let received = send(&world, &files).await;
+        let mut cuts = 0;
+        loop {
+            let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+            let (platform, dying) = (world.platform.clone(), received.clone());
+            let process = tokio::spawn(async move {
+                // Long after the lease of the one before has ended.
+                let clock = move || later(60 * cuts);
+                let mut progress = |done: u64, _| tell.send(done).unwrap_or_default();
+                let mut work = Work::new(&clock).heard_by(&mut progress);
+                platform.close_package(&dying, &mut work).await.map(|result| result.state)
+            });
+            // Cut right behind the last block it has nothing to tell any more.
+            if told.recv().await.is_some() {
+                process.abort();
+            }
+            match process.await {
+                Err(_) => cuts += 1,
+                Ok(state) => break assert_eq!(state.unwrap(), "applied"),
+            }
+        }
+        assert!(cuts >= 4, "{cuts}");
+        let result = world.platform.package_so_far(&received).await.unwrap();
+        let whole = World::new(None).await;
+        large(&whole, people).await;
+        let expected = whole.import(files.clone()).await;
+        assert_eq!(expected.report.counts.applied, 4 * i64::from(people));
+        assert_eq!(result.report, expected.report);
+        assert_eq!(everything(&world).await, everything(&whole).await);
+        let found = found_in_a_disaster(&world, &files).await;
+        assert_eq!(found, found_in_a_disaster(&whole, &files).await);
+        assert!(found.iter().any(|(_, own)| *own == 0) && found.iter().any(|(_, own)| *own == 1));
+        assert!(found.iter().all(|(_, own)| *own <= 1), "found twice");
+    }
+}
+
 #[tokio::test]
 async fn packages_of_an_insurer_are_applied_in_the_order_of_their_receipts() {
     let world = World::new(None).await;

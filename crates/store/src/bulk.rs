@@ -48,6 +48,8 @@ pub(crate) const ALL_SQLITE: &[&str] = &[DIGESTS_SQLITE, PEOPLE_SQLITE, ACTS_SQL
 pub struct PresentAct {
     /// Its id.
     pub id: String,
+    /// Receipt that wrote it.
+    pub revision: i64,
     /// What was done.
     pub act: ConsentAct,
     /// When.
@@ -116,11 +118,11 @@ impl Store {
         for row in &self.rows_of_people(ACTS_POSTGRES, ACTS_SQLITE, insurer, people).await? {
             let person = PersonKey { insurer, insured: number(row)? };
             let (id, act, kind, at) = (row.text(1)?, row.text(2)?, row.text_or_null(3)?, row.big(4)?);
-            let mac = row.blob(7)?;
-            let act = act_from(&self.keys, &person, &id, &act, kind.as_deref(), (at, row.big(5)?), &mac);
+            let (revision, mac) = (row.big(5)?, row.blob(7)?);
+            let act = act_from(&self.keys, &person, &id, &act, kind.as_deref(), (at, revision), &mac);
             let taken_by = Organization::parse(&row.text(6)?).map_err(|_| StoreError::Unreadable("consent_act"))?;
             if let Some(act) = act {
-                let act = PresentAct { id, act, acted_at: instant(at)?, taken_by };
+                let act = PresentAct { id, revision, act, acted_at: instant(at)?, taken_by };
                 present.entry(person.insured).or_default().push(act);
             }
         }

@@ -329,26 +329,32 @@ impl Aes {
         body.push(FORMAT);
         body.extend(generation.to_be_bytes());
         body.extend(nonce);
-        let mut secret = Zeroizing::new(Vec::with_capacity(padded));
-        secret.extend((plain.len() as u32).to_be_bytes());
-        secret.extend(plain);
-        secret.resize(padded, 0);
-        let sealed =
-            self.key.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut secret);
+        body.extend((plain.len() as u32).to_be_bytes());
+        body.extend_from_slice(plain);
+        body.resize(HEADER + padded, 0);
+        // Sealed where it lies: no second copy in clear that would have to be wiped.
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let sealed = self.key.seal_in_place_separate_tag(nonce, Aad::from(aad), &mut body[HEADER..]);
         // The only error there is: more than 64 GiB. Nothing is then stored that could be read as the value.
         let Ok(tag) = sealed else { return Vec::new() };
-        body.extend(secret.iter());
-        body.extend(tag.as_ref());
+        body.extend_from_slice(tag.as_ref());
         body
     }
 
     fn open(&self, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let (header, body) = sealed.split_at_checked(HEADER)?;
         let nonce = Nonce::try_assume_unique_for_key(&header[HEADER - NONCE_LEN..]).ok()?;
-        let mut body = Zeroizing::new(body.to_vec());
+        let mut body = body.to_vec();
+        // Opened where it lies, and moved to the front: the value is the only copy in clear.
         let padded = self.key.open_in_place(nonce, Aad::from(aad), &mut body).ok()?;
         let (length, rest) = padded.split_first_chunk::<4>()?;
-        Some(rest.get(..u32::from_be_bytes(*length) as usize)?.to_vec())
+        let length = u32::from_be_bytes(*length) as usize;
+        if length > rest.len() {
+            return None;
+        }
+        body.copy_within(4..4 + length, 0);
+        body.truncate(length);
+        Some(body)
     }
 }
 

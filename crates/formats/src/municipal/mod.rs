@@ -12,11 +12,13 @@ mod keys;
 mod rows;
 mod source;
 mod stream;
+mod together;
 mod write;
 
 pub use rows::Writable;
 pub use source::Source;
 pub use stream::{EXPORTED, ExportedKind, PackageStream, WrittenFile};
+pub use together::Counted;
 pub use write::MunicipalPackage;
 
 use keys::{Keys, Seen};
@@ -440,18 +442,30 @@ impl<S: Source> Package<S> {
     pub fn check_source(&self, take: &mut impl FnMut(MunicipalRow)) -> io::Result<Vec<Problem>> {
         let mut problems = self.problems.clone();
         let mut keys = Keys::new();
-        let names: Vec<&str> = (0..self.source.files()).map(|file| self.source.name(file)).collect();
-        let named = self.manifest.as_ref().map_or(&[][..], |manifest| &manifest.files);
-        for entry in named {
+        for entry in self.named() {
             let left = PROBLEMS.saturating_sub(problems.len());
-            match names.iter().position(|name| *name == entry.name) {
+            match self.place_of(entry) {
                 Some(file) => problems.extend(self.check_file(entry, file, left, &mut keys, take)?),
-                None => {
-                    let text = "MANIFEST.csv にあるファイルがありません。パッケージに加えてください";
-                    problems.push(Problem::of_file(&entry.name, "file_missing", text));
-                }
+                None => problems.push(missing(entry)),
             }
         }
+        self.check_unnamed(&mut problems)?;
+        Ok(problems)
+    }
+
+    /// The files that the manifest names.
+    fn named(&self) -> &[ManifestFile] {
+        self.manifest.as_ref().map_or(&[][..], |manifest| &manifest.files)
+    }
+
+    fn place_of(&self, entry: &ManifestFile) -> Option<usize> {
+        (0..self.source.files()).find(|file| self.source.name(*file) == entry.name)
+    }
+
+    /// The files that it does not name.
+    fn check_unnamed(&self, problems: &mut Vec<Problem>) -> io::Result<()> {
+        let names: Vec<&str> = (0..self.source.files()).map(|file| self.source.name(file)).collect();
+        let named = self.named();
         for (i, name) in names.iter().enumerate() {
             if names[..i].contains(name) || is_manifest(name) && names[..i].iter().any(|other| is_manifest(other)) {
                 let text = "同じ名前のファイルが2つあります。どちらかを取り除いてください";
@@ -472,7 +486,7 @@ impl<S: Source> Package<S> {
                 problems.extend(judge_alone(&self.source, name, i, left, None, &mut drop)?);
             }
         }
-        Ok(problems)
+        Ok(())
     }
 
     fn check_file(
@@ -507,6 +521,11 @@ impl<S: Source> Package<S> {
         }
         Ok(problems.finish())
     }
+}
+
+fn missing(entry: &ManifestFile) -> Problem {
+    let text = "MANIFEST.csv にあるファイルがありません。パッケージに加えてください";
+    Problem::of_file(&entry.name, "file_missing", text)
 }
 
 /// Judges files by their names alone, each for itself, as somebody does who has no whole package yet. The 保険者番号 of a

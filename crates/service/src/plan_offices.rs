@@ -28,11 +28,11 @@ pub struct Review {
     pub office: OfficeNumber,
     /// Its name, while it is registered on the platform.
     pub office_name: Option<String>,
-    /// `plan_request` or `plan_end`.
+    /// `plan_request`, `plan_end`, `moved_out`, `died`, `lost`, `facility` or `renumbered`.
     pub cause: &'static str,
     /// Why, in Japanese.
     pub cause_name: &'static str,
-    /// 受付番号 of the 届出 that caused it.
+    /// 受付番号 of the 届出 or of the package that caused it.
     pub source: String,
     /// Since when.
     pub opened_at: Timestamp,

@@ -1,6 +1,7 @@
 //! 要介護認定 and its progress: A5 as a life cycle with dates (docs/requirements.md §15.6, P-132, P-140).
 
 use crate::dates::Period;
+use crate::ids::OfficeNumber;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +150,9 @@ pub struct CertificationResult {
     pub reason: Option<String>,
     /// 通知発送日
     pub notified_on: Option<Date>,
+    /// 証交付日
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card_issued_on: Option<Date>,
 }
 
 /// How an application ended without a result.
@@ -163,7 +167,10 @@ pub enum Closing {
     Lapsed(Date),
 }
 
-/// A5 認定事務の進捗状況: one application and the dates of every step reached.
+/// A5 認定事務の進捗状況: one application and the dates of every step reached. Steps run in parallel, a municipality may
+/// know a later one without an earlier, and a row says what is known today: hence dates that may be missing, and
+/// [`CertificationProgress::disorder`] for those that contradict each other. Items added later are left out when empty, so
+/// that a row sent again has the digest it had before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificationProgress {
     /// 申請日: the day the municipality received it.
@@ -172,6 +179,12 @@ pub struct CertificationProgress {
     pub kind: ApplicationKind,
     /// 調査依頼日
     pub survey_requested_on: Option<Date>,
+    /// 調査の委託先事業所; none when the municipality surveys itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub survey_commissioned_to: Option<OfficeNumber>,
+    /// 調査予定日
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub survey_planned_on: Option<Date>,
     /// 調査実施日
     pub survey_done_on: Option<Date>,
     /// 調査票入手日
@@ -179,17 +192,32 @@ pub struct CertificationProgress {
     /// 意見書依頼日
     pub opinion_requested_on: Option<Date>,
     /// 意見書の依頼先医療機関; the request is what makes the hospital eligible (P-048).
-    pub opinion_requested_from: Option<crate::ids::OfficeNumber>,
+    pub opinion_requested_from: Option<OfficeNumber>,
+    /// 意見書督促日, the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opinion_urged_on: Option<Date>,
     /// 意見書入手日
     pub opinion_received_on: Option<Date>,
     /// 一次判定日
     pub first_judged_on: Option<Date>,
     /// 審査会予定日
     pub board_planned_on: Option<Date>,
+    /// 合議体番号, as the municipality writes it, at most 10 ASCII characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub board_number: Option<String>,
+    /// 審査会資料送付日; the papers themselves stay in the municipality (P-039).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub papers_sent_on: Option<Date>,
     /// 審査完了日
     pub board_done_on: Option<Date>,
-    /// 延期通知日 (30日を超える見込みのとき)
+    /// 延期決定日 (30日を超える見込みのとき)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_decided_on: Option<Date>,
+    /// 延期通知日
     pub delay_notified_on: Option<Date>,
+    /// 処理見込期間, told with the 延期通知.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_expected: Option<Period>,
     /// 延期の理由
     pub delay_reason: Option<String>,
     /// Result, once there is one.
@@ -252,15 +280,22 @@ impl CertificationProgress {
             applied_on,
             kind,
             survey_requested_on: None,
+            survey_commissioned_to: None,
+            survey_planned_on: None,
             survey_done_on: None,
             survey_received_on: None,
             opinion_requested_on: None,
             opinion_requested_from: None,
+            opinion_urged_on: None,
             opinion_received_on: None,
             first_judged_on: None,
             board_planned_on: None,
+            board_number: None,
+            papers_sent_on: None,
             board_done_on: None,
+            delay_decided_on: None,
             delay_notified_on: None,
+            delay_expected: None,
             delay_reason: None,
             result: None,
             closing: None,
@@ -300,30 +335,39 @@ impl CertificationProgress {
         self.applied_on.checked_add(jiff::Span::new().days(30)).unwrap_or(Date::MAX)
     }
 
-    /// Dates that cannot be in this order, each with a Japanese sentence. Steps 2–3 and 4–5 run in parallel.
+    /// Dates that cannot be in this order, each with a Japanese sentence that begins with the item. Steps 2–3 and 4–5 run
+    /// in parallel.
     pub fn disorder(&self) -> Vec<String> {
+        let applied = Some(self.applied_on);
+        let result = self.result.as_ref();
+        let decided = result.map(|result| result.decided_on);
         let steps = [
-            ("調査依頼日", self.survey_requested_on, "申請日", Some(self.applied_on)),
+            ("調査依頼日", self.survey_requested_on, "申請日", applied),
+            ("調査予定日", self.survey_planned_on, "調査依頼日", self.survey_requested_on.or(applied)),
             ("調査実施日", self.survey_done_on, "調査依頼日", self.survey_requested_on),
             ("調査票入手日", self.survey_received_on, "調査実施日", self.survey_done_on),
-            ("意見書依頼日", self.opinion_requested_on, "申請日", Some(self.applied_on)),
+            ("意見書依頼日", self.opinion_requested_on, "申請日", applied),
+            ("意見書督促日", self.opinion_urged_on, "意見書依頼日", self.opinion_requested_on.or(applied)),
             ("意見書入手日", self.opinion_received_on, "意見書依頼日", self.opinion_requested_on),
             ("一次判定日", self.first_judged_on, "調査票入手日", self.survey_received_on),
             ("一次判定日", self.first_judged_on, "意見書入手日", self.opinion_received_on),
+            ("資料送付日", self.papers_sent_on, "一次判定日", self.first_judged_on.or(applied)),
             ("審査完了日", self.board_done_on, "一次判定日", self.first_judged_on),
-            ("認定日", self.result.as_ref().map(|r| r.decided_on), "申請日", Some(self.applied_on)),
-            ("認定日", self.result.as_ref().map(|r| r.decided_on), "審査完了日", self.board_done_on),
-            (
-                "通知発送日",
-                self.result.as_ref().and_then(|r| r.notified_on),
-                "認定日",
-                self.result.as_ref().map(|r| r.decided_on),
-            ),
+            ("審査完了日", self.board_done_on, "資料送付日", self.papers_sent_on),
+            ("延期決定日", self.delay_decided_on, "申請日", applied),
+            ("延期通知日", self.delay_notified_on, "延期決定日", self.delay_decided_on.or(applied)),
+            ("処理見込期間開始日", self.delay_expected.map(|period| period.from()), "申請日", applied),
+            ("認定日", decided, "申請日", applied),
+            ("認定日", decided, "審査完了日", self.board_done_on),
+            ("通知発送日", result.and_then(|result| result.notified_on), "認定日", decided),
+            ("証交付日", result.and_then(|result| result.card_issued_on), "認定日", decided),
         ];
         steps
             .into_iter()
             .filter_map(|(later_name, later, earlier_name, earlier)| match (later, earlier) {
                 (Some(later), Some(earlier)) if later < earlier => {
+                    // Where the step before is not known, it cannot have been before the application.
+                    let earlier_name = if earlier == self.applied_on { "申請日" } else { earlier_name };
                     Some(format!("{later_name}が{earlier_name}より前になっています"))
                 }
                 _ => None,
@@ -361,6 +405,73 @@ mod tests {
         progress.opinion_received_on = Some(date(2026, 10, 14));
         progress.first_judged_on = Some(date(2026, 10, 13));
         assert_eq!(progress.disorder(), ["一次判定日が意見書入手日より前になっています"]);
+    }
+
+    #[test]
+    fn every_step_has_its_place_and_says_so() {
+        let day = |n| Some(date(2026, 10, n));
+        let sound = CertificationProgress {
+            survey_requested_on: day(2),
+            survey_planned_on: day(5),
+            survey_done_on: day(6),
+            survey_received_on: day(7),
+            opinion_requested_on: day(2),
+            opinion_urged_on: day(9),
+            opinion_received_on: day(10),
+            first_judged_on: day(11),
+            papers_sent_on: day(12),
+            board_planned_on: day(20),
+            board_done_on: day(20),
+            delay_decided_on: day(25),
+            delay_notified_on: day(26),
+            delay_expected: Period::new(date(2026, 11, 1), Some(date(2026, 11, 30))).ok(),
+            result: Some(CertificationResult {
+                level: CareLevel::Care1,
+                decided_on: date(2026, 10, 21),
+                valid: None,
+                months: None,
+                board_opinion: None,
+                reason: None,
+                notified_on: day(22),
+                card_issued_on: day(23),
+            }),
+            ..CertificationProgress::apply(date(2026, 10, 1), ApplicationKind::New)
+        };
+        assert!(sound.disorder().is_empty(), "{:?}", sound.disorder());
+        let wrong = |change: fn(&mut CertificationProgress)| {
+            let mut progress = sound.clone();
+            change(&mut progress);
+            progress.disorder().join("、")
+        };
+        let said = |first: &str, second: &str| format!("{first}が{second}より前になっています");
+        let before = Some(date(2026, 9, 30));
+        assert_eq!(wrong(|p| p.survey_planned_on = Some(date(2026, 10, 1))), said("調査予定日", "調査依頼日"));
+        assert_eq!(wrong(|p| p.opinion_urged_on = Some(date(2026, 10, 1))), said("意見書督促日", "意見書依頼日"));
+        assert_eq!(wrong(|p| p.papers_sent_on = Some(date(2026, 10, 10))), said("資料送付日", "一次判定日"));
+        assert_eq!(wrong(|p| p.papers_sent_on = Some(date(2026, 10, 21))), said("審査完了日", "資料送付日"));
+        assert_eq!(wrong(|p| p.delay_decided_on = Some(date(2026, 10, 27))), said("延期通知日", "延期決定日"));
+        let card = |progress: &mut CertificationProgress| {
+            progress.result.as_mut().unwrap().card_issued_on = Some(date(2026, 10, 20));
+        };
+        assert_eq!(wrong(card), said("証交付日", "認定日"));
+        let mut bare = CertificationProgress::apply(date(2026, 10, 1), ApplicationKind::New);
+        (bare.survey_planned_on, bare.delay_decided_on) = (before, before);
+        bare.delay_expected = Period::new(date(2026, 9, 1), None).ok();
+        let found = [said("調査予定日", "申請日"), said("延期決定日", "申請日"), said("処理見込期間開始日", "申請日")];
+        assert_eq!(bare.disorder(), found);
+    }
+
+    #[test]
+    fn progress_without_the_later_steps_is_written_and_read_as_before_they_existed() {
+        let progress = CertificationProgress::apply(date(2026, 10, 1), ApplicationKind::New);
+        let before = serde_json::json!({
+            "applied_on": "2026-10-01", "kind": "new", "survey_requested_on": null, "survey_done_on": null,
+            "survey_received_on": null, "opinion_requested_on": null, "opinion_requested_from": null,
+            "opinion_received_on": null, "first_judged_on": null, "board_planned_on": null, "board_done_on": null,
+            "delay_notified_on": null, "delay_reason": null, "result": null, "closing": null,
+        });
+        assert_eq!(serde_json::to_value(&progress).unwrap(), before);
+        assert_eq!(serde_json::from_value::<CertificationProgress>(before).unwrap(), progress);
     }
 
     #[test]

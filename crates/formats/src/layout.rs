@@ -140,6 +140,8 @@ pub enum Required {
     Conditional,
     /// `-`
     No,
+    /// `A`: optional and added to the layout after it was first published. A file may end before it, header and rows.
+    Added,
 }
 
 /// One item of a file.
@@ -176,6 +178,11 @@ impl FileLayout {
     /// 1-based column and name of an item by its key.
     pub fn column(&self, key: &str) -> (u32, &'static str) {
         self.items.iter().find(|item| item.key == key).map_or((0, ""), |item| (item.no, item.name))
+    }
+
+    /// Columns a file has at least: those before the items added later.
+    pub fn first_columns(&self) -> usize {
+        self.items.len() - self.items.iter().rev().take_while(|item| item.required == Required::Added).count()
     }
 }
 
@@ -233,6 +240,7 @@ fn parse_set(name: &'static str, from: i32, official: bool, table: &'static str)
             "R" => Required::Always,
             "W" => Required::Probably,
             "C" => Required::Conditional,
+            "A" => Required::Added,
             _ => Required::No,
         };
         let codes = codes.split(';').filter_map(|code| code.split_once('=')).collect();
@@ -289,6 +297,8 @@ pub struct Reader<'a, R> {
     seen: u64,
     first: bool,
     warned_line_end: bool,
+    /// Columns of every row: those of the header, where there is one that fits.
+    columns: usize,
     /// Values already told that would repeat on every row (versions, check digits of offices).
     told: HashSet<(u32, String)>,
     array: json::Array,
@@ -332,6 +342,7 @@ impl<'a, R: Read> Reader<'a, R> {
             seen: 0,
             first: true,
             warned_line_end: false,
+            columns: layout.items.len(),
             told: HashSet::new(),
             array: json::Array::default(),
         }
@@ -378,7 +389,7 @@ impl<'a, R: Read> Reader<'a, R> {
 
     /// Reports what is wrong with the form of the row.
     fn is_broken(&self, problems: &mut Problems) -> bool {
-        let expected = self.layout.items.len();
+        let expected = self.columns;
         let at = |column: usize| {
             let name = self.layout.items.get(column - 1).map_or("", |item| item.name);
             (u32::try_from(column).unwrap_or(u32::MAX), name)
@@ -442,7 +453,7 @@ impl<'a, R: Read> Reader<'a, R> {
     }
 
     /// Whether the first row holds names instead of values.
-    fn is_header(&self, problems: &mut Problems) -> bool {
+    fn is_header(&mut self, problems: &mut Problems) -> bool {
         let names: Vec<_> = self
             .raw
             .fields
@@ -458,10 +469,11 @@ impl<'a, R: Read> Reader<'a, R> {
             }
             return is_header;
         }
-        let wrong =
-            self.layout.items.iter().enumerate().find(|(i, item)| names.get(*i).is_none_or(|name| *name != item.name));
+        let required = self.layout.items.len().min(names.len().max(self.layout.first_columns()));
+        let mut items = self.layout.items.iter().take(required).enumerate();
+        let wrong = items.find(|(i, item)| names.get(*i).is_none_or(|name| *name != item.name));
         match wrong {
-            None if names.len() == self.layout.items.len() => {}
+            None if names.len() == required => self.columns = required,
             None => {
                 let text = format!("見出しが{}列あります。{}列にしてください", names.len(), self.layout.items.len());
                 problems.push(problem(text));
@@ -516,6 +528,9 @@ impl<'a, R: Read> Reader<'a, R> {
                 problems.push(if misfit.warning { problem.warning() } else { problem });
             }
         }
+        for _ in self.raw.fields.len()..self.layout.items.len() {
+            row.push("");
+        }
         row
     }
 }
@@ -532,7 +547,7 @@ fn judge<'v>(item: &Item, value: &'v str) -> Option<(Misfit, &'v str)> {
         let warning = match item.required {
             Required::Always => false,
             Required::Probably => true,
-            Required::Conditional | Required::No => return None,
+            Required::Conditional | Required::No | Required::Added => return None,
         };
         return Some((Misfit { rule: "required", expected: check::hint(item), warning, secret: false }, ""));
     }
@@ -691,6 +706,28 @@ mod tests {
         assert_eq!(rows.iter().map(Row::is_sound).collect::<Vec<_>>(), [false, true]);
         let found: Vec<_> = problems.iter().map(|p| (p.line, p.column, p.rule.as_ref())).collect();
         assert_eq!(found, [(1, 0, "columns"), (2, 2, "check_digit"), (2, 3, "length"), (2, 4, "month")]);
+    }
+
+    #[test]
+    fn a_file_may_end_before_the_items_added_later_and_nowhere_else() {
+        let layout = municipal().file("A5").unwrap();
+        let names: Vec<_> = layout.items.iter().map(|item| item.name).collect();
+        let found = |header: usize, columns: usize| {
+            let values = format!("131219,0000000001,1,1,20260123,02{}", ",".repeat(columns - 6));
+            let text = format!("{}\r\n{values}\r\n", names[..header].join(","));
+            let (rows, problems) = read(layout, "x.csv", text.as_bytes(), Dialect::MUNICIPAL);
+            let sound = rows.iter().filter(|row| row.is_sound() && row.get(columns).is_empty()).count();
+            (sound, problems.iter().map(|problem| problem.rule.to_string()).collect::<Vec<_>>())
+        };
+        let (first, all) = (layout.first_columns(), names.len());
+        assert_eq!((first, all), (27, 36));
+        for columns in [first, first + 1, all] {
+            assert_eq!(found(columns, columns), (1, vec![]), "{columns}");
+        }
+        assert_eq!(found(first, all), (0, vec!["columns".to_owned()]), "a row longer than its header");
+        assert_eq!(found(all, first), (0, vec!["columns".to_owned()]), "a row that was cut");
+        assert_eq!(found(first - 1, first).1, ["header", "columns"]);
+        assert!(care_plan().files.iter().all(|layout| layout.first_columns() == layout.items.len()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ fn table(layout: &FileLayout) -> String {
             Required::Probably => "空なら警告",
             Required::Conditional => "条件",
             Required::No => "",
+            Required::Added => "省略可",
         };
         let codes: Vec<String> = item.codes.iter().map(|(code, name)| format!("{code} {name}")).collect();
         let remark = [codes.join("、"), item.note.to_owned()];

@@ -160,7 +160,17 @@ fn progress() -> Vec<Entry<CertificationProgress>> {
         board_opinion: Some("特になし".into()),
         reason: None,
         notified_on: Some(date(2026, 2, 24)),
+        card_issued_on: Some(date(2026, 2, 24)),
     });
+    done.survey_planned_on = Some(date(2026, 2, 2));
+    done.survey_commissioned_to = Some(office("9910000026"));
+    done.opinion_urged_on = Some(date(2026, 2, 6));
+    done.board_number = Some("03".into());
+    done.papers_sent_on = Some(date(2026, 2, 16));
+    done.delay_decided_on = Some(date(2026, 2, 18));
+    done.delay_notified_on = Some(date(2026, 2, 19));
+    done.delay_expected = Some(period(date(2026, 2, 23), date(2026, 3, 10)));
+    done.delay_reason = Some("主治医意見書の入手が遅れているため".into());
     let running = CertificationProgress::apply(date(2026, 3, 30), ApplicationKind::New);
     let mut withdrawn = CertificationProgress::apply(date(2026, 3, 2), ApplicationKind::Change);
     withdrawn.closing = Some(Closing::Withdrawn(date(2026, 3, 9)));

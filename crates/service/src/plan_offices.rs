@@ -86,9 +86,10 @@ impl Platform {
             if !(doubtful && before.is_live(context.today())) {
                 continue;
             }
-            let starts = request.starts_on <= context.today();
+            let changes_on = request.takes_effect_on();
+            let starts = changes_on <= context.today();
             let after = Assignment {
-                viewable_until: before.viewable_until.min(last_viewing_day(request.starts_on).max(context.today())),
+                viewable_until: before.viewable_until.min(last_viewing_day(changes_on).max(context.today())),
                 plan_maker: before.plan_maker.clone().filter(|_| !starts),
                 ..before.clone()
             };

@@ -186,7 +186,7 @@ impl Platform {
         context: &Context,
     ) -> Result<Filed, Error> {
         let mut faults: Vec<ItemFault> =
-            request.problems().into_iter().map(|text| ItemFault::new("plan_request", text)).collect();
+            request.problems().into_iter().map(|fault| ItemFault::new(fault.item, fault.text)).collect();
         if request.person != person {
             faults.push(ItemFault::new("person", "届出の被保険者番号が、開いている利用者と違います"));
         }

@@ -423,7 +423,9 @@ fn fields_of(item: &str) -> &'static [&'static str] {
         "planning_office" => &["planning_offices", "provisional_planning_office"],
         "residence_exception" => &["domicile_exception"],
         "linked_insurer" => &["linked_insurer"],
-        "office" => &["office", "office_name", "taken_by", "staff", "provider", "provider_name"],
+        "office" => {
+            &["office", "office_name", "taken_by", "staff", "provider", "provider_name", "survey_commissioned_to"]
+        }
         "free_text" => &["free_text", "remark", "delay_reason", "board_opinion", "content", "reason"],
         _ => &[],
     }

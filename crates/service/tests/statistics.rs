@@ -121,6 +121,7 @@ async fn small_city(address: Option<String>) -> World {
         board_opinion: None,
         reason: None,
         notified_on: None,
+        card_issued_on: None,
     };
     let apply = CertificationProgress::apply;
     let mut renewal = apply(date(2026, 9, 1), ApplicationKind::Renewal);

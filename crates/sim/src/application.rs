@@ -57,7 +57,11 @@ pub fn course(random: &mut Random, asked: Asked) -> CertificationProgress {
         board_opinion: random.chance(300).then(|| board_opinion(asked.n)),
         reason: (asked.level == CareLevel::NotEligible).then(|| format!("自立 {}", canary::word("理由", asked.n))),
         notified_on: Some(plus(decided_on, random.between(0, 3))),
+        card_issued_on: None,
     });
+    if let Some(result) = progress.result.as_mut().filter(|result| result.valid.is_some()) {
+        result.card_issued_on = result.notified_on;
+    }
     progress
 }
 
@@ -78,16 +82,22 @@ fn gather(random: &mut Random, asked: Asked, progress: &mut CertificationProgres
     let judged = plus(survey.max(opinion), random.between(1, 2));
     let board = plus(judged, random.between(3, 7));
     progress.survey_requested_on = Some(requested);
+    progress.survey_planned_on = Some(done);
     progress.survey_done_on = Some(done);
     progress.survey_received_on = Some(survey);
     progress.opinion_requested_on = Some(opinion_requested);
     progress.opinion_requested_from = asked.hospital;
+    progress.opinion_urged_on = is_slow.then(|| plus(opinion_requested, 14));
     progress.opinion_received_on = Some(opinion);
     progress.first_judged_on = Some(judged);
     progress.board_planned_on = Some(board);
+    progress.board_number = Some(format!("{:02}", asked.n % 8 + 1));
+    progress.papers_sent_on = Some(plus(board, -2));
     progress.board_done_on = Some(board);
     if board > progress.due_on() && random.chance(800) {
         progress.delay_notified_on = Some(plus(progress.due_on(), random.between(-4, 0)));
+        progress.delay_decided_on = progress.delay_notified_on.map(|day| plus(day, -1));
+        progress.delay_expected = Period::new(plus(progress.due_on(), 1), Some(plus(progress.due_on(), 30))).ok();
         progress.delay_reason = Some(format!("主治医意見書の入手が遅れているため {}", canary::word("理由", asked.n)));
     }
     board
@@ -97,24 +107,38 @@ fn gather(random: &mut Random, asked: Asked, progress: &mut CertificationProgres
 pub fn until(mut progress: CertificationProgress, today: Date) -> CertificationProgress {
     let known = |day: Option<Date>| day.filter(|day| *day <= today);
     progress.survey_requested_on = known(progress.survey_requested_on);
+    // The day of the survey is agreed the day after it was asked for, mostly for a day to come.
+    progress.survey_planned_on =
+        progress.survey_planned_on.filter(|_| progress.survey_requested_on.is_some_and(|day| day < today));
+    if progress.survey_requested_on.is_none() {
+        progress.survey_commissioned_to = None;
+    }
     progress.survey_done_on = known(progress.survey_done_on);
     progress.survey_received_on = known(progress.survey_received_on);
     progress.opinion_requested_on = known(progress.opinion_requested_on);
     if progress.opinion_requested_on.is_none() {
         progress.opinion_requested_from = None;
     }
+    progress.opinion_urged_on = known(progress.opinion_urged_on);
     progress.opinion_received_on = known(progress.opinion_received_on);
     progress.first_judged_on = known(progress.first_judged_on);
     // The board is fixed the day after the first judgement, for a day to come.
     progress.board_planned_on =
         progress.board_planned_on.filter(|_| progress.first_judged_on.is_some_and(|day| day < today));
+    if progress.board_planned_on.is_none() {
+        progress.board_number = None;
+    }
+    progress.papers_sent_on = known(progress.papers_sent_on);
     progress.board_done_on = known(progress.board_done_on);
+    progress.delay_decided_on = known(progress.delay_decided_on);
     progress.delay_notified_on = known(progress.delay_notified_on);
     if progress.delay_notified_on.is_none() {
         progress.delay_reason = None;
+        progress.delay_expected = None;
     }
     progress.result = progress.result.filter(|result| result.decided_on <= today).map(|mut result| {
         result.notified_on = known(result.notified_on);
+        result.card_issued_on = known(result.card_issued_on);
         result
     });
     progress

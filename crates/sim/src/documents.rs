@@ -3,9 +3,10 @@
 use crate::canary;
 use crate::people::{Generator, SimPerson};
 use jiff::civil::Date;
+use kiban_domain::certification::CareLevel;
 use kiban_domain::office::JobType;
 use kiban_domain::physician_opinion::{OpinionCount, PhysicianOpinion};
-use kiban_domain::plan_request::{FilingForm, FilingKind, PlanRequest};
+use kiban_domain::plan_request::{Filer, FilingForm, FilingKind, PlanRequest};
 
 /// The opinion that the hospital asked for the running application would write; none when none was asked.
 pub fn physician_opinion(generator: &Generator, person: &SimPerson, written_on: Date) -> Option<PhysicianOpinion> {
@@ -32,10 +33,17 @@ pub fn physician_opinion(generator: &Generator, person: &SimPerson, written_on: 
 pub fn plan_request(generator: &Generator, person: &SimPerson, filed_on: Date) -> Option<PlanRequest> {
     let office = generator.office(person.care.planner?)?;
     let manager = person.care.care_manager.as_ref()?;
+    let result = person.applications.iter().rev().find_map(|application| application.result.as_ref());
+    let form = match result.map(|result| result.level) {
+        Some(CareLevel::ProjectTarget | CareLevel::Support1 | CareLevel::Support2) => {
+            FilingForm::Preventive { commission: None }
+        }
+        _ => FilingForm::HomeCare,
+    };
     Some(PlanRequest {
         person: person.insured.key,
         filing: FilingKind::New,
-        form: FilingForm::HomeCare,
+        form,
         office: office.number(),
         office_name: office.office.name.clone(),
         office_address: office.office.address.clone(),
@@ -44,6 +52,7 @@ pub fn plan_request(generator: &Generator, person: &SimPerson, filed_on: Date) -
         care_manager: manager.care_manager,
         starts_on: filed_on,
         filed_on,
+        filer: Some(Filer::Person { address: None, telephone: person.insured.identity.telephone.clone() }),
         person_agrees: true,
     })
 }
@@ -67,7 +76,7 @@ mod tests {
         assert!(opinion.remarks.unwrap().contains(&canary::word("特記", 3)));
         assert!(canary::canaries(3).contains(&canary::word("特記", 3)));
         let request = plan_request(&generator, &cast.consenting, today).unwrap();
-        assert!(request.problems().is_empty());
+        assert_eq!(request.problems(), []);
         assert_eq!(plan_request(&generator, &cast.applying, today), None);
     }
 }

@@ -209,6 +209,7 @@ fn raise_level(rows: &mut Rows, person: &SimPerson, day: Date) {
         board_opinion: certified.board_opinion.clone(),
         reason: None,
         notified_on: Some(decided_on),
+        card_issued_on: Some(decided_on),
     });
     certified.level = level;
     certified.decided_on = decided_on;

@@ -137,6 +137,9 @@ impl Generator {
         };
         if let Some(result) = sketch.printed(&person.applications, as_of) {
             self.arrange_care(&mut random, &mut person, &sketch, &result);
+            if n.is_multiple_of(5) {
+                person.commission_survey();
+            }
             cards::certify(self, &mut person, &sketch, &result);
         } else if sketch.has_card {
             cards::issue_blank(&mut person, sketch.seed);
@@ -309,6 +312,14 @@ const GIVEN_MALE: [(&str, &str); 8] = [
     ("茂", "シゲル"),
     ("実", "ミノル"),
 ];
+
+impl SimPerson {
+    /// The office that makes the plan surveys for the city.
+    fn commission_survey(&mut self) {
+        let asked = self.applications.iter_mut().filter(|progress| progress.survey_requested_on.is_some());
+        asked.for_each(|progress| progress.survey_commissioned_to = self.care.planner);
+    }
+}
 
 impl Sketch {
     /// Somebody without anything yet.

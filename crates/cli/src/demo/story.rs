@@ -285,7 +285,8 @@ impl<'w> Story<'w> {
         let today = day_in_japan(now());
         let request = json!({
             "person": person.insured.key, "filing": { "kind": "new" }, "form": "home_care", "office": office.number, "office_name": office.name,
-            "care_manager_name": staff.name, "care_manager": staff.care_manager, "starts_on": today, "filed_on": today, "person_agrees": true,
+            "care_manager_name": staff.name, "care_manager": staff.care_manager, "starts_on": today, "filed_on": today,
+            "filer": { "who": "person", "address": null, "telephone": null }, "person_agrees": true,
         });
         let filed = manager
             .send("POST", &format!("/api/v1/people/{handle}/plan-requests"), Some(request))

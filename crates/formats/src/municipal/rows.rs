@@ -346,6 +346,14 @@ impl<'a> Builder<'a> {
         progress.delay_reason = self.f.opt_text("delay_reason");
         progress.result = self.result();
         progress.closing = self.closing();
+        progress.survey_planned_on = self.f.date("survey_planned_on");
+        progress.survey_commissioned_to = self.f.office("survey_commissioned_to");
+        progress.opinion_urged_on = self.f.date("opinion_urged_on");
+        progress.board_number = self.f.opt_text("board_number");
+        progress.papers_sent_on = self.f.date("papers_sent_on");
+        progress.delay_decided_on = self.f.date("delay_decided_on");
+        progress.delay_expected = self.period("delay_expected_from", "delay_expected_to");
+        self.card_issued(&mut progress);
         if progress.result.is_some() && progress.closing.is_some() {
             self.fault("closing", "conflict", "結果が出た申請では空にしてください");
         }
@@ -363,6 +371,17 @@ impl<'a> Builder<'a> {
             self.fault(key, "date_order", format!("{text}。日付を確認してください"));
         }
         Some(progress)
+    }
+
+    fn card_issued(&mut self, progress: &mut CertificationProgress) {
+        let issued_on = self.f.date("card_issued_on");
+        match &mut progress.result {
+            Some(result) => result.card_issued_on = issued_on,
+            None if issued_on.is_some() => {
+                self.fault("card_issued_on", "conflict", "結果が出ていない申請では空にしてください");
+            }
+            None => {}
+        }
     }
 
     fn result(&mut self) -> Option<CertificationResult> {
@@ -386,7 +405,16 @@ impl<'a> Builder<'a> {
             return None;
         };
         let decided_on = self.needed(decided_on, "decided_on", "level")?;
-        Some(CertificationResult { level, decided_on, valid, months, board_opinion, reason, notified_on })
+        Some(CertificationResult {
+            level,
+            decided_on,
+            valid,
+            months,
+            board_opinion,
+            reason,
+            notified_on,
+            card_issued_on: None,
+        })
     }
 
     fn closing(&mut self) -> Option<Closing> {
@@ -644,6 +672,14 @@ impl Writable for CertificationProgress {
             Closing::Lapsed(day) => ("3", *day),
         });
         r.opt("closing", closing.map(|(code, _)| code)).date("closed_on", closing.map(|(_, day)| day));
+        r.date("survey_planned_on", self.survey_planned_on)
+            .opt("survey_commissioned_to", self.survey_commissioned_to)
+            .date("opinion_urged_on", self.opinion_urged_on)
+            .opt("board_number", self.board_number.as_ref())
+            .date("papers_sent_on", self.papers_sent_on)
+            .date("delay_decided_on", self.delay_decided_on);
+        put_period(r, "delay_expected_from", "delay_expected_to", self.delay_expected.as_ref());
+        r.date("card_issued_on", result.and_then(|x| x.card_issued_on));
     }
 }
 

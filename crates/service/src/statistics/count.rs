@@ -32,8 +32,19 @@ const MOST_AREAS: usize = 500;
 const LONGEST: i32 = 3_650;
 
 const AGES: [&str; 7] = ["64歳以下", "65〜69歳", "70〜74歳", "75〜79歳", "80〜84歳", "85〜89歳", "90歳以上"];
-const STEPS: [&str; 9] =
-    ["調査依頼", "調査実施", "調査票入手", "意見書依頼", "意見書入手", "一次判定", "審査完了", "認定", "通知"];
+const STEPS: [&str; 11] = [
+    "調査依頼",
+    "調査実施",
+    "調査票入手",
+    "意見書依頼",
+    "意見書入手",
+    "一次判定",
+    "資料送付",
+    "審査完了",
+    "認定",
+    "通知",
+    "証交付",
+];
 const RATES: [&str; 4] = ["なし", "1割", "2割", "3割"];
 
 /// Counts of rows that are known beforehand.
@@ -210,9 +221,11 @@ impl Counter {
             progress.opinion_requested_on,
             progress.opinion_received_on,
             progress.first_judged_on,
+            progress.papers_sent_on,
             progress.board_done_on,
             decided_on,
             progress.result.as_ref().and_then(|result| result.notified_on),
+            progress.result.as_ref().and_then(|result| result.card_issued_on),
         ];
         for (days, day) in self.steps.iter_mut().zip(steps) {
             if let Some(day) = day {

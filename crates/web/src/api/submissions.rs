@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::IntoResponse;
 use kiban_domain::physician_opinion::PhysicianOpinion;
-use kiban_domain::plan_request::PlanRequest;
+use kiban_domain::plan_request::{FilingFaults, PlanRequest, PlanRequestForm};
 use kiban_service::{Decide, InboxState, ItemFault, Original};
 use serde::Deserialize;
 use serde_json::json;
@@ -30,12 +30,18 @@ pub(crate) async fn plan_request(
     State(app): State<App>,
     who: Authenticated,
     Path(handle): Path<String>,
-    body: Json<PlanRequest>,
+    body: Json<PlanRequestForm>,
 ) -> Answer {
     let context = who.keyed(&body.bytes)?;
     let original = json_original(body.bytes);
-    let act = app.platform.file_plan_request(&who.caller, &handle, body.value, original, &context);
+    let request = body.value.and_then(|form| PlanRequest::try_from(form).map_err(not_together));
+    let act = app.platform.file_plan_request(&who.caller, &handle, request, original, &context);
     created(once(&app, &who, &context, act).await?)
+}
+
+/// Items of a 届出 that belong to another form.
+fn not_together(faults: FilingFaults) -> Problem {
+    Problem::invalid(faults.0.into_iter().map(|fault| ItemFault::new(fault.item, fault.text)).collect())
 }
 
 fn json_original(bytes: Vec<u8>) -> Original {

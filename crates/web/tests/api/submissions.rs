@@ -18,8 +18,57 @@ pub fn plan_request(world: &World) -> Value {
         "care_manager": null,
         "starts_on": world.today(),
         "filed_on": world.today(),
+        "filer": { "who": "person", "address": null, "telephone": null },
         "person_agrees": true,
     })
+}
+
+#[tokio::test]
+async fn each_form_of_the_plan_request_takes_what_it_asks_and_reaches_the_city_whole() {
+    let world = World::new().await;
+    let handle = world.register_plan_maker(Role::Planner, Person::Hanako).await;
+    let (planner, city) = (world.log_in(Role::Planner).await, world.log_in(Role::City).await);
+    let path = format!("/api/v1/people/{handle}/plan-requests");
+    let with = |changes: Value| {
+        let mut request = plan_request(&world);
+        for (item, value) in changes.as_object().unwrap() {
+            request[item] = value.clone();
+        }
+        request
+    };
+    let commission =
+        json!({ "office": Role::Stranger.organization(), "office_name": "委託先", "starts_on": world.today() });
+    let items = async |changes: Value| {
+        let reply = planner.post(&path, with(changes)).await;
+        assert_eq!(reply.refusal(), (422, "invalid".to_owned()), "{}", reply.text());
+        let items = reply.json()["items"].as_array().unwrap().clone();
+        items.iter().map(|item| item["item"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(items(json!({ "commission": commission })).await, ["commission"]);
+    assert_eq!(items(json!({ "form": "preventive", "other_services": [] })).await, ["other_services"]);
+    assert_eq!(items(json!({ "form": "small_multifunctional" })).await, ["other_services"]);
+    assert_eq!(items(json!({ "form": "small_multifunctional", "other_services": ["33"] })).await, ["other_services"]);
+    assert_eq!(items(json!({ "filer": null })).await, ["filer"]);
+    assert_eq!(items(json!({ "filing": { "kind": "change", "reason": " " } })).await, ["filing.reason"]);
+
+    let filer = json!({ "who": "representative", "name": "架空 梅子", "relation": "長女", "address": "見本県見本市1", "telephone": null });
+    let change = json!({ "kind": "change", "reason": "転居のため", "changed_on": world.today() });
+    for (n, changes) in [
+        json!({ "form": "preventive", "commission": commission, "filer": filer }),
+        json!({ "form": "small_multifunctional", "other_services": ["62"] }),
+        json!({ "form": "preventive_small_multifunctional", "other_services": [], "filing": change }),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut request = with(changes);
+        request["starts_on"] = json!(format!("2027-01-0{}", n + 1));
+        let reply = planner.post(&path, request.clone()).await;
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text());
+        let receipt = reply.json()["receipt"].as_str().unwrap().to_owned();
+        let fetched = city.post(&format!("/api/v1/inbox/{receipt}/fetch"), json!({})).await.json();
+        assert_eq!(fetched["content"], request);
+    }
 }
 
 #[tokio::test]

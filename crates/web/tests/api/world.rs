@@ -545,21 +545,9 @@ pub fn package(at: Timestamp) -> Vec<(String, Vec<u8>)> {
     };
     let rates: Vec<Row<CopaymentRate>> = people.map(|p| entry(row(p, 3), rate.clone())).into();
     let progress = CertificationProgress {
-        applied_on: day("2026-03-20"),
-        kind: ApplicationKind::Renewal,
-        survey_requested_on: None,
-        survey_done_on: None,
-        survey_received_on: None,
         opinion_requested_on: Some(day("2026-06-21")),
         opinion_requested_from: Role::Hospital.organization().office(),
-        opinion_received_on: None,
-        first_judged_on: None,
-        board_planned_on: None,
-        board_done_on: None,
-        delay_notified_on: None,
-        delay_reason: None,
-        result: None,
-        closing: None,
+        ..CertificationProgress::apply(day("2026-03-20"), ApplicationKind::Renewal)
     };
     let progress = vec![entry(row(Person::Hanako, 4), progress)];
     MunicipalPackage::new(city(), at)

@@ -8,6 +8,7 @@
 mod city;
 mod floors;
 mod load;
+mod plans;
 mod report;
 mod server;
 
@@ -40,7 +41,7 @@ pub struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "import,read,lookup,page,write,register,disaster,consent,handshake"
+        default_value = "import,read,lookup,page,write,register,disaster,consent,handshake,plans"
     )]
     only: Vec<Job>,
     /// 下限（床）を測らない
@@ -64,7 +65,7 @@ pub enum Job {
     Import,
     /// Authorised read of one record by a care manager.
     Read,
-    /// The municipality finds a person by number and reads the card: two requests.
+    /// The municipality sees the card page by the numbers of a card.
     Lookup,
     /// The whole page of a person: every kind that may be seen.
     Page,
@@ -78,6 +79,8 @@ pub enum Job {
     Disaster,
     /// Mutual TLS 1.3 handshakes without a request.
     Handshake,
+    /// Reading and checking of care-plan files, one thread.
+    Plans,
 }
 
 pub async fn run(options: Options) -> Result<ExitCode> {
@@ -105,6 +108,9 @@ async fn measure(options: &Options, folder: &Folder) -> Result<Report> {
     std::fs::write(home.dir().join("limits.tsv"), limits)?;
     let floors = floors::Floors::new(&home, options.seconds, options.connections, !options.no_floors);
     let mut report = Report::new(options, floors.is_postgres());
+    if options.only.contains(&Job::Plans) {
+        plans::measure(options, &mut report)?;
+    }
     let city = city::build(&home, options, &mut report).await?;
     if options.only.contains(&Job::Import) {
         floors.bulk(city.loaded, &mut report).await;

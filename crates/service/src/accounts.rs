@@ -3,8 +3,7 @@
 
 use crate::caller::fingerprint_bytes;
 use crate::{Caller, Context, Error, Peer, Platform, random};
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
 use kiban_domain::office::{JobType, Office, OfficeClass, Staff, StaffId};
 use kiban_domain::{CareManagerNumber, Organization, Timestamp};
@@ -75,11 +74,6 @@ pub fn hash_password(password: &str) -> Result<String, Error> {
     Ok(hash.to_string())
 }
 
-fn verify_password(password: &str, hash: &str) -> bool {
-    let (Ok(argon2), Ok(hash)) = (argon2id(), PasswordHash::new(hash)) else { return false };
-    argon2.verify_password(password.as_bytes(), &hash).is_ok()
-}
-
 /// Id of an account.
 pub(crate) fn staff_id(organization: Organization, account: &str) -> Result<StaffId, Error> {
     let fits = !account.is_empty()
@@ -147,19 +141,12 @@ impl Platform {
             return Err(Error::Unauthenticated("locked"));
         }
         let hash = account.as_ref().map_or(DUMMY_HASH.to_owned(), |account| account.password_hash.clone());
-        let fits = self.check_password(Zeroizing::new(request.password), hash).await?;
+        let fits = self.inner.passwords.check(Zeroizing::new(request.password), hash).await?;
         let Some(account) = account.filter(|account| fits && account.active) else {
             self.count_failure(peer, organization, id.ok(), window, context).await?;
             return Err(Error::Unauthenticated("wrong_password"));
         };
         self.open_session(peer, account, request.software, context).await
-    }
-
-    async fn check_password(&self, password: Zeroizing<String>, hash: String) -> Result<bool, Error> {
-        let _permit = self.inner.password_checks.acquire().await.map_err(|error| Error::Internal(error.to_string()))?;
-        tokio::task::spawn_blocking(move || verify_password(&password, &hash))
-            .await
-            .map_err(|error| Error::Internal(error.to_string()))
     }
 
     async fn open_session(

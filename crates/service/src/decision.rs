@@ -6,7 +6,7 @@ use kiban_policy::{
     Action, Consent, Decision, Disaster, Explanation, Facts, KindFacts, MunicipalityRelation, OfficeFacts, Opinion,
     Rule, SharingTable, decide, disaster_for_municipality, disaster_for_office, is_care_manager, makes_plans, why,
 };
-use kiban_store::{DisasterLook, Entry, Outcome, PersonFacts};
+use kiban_store::{Asker, DisasterLook, Entry, Outcome, PersonFacts, UnopenedPerson};
 
 /// Everything known about one caller and one person, before a kind is asked for.
 pub(crate) struct Case {
@@ -29,36 +29,55 @@ impl Platform {
     /// Step 1: facts, in one round trip. A running disaster mode counts only for somebody who found the person by a search and
     /// said why (P-124).
     pub(crate) async fn case(&self, caller: &Caller, person: PersonKey, context: &Context) -> Result<Case, Error> {
-        self.case_when(caller, person, false, context).await
+        let stored = self.stored_facts(caller, person).await?;
+        self.case_of(caller, person, stored, false, context).await
     }
 
-    /// The same during a disaster search: the reason is being given at this moment.
+    /// Step 1 with the records of some kinds and the identity beside the facts in the same round trip, still sealed: they are
+    /// opened after the decision, or never.
+    pub(crate) async fn case_with(
+        &self,
+        caller: &Caller,
+        person: PersonKey,
+        (kinds, with_identity): (&[Kind], bool),
+        context: &Context,
+    ) -> Result<(Case, UnopenedPerson), Error> {
+        let (stored, unopened) = self.store().person_facts_with(person, asker(caller), kinds, with_identity).await?;
+        Ok((self.case_of(caller, person, stored, false, context).await?, unopened))
+    }
+
+    /// The facts during a disaster search, with the identity: the reason is being given at this moment.
     pub(crate) async fn case_of_search(
         &self,
         caller: &Caller,
         person: PersonKey,
         context: &Context,
-    ) -> Result<Case, Error> {
-        self.case_when(caller, person, true, context).await
+    ) -> Result<(Case, UnopenedPerson), Error> {
+        let (stored, unopened) = self.store().person_facts_with(person, asker(caller), &[], true).await?;
+        Ok((self.case_of(caller, person, stored, true, context).await?, unopened))
     }
 
-    async fn case_when(
+    async fn stored_facts(&self, caller: &Caller, person: PersonKey) -> Result<PersonFacts, Error> {
+        let Asker { organization, office, staff } = asker(caller);
+        Ok(self.store().person_facts(person, organization, office, staff).await?)
+    }
+
+    async fn case_of(
         &self,
         caller: &Caller,
         person: PersonKey,
+        stored: PersonFacts,
         searching: bool,
         context: &Context,
     ) -> Result<Case, Error> {
         let today = context.today();
-        let office = caller.organization.office();
-        let stored = self.store().person_facts(person, caller.organization, office, Some(&caller.staff.id)).await?;
         let standing = self.standing();
         let modes: Vec<_> = standing.disasters().cloned().collect();
         let table = self.table_at(context.now)?;
         let area = stored.card_insurer.unwrap_or(person.insurer);
         let running = modes.iter().filter(|mode| mode.is_open(today) && mode.areas.contains(&area));
         let events: Vec<String> = running.map(|mode| mode.id.clone()).collect();
-        let look = self.live_look(caller, person, &events, context).await?;
+        let look = if searching { None } else { self.live_look(caller, person, &events, context).await? };
         let said_why = searching || look.is_some();
         let gated = |disaster: Disaster| if said_why { disaster } else { Disaster::None };
         let (policy_caller, disaster) = match (&caller.organization, &caller.office) {
@@ -120,6 +139,10 @@ impl Platform {
         self.store().audit().append(entry).await?;
         Ok(case.refusal(question))
     }
+}
+
+fn asker(caller: &Caller) -> Asker<'_> {
+    Asker { organization: caller.organization, office: caller.organization.office(), staff: Some(&caller.staff.id) }
 }
 
 /// An unknown number answers exactly like a person of somebody else. "Not started" and the like depend on the insurer

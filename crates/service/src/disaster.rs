@@ -1,7 +1,7 @@
 //! 災害時モード: opened by two operators, searched by exact match, read-only, everything recorded (P-120…126, S-033).
 
 use crate::decision::{Case, Question};
-use crate::disaster_looks::Counted;
+use crate::disaster_looks::{Counted, keep};
 use crate::disaster_query::{DisasterQuery, district};
 use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
 use kiban_domain::assignment::DisasterMode;
@@ -10,7 +10,7 @@ use kiban_domain::insured::{Insured, Sex};
 use kiban_domain::office::{OfficeClass, StaffId};
 use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, Organization, PersonKey};
 use kiban_policy::UseCase;
-use kiban_store::{DisasterLook, Entry, Outcome};
+use kiban_store::{DisasterLook, Entry, Outcome, UnopenedPerson};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -216,13 +216,13 @@ impl Platform {
         let mut hits = Vec::new();
         for insured in numbers {
             let person = PersonKey { insurer, insured };
-            let Some((_, insured)) = self.store().person(person).await? else { continue };
-            // Without a typed municipality each is searched for its own residents, so that nobody is found twice.
-            if !query.fits(&insured) || (query.insurer.is_none() && insured.card_insurer != city) {
+            let (case, unopened) = self.case_of_search(caller, person, context).await?;
+            if case.stored.withheld || !case.decide(Question::read(Kind::A3a)).is_allowed() {
                 continue;
             }
-            let case = self.case_of_search(caller, person, context).await?;
-            if !case.stored.withheld && case.decide(Question::read(Kind::A3a)).is_allowed() {
+            let Some(insured) = identity_of_search(&unopened)? else { continue };
+            // Without a typed municipality each is searched for its own residents, so that nobody is found twice.
+            if query.fits(&insured) && (query.insurer.is_some() || insured.card_insurer == city) {
                 let look = look_of(caller, &case, query, context)?;
                 hits.push((self.found(caller, person, &insured).await?, look));
             }
@@ -247,12 +247,19 @@ impl Platform {
             detail: Some(facts.to_string()),
             ..caller.entry(context, "disaster.search", outcome)
         };
+        let place = match search.counts {
+            true => Some(self.place_in_disaster(caller, Counted::Search, context).await?),
+            false => None,
+        };
         let mut tx = self.store().begin().await?;
-        if search.counts
-            && let Some(refusal) = self.count_in_disaster(&mut tx, caller, Counted::Search, context).await?
-        {
+        let (taken, refusal) = match place {
+            Some(place) => self.count_in_disaster(&mut tx, caller, place, context).await?,
+            None => (None, None),
+        };
+        if let Some(refusal) = refusal {
             let rule = Some("quota".to_owned());
             tx.commit(Entry { outcome: Outcome::Refused, rule, ..entry }).await?;
+            keep(taken);
             return Err(refusal);
         }
         for look in looks {
@@ -262,7 +269,9 @@ impl Platform {
             self.tell_city_of_looks(&mut tx, caller, search.city, context).await?;
         }
         let subjects = looks.iter().map(|look| look.person.insured.to_string()).collect();
-        Ok(tx.commit(Entry { subjects, ..entry }).await?)
+        tx.commit(Entry { subjects, ..entry }).await?;
+        keep(taken);
+        Ok(())
     }
 
     /// The municipalities whose people a running mode lets the caller search.
@@ -332,6 +341,15 @@ impl Platform {
         self.commit(tx, entry, answer, context).await?;
         self.refresh_standing(context.now).await
     }
+}
+
+/// Who it is, to compare with what was typed; who is found leaves with the entry of the search.
+fn identity_of_search(unopened: &UnopenedPerson) -> Result<Option<Insured>, Error> {
+    let mut found = None;
+    if let Some(insured) = unopened.identity()? {
+        let _ = insured.map(|insured| found = Some(insured));
+    }
+    Ok(found)
 }
 
 /// What the city finds in its review list.

@@ -3,7 +3,8 @@
 
 use crate::decision::Case;
 use crate::notices::Tell;
-use crate::{Caller, Context, Error, Platform};
+use crate::permits::{Permit, Taken};
+use crate::{Caller, Config, Context, Error, Platform};
 use kiban_domain::municipality::paying_insurer;
 use kiban_domain::notice::NoticeKind;
 use kiban_domain::office::StaffId;
@@ -42,7 +43,40 @@ pub(crate) enum Counted {
     View,
 }
 
+/// One of them, with its permit.
+pub(crate) struct Place {
+    what: Counted,
+    /// What is counted: which of them, whose, in which hour.
+    subject: String,
+    digest: [u8; 32],
+    permit: Permit,
+}
+
 const HOUR: i64 = 3600;
+
+impl Counted {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Search => "searches",
+            Self::View => "views",
+        }
+    }
+
+    /// How often an hour, and what is said beyond.
+    fn limit(self, config: &Config) -> (i32, &'static str) {
+        match self {
+            Self::Search => (config.disaster_searches, "災害時の検索が1時間の上限に達しました"),
+            Self::View => (config.disaster_views, "災害時の閲覧が1時間の上限に達しました"),
+        }
+    }
+}
+
+/// After the commit: what was taken counts.
+pub(crate) fn keep(taken: Option<Taken>) {
+    if let Some(taken) = taken {
+        taken.keep();
+    }
+}
 
 impl Platform {
     /// The search that opens this caller's views of the person: made by the same staff member lately, in an event that is
@@ -76,41 +110,59 @@ impl Platform {
             detail: Some(detail),
             ..caller.entry_about(context, case.person, "disaster.view", Outcome::Done)
         };
+        let place = self.place_in_disaster(caller, Counted::View, context).await?;
         let mut tx = self.store().begin().await?;
-        if let Some(refusal) = self.count_in_disaster(&mut tx, caller, Counted::View, context).await? {
+        let (taken, refusal) = self.count_in_disaster(&mut tx, caller, place, context).await?;
+        if refusal.is_some() {
             tx.commit(Entry { outcome: Outcome::Refused, rule: Some("quota".to_owned()), ..entry }).await?;
-            return Err(refusal);
+        } else {
+            tx.view_disaster_look(case.person.insurer, &look.id, context.now).await?;
+            tx.commit(entry).await?;
         }
-        tx.view_disaster_look(case.person.insurer, &look.id, context.now).await?;
-        Ok(tx.commit(entry).await?)
+        keep(taken);
+        refusal.map_or(Ok(()), Err)
     }
 
-    /// Counts one; the refusal when the organisation had as many in this hour as it may, and who must know is told.
+    /// A permit for one of what an organisation may do so often in an hour. Asked before the transaction in which it is done.
+    pub(crate) async fn place_in_disaster(
+        &self,
+        caller: &Caller,
+        what: Counted,
+        context: &Context,
+    ) -> Result<Place, Error> {
+        let hour = context.now.as_second().div_euclid(HOUR);
+        let subject = format!("disaster|{}|{}|{hour}", what.name(), caller.organization);
+        let digest = self.store().platform_keys().await?.digest(subject.as_bytes());
+        let permit = self.inner.permits.permit(digest, hour).await;
+        Ok(Place { what, subject, digest, permit })
+    }
+
+    /// Counts it, if this process has to take permits for that; the refusal when the organisation had as many in this hour as
+    /// it may, and who must know is told. What was taken is kept ([`keep`]) once the transaction is committed.
     pub(crate) async fn count_in_disaster(
         &self,
         tx: &mut Tx,
         caller: &Caller,
-        what: Counted,
+        Place { what, subject, digest, permit }: Place,
         context: &Context,
-    ) -> Result<Option<Error>, Error> {
-        let config = &self.inner.config;
-        let (name, limit, text) = match what {
-            Counted::Search => ("searches", config.disaster_searches, "災害時の検索が1時間の上限に達しました"),
-            Counted::View => ("views", config.disaster_views, "災害時の閲覧が1時間の上限に達しました"),
+    ) -> Result<(Option<Taken>, Option<Error>), Error> {
+        let (limit, text) = what.limit(&self.inner.config);
+        let taken = match permit {
+            Permit::Given => return Ok((None, None)),
+            Permit::None => None,
+            Permit::Take(pool) => Some(Taken::take(pool, tx, (&digest, context.today()), limit).await?),
         };
-        let second = context.now.as_second();
-        let subject = format!("disaster|{name}|{}|{}", caller.organization, second.div_euclid(HOUR));
-        let digest = self.store().platform_keys().await?.digest(subject.as_bytes());
-        if tx.add_mismatch(&digest, context.today()).await? <= limit {
-            return Ok(None);
+        if taken.as_ref().is_some_and(|taken| !taken.is_nothing()) {
+            return Ok((taken, None));
         }
-        let facts = serde_json::json!({ "organization": caller.organization, "limit": name, "per_hour": limit });
+        let facts = serde_json::json!({ "organization": caller.organization, "limit": what.name(), "per_hour": limit });
         let own = (caller.organization, caller.organization.office().is_some());
         for (to, administrators) in [(Organization::Operator, false), own] {
             let (kind, facts) = (NoticeKind::DisasterLimit, facts.clone());
             self.tell(tx, Tell { to, administrators, kind, about: None, facts, once: &subject }, context).await?;
         }
-        Ok(Some(Error::Quota(text, u64::try_from(HOUR - second.rem_euclid(HOUR)).unwrap_or(1))))
+        let left = HOUR - context.now.as_second().rem_euclid(HOUR);
+        Ok((taken, Some(Error::Quota(text, u64::try_from(left).unwrap_or(1)))))
     }
 
     /// The city is told once a day and organisation that its people were found.

@@ -9,6 +9,7 @@ mod decision;
 mod disaster;
 mod disaster_looks;
 mod disaster_query;
+mod eligibility;
 mod error;
 mod export;
 mod handle;
@@ -28,7 +29,9 @@ mod numbers;
 mod once;
 mod operator;
 mod opinion_file;
+mod passwords;
 mod people;
+mod permits;
 mod plan_offices;
 mod quota;
 mod recorded;
@@ -50,6 +53,7 @@ pub use consent::ConsentRequest;
 pub use disaster::{DisasterProposal, FoundPerson};
 pub use disaster_looks::SeenInDisaster;
 pub use disaster_query::DisasterQuery;
+pub use eligibility::Eligibility;
 pub use error::{Error, ItemFault, Refusal};
 pub use export::{Export, ExportPart, ExportReport};
 pub use handshakes::RefusedHandshakes;
@@ -83,7 +87,6 @@ use kiban_policy::SharingTable;
 use kiban_store::Store;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, RwLock};
-use tokio::sync::Semaphore;
 
 /// Figures an operator may set; each is [inferred] in docs/requirements.md and therefore data.
 #[derive(Debug, Clone)]
@@ -174,8 +177,8 @@ struct Inner {
     running_keys: once::RunningKeys,
     running: running::Running,
     quotas: quota::Quotas,
-    /// argon2id costs memory on purpose; at most two at a time (decision 0006.29).
-    password_checks: Semaphore,
+    passwords: passwords::Passwords,
+    permits: permits::Permits,
 }
 
 impl Platform {
@@ -191,7 +194,8 @@ impl Platform {
             clock_drift: AtomicI64::new(0),
             running: running::Running::default(),
             quotas: quota::Quotas::default(),
-            password_checks: Semaphore::new(2),
+            passwords: passwords::Passwords::new(),
+            permits: permits::Permits::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

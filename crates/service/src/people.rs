@@ -11,9 +11,12 @@ use kiban_domain::municipality::StartState;
 use kiban_domain::office::{Office, OfficeClass};
 use kiban_domain::{Date, Kind, OfficeNumber, PersonKey, dates};
 use kiban_policy::UseCase;
-use kiban_store::{Entry, Outcome, StoredRecord};
+use kiban_store::{Entry, Outcome, StoredRecord, UnopenedPerson};
 use serde::Serialize;
 use std::collections::BTreeMap;
+
+/// Kinds from which a line is made.
+const LISTED: [Kind; 4] = [Kind::A3a, Kind::A3b, Kind::A3c, Kind::A5];
 
 /// One line of the list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -100,7 +103,7 @@ impl Platform {
         'page: loop {
             let people = self.store().people_of_office(office, after, limit).await?;
             for person in &people {
-                let case = self.case(caller, *person, context).await?;
+                let (case, unopened) = self.case_with(caller, *person, (&LISTED, true), context).await?;
                 // The membership table only lists; assignment and request alone decide (decision 0006.14).
                 let registered = case.stored.assignment.as_ref().is_some_and(|a| a.ended.is_none());
                 if !case.stored.known
@@ -114,7 +117,7 @@ impl Platform {
                     continue;
                 }
                 seen.entry(person.insurer.to_string()).or_default().push(person.insured.to_string());
-                lines.push(self.line(caller, &case, context).await?);
+                lines.push(self.line(caller, &case, &unopened, context).await?);
                 if lines.len() == limit as usize {
                     break 'page;
                 }
@@ -131,31 +134,33 @@ impl Platform {
         Ok(lines)
     }
 
-    async fn line(&self, caller: &Caller, case: &Case, context: &Context) -> Result<PersonStatus, Error> {
+    async fn line(
+        &self,
+        caller: &Caller,
+        case: &Case,
+        unopened: &UnopenedPerson,
+        context: &Context,
+    ) -> Result<PersonStatus, Error> {
         let today = context.today();
         let (now, unapplied) = (context.now, &case.stored.unapplied);
         let (mut card, mut progress): (Option<InsuranceCard>, Option<CertificationProgress>) = (None, None);
         let (mut rate, mut ceiling): (Option<CopaymentRate>, Option<CostCeiling>) = (None, None);
         // Covered by the one entry of the list, made before it is answered.
-        let kinds: Vec<Kind> = [Kind::A3a, Kind::A3b, Kind::A3c, Kind::A5]
-            .into_iter()
-            .filter(|kind| case.decide(Question::read(*kind)).is_allowed())
-            .collect();
-        if !kinds.is_empty() {
-            let records = self.store().records_of_kinds(case.person, &kinds).await?;
-            for (kind, records) in kinds.iter().zip(records) {
-                let _ = records.map(|r: Vec<StoredRecord>| match kind {
-                    Kind::A3a => card = latest(r, now, unapplied),
-                    Kind::A3b => rate = latest(r, now, unapplied),
-                    Kind::A3c => ceiling = latest(r, now, unapplied),
-                    _ => progress = latest(r, now, unapplied),
-                });
-            }
+        for kind in LISTED.into_iter().filter(|kind| case.decide(Question::read(*kind)).is_allowed()) {
+            let _ = unopened.records(kind)?.map(|r: Vec<StoredRecord>| match kind {
+                Kind::A3a => card = latest(r, now, unapplied),
+                Kind::A3b => rate = latest(r, now, unapplied),
+                Kind::A3c => ceiling = latest(r, now, unapplied),
+                _ => progress = latest(r, now, unapplied),
+            });
         }
         let warnings = warnings(card.as_ref(), rate.as_ref(), ceiling.as_ref(), today, &self.inner.config);
-        let shown = case.decide(Question::read(Kind::A3a)).is_allowed();
-        let identity =
-            if shown { self.store().person(case.person).await?.map(|(_, insured)| insured.identity) } else { None };
+        let mut identity = None;
+        if case.decide(Question::read(Kind::A3a)).is_allowed()
+            && let Some(insured) = unopened.identity()?
+        {
+            let _ = insured.map(|insured| identity = Some(insured.identity));
+        }
         let certified = card.and_then(|card| card.certified);
         let until = certified.as_ref().and_then(|c| c.valid).and_then(|valid| valid.to());
         let consent = &case.stored.consent;

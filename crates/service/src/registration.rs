@@ -99,7 +99,8 @@ impl Platform {
         // cannot pass the limit together; a match takes its own count back.
         let mut tx = self.store().begin().await?;
         let subjects = self.subjects(caller, &typed).await?;
-        let counted = subjects.count(&mut tx, context, &self.inner.config).await?;
+        let passes = fits && !gone && (confirmed || !stored.withheld);
+        let counted = subjects.count(&mut tx, passes, context, &self.inner.config).await?;
         let locked = counted.locked;
         let refused = match (fits, locked) {
             (_, true) => Some("identity_locked"),
@@ -322,25 +323,31 @@ struct Counted {
 
 impl Subjects {
     /// Counts one attempt. An identity guessed by others slows an office only after a mismatch of its own: the lock must
-    /// not hit the person (T-4).
-    async fn count(&self, tx: &mut Tx, context: &Context, config: &Config) -> Result<Counted, Error> {
+    /// not hit the person (T-4). One that passes does not write the row of its office, for which all its attempts would wait
+    /// in turn; it may be let through once more for each attempt under way at that moment (decision 0006.37).
+    async fn count(&self, tx: &mut Tx, passes: bool, context: &Context, config: &Config) -> Result<Counted, Error> {
         let today = context.today();
         let anybody = tx.add_mismatch(&self.identity, today).await? - 1;
         let own = tx.add_mismatch(&self.own_identity, today).await? - 1;
-        let office = tx.add_mismatch(&self.office, today).await? - 1;
+        // Read in any case: the time of a refusal must not tell whether the four items fit.
+        let mut office = tx.mismatches(&self.office, today).await?;
         let limit = config.mismatches_per_identity;
-        let locked = own >= limit || (own > 0 && anybody >= limit) || office >= config.mismatches_per_office;
+        let is_locked =
+            |office: i32| own >= limit || (own > 0 && anybody >= limit) || office >= config.mismatches_per_office;
+        if !passes || is_locked(office) {
+            office = tx.add_mismatch(&self.office, today).await? - 1;
+        }
         let reached = match (office + 1 >= config.mismatches_per_office, anybody + 1 >= limit) {
             (true, _) => Some("office"),
             (_, true) => Some("identity"),
             _ => None,
         };
-        Ok(Counted { locked, reached })
+        Ok(Counted { locked: is_locked(office), reached })
     }
 
-    /// The attempt was no mismatch.
+    /// The attempt was no mismatch: its office was not counted.
     async fn take_back(&self, tx: &mut Tx, context: &Context) -> Result<(), Error> {
-        for subject in [&self.identity, &self.own_identity, &self.office] {
+        for subject in [&self.identity, &self.own_identity] {
             tx.take_back_mismatch(subject, context.today()).await?;
         }
         Ok(())

@@ -7,11 +7,12 @@ use crate::{Caller, Context, Error, Platform};
 use kiban_domain::allowance::Allowance;
 use kiban_domain::home_modification::HomeModification;
 use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
+use kiban_domain::insured::Insured;
 use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::plan_request::SubmissionState;
 use kiban_domain::{Date, Kind, Organization, Timestamp, dates, equipment_purchase, home_modification};
-use kiban_policy::{Decision, Disclosure, KindFacts, Opinion, Rule, Treatment, UseCase};
-use kiban_store::{Entry, Outcome, StoredRecord};
+use kiban_policy::{Decision, Disclosure, KindFacts, Opinion, Rule, SharingTable, Treatment, UseCase};
+use kiban_store::{Entry, Outcome, StoredRecord, UnopenedPerson, Unreleased};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -92,8 +93,8 @@ impl Platform {
         known_on: Result<Option<Timestamp>, E>,
         context: &Context,
     ) -> Result<KindView, E> {
-        let (case, opening) = self.may_view(caller, handle, kind, context).await?;
-        Ok(self.show_kind(caller, &case, opening, known_on?, context).await?)
+        let may_view = self.may_view(caller, handle, kind, context).await?;
+        Ok(self.show_kind(caller, may_view, known_on?, context).await?)
     }
 
     async fn may_view(
@@ -102,34 +103,28 @@ impl Platform {
         handle: &str,
         kind: Kind,
         context: &Context,
-    ) -> Result<(Case, Opening), Error> {
+    ) -> Result<(Case, UnopenedPerson, Opening), Error> {
         let person = self.person_of(caller, handle).await?;
-        let case = self.case(caller, person, context).await?;
+        let (case, unopened) = self.case_with(caller, person, (&with_filings(&[kind]), false), context).await?;
         caller.require_way(UseCase::View(KindFacts::of(kind, Opinion::Accepted).row()), case.table)?;
         let Some(opening) = opening(&case, kind) else {
             return Err(self.refuse(caller, &case, Question::read(kind), "view", context).await?);
         };
-        Ok((case, opening))
+        Ok((case, unopened, opening))
     }
 
     async fn show_kind(
         &self,
         caller: &Caller,
-        case: &Case,
-        opening: Opening,
+        (case, unopened, opening): (Case, UnopenedPerson, Opening),
         known_on: Option<Timestamp>,
         context: &Context,
     ) -> Result<KindView, Error> {
         let kind = opening.kind;
         if opening.is_by_disaster() {
-            self.record_disaster_view(caller, case, context).await?;
+            self.record_disaster_view(caller, &case, context).await?;
         }
-        let records = self.store().records(case.person, kind).await?;
-        let records = match kind {
-            Kind::A3a => records.zip(self.store().records(case.person, Kind::F1).await?),
-            _ => records.map(|records| (records, Vec::new())),
-        };
-        let (view, entry) = open_kind(caller, case, opening, records, known_on, context);
+        let (view, entry) = open_kind(caller, &case, (opening, "view"), rows_of(&unopened, kind)?, known_on, context);
         let view = self.store().audit().release(view, entry).await?;
         view.ok_or_else(|| case.refusal(Question::read(kind)))
     }
@@ -137,53 +132,54 @@ impl Platform {
     /// The whole page: every kind the caller may see, one audit entry each.
     pub async fn view_person(&self, caller: &Caller, handle: &str, context: &Context) -> Result<PersonPage, Error> {
         let person = self.person_of(caller, handle).await?;
-        let case = self.case(caller, person, context).await?;
-        let asked = open_this_way(caller, &case)?.into_iter().filter(|kind| kind.is_stored());
-        let (openings, refused): (Vec<_>, Vec<_>) =
-            asked.map(|kind| opening(&case, kind).ok_or(kind)).partition(Result::is_ok);
-        let openings: Vec<Opening> = openings.into_iter().flatten().collect();
-        if openings.iter().any(Opening::is_by_disaster) {
-            self.record_disaster_view(caller, &case, context).await?;
-        }
-        let mut without: Vec<Kind> = refused.into_iter().filter_map(Result::err).collect();
-        // An accepted 届出 stands on the card until the city's own row arrives.
-        let with_card = openings.iter().any(|opening| opening.kind == Kind::A3a);
-        let mut wanted: Vec<Kind> = openings.iter().map(|opening| opening.kind).collect();
-        let filings_at = wanted.iter().position(|kind| *kind == Kind::F1);
-        wanted.extend((with_card && filings_at.is_none()).then_some(Kind::F1));
-        let mut records = self.store().records_of_kinds(case.person, &wanted).await?;
-        let mut filings = match filings_at {
-            Some(at) if with_card => {
-                let (own, copy) = records.remove(at).twice();
-                records.insert(at, own);
-                Some(copy)
-            }
-            _ if with_card => records.pop(),
-            _ => None,
-        };
-        let mut opened = Vec::new();
-        for (opening, records) in openings.into_iter().zip(records) {
-            let kind = opening.kind;
-            let records = match filings.take_if(|_| kind == Kind::A3a) {
-                Some(filings) => records.zip(filings),
-                None => records.map(|records| (records, Vec::new())),
-            };
-            match open_kind(caller, &case, opening, records, None, context) {
-                // A kind of which there could only be own documents, and there are none: nothing is shown or recorded.
-                (_, entry) if entry.outcome == Outcome::Refused => without.push(kind),
-                shown => opened.push(shown),
-            }
-        }
-        let kinds: Vec<KindView> = self.store().audit().release_all(opened).await?.into_iter().flatten().collect();
-        without.sort_by_key(|kind| Kind::ALL.iter().position(|other| other == kind));
-        let hidden = without.into_iter().filter_map(|kind| told(&case, kind)).collect();
+        let asked = open_this_way(caller, Kind::ALL, self.table_at(context.now)?)?;
+        let (case, unopened) = self.case_with(caller, person, (&with_filings(&asked), true), context).await?;
+        let opened = self.open_kinds(caller, (&case, &unopened), &asked, "view", context).await?;
         // Without a single kind that may be seen, not even the name is: the page is that of an unknown person.
-        if kinds.is_empty() {
+        if opened.shown.is_empty() {
             return Err(self.refuse(caller, &case, Question::read(Kind::A3a), "view_page", context).await?);
         }
-        let person = self.identity(caller, &case, context).await?;
+        let Some(identity) = unopened.identity()? else { return Err(Error::Unknown) };
+        let entry = caller.entry_about(context, person, "view_identity", Outcome::Allowed);
+        let audit = self.store().audit();
+        let identity = audit.release(identity.map(|insured| identity_of(&case, &insured)), entry);
+        let (kinds, person) = tokio::try_join!(audit.release_all(opened.shown), identity)?;
+        let kinds: Vec<KindView> = kinds.into_iter().flatten().collect();
         let warnings = self.warnings_of(&kinds, context);
-        Ok(PersonPage { person, kinds, hidden, warnings })
+        Ok(PersonPage { person, kinds, hidden: opened.hidden, warnings })
+    }
+
+    /// Decides about each of the kinds, which were asked for with the facts, and opens those that may be seen. What only a disaster
+    /// mode allows is counted and recorded before.
+    pub(crate) async fn open_kinds(
+        &self,
+        caller: &Caller,
+        (case, unopened): (&Case, &UnopenedPerson),
+        asked: &[Kind],
+        action: &str,
+        context: &Context,
+    ) -> Result<OpenedKinds, Error> {
+        let stored = asked.iter().copied().filter(|kind| kind.is_stored());
+        let decided: Vec<(Kind, Option<Opening>)> = stored.map(|kind| (kind, opening(case, kind))).collect();
+        if decided.iter().filter_map(|(_, opening)| opening.as_ref()).any(Opening::is_by_disaster) {
+            self.record_disaster_view(caller, case, context).await?;
+        }
+        let (mut shown, mut hidden) = (Vec::new(), Vec::new());
+        for (kind, opening) in decided {
+            let opened = match opening {
+                Some(opening) => {
+                    Some(open_kind(caller, case, (opening, action), rows_of(unopened, kind)?, None, context))
+                }
+                None => None,
+            };
+            match opened {
+                // A kind of which there could only be own documents, and there are none: nothing is shown or recorded.
+                Some((_, entry)) if entry.outcome == Outcome::Refused => hidden.extend(told(case, kind)),
+                Some(opened) => shown.push(opened),
+                None => hidden.extend(told(case, kind)),
+            }
+        }
+        Ok(OpenedKinds { shown, hidden })
     }
 
     /// Warnings that follow from the newest cards on a page, as they are shown.
@@ -214,39 +210,55 @@ impl Platform {
         if !Kind::ALL.iter().any(|kind| case.decide(Question::read(*kind)).is_allowed()) {
             return Err(self.refuse(caller, &case, Question::read(Kind::A3a), "why", context).await?);
         }
-        let kinds = open_this_way(caller, &case)?.into_iter();
+        let kinds = open_this_way(caller, Kind::ALL, case.table)?.into_iter();
         self.store().audit().append(caller.entry_about(context, person, "why", Outcome::Allowed)).await?;
         Ok(kinds.filter_map(|kind| explained(&case, kind).or_else(|| told(&case, kind))).collect())
     }
+}
 
-    /// Name, kana, birth, sex and, where the card (A3a) may be seen and whereabouts be known, address.
-    async fn identity(&self, caller: &Caller, case: &Case, context: &Context) -> Result<Value, Error> {
-        let Some((_, insured)) = self.store().person(case.person).await? else { return Err(Error::Unknown) };
-        let shows_address = match case.decide(Question::read(Kind::A3a)) {
-            Decision::Allow { whereabouts_hidden, .. } => !(whereabouts_hidden && case.stored.withheld),
-            Decision::Refuse { .. } => false,
-        };
-        let identity = &insured.identity;
-        let mut value = serde_json::json!({
-            "insurer_number": insured.card_insurer,
-            "insured_number": insured.key.insured,
-            "name": identity.name,
-            "kana": identity.kana,
-            "birth": identity.birth,
-            "sex": identity.sex,
-        });
-        if shows_address {
-            value["postal_code"] = serde_json::to_value(&identity.postal_code).unwrap_or_default();
-            value["address"] = serde_json::to_value(&identity.address).unwrap_or_default();
-            value["telephone"] = serde_json::to_value(&identity.telephone).unwrap_or_default();
-            value["domicile_exception"] = Value::Bool(insured.domicile_exception);
-        }
-        self.store()
-            .audit()
-            .append(caller.entry_about(context, case.person, "view_identity", Outcome::Allowed))
-            .await?;
-        Ok(value)
+/// Name, kana, birth, sex and, where the card (A3a) may be seen and whereabouts be known, address.
+pub(crate) fn identity_of(case: &Case, insured: &Insured) -> Value {
+    let shows_address = match case.decide(Question::read(Kind::A3a)) {
+        Decision::Allow { whereabouts_hidden, .. } => !(whereabouts_hidden && case.stored.withheld),
+        Decision::Refuse { .. } => false,
+    };
+    let identity = &insured.identity;
+    let mut value = serde_json::json!({
+        "insurer_number": insured.card_insurer,
+        "insured_number": insured.key.insured,
+        "name": identity.name,
+        "kana": identity.kana,
+        "birth": identity.birth,
+        "sex": identity.sex,
+    });
+    if shows_address {
+        value["postal_code"] = serde_json::to_value(&identity.postal_code).unwrap_or_default();
+        value["address"] = serde_json::to_value(&identity.address).unwrap_or_default();
+        value["telephone"] = serde_json::to_value(&identity.telephone).unwrap_or_default();
+        value["domicile_exception"] = Value::Bool(insured.domicile_exception);
     }
+    value
+}
+
+/// The kinds that are shown, unreleased, and what may be told of the others.
+pub(crate) struct OpenedKinds {
+    pub(crate) shown: Vec<Opened>,
+    pub(crate) hidden: Vec<WhyKind>,
+}
+
+/// The kinds to fetch: an accepted 届出 stands on the card until the city's own row arrives.
+pub(crate) fn with_filings(kinds: &[Kind]) -> Vec<Kind> {
+    let missing = kinds.contains(&Kind::A3a) && !kinds.contains(&Kind::F1);
+    kinds.iter().copied().chain(missing.then_some(Kind::F1)).collect()
+}
+
+/// The records of a kind and, beside the card, the 届出, out of what [`with_filings`] fetched.
+fn rows_of(unopened: &UnopenedPerson, kind: Kind) -> Result<Unreleased<(Vec<StoredRecord>, Vec<StoredRecord>)>, Error> {
+    let records = unopened.records(kind)?;
+    Ok(match kind {
+        Kind::A3a => records.zip(unopened.records(Kind::F1)?),
+        _ => records.map(|records| (records, Vec::new())),
+    })
 }
 
 /// G1 is shown as the state that follows from all acts, never the acts themselves (who declared, by whom taken).
@@ -310,8 +322,8 @@ fn opening(case: &Case, kind: Kind) -> Option<Opening> {
 fn open_kind(
     caller: &Caller,
     case: &Case,
-    opening: Opening,
-    records: kiban_store::Unreleased<(Vec<StoredRecord>, Vec<StoredRecord>)>,
+    (opening, action): (Opening, &str),
+    records: Unreleased<(Vec<StoredRecord>, Vec<StoredRecord>)>,
     known_on: Option<Timestamp>,
     context: &Context,
 ) -> Opened {
@@ -344,19 +356,19 @@ fn open_kind(
     let nothing = keys.is_empty() && !general.is_allowed();
     let outcome = if nothing { Outcome::Refused } else { Outcome::Allowed };
     let settled = if nothing { general.rule() } else { rule };
-    let entry = case.entry(caller, context, "view", outcome, Question::read(kind), settled);
+    let entry = case.entry(caller, context, action, outcome, Question::read(kind), settled);
     let event = by_disaster.then(|| case.events.clone());
     let detail = serde_json::json!({ "documents": keys, "known_on": known_on, "disaster": event }).to_string();
     (view, Entry { detail: Some(detail), ..entry })
 }
 
-type Opened = (kiban_store::Unreleased<Option<KindView>>, Entry);
+pub(crate) type Opened = (Unreleased<Option<KindView>>, Entry);
 
-/// The kinds this way in is open for; none at all is a refusal of its own (P-165).
-fn open_this_way(caller: &Caller, case: &Case) -> Result<Vec<Kind>, Error> {
-    let way = |kind: Kind| caller.require_way(UseCase::View(KindFacts::of(kind, Opinion::Accepted).row()), case.table);
-    let kinds: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| way(*kind).is_ok()).collect();
-    if kinds.is_empty() { way(Kind::A3a).map(|()| kinds) } else { Ok(kinds) }
+/// Which of the kinds this way in is open for; none at all is a refusal of its own (P-165).
+pub(crate) fn open_this_way(caller: &Caller, kinds: &[Kind], table: &SharingTable) -> Result<Vec<Kind>, Error> {
+    let way = |kind: Kind| caller.require_way(UseCase::View(KindFacts::of(kind, Opinion::Accepted).row()), table);
+    let open: Vec<Kind> = kinds.iter().copied().filter(|kind| way(*kind).is_ok()).collect();
+    if open.is_empty() { way(Kind::A3a).map(|()| open) } else { Ok(open) }
 }
 
 /// A record as a document, if this caller may see this one (creator and state are facts of the document).

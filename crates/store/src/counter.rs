@@ -7,8 +7,9 @@ use kiban_domain::{Date, dates};
 const ADD: &str = "INSERT INTO mismatch (subject, day, count) VALUES ($1, $2, $3)
      ON CONFLICT (subject, day) DO UPDATE SET count = mismatch.count + $3 RETURNING count";
 const TAKE_BACK: &str = "UPDATE mismatch SET count = count - 1 WHERE subject = $1 AND day = $2 AND count > 0";
+const COUNTED: &str = "SELECT count FROM mismatch WHERE subject = $1 AND day = $2";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[ADD, TAKE_BACK];
+pub(crate) const ALL: &[&str] = &[ADD, TAKE_BACK, COUNTED];
 
 impl Tx {
     /// Counts one mismatch for a subject (a keyed digest); how many there are now, this one included. Counted before the
@@ -22,6 +23,12 @@ impl Tx {
         let many = many.min(1_000_000);
         let rows = self.raw.rows(ADD, args![subject, dates::to_number(day), many]).await?;
         rows.first().ok_or(StoreError::Internal("no count".to_owned()))?.int(0)
+    }
+
+    /// How many are counted for a subject, without waiting for those who are counting at this moment.
+    pub async fn mismatches(&mut self, subject: &[u8; 32], day: Date) -> Result<i32, StoreError> {
+        let rows = self.raw.rows(COUNTED, args![subject, dates::to_number(day)]).await?;
+        rows.first().map_or(Ok(0), |row| row.int(0))
     }
 
     /// Takes one back: what was compared did match. Never below zero.

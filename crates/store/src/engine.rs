@@ -108,6 +108,22 @@ impl Row {
     getter!(blob, Vec<u8>);
     getter!(blob_or_null, Option<Vec<u8>>);
     getter!(boolean, bool);
+
+    /// A text that stays in the row.
+    pub(crate) fn text_ref(&self, column: usize) -> Result<&str, StoreError> {
+        Ok(match self {
+            Self::Sqlite(row) => row.try_get(column)?,
+            Self::Postgres(row) => row.try_get(column)?,
+        })
+    }
+
+    /// Bytes that stay in the row.
+    pub(crate) fn blob_ref(&self, column: usize) -> Result<&[u8], StoreError> {
+        Ok(match self {
+            Self::Sqlite(row) => row.try_get(column)?,
+            Self::Postgres(row) => row.try_get(column)?,
+        })
+    }
 }
 
 macro_rules! bound {

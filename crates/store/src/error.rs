@@ -1,7 +1,7 @@
 //! What can go wrong in the store, by meaning.
 
 /// An error of the store. None of its texts holds personal data.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be reached or is too slow; nothing was written.
     #[error("database unavailable: {0}")]

@@ -1,42 +1,27 @@
-//! The facts of one access decision, gathered in one round trip (decision 0006.1, 25).
+//! The facts of one access decision, gathered in one round trip (decision 0006.1, 25), with the records and the identity
+//! that it may open still sealed beside them.
 
 use crate::assignment::{Columns, request_door};
 use crate::consent::act_from;
-use crate::engine::{Row, args};
+use crate::engine::Row;
+use crate::gather::columns::{CODE, FLAG, NUMBER, SEALED, TEXT, WHAT};
+use crate::gather::{Gathered, Wanted, what};
 use crate::insurer::start_from;
 use crate::office::{instant, switch_door};
-use crate::person::Version;
+use crate::person::{Version, open_identity};
 use crate::receipt::open_list;
-use crate::{Store, StoreError};
+use crate::record::{RecordColumns, newest_first};
+use crate::{InsurerKeys, Keyring, Store, StoreError, StoredRecord, Unreleased};
 use kiban_domain::assignment::Assignment;
 use kiban_domain::consent::{ConsentAct, ConsentState};
+use kiban_domain::insured::Insured;
 use kiban_domain::municipality::StartState;
 use kiban_domain::office::StaffId;
-use kiban_domain::{InsurerNumber, OfficeNumber, Organization, PersonKey};
-
-/// One statement, seven questions. Columns: what, five texts, three numbers, a flag, the MAC.
-const FACTS: &str = "
-SELECT 'person' AS what, card_insurer AS t1, CAST(NULL AS TEXT) AS t2, CAST(NULL AS TEXT) AS t3, CAST(NULL AS TEXT) AS t4, CAST(NULL AS TEXT) AS t5,
-       CAST(gone_on AS BIGINT) AS n1, revision AS n2, history_number AS n3, CASE WHEN withheld THEN 1 ELSE 0 END AS flag, mac
-  FROM person WHERE insurer_number = $1 AND insured_number = $2
-UNION ALL SELECT 'insurer', start_state, NULL, NULL, NULL, NULL, start_on, NULL, NULL, 0, mac
-  FROM insurer WHERE insurer_number = $1
-UNION ALL SELECT 'assignment', office_number, identity_check, registered_by, plan_maker, end_reason, registered_at, viewable_until, ended_at,
-       CASE WHEN confirmed THEN 1 ELSE 0 END, mac
-  FROM assignment WHERE insurer_number = $1 AND insured_number = $2 AND office_number = $3
-UNION ALL SELECT 'request', office_number, natural_key, NULL, NULL, NULL, requested_on, applied_on, revision, 0, mac
-  FROM opinion_request WHERE insurer_number = $1 AND insured_number = $2 AND office_number = $3
-UNION ALL SELECT 'consent', act_id, act, kind, NULL, NULL, acted_at, revision, NULL, 0, mac
-  FROM consent_act WHERE insurer_number = $1 AND insured_number = $2
-UNION ALL SELECT 'switch', staff_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, CASE WHEN hidden THEN 1 ELSE 0 END, mac
-  FROM staff_switch WHERE organization = $4 AND staff_id = $5 AND insurer_number = $1 AND insured_number = $2
-UNION ALL SELECT 'receipts', open_receipts, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, mac
-  FROM receipt_counter WHERE insurer_number = $1";
-#[cfg(test)]
-pub(crate) const ALL: &[&str] = &[FACTS];
+use kiban_domain::{InsurerNumber, Kind, OfficeNumber, Organization, PersonKey, Timestamp};
+use std::sync::Arc;
 
 /// What the store knows that bears on a decision about one person for one caller. Rows whose MAC fails are absent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PersonFacts {
     /// Whether the person is known here and not only from an unapplied receipt.
     pub known: bool,
@@ -64,6 +49,35 @@ pub struct PersonFacts {
     pub unapplied: Vec<i64>,
 }
 
+/// The rows from which a person's facts were read, with the records and the identity fetched beside them. What is sealed
+/// stays sealed until it is asked for, which is after the decision.
+pub struct UnopenedPerson {
+    person: PersonKey,
+    rows: Gathered,
+    with_identity: bool,
+    /// What any version says about 不開示.
+    withheld: bool,
+    /// There when the person is known.
+    opener: Option<Opener>,
+}
+
+struct Opener {
+    keys: Arc<InsurerKeys>,
+    /// The present version: 履歴番号 and receipt.
+    version: (i64, i64),
+}
+
+/// Who asks about whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    /// The caller's organisation.
+    pub organization: Organization,
+    /// Its number, if it is an office.
+    pub office: Option<OfficeNumber>,
+    /// The staff member.
+    pub staff: Option<&'a StaffId>,
+}
+
 impl Store {
     /// Gathers the facts for a caller. `office` is empty for callers that are not an office.
     pub async fn person_facts(
@@ -73,86 +87,112 @@ impl Store {
         office: Option<OfficeNumber>,
         staff: Option<&StaffId>,
     ) -> Result<PersonFacts, StoreError> {
-        let office = office.map(|n| n.to_string()).unwrap_or_default();
-        let staff = staff.map(|s| s.0.as_str()).unwrap_or_default();
-        let rows = self
-            .engine
-            .rows(
-                FACTS,
-                args![person.insurer.as_str(), person.insured.as_str(), &office, &organization.to_string(), staff],
-            )
-            .await?;
-        let mut facts = PersonFacts {
-            known: false,
-            person_revision: 0,
-            card_insurer: None,
-            withheld: false,
-            gone_on: None,
-            start: StartState::Undecided,
-            assignment: None,
-            opinion_requested_on: None,
-            switched_off: false,
-            consent: ConsentState::default(),
-            consent_damaged: false,
-            unapplied: Vec::new(),
+        let rows = self.gatherer.ask(person, Wanted::FACTS).await?;
+        let asker = Asker { organization, office, staff };
+        Ok(Reader { keys: &self.keys, person, asker }.facts(&rows)?.0)
+    }
+
+    /// The facts and, out of the same question, the records of some kinds and the identity (`with_identity`), sealed.
+    pub async fn person_facts_with(
+        &self,
+        person: PersonKey,
+        asker: Asker<'_>,
+        kinds: &[Kind],
+        with_identity: bool,
+    ) -> Result<(PersonFacts, UnopenedPerson), StoreError> {
+        let rows = self.gatherer.ask(person, Wanted { identity: with_identity, ..Wanted::records(kinds) }).await?;
+        let (facts, present) = Reader { keys: &self.keys, person, asker }.facts(&rows)?;
+        // An insurer of whom nobody is known gets no keys by being asked for.
+        let opener = match present {
+            Some(version) => Some(Opener { keys: self.keys.keys_of(person.insurer.as_str()).await?, version }),
+            None => None,
         };
+        let withheld = facts.withheld;
+        Ok((facts, UnopenedPerson { person, rows, with_identity, withheld, opener }))
+    }
+}
+
+impl UnopenedPerson {
+    /// Every revision of a kind that was asked for, newest first, contents opened. They leave only with their audit entry.
+    pub fn records(&self, kind: Kind) -> Result<Unreleased<Vec<StoredRecord>>, StoreError> {
+        let Some(Opener { keys, .. }) = &self.opener else { return Ok(Unreleased::new(Vec::new())) };
+        let mut records = Vec::new();
+        for row in self.rows.rows() {
+            if row.int(WHAT)? == what::RECORD && row.text_ref(TEXT + 2)? == kind.code() {
+                records.push(self.record(keys, kind, row)?);
+            }
+        }
+        newest_first(&mut records);
+        Ok(Unreleased::new(records))
+    }
+
+    fn record(&self, keys: &InsurerKeys, kind: Kind, row: &Row) -> Result<StoredRecord, StoreError> {
+        let columns = RecordColumns {
+            natural_key: row.text(TEXT)?,
+            creator: row.text_ref(TEXT + 1)?,
+            revision: row.big(NUMBER)?,
+            recorded_at: row.big(NUMBER + 1)?,
+            valid: (row.big(NUMBER + 2)? as i32, row.big(NUMBER + 3)? as i32),
+            deleted: row.boolean(FLAG)?,
+            digest: row.blob(CODE)?,
+            payload: row.blob_ref(SEALED)?,
+        };
+        columns.open(keys, &self.person, kind)
+    }
+
+    /// The identity as the present version has it, if it was asked for and the person is known. Its 不開示 is that of all
+    /// versions.
+    pub fn identity(&self) -> Result<Option<Unreleased<Insured>>, StoreError> {
+        let Some(Opener { keys, version }) = self.opener.as_ref().filter(|_| self.with_identity) else {
+            return Ok(None);
+        };
+        for row in self.rows.rows() {
+            if row.int(WHAT)? == what::PERSON && version_of(row)? == *version {
+                let mut insured = open_identity(keys, &self.person, *version, row.blob_ref(SEALED)?)?;
+                insured.withheld |= self.withheld;
+                return Ok(Some(Unreleased::new(insured)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Reads the facts of one caller out of the rows.
+struct Reader<'a> {
+    keys: &'a Keyring,
+    person: PersonKey,
+    asker: Asker<'a>,
+}
+
+impl Reader<'_> {
+    /// The facts, and which version of the person (履歴番号 and receipt) is the present one.
+    fn facts(&self, rows: &Gathered) -> Result<(PersonFacts, Option<(i64, i64)>), StoreError> {
+        let mut facts = PersonFacts::default();
         // With the receipt that wrote each: only at the end is it known which receipts are not applied.
         let (mut acts, mut requests, mut receipts_damaged) = (Vec::new(), Vec::new(), false);
         let mut versions = Versions::default();
-        for row in &rows {
-            match row.text(0)?.as_str() {
-                "person" => versions.read(row, &person, self)?,
-                "insurer" => {
-                    facts.start =
-                        start_from(&self.keys, person.insurer.as_str(), &row.text(1)?, day(row, 6)?, &row.blob(10)?)
-                }
-                "assignment" => {
-                    facts.assignment = Columns {
-                        office: row.text(1)?,
-                        check: row.text(2)?,
-                        registered_by: row.text(3)?,
-                        plan_maker: row.text_or_null(4)?,
-                        end_reason: row.text_or_null(5)?,
-                        registered_at: row.big(6)?,
-                        viewable_until: row.big(7)? as i32,
-                        ended_at: row.big_or_null(8)?,
-                        confirmed: row.int(9)? == 1,
-                    }
-                    .open(&self.keys, &person, &row.blob(10)?)?;
-                }
-                "request" => {
-                    let (requested, applied, revision) = (row.big(6)? as i32, row.big(7)? as i32, row.big(8)?);
-                    let door = request_door(&person, &row.text(2)?, &row.text(1)?, requested, applied, revision);
-                    if door.fits(&self.keys, &row.blob(10)?) {
-                        requests.push((revision, requested));
-                    }
-                }
-                "consent" => {
-                    let (id, act, kind, at) = (row.text(1)?, row.text(2)?, row.text_or_null(3)?, row.big(6)?);
-                    let revision = row.big(7)?;
-                    match act_from(&self.keys, &person, &id, &act, kind.as_deref(), (at, revision), &row.blob(10)?) {
-                        Some(act) => acts.push((revision, act, instant(at)?)),
-                        None => facts.consent_damaged = true,
-                    }
-                }
-                "switch" => {
-                    let hidden = row.int(9)? == 1;
-                    // A damaged switch hides: the office wanted something hidden.
-                    facts.switched_off =
-                        hidden || !switch_door(staff, &person, hidden).fits(&self.keys, &row.blob(10)?);
-                }
-                _ => {
-                    let mac = row.blob_or_null(10)?.unwrap_or_default();
-                    match open_list(&self.keys, person.insurer, &row.text(1)?, &mac) {
-                        Some(open) => facts.unapplied = open,
-                        None => receipts_damaged = true,
-                    }
-                }
+        for row in rows.rows() {
+            match row.int(WHAT)? {
+                what::PERSON => versions.read(row, &self.person, self.keys)?,
+                what::INSURER => facts.start = self.start(row)?,
+                what::ASSIGNMENT if self.is_of_office(row)? => facts.assignment = self.assignment(row)?,
+                what::REQUEST if self.is_of_office(row)? => requests.extend(self.request(row)?),
+                what::CONSENT => match self.consent(row)? {
+                    Some(act) => acts.push(act),
+                    None => facts.consent_damaged = true,
+                },
+                what::SWITCH => facts.switched_off |= self.is_switched_off(row)?,
+                what::RECEIPTS => match self.open_receipts(row)? {
+                    Some(open) => facts.unapplied = open,
+                    None => receipts_damaged = true,
+                },
+                _ => {}
             }
         }
         // With an altered list of open receipts nothing counts as applied.
         let applied = |revision: &i64| !receipts_damaged && !facts.unapplied.contains(revision);
-        if let Some(present) = versions.present(applied) {
+        let present = versions.present(applied);
+        if let Some(present) = present {
             facts.known = true;
             facts.person_revision = present.revision;
             facts.card_insurer = present.card_insurer;
@@ -166,7 +206,67 @@ impl Store {
         if !facts.consent_damaged {
             facts.consent = ConsentState::of(acts.iter().map(|(_, act, at)| (act, *at)));
         }
-        Ok(facts)
+        Ok((facts, present.map(|version| (version.history_number, version.revision))))
+    }
+
+    fn start(&self, row: &Row) -> Result<StartState, StoreError> {
+        let insurer = self.person.insurer;
+        Ok(start_from(self.keys, insurer.as_str(), row.text_ref(TEXT)?, day(row, NUMBER)?, row.blob_ref(CODE)?))
+    }
+
+    /// Whether a row of all offices is that of the caller's.
+    fn is_of_office(&self, row: &Row) -> Result<bool, StoreError> {
+        let office = self.asker.office.as_ref().map(OfficeNumber::as_str);
+        Ok(office == Some(row.text_ref(TEXT)?))
+    }
+
+    fn assignment(&self, row: &Row) -> Result<Option<Assignment>, StoreError> {
+        let columns = Columns {
+            office: row.text(TEXT)?,
+            check: row.text(TEXT + 1)?,
+            registered_by: row.text(TEXT + 2)?,
+            plan_maker: row.text_or_null(TEXT + 3)?,
+            end_reason: row.text_or_null(TEXT + 4)?,
+            registered_at: row.big(NUMBER)?,
+            viewable_until: row.big(NUMBER + 1)? as i32,
+            ended_at: row.big_or_null(NUMBER + 2)?,
+            confirmed: row.boolean(FLAG)?,
+        };
+        columns.open(self.keys, &self.person, row.blob_ref(CODE)?)
+    }
+
+    /// The receipt that wrote a request, and its day.
+    fn request(&self, row: &Row) -> Result<Option<(i64, i32)>, StoreError> {
+        let (office, key) = (row.text_ref(TEXT)?, row.text_ref(TEXT + 1)?);
+        let (requested, applied) = (row.big(NUMBER)? as i32, row.big(NUMBER + 1)? as i32);
+        let revision = row.big(NUMBER + 2)?;
+        let door = request_door(&self.person, key, office, requested, applied, revision);
+        Ok(door.fits(self.keys, row.blob_ref(CODE)?).then_some((revision, requested)))
+    }
+
+    /// The receipt that wrote an act, the act, when; `None` when it is damaged.
+    fn consent(&self, row: &Row) -> Result<Option<(i64, ConsentAct, Timestamp)>, StoreError> {
+        let (id, act) = (row.text_ref(TEXT)?, row.text_ref(TEXT + 1)?);
+        let kind = row.text_or_null(TEXT + 2)?;
+        let (at, revision) = (row.big(NUMBER)?, row.big(NUMBER + 1)?);
+        let act = act_from(self.keys, &self.person, id, act, kind.as_deref(), (at, revision), row.blob_ref(CODE)?);
+        act.map(|act| Ok((revision, act, instant(at)?))).transpose()
+    }
+
+    /// Receipts that are not applied yet; `None` when the list was altered.
+    fn open_receipts(&self, row: &Row) -> Result<Option<Vec<i64>>, StoreError> {
+        let mac = row.blob_or_null(CODE)?.unwrap_or_default();
+        Ok(open_list(self.keys, self.person.insurer, row.text_ref(TEXT)?, &mac))
+    }
+
+    /// A damaged switch hides: the office wanted something hidden.
+    fn is_switched_off(&self, row: &Row) -> Result<bool, StoreError> {
+        let staff = self.asker.staff.map(|staff| staff.0.as_str()).unwrap_or_default();
+        if row.text_ref(TEXT + 1)? != staff || row.text_ref(TEXT)? != self.asker.organization.to_string() {
+            return Ok(false);
+        }
+        let hidden = row.boolean(FLAG)?;
+        Ok(hidden || !switch_door(staff, &self.person, hidden).fits(self.keys, row.blob_ref(CODE)?))
     }
 }
 
@@ -188,13 +288,13 @@ struct PresentVersion {
 }
 
 impl Versions {
-    fn read(&mut self, row: &Row, person: &PersonKey, store: &Store) -> Result<(), StoreError> {
-        let (card_insurer, gone_on) = (row.text(1)?, day(row, 6)?);
-        let (revision, history_number, withheld) = (row.big(7)?, row.big(8)?, row.int(9)? == 1);
+    fn read(&mut self, row: &Row, person: &PersonKey, keys: &Keyring) -> Result<(), StoreError> {
+        let (card_insurer, gone_on) = (row.text_ref(TEXT)?, day(row, NUMBER)?);
+        let ((history_number, revision), withheld) = (version_of(row)?, row.boolean(FLAG)?);
         let version = Version { history_number, revision, withheld, gone_on };
-        self.damaged |= !version.fits(&store.keys, person, &card_insurer, &row.blob(10)?);
+        self.damaged |= !version.fits(keys, person, card_insurer, row.blob_ref(CODE)?);
         self.withheld |= withheld;
-        let card_insurer = InsurerNumber::parse(&card_insurer).ok();
+        let card_insurer = InsurerNumber::parse(card_insurer).ok();
         self.all.push(PresentVersion { history_number, revision, card_insurer, gone_on });
         Ok(())
     }
@@ -204,6 +304,11 @@ impl Versions {
         let versions = self.all.iter().filter(|version| applied(&version.revision) && !self.damaged);
         versions.max_by_key(|version| (version.history_number, version.revision))
     }
+}
+
+/// 履歴番号 and receipt of a person's row.
+fn version_of(row: &Row) -> Result<(i64, i64), StoreError> {
+    Ok((row.big(NUMBER + 2)?, row.big(NUMBER + 1)?))
 }
 
 fn opens(act: ConsentAct) -> bool {

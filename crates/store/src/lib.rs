@@ -18,6 +18,7 @@ mod door;
 mod engine;
 mod error;
 mod facts;
+mod gather;
 mod insurer;
 mod lease;
 mod many;
@@ -50,7 +51,7 @@ pub use connector::Connector;
 pub use consent::StoredConsent;
 pub use disaster_look::DisasterLook;
 pub use error::StoreError;
-pub use facts::PersonFacts;
+pub use facts::{Asker, PersonFacts, UnopenedPerson};
 pub use lease::{LEASE_SECONDS, Lease};
 pub use notice::{NewNotice, Notice, WhichNotices};
 pub use numbers::{StoredLink, StoredMember};
@@ -81,6 +82,7 @@ pub struct Store {
     engine: Engine,
     keys: Keyring,
     audit: AuditLog,
+    gatherer: Arc<gather::Gatherer>,
 }
 
 /// A running write. Dropped without [`Tx::commit`] it leaves nothing behind.
@@ -102,7 +104,8 @@ impl Store {
         // first package (`keys_of` before `begin`), these at once.
         keys.keys_of(NO_INSURER).await?;
         let audit = AuditLog::start(engine.clone(), keys.clone(), audit).await?;
-        Ok(Self { engine, keys, audit })
+        let gatherer = gather::Gatherer::new(engine.clone());
+        Ok(Self { engine, keys, audit, gatherer })
     }
 
     /// The audit log.

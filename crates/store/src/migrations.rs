@@ -20,6 +20,7 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000051_numbers", include_str!("../migrations/20261122000051_numbers.sql")),
     ("20261122000060_inbox", include_str!("../migrations/20261122000060_inbox.sql")),
     ("20261122000070_statistics", include_str!("../migrations/20261122000070_statistics.sql")),
+    ("20261122000090_switch_by_person", include_str!("../migrations/20261122000090_switch_by_person.sql")),
     ("20261122000120_connector_export", include_str!("../migrations/20261122000120_connector_export.sql")),
 ];
 

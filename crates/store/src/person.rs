@@ -299,11 +299,7 @@ pub(crate) fn standing_versions(
         if open.contains(&revision) {
             continue;
         }
-        let sealed = row.blob(5)?;
-        let (history, receipt) = (history_number.to_be_bytes(), revision.to_be_bytes());
-        let aad = identity_aad(key, &history, &receipt);
-        let plain = keys.open(&aad, &sealed).or_else(|_| keys.open(&aad[..4], &sealed))?;
-        let insured: Insured = serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("person"))?;
+        let insured = open_identity(keys, key, (history_number, revision), row.blob_ref(5)?)?;
         let header = PersonHeader { revision, history_number, withheld: version.withheld, digest: row.blob(6)? };
         versions.push((header, insured));
     }
@@ -312,6 +308,19 @@ pub(crate) fn standing_versions(
         insured.withheld |= any_withheld;
     }
     Ok(Some(versions))
+}
+
+/// The identity of a version (履歴番号 and receipt). Those from before there were versions are sealed without the 履歴番号.
+pub(crate) fn open_identity(
+    keys: &InsurerKeys,
+    key: &PersonKey,
+    (history_number, revision): (i64, i64),
+    sealed: &[u8],
+) -> Result<Insured, StoreError> {
+    let (history, receipt) = (history_number.to_be_bytes(), revision.to_be_bytes());
+    let aad = identity_aad(key, &history, &receipt);
+    let plain = keys.open(&aad, sealed).or_else(|_| keys.open(&aad[..4], sealed))?;
+    serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("person"))
 }
 
 pub(crate) fn content_of(insured: &Insured) -> Result<Vec<u8>, StoreError> {

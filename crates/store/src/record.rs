@@ -15,14 +15,11 @@ pub(crate) const PUT: &str =
 const OF_KIND: &str =
     "SELECT natural_key, revision, creator, valid_from, valid_to, recorded_at, deleted, payload, digest FROM record
      WHERE insurer_number = $1 AND insured_number = $2 AND kind = $3 ORDER BY natural_key DESC, revision DESC";
-const OF_PERSON: &str =
-    "SELECT natural_key, revision, creator, valid_from, valid_to, recorded_at, deleted, payload, digest, kind FROM record
-     WHERE insurer_number = $1 AND insured_number = $2 ORDER BY kind, natural_key DESC, revision DESC";
 const HEADERS: &str =
     "SELECT kind, natural_key, revision, creator, valid_from, valid_to, recorded_at, deleted, digest FROM record
      WHERE insurer_number = $1 AND insured_number = $2 ORDER BY kind, natural_key DESC, revision DESC";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, OF_KIND, OF_PERSON, HEADERS];
+pub(crate) const ALL: &[&str] = &[PUT, OF_KIND, HEADERS];
 
 /// A record about to be written.
 #[derive(Debug, Clone)]
@@ -190,25 +187,6 @@ impl Store {
         self.opened_records(person, kind).await.map(Unreleased::new)
     }
 
-    /// The same for several kinds in one round trip, kind by kind in the order asked for. Other kinds are not opened.
-    pub async fn records_of_kinds(
-        &self,
-        person: PersonKey,
-        kinds: &[Kind],
-    ) -> Result<Vec<Unreleased<Vec<StoredRecord>>>, StoreError> {
-        let mut all: Vec<Vec<StoredRecord>> = kinds.iter().map(|_| Vec::new()).collect();
-        let rows = self.engine.rows(OF_PERSON, args![person.insurer.as_str(), person.insured.as_str()]).await?;
-        let keys = self.keys.keys_of(person.insurer.as_str()).await?;
-        for row in &rows {
-            let kind = Kind::parse(&row.text(9)?).ok_or(StoreError::Unreadable("record"))?;
-            if let Some(place) = kinds.iter().position(|asked| *asked == kind) {
-                all[place].push(open_row(&keys, &person, kind, row)?);
-            }
-        }
-        all.iter_mut().for_each(|records| newest_first(records));
-        Ok(all.into_iter().map(Unreleased::new).collect())
-    }
-
     async fn opened_records(&self, person: PersonKey, kind: Kind) -> Result<Vec<StoredRecord>, StoreError> {
         let rows =
             self.engine.rows(OF_KIND, args![person.insurer.as_str(), person.insured.as_str(), kind.code()]).await?;
@@ -268,22 +246,49 @@ pub(crate) fn open_row(
     kind: Kind,
     row: &Row,
 ) -> Result<StoredRecord, StoreError> {
-    let (natural_key, revision, creator_code, deleted) = (row.text(0)?, row.big(1)?, row.text(2)?, row.boolean(6)?);
-    let valid = (row.int(3)?, row.int(4)?);
-    let recorded_at = row.big(5)?;
-    let aad = RecordAad::new(person, kind, &natural_key, (revision, recorded_at), &creator_code, valid, deleted);
-    let payload = keys.open(&aad.slices(), &row.blob(7)?)?;
-    let header = RecordHeader {
-        kind,
-        natural_key,
-        revision,
-        creator: creator(&creator_code)?,
-        valid: period(valid.0, valid.1)?,
-        recorded_at: instant(recorded_at)?,
-        deleted,
+    let columns = RecordColumns {
+        natural_key: row.text(0)?,
+        creator: row.text_ref(2)?,
+        revision: row.big(1)?,
+        recorded_at: row.big(5)?,
+        valid: (row.int(3)?, row.int(4)?),
+        deleted: row.boolean(6)?,
         digest: row.blob(8)?,
+        payload: row.blob_ref(7)?,
     };
-    Ok(StoredRecord { header, payload })
+    columns.open(keys, person, kind)
+}
+
+/// The columns of a record as they were read.
+pub(crate) struct RecordColumns<'a> {
+    pub(crate) natural_key: String,
+    pub(crate) creator: &'a str,
+    pub(crate) revision: i64,
+    pub(crate) recorded_at: i64,
+    pub(crate) valid: (i32, i32),
+    pub(crate) deleted: bool,
+    pub(crate) digest: Vec<u8>,
+    pub(crate) payload: &'a [u8],
+}
+
+impl RecordColumns<'_> {
+    /// The record with its content opened.
+    pub(crate) fn open(self, keys: &InsurerKeys, person: &PersonKey, kind: Kind) -> Result<StoredRecord, StoreError> {
+        let known = (self.revision, self.recorded_at);
+        let aad = RecordAad::new(person, kind, &self.natural_key, known, self.creator, self.valid, self.deleted);
+        let payload = keys.open(&aad.slices(), self.payload)?;
+        let header = RecordHeader {
+            kind,
+            natural_key: self.natural_key,
+            revision: self.revision,
+            creator: creator(self.creator)?,
+            valid: period(self.valid.0, self.valid.1)?,
+            recorded_at: instant(self.recorded_at)?,
+            deleted: self.deleted,
+            digest: self.digest,
+        };
+        Ok(StoredRecord { header, payload })
+    }
 }
 
 /// Again here, by bytes: the order of texts in a database depends on its collation.

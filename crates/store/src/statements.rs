@@ -3,7 +3,7 @@
 
 use crate::engine::{Committed, Engine, args};
 use crate::{
-    assignment, block, bulk, connector, consent, counter, disaster, disaster_look, facts, insurer, lease, migrations,
+    assignment, block, bulk, connector, consent, counter, disaster, disaster_look, gather, insurer, lease, migrations,
     notice, numbers, office, person,
 };
 use crate::{readiness, receipt, record, report, review, session, submission, upload};
@@ -17,7 +17,6 @@ const SHARED: &[&[&str]] = &[
     record::ALL,
     consent::ALL,
     assignment::ALL,
-    facts::ALL,
     receipt::ALL,
     readiness::ALL,
     block::ALL,
@@ -40,7 +39,7 @@ const READ_WHOLE: &[&str] =
     &["insurer", "office", "certificate", "staff", "disaster_mode", "union_member", "connector"];
 
 fn statements(only_here: &[&'static str]) -> Vec<&'static str> {
-    SHARED.iter().flat_map(|all| all.iter()).chain(only_here).copied().collect()
+    SHARED.iter().flat_map(|all| all.iter()).chain(only_here).copied().chain(gather::all()).collect()
 }
 
 /// These and the audit log's, whose plans its own tests explain.

@@ -181,12 +181,12 @@ pub(crate) fn request_schema(route: &str) -> Option<&'static str> {
 }
 
 /// Whether a repetition under an `Idempotency-Key` is answered as the first time: every write, but not log-in and log-out,
-/// which are nobody's yet or no longer, not the two searches, which change nothing and are recorded each time, and not the two
+/// which are nobody's yet or no longer, not the three searches, which change nothing and are recorded each time, and not the two
 /// of a municipality that leave the same state however often they are sent.
 pub(crate) fn takes_key(route: &Route) -> bool {
     let free =
         // A package is known again by its bytes: its receipt is the answer however often it comes.
-        ["log_in", "log_in_program", "log_out", "find_insured", "search_disaster", "count_statistics", "change_start", "import_package"];
+        ["log_in", "log_in_program", "log_out", "find_insured", "eligibility", "search_disaster", "count_statistics", "change_start", "import_package"];
     route.listener == Listener::Organisations && route.method != axum::http::Method::GET && !free.contains(&route.name)
 }
 
@@ -207,6 +207,7 @@ fn shape(name: &str) -> Option<Shape> {
         "log_out" => (R::Nothing, "204", C::Nothing),
         "register_office" => (R::Json("Registration"), "200", C::Json("Registered")),
         "list_people" => (R::Nothing, "200", C::Json("People")),
+        "eligibility" => (R::Json("CardNumbers"), "200", C::Json("Eligibility")),
         "find_insured" => (R::Json("FindInsured"), "200", C::Json("FoundHandle")),
         "person_numbers" => (R::Nothing, "200", C::Json("PersonNumbers")),
         "view_person" => (R::Nothing, "200", C::Json("PersonPage")),

@@ -105,6 +105,7 @@ routes! {
     Organisations post   POST   "/api/v1/people"                             register_office       Offices        "本人確認（4項目）と担当事業所登録"         people::register;
     Organisations get    GET    "/api/v1/people"                             list_people           Offices        "担当利用者の一覧"                          people::list;
     Organisations post   POST   "/api/v1/people/find"                        find_insured          Municipalities "自らの被保険者を番号で開く"                people::find;
+    Organisations post   POST   "/api/v1/eligibility"                        eligibility           Both           "番号で被保険者証・負担割合証・負担限度額認定証を見る" people::eligibility;
     Organisations get    GET    "/api/v1/people/{handle}/numbers"            person_numbers        Municipalities "新旧の被保険者番号（番号異動）"             people::numbers;
     Organisations get    GET    "/api/v1/people/{handle}"                    view_person           Both           "利用者のページ"                            view::page;
     Organisations get    GET    "/api/v1/people/{handle}/records/{kind}"     view_kind             Both           "1種別の情報と履歴"                         view::kind;

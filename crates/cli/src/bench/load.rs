@@ -139,23 +139,10 @@ impl Load<'_> {
         Ok(handles)
     }
 
-    /// Each operation is `requests` requests long; a request may be answered by 200 or 204 only.
+    /// A request may be answered by 200 or 204 only.
     async fn run(&self, name: &str, who: &Login, requests: &[Request], report: &mut Report) -> Result<()> {
-        self.run_grouped(name, who, requests, 1, report).await
-    }
-
-    async fn run_grouped(
-        &self,
-        name: &str,
-        who: &Login,
-        requests: &[Request],
-        group: usize,
-        report: &mut Report,
-    ) -> Result<()> {
         let token = self.client(who).await?.token().context("no token")?.to_owned();
-        let requests: Arc<Vec<Vec<Vec<u8>>>> = Arc::new(
-            requests.chunks(group).map(|operation| operation.iter().map(|r| r.bytes(&token)).collect()).collect(),
-        );
+        let requests: Arc<Vec<Vec<u8>>> = Arc::new(requests.iter().map(|request| request.bytes(&token)).collect());
         let connections = usize::from(self.options.connections);
         let mut open = Vec::with_capacity(connections);
         for _ in 0..connections {
@@ -177,7 +164,7 @@ impl Load<'_> {
             latencies.extend(worker.await??);
         }
         let percentiles = Percentiles::of(&mut latencies);
-        report.operations(name, latencies.len(), self.options.time(), &percentiles, &cpu, group);
+        report.operations(name, latencies.len(), self.options.time(), &percentiles, &cpu);
         Ok(())
     }
 
@@ -195,18 +182,15 @@ impl Load<'_> {
         Ok(TlsConnector::from(Arc::new(config)))
     }
 
-    /// Number → handle → card: what a window of the city does.
+    /// Numbers of a card → the card page with all three cards: what a window of the city does.
     async fn look_up(&self, report: &mut Report) -> Result<()> {
-        let mut client = self.client(&self.world.officer).await?;
-        let mut requests = Vec::new();
-        for person in self.world.sample.iter().take(1_000) {
-            let body = json!({ "insured_number": person.insured.key.insured });
-            let answer =
-                client.send("POST", "/api/v1/people/find", Some(body.clone())).await?.expect(200, "番号検索")?;
-            requests.push(post("/api/v1/people/find", &body));
-            requests.extend(reads(&[answer.text("handle")?.to_owned()], "/records/A3a"));
-        }
-        self.run_grouped("lookup", &self.world.officer, &requests, 2, report).await
+        let numbers = |person: &SimPerson| {
+            let (insurer, insured) = (person.insured.card_insurer, person.insured.key.insured);
+            json!({ "insurer_number": insurer, "insured_number": insured })
+        };
+        let requests: Vec<_> =
+            self.world.sample.iter().map(|person| post("/api/v1/eligibility", &numbers(person))).collect();
+        self.run("lookup", &self.world.officer, &requests, report).await
     }
 
     async fn disaster(&self, report: &mut Report) -> Result<()> {
@@ -270,7 +254,7 @@ impl Load<'_> {
 /// One connection's share of the operations, in its own order, until the end; latencies in microseconds.
 async fn work(
     mut connection: Connection,
-    operations: Arc<Vec<Vec<Vec<u8>>>>,
+    requests: Arc<Vec<Vec<u8>>>,
     offset: usize,
     step: usize,
     begin: Instant,
@@ -279,11 +263,9 @@ async fn work(
     let mut latencies = Vec::new();
     let mut next = offset;
     while Instant::now() < end {
-        let operation = operations.get(next % operations.len()).context("nothing to send")?;
+        let request = requests.get(next % requests.len()).context("nothing to send")?;
         let sent = Instant::now();
-        for request in operation {
-            connection.exchange(request).await?;
-        }
+        connection.exchange(request).await?;
         if sent >= begin {
             latencies.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
         }

@@ -29,6 +29,7 @@ const FLOORS: &[(&str, &str, &str, &str)] = &[
     ("write", "per_s", "durable_insert", "per_s"),
     ("import", "rows_per_s", "bulk", "rows_per_s"),
     ("handshake", "per_cpu_s", "handshake", "per_cpu_s"),
+    ("plans", "rows_per_s", "decode_and_split", "rows_per_s"),
 ];
 
 /// Figures and floors of one run.
@@ -75,18 +76,9 @@ impl Report {
     }
 
     /// Operations of a closed loop, and what each cost of everybody's CPU time.
-    pub fn operations(
-        &mut self,
-        name: &str,
-        done: usize,
-        time: Duration,
-        percentiles: &Percentiles,
-        cpu: &Cpu,
-        requests: usize,
-    ) {
+    pub fn operations(&mut self, name: &str, done: usize, time: Duration, percentiles: &Percentiles, cpu: &Cpu) {
         let mut value = latencies(percentiles);
         value["per_s"] = json!(rounded(done as f64 / time.as_secs_f64()));
-        value["requests_per_operation"] = json!(requests);
         let each = |seconds: f64| json!((seconds * 1e6 / done.max(1) as f64).round());
         value["cpu_us_server"] = each(cpu.server);
         value["cpu_us_database"] = each(cpu.database);

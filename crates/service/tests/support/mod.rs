@@ -24,27 +24,38 @@ pub struct World {
     pub platform: Platform,
     pub city: City,
     pub cast: Cast,
-    _folder: tempfile::TempDir,
+    address: String,
+    folder: tempfile::TempDir,
+}
+
+async fn open_store(address: &str, folder: &std::path::Path) -> Store {
+    let audit = AuditSettings {
+        signing_key: SigningKey::load_or_create(&folder.join("anchor.key")).unwrap(),
+        anchor_dir: folder.join("anchors"),
+        clock: Arc::new(now),
+    };
+    let master = MasterKey::load_or_create(&folder.join("master.key")).unwrap();
+    Store::open(address, master, audit).await.unwrap()
 }
 
 impl World {
     pub async fn new(database: Option<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = database.unwrap_or_else(|| format!("sqlite:{}", folder.path().join("kiban.db").display()));
-        let audit = AuditSettings {
-            signing_key: SigningKey::load_or_create(&folder.path().join("anchor.key")).unwrap(),
-            anchor_dir: folder.path().join("anchors"),
-            clock: Arc::new(now),
-        };
-        let master = MasterKey::load_or_create(&folder.path().join("master.key")).unwrap();
-        let store = Store::open(&address, master, audit).await.unwrap();
+        let store = open_store(&address, folder.path()).await;
         let platform = Platform::open(store, Config::default(), now()).await.unwrap();
         let today: Date = dates::day_in_japan(now());
         let spec = CitySpec::sample(1, 60, today).unwrap();
         let city = City::generate(&spec);
         let offices: Vec<_> = city.offices.iter().map(|office| office.office.clone()).collect();
         platform.put_offices(&offices, true, &context()).await.unwrap();
-        Self { platform, cast: cast(&spec).unwrap(), city, _folder: folder }
+        Self { platform, cast: cast(&spec).unwrap(), city, address, folder }
+    }
+
+    /// Another process on the same database.
+    pub async fn another(&self, config: Config) -> Platform {
+        let store = open_store(&self.address, self.folder.path()).await;
+        Platform::open(store, config, now()).await.unwrap()
     }
 
     /// The same with the city's package taken in.

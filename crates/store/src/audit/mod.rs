@@ -63,14 +63,6 @@ impl<T> Unreleased<T> {
         Unreleased(change(self.0))
     }
 
-    /// The value for two entries.
-    pub fn twice(self) -> (Self, Self)
-    where
-        T: Clone,
-    {
-        (Self(self.0.clone()), self)
-    }
-
     /// Two values under one entry.
     pub fn zip<U>(self, other: Unreleased<U>) -> Unreleased<(T, U)> {
         Unreleased((self.0, other.0))

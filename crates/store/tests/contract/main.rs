@@ -9,6 +9,7 @@ mod bulk;
 mod doors;
 mod facts;
 mod files;
+mod gather;
 mod life;
 mod logins;
 mod looks;

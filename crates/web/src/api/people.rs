@@ -87,6 +87,28 @@ pub(crate) async fn numbers(State(app): State<App>, who: Authenticated, Path(han
     ok(app.platform.person_numbers(&who.caller, &handle, &who.context).await?)
 }
 
+/// The two numbers of a card.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CardNumbers {
+    insurer_number: String,
+    insured_number: String,
+}
+
+impl CardNumbers {
+    fn check(self) -> Result<(InsurerNumber, InsuredNumber), Problem> {
+        let mut faults = Faults::default();
+        let insurer = faults.take("insurer_number", InsurerNumber::parse(&self.insurer_number), IdError::message_ja);
+        let insured = faults.take("insured_number", InsuredNumber::parse(&self.insured_number), IdError::message_ja);
+        insurer.zip(insured).ok_or_else(|| faults.problem())
+    }
+}
+
+pub(crate) async fn eligibility(State(app): State<App>, who: Authenticated, body: Json<CardNumbers>) -> Answer {
+    let numbers = body.value.and_then(CardNumbers::check);
+    ok(app.platform.eligibility(&who.caller, numbers, &who.context).await?)
+}
+
 pub(crate) async fn end(State(app): State<App>, who: Authenticated, Path(handle): Path<String>) -> Answer {
     let context = who.keyed(b"")?;
     once(&app, &who, &context, app.platform.end_registration(&who.caller, &handle, &context)).await?;

@@ -168,6 +168,9 @@ fn body(world: &World, name: &str, role: Role) -> Option<Value> {
         "log_in" => json!({ "account": role.account(), "password": PASSWORD }),
         "log_in_program" => json!({ "account": role.account(), "password": PASSWORD, "software": "みほんソフト 1.0" }),
         "register_office" => Person::Hanako.card(),
+        "eligibility" => {
+            json!({ "insurer_number": city(), "insured_number": Person::Hanako.key().insured })
+        }
         "find_insured" => json!({ "insured_number": Person::Hanako.key().insured }),
         "confirm_office" => json!({ "confirmed": true }),
         "set_switch" => json!({ "hidden": false }),

@@ -10,7 +10,7 @@ fn proposal(world: &World) -> Value {
 }
 
 /// Two operators open the mode; its id.
-async fn open_mode(world: &World) -> String {
+pub async fn open_mode(world: &World) -> String {
     let proposed = world.log_in(Role::Operator).await.post("/api/v1/disasters", proposal(world)).await;
     let id = proposed.json()["id"].as_str().unwrap().to_owned();
     let approve = format!("/api/v1/disasters/{id}/approve");
@@ -18,7 +18,7 @@ async fn open_mode(world: &World) -> String {
     id
 }
 
-fn hanako() -> Value {
+pub fn hanako() -> Value {
     json!({ "reason": "避難所で服薬を確かめるため", "insurer_number": city(), "kana": "カクウ ハナコ", "birth": "昭和16年5月3日" })
 }
 

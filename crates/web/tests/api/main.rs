@@ -5,6 +5,7 @@ mod access;
 mod connectors;
 mod description;
 mod disaster;
+mod eligibility;
 mod files;
 mod http;
 mod kinds;

@@ -30,6 +30,7 @@ fn takes_no_key(route: &Route) -> bool {
         "log_in_program",
         "log_out",
         "find_insured",
+        "eligibility",
         "search_disaster",
         "count_statistics",
         "change_start",

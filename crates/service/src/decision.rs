@@ -249,6 +249,12 @@ impl Case {
         matches!(self.caller, kiban_policy::Caller::Office(facts) if facts.assignment_live) && self.stored.known
     }
 
+    /// Whether the person still concerns the caller: in its charge, asked about in a live 意見書依頼, or its own insured.
+    pub(crate) fn still_concerns_caller(&self) -> bool {
+        let asked = matches!(self.caller, kiban_policy::Caller::Office(facts) if facts.opinion_requested);
+        self.is_assigned() || self.is_own_municipality() || (asked && self.stored.known)
+    }
+
     /// Whether the caller is the person's own municipality.
     pub(crate) fn is_own_municipality(&self) -> bool {
         self.caller == kiban_policy::Caller::Municipality { relation: MunicipalityRelation::Own } && self.stored.known

@@ -10,7 +10,7 @@ use crate::{Caller, Context, Error, Platform, Standing, random_id};
 use kiban_domain::care_plan::{CarePlan, ServiceSlip};
 use kiban_domain::dates::{Period, yyyymmdd};
 use kiban_domain::office::Office;
-use kiban_domain::{Kind, Organization, PersonKey, municipality};
+use kiban_domain::{InsurerNumber, Kind, Organization, PersonKey, municipality};
 use kiban_formats::Problem;
 use kiban_formats::care_plan::{PlanFileName, read_set};
 use kiban_policy::{UseCase, Writer};
@@ -92,7 +92,7 @@ impl Platform {
             original = false;
         }
         let receipt = receipt.ok_or_else(|| Error::Internal("plans of nobody".to_owned()))?;
-        self.answer_plans(caller, receipt, report(counts, &problems), context).await
+        self.answer_plans(caller, office, receipt, report(counts, &problems), context).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "one private step of one upload")]
@@ -160,6 +160,7 @@ impl Platform {
     async fn answer_plans(
         &self,
         caller: &Caller,
+        office: &Office,
         receipt: String,
         report: PackageReport,
         context: &Context,
@@ -173,8 +174,22 @@ impl Platform {
             report,
             progress: None,
         };
-        self.record(entry, &result, context).await?;
+        self.record_plans(home_of(office, context), entry, &result, context).await?;
         Ok(result)
+    }
+
+    /// Records an upload of plans that has no effect of its own, and remembers its answer if it came under a key.
+    async fn record_plans(
+        &self,
+        insurer: InsurerNumber,
+        entry: Entry,
+        result: &IntakeResult,
+        context: &Context,
+    ) -> Result<(), Error> {
+        if context.once.is_some() {
+            return self.commit_under(insurer, self.store().begin().await?, entry, result, context).await;
+        }
+        Ok(self.store().audit().append(entry).await.map(drop)?)
     }
 
     /// Nothing of it was taken: the receipt with every problem lies with the municipality where the office stands, without
@@ -188,14 +203,14 @@ impl Platform {
         report: PackageReport,
         context: &Context,
     ) -> Result<IntakeResult, Error> {
-        let insurer = municipality::paying_insurer(office.municipality, context.today());
+        let insurer = home_of(office, context);
         let result = serde_json::to_vec(&report).map_err(|error| Error::Internal(error.to_string()))?;
         let keys = self.store().keys_of(insurer).await?;
         let digest = keys.digest(&[&b"refused plans"[..], &keys.digest(bytes), &result].concat());
         if let Some(before) = self.store().receipt_by_digest(insurer, caller.organization, &digest).await? {
             let entry = plans_entry(caller, &before.public_id, report.counts, Outcome::Refused, context)?;
             let result = answer(before, true)?;
-            self.record(entry, &result, context).await?;
+            self.record_plans(insurer, entry, &result, context).await?;
             return Ok(result);
         }
         let public_id = random_id()?;
@@ -220,9 +235,14 @@ impl Platform {
             report,
             progress: None,
         };
-        self.commit(tx, entry, &result, context).await?;
+        self.commit_under(insurer, tx, entry, &result, context).await?;
         Ok(result)
     }
+}
+
+/// The insurer of the municipality where an office stands: what concerns its whole upload lies there.
+fn home_of(office: &Office, context: &Context) -> InsurerNumber {
+    municipality::paying_insurer(office.municipality, context.today())
 }
 
 /// The entry of a whole upload.

@@ -107,7 +107,7 @@ pub struct Config {
     pub warning_days: [i32; 3],
     /// Days after its request from which a 主治医意見書 counts as late.
     pub opinion_days: i32,
-    /// Cells of fewer people do not leave the municipality.
+    /// Counts leave the municipality in full steps of so many people, and below one not at all.
     pub smallest_cell: u64,
     /// Handshakes a day with one revoked certificate before operator and organisation are told.
     pub revoked_handshakes: i32,

@@ -4,10 +4,14 @@
 //! The answer is remembered, sealed, in the transaction of the effect itself, so either both are there or neither. What
 //! had no effect leaves its key free. A key belongs to one staff member on one terminal, and to one request: method,
 //! address and body.
+//!
+//! An answer about a person is sealed under the key of the person's insurer, and given again only to somebody whom the
+//! person still concerns; that it was given, or refused, is recorded with the person. Contents of documents are not
+//! remembered at all: fetching one again is decided, read and recorded anew.
 
 use crate::{Caller, Context, Error, ItemFault, Platform};
-use kiban_domain::Organization;
-use kiban_store::{Entry, Idempotent, Outcome, Tx};
+use kiban_domain::{InsuredNumber, InsurerNumber, Organization, PersonKey};
+use kiban_store::{Entry, Idempotent, KeptAnswer, Outcome, Tx};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -33,6 +37,8 @@ enum Remembered {
     NotMatched,
     /// Too many mismatches; seconds after which to try again.
     TooMany(u64),
+    /// Done, and may be done again: it has no more effect.
+    Repeatable,
 }
 
 /// What is to be done about a write.
@@ -78,6 +84,19 @@ impl Context {
     }
 }
 
+impl Context {
+    /// The same request, of which this part is not done under its key.
+    pub(crate) fn without_key(&self) -> Self {
+        let mut plain = self.clone();
+        plain.once = None;
+        plain
+    }
+
+    pub(crate) fn has_key(&self) -> bool {
+        self.once.is_some()
+    }
+}
+
 /// Parts with their lengths, so that no two lists give the same bytes.
 fn joined(parts: &[&[u8]]) -> Vec<u8> {
     parts.iter().flat_map(|part| [&(part.len() as u64).to_be_bytes()[..], part].concat()).collect()
@@ -95,7 +114,7 @@ pub fn digest_of_files(files: &[(String, Vec<u8>)]) -> Vec<u8> {
 
 impl Platform {
     /// Whether the write of this context was done before. Asked before any right is looked at: what was done may have taken
-    /// the right with it, and the same caller has read the same answer before.
+    /// the right with it. An answer that says something about a person needs that the person still concerns the caller.
     pub async fn once(&self, caller: &Caller, context: &Context) -> Result<Once, Error> {
         let Some(once) = &context.once else { return Ok(Once::Now(None)) };
         let running = self.inner.running_keys.start(once).ok_or(Error::Conflict(
@@ -110,16 +129,45 @@ impl Platform {
             }
             Idempotent::Done(answer) => answer,
         };
-        let entry = Entry {
-            rule: Some("idempotency_key".to_owned()),
-            ..caller.entry(context, "answered_before", Outcome::Allowed)
-        };
-        self.store().audit().append(entry).await?;
-        match serde_json::from_slice(&answer).map_err(|error| Error::Internal(error.to_string()))? {
-            Remembered::Done(answer) => Ok(Once::Before(answer)),
-            Remembered::NotMatched => Err(Error::NotMatched),
-            Remembered::TooMany(seconds) => Err(Error::TooMany(seconds)),
+        let remembered = serde_json::from_slice(&answer.bytes).map_err(|error| Error::Internal(error.to_string()))?;
+        let about = answer.insurer.zip(answer.insured).map(|(insurer, insured)| PersonKey { insurer, insured });
+        match remembered {
+            Remembered::Repeatable => return Ok(Once::Now(Some(running))),
+            Remembered::Done(answer) => {
+                self.answer_again(caller, about, !answer.is_null(), context).await?;
+                Ok(Once::Before(answer))
+            }
+            Remembered::NotMatched => {
+                self.answer_again(caller, about, false, context).await?;
+                Err(Error::NotMatched)
+            }
+            Remembered::TooMany(seconds) => {
+                self.answer_again(caller, about, false, context).await?;
+                Err(Error::TooMany(seconds))
+            }
         }
+    }
+
+    /// Records that an answer is given again. One that says something about a person is refused, like that of a person
+    /// nobody may know of, when the person does not concern the caller any more.
+    async fn answer_again(
+        &self,
+        caller: &Caller,
+        about: Option<PersonKey>,
+        says_something: bool,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let allowed = match about.filter(|_| says_something) {
+            Some(person) => self.case(caller, person, context).await?.still_concerns_caller(),
+            None => true,
+        };
+        let outcome = if allowed { Outcome::Allowed } else { Outcome::Refused };
+        let entry = match about {
+            Some(person) => caller.entry_about(context, person, "answered_before", outcome),
+            None => caller.entry(context, "answered_before", outcome),
+        };
+        self.store().audit().append(Entry { rule: Some("idempotency_key".to_owned()), ..entry }).await?;
+        if allowed { Ok(()) } else { Err(Error::Unknown) }
     }
 
     /// How many writes under a key this process is doing at the moment.
@@ -127,7 +175,7 @@ impl Platform {
         self.inner.running_keys.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Commits a write with its entry, and with its answer if it came under a key.
+    /// Commits a write with its entry, and with its answer if it came under a key: an answer about the person of the entry.
     pub(crate) async fn commit(
         &self,
         tx: Tx,
@@ -135,8 +183,8 @@ impl Platform {
         answer: &impl Serialize,
         context: &Context,
     ) -> Result<(), Error> {
-        let answer = serde_json::to_value(answer).map_err(|error| Error::Internal(error.to_string()))?;
-        self.commit_answer(tx, entry, Remembered::Done(answer), context).await
+        let (answer, about) = (done(answer)?, about(&entry));
+        self.commit_answer(tx, entry, answer, about, context).await
     }
 
     /// Records an answer without an effect of its own, and remembers it if it came under a key.
@@ -147,13 +195,35 @@ impl Platform {
         Ok(self.store().audit().append(entry).await.map(drop)?)
     }
 
+    /// The same as [`Self::commit`] with an answer about several people, kept under the key of an insurer.
+    pub(crate) async fn commit_under(
+        &self,
+        insurer: InsurerNumber,
+        tx: Tx,
+        entry: Entry,
+        answer: &impl Serialize,
+        context: &Context,
+    ) -> Result<(), Error> {
+        self.commit_answer(tx, entry, done(answer)?, (Some(insurer), None), context).await
+    }
+
+    /// Commits what has no more effect when it is done again: no answer is remembered, only that the key is taken.
+    pub(crate) async fn commit_repeatable(&self, mut tx: Tx, entry: Entry, context: &Context) -> Result<(), Error> {
+        if let Some(once) = &context.once {
+            let answer = kept(&Remembered::Repeatable, about(&entry))?;
+            tx.remember_unless_known(once.organization, &once.key, &once.request, &answer, context.now).await?;
+        }
+        Ok(tx.commit(entry).await?)
+    }
+
     /// Commits what a refusal counts, with its entry; gives the refusal back.
     pub(crate) async fn commit_refusal(&self, tx: Tx, entry: Entry, refusal: Error, context: &Context) -> Error {
         let answer = match &refusal {
             Error::TooMany(seconds) => Remembered::TooMany(*seconds),
             _ => Remembered::NotMatched,
         };
-        self.commit_answer(tx, entry, answer, context).await.err().unwrap_or(refusal)
+        let about = about(&entry);
+        self.commit_answer(tx, entry, answer, about, context).await.err().unwrap_or(refusal)
     }
 
     async fn commit_answer(
@@ -161,14 +231,35 @@ impl Platform {
         mut tx: Tx,
         entry: Entry,
         answer: Remembered,
+        about: About,
         context: &Context,
     ) -> Result<(), Error> {
         if let Some(once) = &context.once {
-            let answer = serde_json::to_vec(&answer).map_err(|error| Error::Internal(error.to_string()))?;
+            let answer = kept(&answer, about)?;
             tx.remember(once.organization, &once.key, &once.request, &answer, context.now).await?;
         }
         Ok(tx.commit(entry).await?)
     }
+}
+
+/// Insurer and person an answer is about.
+type About = (Option<InsurerNumber>, Option<InsuredNumber>);
+
+/// The person of an entry, who is also the one its answer is about.
+fn about(entry: &Entry) -> About {
+    let insurer = entry.insurer.as_deref().and_then(|text| InsurerNumber::parse(text).ok());
+    let insured = entry.insured.as_deref().and_then(|text| InsuredNumber::parse(text).ok());
+    if insurer.is_some() && insured.is_some() { (insurer, insured) } else { (None, None) }
+}
+
+fn done(answer: &impl Serialize) -> Result<Remembered, Error> {
+    let answer = serde_json::to_value(answer).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(Remembered::Done(answer))
+}
+
+fn kept(answer: &Remembered, (insurer, insured): About) -> Result<KeptAnswer, Error> {
+    let bytes = serde_json::to_vec(answer).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(KeptAnswer { bytes, insurer, insured })
 }
 
 impl RunningKeys {

@@ -61,7 +61,8 @@ impl Platform {
         caller.organization.office().ok_or_else(|| Error::rule(Rule::NotWriter, table))
     }
 
-    /// Hands in every document of a file, or none if one of them is wrong.
+    /// Hands in every document of a file, or none if one of them is wrong. The receipt of a document follows from its bytes,
+    /// so a file sent again hands in nothing twice; under a key it is judged and recorded anew and only the same file is taken.
     pub async fn submit_opinion_file(
         &self,
         caller: &Caller,
@@ -71,6 +72,8 @@ impl Platform {
         context: &Context,
     ) -> Result<OpinionFileReport, Error> {
         let office = self.may_send_opinions(caller, context)?;
+        // The key is for the whole file, not for one document of it.
+        let (context, keyed) = (&context.without_key(), context);
         let (read, mut problems) = match format {
             OpinionFormat::Csv => csv(name, bytes, office),
             OpinionFormat::Json => json(name, bytes),
@@ -104,6 +107,10 @@ impl Platform {
             (0, _) => "refused",
             _ => "partly",
         };
+        if keyed.has_key() && state != "refused" {
+            let entry = caller.entry(keyed, "submit.file", Outcome::Done);
+            self.commit_repeatable(self.store().begin().await?, entry, keyed).await?;
+        }
         Ok(report(state, documents, &problems))
     }
 

@@ -179,9 +179,24 @@ impl Platform {
 
     /// Own insured whose burden rate on a day differs from that of the day before, as rows of 被保険者番号, old and new
     /// tenths (empty: none) and the period of the new one. Counts of the whole city are in the statistics.
-    pub async fn copayment_changes(&self, caller: &Caller, day: Date, context: &Context) -> Result<Lines, Error> {
+    pub async fn copayment_changes<E: From<Error>>(
+        &self,
+        caller: &Caller,
+        day: Result<Date, E>,
+        context: &Context,
+    ) -> Result<Lines, E> {
         caller.require_way(UseCase::Statistics, self.table_at(context.now)?)?;
         let insurer = caller.municipality().ok_or(Error::Unknown)?;
+        Ok(self.begin_changes(caller, insurer, day?, context).await?)
+    }
+
+    async fn begin_changes(
+        &self,
+        caller: &Caller,
+        insurer: InsurerNumber,
+        day: Date,
+        context: &Context,
+    ) -> Result<Lines, Error> {
         let busy = "この一覧は、いま作っているところです。終わってからもう一度行ってください";
         let place = self.running().take("copayment", insurer).ok_or(Error::Conflict(busy))?;
         let entry = Entry {
@@ -193,7 +208,8 @@ impl Platform {
         let (sender, rows) = mpsc::channel(2);
         let (platform, at) = (self.clone(), context.now);
         tokio::spawn(async move {
-            let ended = platform.list_changes(insurer, (at, day), &pass, (&sender, &place)).await;
+            let listed = Entry { action: "copayment_changes.list".to_owned(), ..entry.clone() };
+            let ended = platform.list_changes(insurer, (at, day), (&pass, &listed), (&sender, &place)).await;
             let (action, outcome) = match &ended {
                 Ok(_) => ("copayment_changes.done", Outcome::Done),
                 Err(_) => ("copayment_changes.failed", Outcome::Failed),
@@ -212,7 +228,7 @@ impl Platform {
         &self,
         insurer: InsurerNumber,
         (at, day): (Timestamp, Date),
-        pass: &Pass,
+        (pass, entry): (&Pass, &Entry),
         (sender, place): (&mpsc::Sender<Result<LinesPart, Error>>, &Place),
     ) -> Result<u64, Error> {
         let unapplied = self.store().unapplied(insurer).await?;
@@ -225,8 +241,14 @@ impl Platform {
             place.add(block.people.len() as u64);
             let rows: Vec<Vec<String>> =
                 block.people.iter().filter_map(|person| change_of(person, (at, day), &unapplied)).collect();
+            if rows.is_empty() {
+                continue;
+            }
             listed += rows.len() as u64;
-            if !rows.is_empty() && sender.send(Ok(LinesPart::Rows(rows))).await.is_err() {
+            // Before the rows leave: each person on them finds that they were listed (decision 0006.6).
+            let subjects = rows.iter().filter_map(|row| row.first().cloned()).collect();
+            self.store().audit().append(Entry { subjects, ..entry.clone() }).await?;
+            if sender.send(Ok(LinesPart::Rows(rows))).await.is_err() {
                 return Err(Error::Unavailable("the receiver of the list went away".to_owned()));
             }
         }

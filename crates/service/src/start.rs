@@ -237,14 +237,9 @@ impl Platform {
             serde_json::json!({ "receipt": package.receipt, "read": package.counts.read, "refused": package.counts.refused })
         });
         let detail = serde_json::json!({ "from": before, "to": change.start, "package": package, "reason": reason });
-        tx.commit(Entry {
-            action: action.to_owned(),
-            insurer: Some(insurer.to_string()),
-            detail: Some(detail.to_string()),
-            ..entry
-        })
-        .await?;
-        Ok(())
+        let (action, insurer) = (action.to_owned(), Some(insurer.to_string()));
+        let entry = Entry { action, insurer, detail: Some(detail.to_string()), ..entry };
+        self.commit(tx, entry, &(), context).await
     }
 
     /// The package on which the municipality may be started on this day.

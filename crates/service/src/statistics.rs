@@ -1,6 +1,6 @@
 //! 集計 for the municipality (P-075, P-239): counts over all its records, never a list of people. A job goes over everybody
 //! once, block after block in constant memory; its result is kept for the day. Contents are sealed, so counting means
-//! opening, under one entry of the audit log. What leaves the municipality is the variant without small cells.
+//! opening, under one entry of the audit log. What leaves the municipality is the variant in full steps.
 //!
 //! The definition of each figure is in docs/statistics.md.
 
@@ -19,6 +19,7 @@ use kiban_domain::{Date, InsuredNumber, InsurerNumber, Timestamp, dates};
 use kiban_policy::UseCase;
 use kiban_store::{Entry, Outcome, Pass};
 use serde::{Deserialize, Serialize};
+use table::full_steps;
 
 /// The figures of one day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +30,7 @@ pub struct Statistics {
     pub day: Date,
     /// When they were counted.
     pub made_at: Timestamp,
-    /// People counted, insured or not.
+    /// People counted, insured or not; absent in what leaves the municipality.
     pub people: Option<u64>,
     /// Rows that could not be read and are not counted.
     pub damaged: u64,
@@ -39,7 +40,7 @@ pub struct Statistics {
     pub tables: Vec<Table>,
     /// Figures that cannot be counted yet, with the reason.
     pub pending: Vec<Pending>,
-    /// Cells of fewer people are suppressed; absent in what stays with the municipality.
+    /// Counts are in full steps of so many, and absent below one; absent in what stays with the municipality.
     pub smallest: Option<u64>,
 }
 
@@ -91,7 +92,8 @@ const BLOCK: i32 = 500;
 const LOOK_DAYS: i64 = 30;
 
 impl Platform {
-    /// Begins counting today's figures of the caller's municipality, unless they are there or being counted.
+    /// Begins counting today's figures of the caller's municipality, unless they are there or being counted. What is
+    /// remembered under a key is the day.
     pub async fn count_statistics(&self, caller: &Caller, context: &Context) -> Result<StatisticsState, Error> {
         let insurer = self.may_count(caller, context)?;
         let today = context.today();
@@ -101,13 +103,17 @@ impl Platform {
         };
         if let Some(state) = self.statistics_state(insurer, today).await? {
             let again = Entry { action: "statistics.view".to_owned(), ..entry };
-            self.store().audit().append(again).await?;
+            self.record(again, &today, context).await?;
             return Ok(state);
         }
         let busy = "ほかの集計が動いています。終わってからもう一度行ってください";
         let place = self.running().take("statistics", insurer).ok_or(Error::Conflict(busy))?;
         let total = u64::try_from(self.store().count_people(insurer).await?).unwrap_or_default();
         place.set_total(total);
+        if context.has_key() {
+            let asked = Entry { action: "statistics.asked".to_owned(), ..entry.clone() };
+            self.record(asked, &today, context).await?;
+        }
         let pass = self.store().audit().begin_pass(entry.clone()).await?;
         let (platform, at) = (self.clone(), context.now);
         tokio::spawn(async move {
@@ -122,22 +128,33 @@ impl Platform {
         Ok(StatisticsState::Running { done: 0, total })
     }
 
-    /// The figures of a day, as far as they are there; `shareable`: without small cells, for outside the municipality.
-    pub async fn statistics(
+    /// The figures of a day, as far as they are there; `shareable`: in full steps, for outside the municipality.
+    pub async fn statistics<E: From<Error>>(
         &self,
         caller: &Caller,
+        wanted: Result<(Option<Date>, bool), E>,
+        context: &Context,
+    ) -> Result<StatisticsState, E> {
+        let insurer = self.may_count(caller, context)?;
+        let (day, shareable) = wanted?;
+        Ok(self.figures_of(caller, insurer, day, shareable, context).await?)
+    }
+
+    async fn figures_of(
+        &self,
+        caller: &Caller,
+        insurer: InsurerNumber,
         day: Option<Date>,
         shareable: bool,
         context: &Context,
     ) -> Result<StatisticsState, Error> {
-        let insurer = self.may_count(caller, context)?;
         let state = self.statistics_state(insurer, day.unwrap_or_else(|| context.today())).await?;
         let entry = caller.entry(context, "statistics.view", Outcome::Allowed);
         self.store().audit().append(Entry { insurer: Some(insurer.to_string()), ..entry }).await?;
         Ok(match state {
-            Some(StatisticsState::Ready { statistics }) if shareable => StatisticsState::Ready {
-                statistics: Box::new(statistics.without_small_cells(self.inner.config.smallest_cell)),
-            },
+            Some(StatisticsState::Ready { statistics }) if shareable => {
+                StatisticsState::Ready { statistics: Box::new(statistics.for_outside(self.inner.config.smallest_cell)) }
+            }
             Some(state) => state,
             None => StatisticsState::Missing,
         })
@@ -211,16 +228,17 @@ impl Platform {
 }
 
 impl Statistics {
-    /// What may leave the municipality.
+    /// What may leave the municipality: counts in full steps, and nothing that is not made from them.
     #[must_use]
-    pub fn without_small_cells(mut self, smallest: u64) -> Self {
-        self.tables = self.tables.into_iter().map(|table| table.without_small_cells(smallest)).collect();
-        self.smallest = Some(smallest);
-        self.people = self.people.filter(|people| *people == 0 || *people >= smallest);
+    pub fn for_outside(mut self, step: u64) -> Self {
+        self.tables = self.tables.into_iter().map(|table| table.for_outside(step)).collect();
+        self.smallest = Some(step);
+        self.people = None;
+        self.damaged = full_steps(Some(self.damaged), step).unwrap_or_default();
         self.with_rates()
     }
 
-    /// Rates follow from cells that are shown, so that none tells a suppressed one.
+    /// Rates follow from cells that are shown, so that none tells more than they do.
     fn with_rates(mut self) -> Self {
         let table = |id: &str| self.tables.iter().find(|table| table.id == id);
         let of_row = |id: &str, row: usize, part: usize| {

@@ -336,7 +336,7 @@ impl Platform {
         original.ok_or(Error::Unknown)
     }
 
-    /// The municipality fetches a document; the sender sees 取得済.
+    /// The municipality fetches a document; the sender sees 取得済. Fetched again, it is decided, read and recorded anew.
     pub async fn fetch_submission(&self, caller: &Caller, id: &str, context: &Context) -> Result<InboxItem, Error> {
         let mut submission = self.own_submission(caller, id, context).await?;
         let to = submission.state.clone().fetch();
@@ -346,9 +346,8 @@ impl Platform {
         }
         let entry = self.submission_entry(caller, &submission, "inbox.fetch", context);
         submission.state = to;
-        let item = inbox_item(submission, true);
-        self.commit(tx, entry, &item, context).await?;
-        Ok(item)
+        self.commit_repeatable(tx, entry, context).await?;
+        Ok(inbox_item(submission, true))
     }
 
     /// The municipality accepts a document, which makes it a record, or returns it with a reason.

@@ -64,7 +64,7 @@ pub use relocate::{MovedTable, move_database};
 pub use review::{RegistrationReview, ReviewCause};
 pub use roles::{APP_ROLE, Migrated, PURGE_ROLE, migrate_database};
 pub use seal::{InsurerKeys, Keyring, MasterKey};
-pub use session::{Idempotent, Session, SessionWay};
+pub use session::{Idempotent, KeptAnswer, Session, SessionWay};
 pub use submission::{NewSubmission, Original, Submission};
 pub use upload::{SealedPiece, UploadFile};
 

@@ -5,7 +5,7 @@ use crate::engine::{Row, args};
 use crate::office::instant;
 use crate::{Keyring, NO_INSURER, Store, StoreError, Tx};
 use kiban_domain::office::StaffId;
-use kiban_domain::{Organization, Timestamp};
+use kiban_domain::{InsuredNumber, InsurerNumber, Organization, Timestamp};
 
 const PUT: &str =
     "INSERT INTO session (organization, token_digest, staff_id, fingerprint, way, software, expires_at, ended_at, mac)
@@ -13,9 +13,10 @@ const PUT: &str =
 const ONE: &str = "SELECT staff_id, fingerprint, way, software, expires_at, ended_at, mac FROM session WHERE organization = $1 AND token_digest = $2";
 const END: &str =
     "UPDATE session SET ended_at = $3, mac = $4 WHERE organization = $1 AND token_digest = $2 AND ended_at IS NULL";
-const REMEMBER: &str = "INSERT INTO idempotency (organization, key_digest, request_digest, answer, recorded_at) VALUES ($1, $2, $3, $4, $5)
+const REMEMBER: &str = "INSERT INTO idempotency (organization, key_digest, request_digest, answer, recorded_at, insurer_number, insured_number)
+     VALUES ($1, $2, $3, $4, $5, $6, $7)
      ON CONFLICT (organization, key_digest) DO NOTHING";
-const REMEMBERED: &str = "SELECT request_digest, answer FROM idempotency WHERE organization = $1 AND key_digest = $2";
+const REMEMBERED: &str = "SELECT request_digest, answer, insurer_number, insured_number FROM idempotency WHERE organization = $1 AND key_digest = $2";
 const FORGET: &str = "DELETE FROM idempotency WHERE recorded_at < $1";
 #[cfg(test)]
 pub(crate) const ALL: &[&str] = &[PUT, ONE, END, REMEMBER, REMEMBERED, FORGET];
@@ -61,9 +62,38 @@ pub enum Idempotent {
     /// Never seen.
     New,
     /// Seen with the same request: its answer.
-    Done(Vec<u8>),
+    Done(KeptAnswer),
     /// Seen with another request.
     OtherRequest,
+}
+
+/// The answer to a write, kept for a repetition.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeptAnswer {
+    /// The answer.
+    pub bytes: Vec<u8>,
+    /// The insurer under whose key it is sealed; absent: the platform's.
+    pub insurer: Option<InsurerNumber>,
+    /// The person of that insurer it is about.
+    pub insured: Option<InsuredNumber>,
+}
+
+impl KeptAnswer {
+    /// Number of the insurer whose keys seal it.
+    fn owner(&self) -> String {
+        self.insurer.map_or_else(|| NO_INSURER.to_owned(), |insurer| insurer.to_string())
+    }
+
+    /// Sealed with it, so that no answer is given for one about somebody else.
+    fn purpose(&self, key: &[u8; 32]) -> Vec<Vec<u8>> {
+        let text = |number: Option<String>| number.unwrap_or_default().into_bytes();
+        let mut parts = vec![b"idempotency".to_vec(), key.to_vec()];
+        if self.insurer.is_some() {
+            parts.push(text(self.insurer.map(|number| number.to_string())));
+            parts.push(text(self.insured.map(|number| number.to_string())));
+        }
+        parts
+    }
 }
 
 impl Tx {
@@ -117,23 +147,38 @@ impl Tx {
         Ok(())
     }
 
-    /// Remembers the answer to a write under the caller's key.
+    /// Remembers the answer to a write under the caller's key, sealed under the key of the insurer it concerns.
     pub async fn remember(
         &mut self,
         organization: Organization,
         key: &[u8],
         request: &[u8],
-        answer: &[u8],
+        answer: &KeptAnswer,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let new = self.remember_unless_known(organization, key, request, answer, now).await?;
+        if new { Ok(()) } else { Err(StoreError::Conflict("the idempotency key is in use")) }
+    }
+
+    /// The same for what may be done again under its key; whether the key was new.
+    pub async fn remember_unless_known(
+        &mut self,
+        organization: Organization,
+        key: &[u8],
+        request: &[u8],
+        answer: &KeptAnswer,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let keys = self.keys_of(NO_INSURER).await?;
         let (key, request) = (keys.digest(key), keys.digest(request));
-        let sealed = keys.seal(&[b"idempotency", &key], answer);
-        let new = self
-            .raw
-            .run(REMEMBER, args![&organization.to_string(), &key, &request, &sealed, now.as_microsecond()])
-            .await?;
-        if new == 1 { Ok(()) } else { Err(StoreError::Conflict("the idempotency key is in use")) }
+        let purpose = answer.purpose(&key);
+        let purpose: Vec<&[u8]> = purpose.iter().map(Vec::as_slice).collect();
+        let sealed = self.keys_of(&answer.owner()).await?.seal(&purpose, &answer.bytes);
+        let (insurer, insured) =
+            (answer.insurer.map(|number| number.to_string()), answer.insured.map(|number| number.to_string()));
+        let (organization, now) = (organization.to_string(), now.as_microsecond());
+        let args = args![&organization, &key, &request, &sealed, now, insurer.as_deref(), insured.as_deref()];
+        Ok(self.raw.run(REMEMBER, args).await? == 1)
     }
 }
 
@@ -167,7 +212,14 @@ impl Store {
         if row.blob(0)? != request {
             return Ok(Idempotent::OtherRequest);
         }
-        Ok(Idempotent::Done(keys.open(&[b"idempotency", &key], &row.blob(1)?)?))
+        let unreadable = |_| StoreError::Unreadable("idempotency");
+        let insurer = row.text_or_null(2)?.map(|text| InsurerNumber::parse(&text)).transpose().map_err(unreadable)?;
+        let insured = row.text_or_null(3)?.map(|text| InsuredNumber::parse(&text)).transpose().map_err(unreadable)?;
+        let kept = KeptAnswer { bytes: Vec::new(), insurer, insured };
+        let purpose = kept.purpose(&key);
+        let purpose: Vec<&[u8]> = purpose.iter().map(Vec::as_slice).collect();
+        let bytes = self.keys.keys_of(&kept.owner()).await?.open(&purpose, &row.blob(1)?)?;
+        Ok(Idempotent::Done(KeptAnswer { bytes, ..kept }))
     }
 }
 

@@ -263,9 +263,10 @@ fn shape(name: &str) -> Option<Shape> {
             ("limit", "件数（既定 50）"),
         ],
         "reviews" => &[("after", "前のページの next"), ("limit", "件数（既定 50）")],
-        "view_statistics" | "statistics_file" => {
-            &[("day", "集計した日（既定は今日）"), ("shareable", "true: 外に出せる形（少ない人数のセルを伏せる）")]
-        }
+        "view_statistics" | "statistics_file" => &[
+            ("day", "集計した日（既定は今日）"),
+            ("shareable", "true: 外に出せる形（10人単位に切り捨て、10人未満は出さない）"),
+        ],
         "renewals" => &[("after", "前のページの next"), ("limit", "行数（既定 50）")],
         "copayment_changes" => &[("day", "変わる日（例 2027-08-01）。必須")],
         "insurers" | "insurers_file" => {

@@ -238,7 +238,10 @@ async fn write_canaries(world: &World) {
                 Organization::Office(office()),
                 b"k",
                 "カナリア所見".as_bytes(),
-                "カナリア備考".as_bytes(),
+                &kiban_store::KeptAnswer {
+                    bytes: "カナリア備考".as_bytes().to_vec(),
+                    ..kiban_store::KeptAnswer::default()
+                },
                 at(0),
             )
             .await?;

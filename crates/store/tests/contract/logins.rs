@@ -3,7 +3,7 @@
 use crate::world::*;
 use kiban_domain::Organization;
 use kiban_domain::office::StaffId;
-use kiban_store::{Idempotent, LockState, Session, SessionWay, StoreError};
+use kiban_store::{Idempotent, KeptAnswer, LockState, Session, SessionWay, StoreError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -96,20 +96,56 @@ async fn attempts_at_the_same_time_each_get_a_number_of_their_own_and_a_match_gi
 async fn a_write_sent_twice_gets_its_first_answer_and_another_write_under_its_key_is_told_so() {
     on_each_engine(async |world| {
         let organization = Organization::Office(office());
+        let kept = |answer: &[u8]| KeptAnswer { bytes: answer.to_vec(), ..KeptAnswer::default() };
         let remember = async |answer: &[u8]| {
-            world.write(async |tx| tx.remember(organization, b"key", b"request", answer, at(0)).await).await
+            world.write(async |tx| tx.remember(organization, b"key", b"request", &kept(answer), at(0)).await).await
         };
         let asked =
             async |organization, request: &[u8]| world.store.remembered(organization, b"key", request).await.unwrap();
         assert_eq!(asked(organization, b"request").await, Idempotent::New);
         remember(b"first").await.unwrap();
         assert!(matches!(remember(b"second").await, Err(StoreError::Conflict(_))));
-        assert_eq!(asked(organization, b"request").await, Idempotent::Done(b"first".to_vec()));
+        assert_eq!(asked(organization, b"request").await, Idempotent::Done(kept(b"first")));
         assert_eq!(asked(organization, b"other").await, Idempotent::OtherRequest);
         assert_eq!(asked(Organization::Office(other_office()), b"request").await, Idempotent::New);
+        // What may be done again leaves the first answer as it is.
+        let again = async |tx: &mut kiban_store::Tx| {
+            tx.remember_unless_known(organization, b"key", b"request", &kept(b"third"), at(0)).await
+        };
+        assert!(!world.write(again).await.unwrap());
+        assert_eq!(asked(organization, b"request").await, Idempotent::Done(kept(b"first")));
         let forget = async |second| world.write(async |tx| tx.forget_answers(at(second)).await).await.unwrap();
         assert_eq!((forget(0).await, forget(1).await), (0, 1));
         assert_eq!(asked(organization, b"other").await, Idempotent::New, "its time is over");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_about_a_person_is_kept_as_one_about_that_person() {
+    on_each_engine(async |world| {
+        let organization = Organization::Office(office());
+        let about = |insured| KeptAnswer { bytes: b"answer".to_vec(), insurer: Some(insurer()), insured };
+        let kept = about(Some(taro().insured));
+        world.write(async |tx| tx.remember(organization, b"key", b"request", &kept, at(0)).await).await.unwrap();
+        let asked = async || world.store.remembered(organization, b"key", b"request").await;
+        assert_eq!(asked().await.unwrap(), Idempotent::Done(kept.clone()));
+        // Whom it is about stands under the seal: nobody who can write to the database makes it one about somebody else,
+        // about nobody or about another insurer's person.
+        for change in
+            ["insured_number = '0000000009'", "insured_number = NULL", "insurer_number = NULL, insured_number = NULL"]
+        {
+            world.by_hand(&format!("UPDATE idempotency SET {change}")).await;
+            assert!(matches!(asked().await, Err(StoreError::Unreadable(_))), "{change}");
+        }
+        world
+            .by_hand(&format!(
+                "UPDATE idempotency SET insurer_number = '{}', insured_number = '{}'",
+                insurer(),
+                taro().insured
+            ))
+            .await;
+        assert_eq!(asked().await.unwrap(), Idempotent::Done(kept));
     })
     .await;
 }

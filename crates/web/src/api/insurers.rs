@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use kiban_domain::InsurerNumber;
 use kiban_domain::dates::{DateError, parse_typed};
 use kiban_domain::municipality::StartState;
-use kiban_service::{StartChange, StartFilter};
+use kiban_service::{Once, StartChange, StartFilter};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -77,5 +77,10 @@ pub(crate) async fn change_start(
     body: Json<Change>,
 ) -> Answer {
     let insurer = InsurerNumber::parse(&insurer).map_err(|_| Problem::unknown())?;
-    ok(app.platform.change_start(&who.caller, insurer, body.value.and_then(Change::check), &who.context).await?)
+    let (context, change) = (who.keyed(&body.bytes)?, body.value.and_then(Change::check));
+    match app.platform.once(&who.caller, &context).await? {
+        // Asked again, it tells how things stand.
+        Once::Before(_) => ok(app.platform.view_start(&who.caller, insurer, &who.context).await?),
+        Once::Now(_running) => ok(app.platform.change_start(&who.caller, insurer, change, &context).await?),
+    }
 }

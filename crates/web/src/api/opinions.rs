@@ -1,6 +1,6 @@
 //! 主治医意見書 from the document software of a hospital, on the closed line and without a screen (P-134, path ②).
 
-use super::{Answer, ok};
+use super::{Answer, ok, once};
 use crate::caller::Authenticated;
 use crate::input::document;
 use crate::{App, Problem};
@@ -24,8 +24,10 @@ pub(crate) async fn hand_in(State(app): State<App>, who: Authenticated, request:
     app.platform.may_send_opinions(&who.caller, &who.context)?;
     let (media, bytes) = document(request, &[CSV, JSON]).await?;
     let format = if media == CSV { OpinionFormat::Csv } else { OpinionFormat::Json };
-    let report = app.platform.submit_opinion_file(&who.caller, NAME, format, &bytes, &who.context).await?;
-    if report.state != "refused" {
+    let context = who.keyed(&[media.as_bytes(), b"\n", &bytes[..]].concat())?;
+    let act = app.platform.submit_opinion_file(&who.caller, NAME, format, &bytes, &context);
+    let report = once(&app, &who, &context, act).await?;
+    if report["state"] != "refused" {
         return ok(report);
     }
     let detail = "report.problems の内容を直して、もう一度送ってください。受け取った内容は何も登録していません";

@@ -13,13 +13,21 @@ use axum::response::IntoResponse;
 use hyper::body::Frame;
 use kiban_domain::Date;
 use kiban_domain::dates::{DateError, parse_typed};
-use kiban_service::{Lines, LinesPart, Statistics, StatisticsState};
+use kiban_service::{Lines, LinesPart, Once, Statistics, StatisticsState};
 use serde::Deserialize;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 pub(crate) async fn count(State(app): State<App>, who: Authenticated) -> Answer {
-    ok(app.platform.count_statistics(&who.caller, &who.context).await?)
+    let context = who.keyed(b"")?;
+    match app.platform.once(&who.caller, &context).await? {
+        // Asked again, it tells how far the figures of that day are.
+        Once::Before(day) => {
+            let day = day.as_str().map(day_of).transpose();
+            ok(app.platform.statistics(&who.caller, day.map(|day| (day, false)), &who.context).await?)
+        }
+        Once::Now(_running) => ok(app.platform.count_statistics(&who.caller, &context).await?),
+    }
 }
 
 /// Which figures.
@@ -32,10 +40,13 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    async fn state(self, app: &App, who: &Authenticated) -> Result<StatisticsState, Problem> {
-        let day = self.day.as_deref().map(day_of).transpose()?;
-        Ok(app.platform.statistics(&who.caller, day, self.shareable, &who.context).await?)
+    fn check(self) -> Result<(Option<Date>, bool), Problem> {
+        Ok((self.day.as_deref().map(day_of).transpose()?, self.shareable))
     }
+}
+
+async fn state_of(app: &App, who: &Authenticated, wanted: Result<Wanted, Problem>) -> Result<StatisticsState, Problem> {
+    app.platform.statistics(&who.caller, wanted.and_then(Wanted::check), &who.context).await
 }
 
 fn day_of(text: &str) -> Result<Date, Problem> {
@@ -44,11 +55,11 @@ fn day_of(text: &str) -> Result<Date, Problem> {
 }
 
 pub(crate) async fn view(State(app): State<App>, who: Authenticated, Query(wanted): Query<Wanted>) -> Answer {
-    ok(wanted?.state(&app, &who).await?)
+    ok(state_of(&app, &who, wanted).await?)
 }
 
 pub(crate) async fn file(State(app): State<App>, who: Authenticated, Query(wanted): Query<Wanted>) -> Answer {
-    match wanted?.state(&app, &who).await? {
+    match state_of(&app, &who, wanted).await? {
         StatisticsState::Ready { statistics } => {
             Ok(csv::file(&format!("statistics-{}.csv", statistics.day), long_table(&statistics)))
         }
@@ -94,8 +105,9 @@ pub(crate) struct Day {
 }
 
 pub(crate) async fn copayment(State(app): State<App>, who: Authenticated, Query(day): Query<Day>) -> Answer {
-    let day = day_of(&day?.day)?;
-    let lines = app.platform.copayment_changes(&who.caller, day, &who.context).await?;
+    let day = day.and_then(|day| day_of(&day.day));
+    let lines = app.platform.copayment_changes(&who.caller, day.clone(), &who.context).await?;
+    let day = day?;
     let name = format!("attachment; filename=\"copayment-{day}.csv\"");
     let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8"), (header::CONTENT_DISPOSITION, name.as_str())];
     let begin = csv::begin("被保険者番号,変更前（割）,変更後（割）,適用開始,適用終了");

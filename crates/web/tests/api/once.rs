@@ -13,7 +13,7 @@ fn doer(route: &Route) -> Role {
     match (route.name, route.audience) {
         ("submit_opinion", _) => Role::Hospital,
         ("approve_disaster", _) => Role::SecondOperator,
-        ("notices" | "read_notice", _) | (_, Audience::Municipalities) => Role::City,
+        ("notices" | "read_notice", _) | (_, Audience::Municipalities | Audience::CityOrOperator) => Role::City,
         (_, Audience::Operators) => Role::Operator,
         _ => Role::Planner,
     }
@@ -32,8 +32,8 @@ fn takes_no_key(route: &Route) -> bool {
         "find_insured",
         "eligibility",
         "search_disaster",
+        // Answers how far the figures are; has tests of its own.
         "count_statistics",
-        "change_start",
         "import_package",
     ];
     route.method == Method::GET || free.contains(&route.name)
@@ -180,4 +180,110 @@ async fn a_key_that_cannot_be_one_is_refused_and_one_on_a_read_is_not_looked_at(
         );
     }
     assert_eq!(with_key(planner, "a b").get("/api/v1/people").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_answer_about_a_person_is_given_again_on_the_record_and_only_while_the_person_concerns_the_caller() {
+    let world = World::new().await;
+    let handle = world.register(Role::Planner, Person::Hanako).await;
+    let planner = with_key(world.log_in(Role::Planner).await, "filing-2");
+    let path = format!("/api/v1/people/{handle}/plan-requests");
+    let first = planner.post(&path, plan_request(&world)).await;
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.text());
+    assert_eq!(planner.post(&path, plan_request(&world)).await.comparable(), first.comparable());
+    let last = world.log_about(Person::Hanako.key()).await.remove(0);
+    assert_eq!(last, ("answered_before".to_owned(), "allowed".to_owned(), "idempotency_key".to_owned()));
+    // Not in its charge any more: answered like a person nobody knows, and that is recorded with the person too.
+    world.unassign(Role::Planner, Person::Hanako).await;
+    assert_eq!(planner.post(&path, plan_request(&world)).await.refusal(), (404, "unknown".to_owned()));
+    let last = world.log_about(Person::Hanako.key()).await.remove(0);
+    assert_eq!(last, ("answered_before".to_owned(), "refused".to_owned(), "idempotency_key".to_owned()));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_document_fetched_again_under_its_key_is_read_anew_and_no_longer_there_when_it_was_decided() {
+    let world = World::new().await;
+    let handle = world.stolen_handle(Role::Hospital, Person::Hanako.key()).await;
+    let path = format!("/api/v1/people/{handle}/opinions");
+    let filed = world.log_in(Role::Hospital).await.post(&path, opinion(&world)).await.json();
+    let receipt = filed["receipt"].as_str().unwrap();
+    let city = world.log_in(Role::City).await;
+    let (fetch, accept) = (format!("/api/v1/inbox/{receipt}/fetch"), format!("/api/v1/inbox/{receipt}/accept"));
+    let (fetching, accepting) = (with_key(city.clone(), "fetch-1"), with_key(city.clone(), "accept-1"));
+    let first = fetching.post(&fetch, json!({})).await;
+    assert!(first.json()["content"].is_object(), "{}", first.text());
+    assert_eq!(fetching.post(&fetch, json!({})).await.comparable(), first.comparable());
+    let fetches =
+        |log: Vec<(String, String, String)>| log.iter().filter(|(action, ..)| action == "inbox.fetch").count();
+    assert_eq!(fetches(world.log_about(Person::Hanako.key()).await), 2, "each time on the record of the person");
+    let accepted = accepting.post(&accept, json!({})).await;
+    assert_eq!(accepting.post(&accept, json!({})).await.comparable(), accepted.comparable());
+    // What the platform no longer holds in transit it does not keep as an answer either.
+    let again = fetching.post(&fetch, json!({})).await.json();
+    assert_eq!((&again["state"], &again["content"]), (&json!({ "state": "accepted" }), &json!(null)));
+    assert_eq!(fetching.post(&accept, json!({})).await.refusal(), (422, "invalid".to_owned()));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn an_opinion_file_sent_again_under_its_key_is_judged_anew_and_handed_in_once() {
+    let world = World::new().await;
+    let program = with_key(world.log_in(Role::HospitalConnector).await, "file-1");
+    let first = program.post("/api/v1/opinions", opinion(&world)).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.text());
+    let again = program.post("/api/v1/opinions", opinion(&world)).await.json();
+    assert_eq!(again["documents"][0]["receipt"], first.json()["documents"][0]["receipt"]);
+    assert_eq!(again["documents"][0]["repeated"], json!(true));
+    let mut other = opinion(&world);
+    other["applied_on"] = json!("2026-01-05");
+    let refused = program.post("/api/v1/opinions", other).await;
+    assert_eq!(refused.refusal(), (422, "invalid".to_owned()));
+    assert_eq!(refused.json()["items"][0]["item"], json!("Idempotency-Key"));
+    let wrong = with_key(world.log_in(Role::HospitalConnector).await, "a b");
+    assert_eq!(wrong.post("/api/v1/opinions", opinion(&world)).await.refusal(), (422, "invalid".to_owned()));
+    let inbox = world.log_in(Role::City).await.get("/api/v1/inbox").await.json();
+    assert_eq!(inbox["items"].as_array().unwrap().len(), 1);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn counting_asked_again_under_its_key_does_not_begin_the_figures_of_another_day() {
+    let world = World::new().await;
+    let today = world.today();
+    let city = with_key(world.log_in(Role::City).await, "count-1");
+    let first = city.post("/api/v1/statistics", json!({})).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.text());
+    while city.get("/api/v1/statistics").await.json()["state"] == json!("running") {
+        tokio::task::yield_now().await;
+    }
+    // The next morning, sent again because no answer had come: the figures of the day it was asked.
+    world.pass(16 * 3600).await;
+    assert_ne!(world.today(), today);
+    let mut morning = with_key(world.with_certificate(Role::City), "count-1");
+    morning.token = Some(world.fresh_token(Role::City).await);
+    let again = morning.post("/api/v1/statistics", json!({})).await.json();
+    assert_eq!((&again["state"], &again["statistics"]["day"]), (&json!("ready"), &json!(today)), "{again}");
+    assert_eq!(morning.get("/api/v1/statistics").await.json()["state"], json!("missing"));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_start_sent_again_under_its_key_does_not_undo_what_came_after_it() {
+    let world = World::new().await;
+    let path = format!("/api/v1/insurers/{}/start", crate::world::city());
+    let city = with_key(world.log_in(Role::City).await, "start-1");
+    let started = json!({ "state": "started", "date": "2026-04-01" });
+    assert_eq!(city.put(&path, started.clone()).await.status, StatusCode::OK);
+    let undo = json!({ "state": "coordinating", "reason": "移行のやり直し" });
+    assert_eq!(world.log_in(Role::Operator).await.put(&path, undo.clone()).await.status, StatusCode::OK);
+    let again = city.put(&path, started).await;
+    assert_eq!(
+        (again.status, &again.json()["start"]["state"]),
+        (StatusCode::OK, &json!("coordinating")),
+        "{}",
+        again.text()
+    );
+    assert_eq!(city.put(&path, undo).await.refusal(), (422, "invalid".to_owned()));
+    world.verify().await;
 }

@@ -106,3 +106,16 @@ async fn only_opinions_are_on_the_closed_line_and_only_there() {
     assert_eq!(none["code"], json!("unknown"));
     world.verify().await;
 }
+
+#[tokio::test]
+async fn an_opinion_that_waits_from_the_screen_is_not_handed_in_a_second_time_by_the_program() {
+    let world = World::new().await;
+    let handle = world.stolen_handle(Role::Hospital, Person::Hanako.key()).await;
+    let screen = world.log_in(Role::Hospital).await;
+    let filed = screen.post(&format!("/api/v1/people/{handle}/opinions"), opinion(&world)).await;
+    assert_eq!(filed.status, StatusCode::CREATED, "{}", filed.text());
+    let reply = world.log_in(Role::HospitalConnector).await.post("/api/v1/opinions", opinion(&world)).await;
+    assert_eq!(reply.refusal(), (422, "refused_files".to_owned()), "{}", reply.text());
+    assert_eq!(reply.json()["report"]["problems"][0]["rule"], json!("waiting"));
+    world.verify().await;
+}

@@ -67,6 +67,29 @@ async fn a_wrong_query_tells_nothing_to_somebody_who_may_not_look() {
 }
 
 #[tokio::test]
+async fn a_wrong_query_of_the_statistics_is_told_to_municipalities_only() {
+    let world = World::new().await;
+    let paths = ["statistics", "statistics.csv", "copayment-changes.csv", "renewals-without-consent"];
+    for path in paths.map(|path| format!("/api/v1/{path}")) {
+        let wrong = ["?day=never", "?sekai=1", "?limit=x", "?day=2026-08-01&day=2026-08-02"];
+        for role in ROLES.into_iter().filter(|role| *role != Role::HospitalConnector) {
+            let client = world.log_in(role).await;
+            let is_city = matches!(role, Role::City | Role::OtherCity);
+            let right = client.get(&format!("{path}?day=2026-08-01")).await;
+            for query in wrong {
+                let reply = client.get(&format!("{path}{query}")).await;
+                if is_city {
+                    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}{query} {role:?}");
+                } else {
+                    assert!(matches!(right.status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND), "{path} {role:?}");
+                    assert_eq!(reply.comparable(), right.comparable(), "{path}{query} {role:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn all_that_is_wrong_with_the_shape_of_a_body_is_told_at_once() {
     let world = World::new().await;
     let planner = world.log_in(Role::Planner).await;

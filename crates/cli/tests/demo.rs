@@ -3,6 +3,7 @@
 
 mod support;
 
+use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -45,14 +46,8 @@ fn told_until_ready(demo: &mut Child) -> String {
 #[test]
 fn what_the_demo_prints_works_and_ctrl_c_or_sigterm_leaves_nothing_behind() {
     for signal in ["INT", "TERM"] {
-        let temporary = tempfile::tempdir().unwrap();
-        let mut demo = Command::new(env!("CARGO_BIN_EXE_kiban"))
-            .args(["demo", "--people", "200"])
-            .env("TMPDIR", temporary.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let told = told_until_ready(&mut demo).replace("\\\n", " ");
+        let mut demo = Demo::start();
+        let told = demo.told.replace("\\\n", " ");
         let mut calls = 0;
         for call in told.lines().map(str::trim).filter(|line| line.starts_with("curl ")) {
             let output = Command::new("sh").args(["-c", &format!("{call} -sS --fail")]).output().unwrap();
@@ -60,10 +55,131 @@ fn what_the_demo_prints_works_and_ctrl_c_or_sigterm_leaves_nothing_behind() {
             calls += 1;
         }
         assert_eq!(calls, 2, "{told}");
-        Command::new("kill").args([&format!("-{signal}"), &demo.id().to_string()]).status().unwrap();
-        assert!(demo.wait().unwrap().success(), "{signal}");
-        assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "{signal}");
+        Command::new("kill").args([&format!("-{signal}"), &demo.child.id().to_string()]).status().unwrap();
+        assert!(demo.child.wait().unwrap().success(), "{signal}");
+        assert_eq!(std::fs::read_dir(demo.temporary.path()).unwrap().count(), 0, "{signal}");
     }
+}
+
+/// A running demo, as a city's officer with curl uses it.
+struct Demo {
+    child: Child,
+    told: String,
+    temporary: tempfile::TempDir,
+}
+
+impl Demo {
+    fn start() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_kiban"))
+            .args(["demo", "--people", "200"])
+            .env("TMPDIR", temporary.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let told = told_until_ready(&mut child);
+        Self { child, told, temporary }
+    }
+
+    /// A word of the instructions that begins so.
+    fn word(&self, beginning: &str) -> &str {
+        self.told.split_whitespace().find(|word| word.starts_with(beginning)).unwrap()
+    }
+
+    fn curl(&self, who: &str, arguments: &[&str]) -> (String, Value) {
+        let folder = Path::new(self.word("/tmp/").trim_end_matches("にあり、パスワードは同じです）:")).to_owned();
+        let folder = if folder.is_dir() { folder } else { folder.parent().unwrap().to_owned() };
+        let at = |file: String| folder.join(file).to_str().unwrap().to_owned();
+        let output = Command::new("curl")
+            .args(["-sS", "--cacert", &at("ca.crt".to_owned())])
+            .args(["--cert", &at(format!("{who}.crt")), "--key", &at(format!("{who}.key"))])
+            .args(["--resolve", self.word("office.localhost:"), "-w", "\n%{http_code}"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        let answer = text(&output.stdout);
+        let (body, status) = answer.rsplit_once('\n').unwrap_or_else(|| panic!("{}", text(&output.stderr)));
+        (status.to_owned(), serde_json::from_str(body).unwrap_or_else(|_| panic!("{status} {body}")))
+    }
+
+    fn url(&self, path: &str) -> String {
+        let (origin, _) = self.word("https://office.localhost").split_once("/api/").unwrap();
+        format!("{origin}{path}")
+    }
+
+    fn token(&self, who: &str, account: &str) -> String {
+        let (_, password) = self.told.split_once("\"password\":\"").unwrap();
+        let password = password.split('"').next().unwrap();
+        let body = format!("{{\"account\":\"{account}\",\"password\":\"{password}\"}}");
+        let url = self.url("/api/v1/session");
+        let (_, answer) = self.curl(who, &["-H", "Content-Type: application/json", "-d", &body, &url]);
+        format!("Authorization: Bearer {}", answer["token"].as_str().unwrap())
+    }
+
+    /// Most memory it ever held, in KiB.
+    fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    fn end(mut self) {
+        Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Demo {
+    /// A test that failed leaves nothing running.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_hundred_megabytes_of_noise_get_a_message_and_cost_neither_memory_nor_anything_known() {
+    const MEGABYTES: usize = 100;
+    let demo = Demo::start();
+    let token = demo.token("city", "municipal_officer1");
+    let planner = demo.token("care-manager", "care_manager1");
+    let file = demo.temporary.path().join("noise");
+    let mut state = 88_172_645_463_325_252u64;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    })
+    .take(MEGABYTES << 17)
+    .flatten()
+    .collect();
+    std::fs::write(&file, &noise).unwrap();
+    let form = |name: &str| format!("file=@{};filename={name}", file.display());
+    let before = demo.peak_memory();
+    let manifest = "file=@/dev/null;filename=MANIFEST.csv";
+    let package = demo.url("/api/v1/packages");
+    let name = form("KGKB_INSURED_999003_20261122090000_001.csv");
+    let (status, mut answer) = demo.curl("city", &["-H", &token, "-F", manifest, "-F", &name, &package]);
+    assert_eq!(status, "202", "{answer}");
+    let receipt = demo.url(&format!("/api/v1/receipts/{}", answer["receipt"].as_str().unwrap()));
+    while matches!(answer["state"].as_str(), Some("received" | "running")) {
+        answer = demo.curl("city", &["-H", &token, &receipt]).1;
+    }
+    assert_eq!(answer["state"], "refused", "{answer}");
+    let problems = answer["report"]["problems"].as_array().unwrap();
+    assert!(problems.iter().any(|problem| problem["file"] == "MANIFEST.csv"), "{answer}");
+    assert!(demo.peak_memory() - before < (MEGABYTES as u64) << 9, "{} KiB more", demo.peak_memory() - before);
+
+    // Care plans of an office are small: a tenth of it.
+    std::fs::write(&file, &noise[..noise.len() / 10]).unwrap();
+    let plans = demo.url("/api/v1/plans");
+    let (status, answer) = demo.curl("care-manager", &["-H", &planner, "-F", &form("UP1KYO_202611.CSV"), &plans]);
+    assert_eq!(status, "422", "{answer}");
+    assert!(!answer["result"]["report"]["problems"].as_array().unwrap().is_empty(), "{answer}");
+    let (status, answer) = demo.curl("city", &["-H", &token, &demo.url("/api/v1/inbox")]);
+    assert_eq!(status, "200", "{answer}");
+    demo.end();
 }
 
 #[test]

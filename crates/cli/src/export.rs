@@ -5,7 +5,7 @@ use crate::home::{Home, explain, now};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use kiban_domain::InsurerNumber;
-use kiban_service::{Context, ExportPart, ExportReport};
+use kiban_service::{Context, ExportContents, ExportPart, ExportReport};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -25,6 +25,9 @@ pub struct Options {
     /// 書き出すフォルダー（新しく作るか、空のもの）
     #[arg(long)]
     to: PathBuf,
+    /// 訂正前・削除された内容も書き出します（001、002 … の順に取り込むパッケージになります）
+    #[arg(long)]
+    with_history: bool,
 }
 
 pub async fn run(options: Options) -> Result<ExitCode> {
@@ -32,7 +35,9 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         InsurerNumber::parse(&options.insurer).map_err(|error| anyhow!("保険者番号: {}", error.message_ja()))?;
     let platform = Home::open(&options.home, options.db.as_deref())?.platform().await?;
     empty_folder(&options.to)?;
-    let mut export = platform.export_package_locally(insurer, &Context::new(now())?).await.map_err(explain)?;
+    let contents = if options.with_history { ExportContents::WithHistory } else { ExportContents::Present };
+    let context = Context::new(now())?;
+    let mut export = platform.export_package_locally(insurer, contents, &context).await.map_err(explain)?;
     let mut report = None;
     while let Some(part) = export.parts.recv().await {
         match part.map_err(explain)? {
@@ -44,6 +49,9 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     let Some(report) = report else {
         bail!("書出しが途中で終わりました。もう一度行ってください")
     };
+    for package in &report.packages {
+        std::fs::File::open(options.to.join(&package.folder))?.sync_all()?;
+    }
     std::fs::File::open(&options.to)?.sync_all()?;
     print_report(insurer, &options.to, &report);
     Ok(if report.left_out == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -51,10 +59,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 
 /// The folder holds personal data in the clear, so only its owner may look into it.
 fn empty_folder(to: &Path) -> Result<()> {
-    if !to.exists() {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(to);
-        made.with_context(|| format!("フォルダー {} を作れません", to.display()))?;
-    }
+    make_folder(to)?;
     let mut inside = std::fs::read_dir(to).with_context(|| format!("フォルダー {} を開けません", to.display()))?;
     if inside.next().is_some() {
         bail!("フォルダー {} が空ではありません。新しいフォルダーを指定してください", to.display());
@@ -62,8 +67,18 @@ fn empty_folder(to: &Path) -> Result<()> {
     Ok(())
 }
 
+fn make_folder(path: &Path) -> Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("フォルダー {} を作れません", path.display()))
+}
+
+/// Writes a file, in a folder of its own when its name says so.
 fn write_file(to: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let path = to.join(name);
+    make_folder(path.parent().unwrap_or(to))?;
     let write = || -> std::io::Result<()> {
         let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         file.write_all(bytes)?;
@@ -78,6 +93,12 @@ fn print_report(insurer: InsurerNumber, to: &Path, report: &ExportReport) {
         println!("保険者番号 {insurer} の情報はありません");
     } else {
         println!("{} に書き出しました: {}", to.display(), rows.join("、"));
+    }
+    for package in &report.packages {
+        println!("  {} {}行（{} まで）", package.folder, package.rows, package.made_at);
+    }
+    if report.packages.len() > 1 {
+        println!("取り込むときは、番号の小さいものから1つずつ取り込んでください");
     }
     if report.left_out > 0 {
         println!("書き出せなかった行 {}", report.left_out);

@@ -7,7 +7,7 @@ use kiban_domain::dates::Period;
 use kiban_domain::insurance_card::{CopaymentPeriod, CopaymentRate, Tenths};
 use kiban_domain::insured::{Identity, Insured, Sex};
 use kiban_domain::{InsuredNumber, InsurerNumber, Kind, PersonKey};
-use kiban_formats::municipal::{self, EXPORTED, MANIFEST, MunicipalValue, PackageStream};
+use kiban_formats::municipal::{self, Change, EXPORTED, MANIFEST, MunicipalValue, PackageStream};
 
 fn person(number: u32) -> Insured {
     let insurer = InsurerNumber::parse("999003").unwrap();
@@ -48,8 +48,8 @@ fn rows_written_one_by_one_are_read_back_whatever_the_size_of_the_files() {
     let mut files = Vec::new();
     for number in 1..=100 {
         // The record first: the manifest puts people in front all the same.
-        files.extend(stream.record(copayment, person(number).key, 3, &content).unwrap());
-        files.extend(stream.insured(number, person(number)).unwrap());
+        files.extend(stream.record(copayment, person(number).key, (3, Change::New), &content).unwrap());
+        files.extend(stream.insured((number, Change::New), person(number)).unwrap());
     }
     assert!(files.iter().all(|(name, bytes)| name != MANIFEST && (2_000..3_000).contains(&bytes.len())));
     let early = files.len();
@@ -79,11 +79,11 @@ fn what_cannot_be_written_is_named_and_the_rest_is_written() {
     let mut stream = PackageStream::new(person(1).key.insurer, at);
     let mut odd = person(1);
     odd.identity.name = "例示\u{0}".into();
-    assert!(!stream.insured(1, odd).unwrap_err().is_empty());
+    assert!(!stream.insured((1, Change::New), odd).unwrap_err().is_empty());
     let copayment = EXPORTED.iter().find(|one| one.kind == Kind::A3b).unwrap();
-    let unreadable = stream.record(copayment, person(1).key, 1, b"{}").unwrap_err();
+    let unreadable = stream.record(copayment, person(1).key, (1, Change::New), b"{}").unwrap_err();
     assert_eq!(unreadable[0].rule, "unreadable");
-    stream.insured(1, person(2)).unwrap();
+    stream.insured((1, Change::New), person(2)).unwrap();
     let files = stream.finish().unwrap();
     let mut rows = 0;
     assert_eq!(municipal::open(files).check(&mut |_| rows += 1), vec![]);

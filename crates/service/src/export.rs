@@ -3,16 +3,17 @@
 //! export can never be taken for a whole one.
 //!
 //! What is exported is what was known when the export began: per history number the newest content that is not deleted.
-//! People carry their newest identity. Earlier contents of a corrected row stay on the platform only.
+//! People carry their newest identity. With its history it is several packages, one after the other (`export_history`).
 
+use crate::export_history::{Packages, link_revisions, revisions, versions};
 use crate::intake::ReportedProblem;
 use crate::running::Place;
 use crate::{Caller, Context, Error, Platform, random_id};
 use kiban_domain::{InsuredNumber, InsurerNumber, Kind, Organization, Timestamp};
 use kiban_formats::Problem;
-use kiban_formats::municipal::{EXPORTED, MunicipalKind, PackageStream, WrittenFile};
+use kiban_formats::municipal::{Change, EXPORTED, MunicipalKind, PackageStream, WrittenFile};
 use kiban_policy::{Rule, UseCase};
-use kiban_store::{BlockPerson, Entry, Outcome, Pass, StoredRecord};
+use kiban_store::{BlockPerson, Entry, Outcome, Pass, StoredConsent, StoredLink, StoredRecord};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
@@ -26,9 +27,32 @@ pub enum ExportPart {
     Done(ExportReport),
 }
 
+/// What is wanted of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportContents {
+    /// What is known now: one package.
+    Present,
+    /// Everything that was ever known, corrected and deleted rows too: packages to be taken in one after the other.
+    WithHistory,
+}
+
+/// A package of an export with history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExportedPackage {
+    /// Its folder: `001`, `002` … in the order in which they are taken in.
+    pub folder: String,
+    /// 作成日時: when the last of its rows became known here; of the last package when the export began.
+    pub made_at: Timestamp,
+    /// Its rows.
+    pub rows: u64,
+}
+
 /// How an export ended.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct ExportReport {
+    /// The packages of an export with history, the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<ExportedPackage>,
     /// Rows by 種別 of the package.
     pub rows: BTreeMap<String, u64>,
     /// Rows that could not be written, or are damaged on the platform.
@@ -50,24 +74,45 @@ const BLOCK: i32 = 500;
 
 impl Platform {
     /// Begins an export of the caller's own municipality.
-    pub async fn export_package(&self, caller: &Caller, context: &Context) -> Result<Export, Error> {
+    pub async fn export_package<E: From<Error>>(
+        &self,
+        caller: &Caller,
+        contents: Result<ExportContents, E>,
+        context: &Context,
+    ) -> Result<Export, E> {
+        let insurer = self.may_export(caller, context)?;
+        let entry = caller.entry(context, "export", Outcome::Allowed);
+        Ok(self.begin_export(insurer, contents?, entry, context).await?)
+    }
+
+    fn may_export(&self, caller: &Caller, context: &Context) -> Result<InsurerNumber, Error> {
         let table = self.table_at(context.now)?;
         caller.require_way(UseCase::Export, table)?;
         if !caller.may_export {
             return Err(Error::rule(Rule::NotThisWay, table));
         }
-        let Some(insurer) = caller.municipality() else { return Err(Error::rule(Rule::NotWriter, table)) };
-        self.begin_export(insurer, caller.entry(context, "export", Outcome::Allowed), context).await
+        caller.municipality().ok_or_else(|| Error::rule(Rule::NotWriter, table))
     }
 
     /// The same for the command line on the platform's own machine.
-    pub async fn export_package_locally(&self, insurer: InsurerNumber, context: &Context) -> Result<Export, Error> {
+    pub async fn export_package_locally(
+        &self,
+        insurer: InsurerNumber,
+        contents: ExportContents,
+        context: &Context,
+    ) -> Result<Export, Error> {
         let entry = Entry::new(context.now, &context.request_id, "cli", "export", Outcome::Allowed);
         let entry = Entry { organization: Some(Organization::Municipality(insurer).to_string()), ..entry };
-        self.begin_export(insurer, entry, context).await
+        self.begin_export(insurer, contents, entry, context).await
     }
 
-    async fn begin_export(&self, insurer: InsurerNumber, entry: Entry, context: &Context) -> Result<Export, Error> {
+    async fn begin_export(
+        &self,
+        insurer: InsurerNumber,
+        contents: ExportContents,
+        entry: Entry,
+        context: &Context,
+    ) -> Result<Export, Error> {
         let busy = "この市区町村の書出しがほかに動いています。終わってからもう一度行ってください";
         let place = self.running().take("export", insurer).ok_or(Error::Conflict(busy))?;
         let id = random_id()?;
@@ -77,7 +122,7 @@ impl Platform {
         let (sender, parts) = mpsc::channel(1);
         let (platform, at) = (self.clone(), context.now);
         tokio::spawn(async move {
-            let ended = platform.run_export(insurer, at, &pass, &entry, (&sender, &place)).await;
+            let ended = platform.run_export(insurer, (at, contents), &pass, &entry, (&sender, &place)).await;
             if ended.is_err() {
                 let failed = Entry { action: "export.failed".to_owned(), outcome: Outcome::Failed, ..entry };
                 if platform.store().audit().append(failed).await.is_err() {
@@ -94,7 +139,7 @@ impl Platform {
     async fn run_export(
         &self,
         insurer: InsurerNumber,
-        at: Timestamp,
+        (at, contents): (Timestamp, ExportContents),
         pass: &Pass,
         entry: &Entry,
         (sender, place): (&mpsc::Sender<Result<ExportPart, Error>>, &Place),
@@ -103,14 +148,19 @@ impl Platform {
         let kinds: Vec<Kind> = EXPORTED.iter().map(|exported| exported.kind).collect();
         // Receipts that were not applied when the export began stay invisible in it, even when they are applied meanwhile.
         let unapplied = self.store().unapplied(insurer).await?;
-        let mut written = Written { stream: PackageStream::new(insurer, at), report: ExportReport::default() };
+        let packages = match contents {
+            ExportContents::Present => Packages::one(insurer, at),
+            ExportContents::WithHistory => Packages::with_history(self, insurer, at).await?,
+        };
+        let with_history = contents == ExportContents::WithHistory;
+        let mut written = Written { packages, report: ExportReport::default() };
         let mut after: Option<InsuredNumber> = None;
         loop {
             let block = pass.open(self.store().block(insurer, after, BLOCK, &kinds).await?);
             let Some(last) = block.last else { break };
             let links = self.store().links_between(insurer, after, last).await?;
-            let links =
-                self.standing_links(links.into_iter().filter(|l| !unapplied.contains(&l.revision)).collect()).await?;
+            let links: Vec<_> = links.into_iter().filter(|link| !unapplied.contains(&link.revision)).collect();
+            let links = if with_history { links } else { self.standing_links(links).await? };
             after = Some(last);
             written.report.left_out += block.damaged;
             place.add(block.people.len() as u64 + block.damaged);
@@ -118,20 +168,24 @@ impl Platform {
             let open = self.store().unapplied(insurer).await?;
             for person in block.people.into_iter().filter(|person| !open.contains(&person.header.revision)) {
                 let key = person.insured.key;
-                let mut full = written.person(person, at, &unapplied);
-                for link in links.iter().filter(|link| link.person == key) {
-                    let history = u32::try_from(link.history_number).unwrap_or(u32::MAX);
-                    let row = written.stream.link(key, history, link.link);
-                    full.extend(written.count(MunicipalKind::Link, row));
-                }
+                let links = links.iter().filter(|link| link.person == key).cloned().collect();
+                let full = if with_history {
+                    written.history(person, links, at, &unapplied)
+                } else {
+                    written.person(person, links, at, &unapplied)
+                };
                 for file in full {
                     hand_out(sender, ExportPart::File(file)).await?;
                 }
             }
         }
-        let Written { stream, report } = written;
-        let files = stream.finish().map_err(|problems| unwritable(&problems))?;
-        let detail = serde_json::json!({ "rows": report.rows, "left_out": report.left_out }).to_string();
+        let Written { packages, mut report } = written;
+        let files;
+        (files, report.packages) = packages.finish().map_err(|problems| unwritable(&problems))?;
+        let detail = serde_json::json!({
+            "rows": report.rows, "left_out": report.left_out, "with_history": with_history,
+        });
+        let detail = detail.to_string();
         let done = Entry { action: "export.done".to_owned(), detail: Some(detail), ..entry.clone() };
         self.store().audit().append(done).await?;
         for file in files {
@@ -149,42 +203,92 @@ fn unwritable(problems: &[Problem]) -> Error {
     Error::Internal(format!("the manifest cannot be written: {} problems", problems.len()))
 }
 
-/// The package so far.
+/// What is written so far.
 struct Written {
-    stream: PackageStream,
+    packages: Packages,
     report: ExportReport,
 }
 
 impl Written {
-    /// Writes a person with everything about them; files that became full.
-    fn person(&mut self, person: BlockPerson, at: Timestamp, unapplied: &[i64]) -> Vec<WrittenFile> {
+    /// Writes a person with everything known about them; files that became full.
+    fn person(
+        &mut self,
+        person: BlockPerson,
+        links: Vec<StoredLink>,
+        at: Timestamp,
+        unapplied: &[i64],
+    ) -> Vec<WrittenFile> {
         let key = person.insured.key;
         let history = u32::try_from(person.header.history_number).unwrap_or(u32::MAX);
         let mut full = Vec::new();
-        let row = self.stream.insured(history, person.insured);
-        full.extend(self.count(MunicipalKind::Insured, row));
+        let insured = person.insured;
+        let row = (history, Change::New);
+        full.extend(self.row(MunicipalKind::Insured, 0, |stream| stream.insured(row, insured)));
         for exported in EXPORTED {
             let of_kind = person.records.iter().filter(|record| record.header.kind == exported.kind).cloned().collect();
             let mut records = StoredRecord::as_known(of_kind, at, unapplied);
             records.reverse();
             for (place, record) in (1..).zip(records) {
                 // An opinion is known by application, institution and 作成回数; its 履歴番号 is only its place in the file.
-                let history = record.header.natural_key.parse().unwrap_or(place);
-                let row = self.stream.record(exported, key, history, &record.payload);
-                full.extend(self.count(exported.file, row));
+                let row = (record.header.natural_key.parse().unwrap_or(place), Change::New);
+                full.extend(self.row(exported.file, 0, |stream| stream.record(exported, key, row, &record.payload)));
             }
         }
-        let acts =
-            person.consents.into_iter().filter(|act| act.recorded_at <= at && !unapplied.contains(&act.revision));
-        for (number, act) in (1..).zip(acts) {
-            let row = self.stream.consent(number, act.record);
-            full.extend(self.count(MunicipalKind::Consent, row));
+        full.extend(self.consents(person.consents, at, unapplied));
+        for link in links {
+            let row = (u32::try_from(link.history_number).unwrap_or(u32::MAX), Change::New);
+            full.extend(self.row(MunicipalKind::Link, 0, |stream| stream.link(key, row, link.link)));
         }
         full
     }
 
-    fn count(&mut self, kind: MunicipalKind, row: Result<Option<WrittenFile>, Vec<Problem>>) -> Option<WrittenFile> {
-        match row {
+    /// The same with everything that was ever known.
+    fn history(
+        &mut self,
+        mut person: BlockPerson,
+        links: Vec<StoredLink>,
+        at: Timestamp,
+        unapplied: &[i64],
+    ) -> Vec<WrittenFile> {
+        let key = person.insured.key;
+        let mut full = Vec::new();
+        for version in versions(&mut person, unapplied) {
+            let write = |stream: &mut PackageStream| stream.insured(version.row, version.value);
+            full.extend(self.row(MunicipalKind::Insured, version.revision, write));
+        }
+        for exported in EXPORTED {
+            let of_kind = person.records.iter().filter(|record| record.header.kind == exported.kind).cloned();
+            for one in revisions(of_kind, at, unapplied) {
+                let write = |stream: &mut PackageStream| stream.record(exported, key, one.row, &one.value.payload);
+                full.extend(self.row(exported.file, one.revision, write));
+            }
+        }
+        full.extend(self.consents(person.consents, at, unapplied));
+        for one in link_revisions(links) {
+            let write = |stream: &mut PackageStream| stream.link(key, one.row, one.value.link);
+            full.extend(self.row(MunicipalKind::Link, one.revision, write));
+        }
+        full
+    }
+
+    /// Every act of 同意, which nothing corrects.
+    fn consents(&mut self, acts: Vec<StoredConsent>, at: Timestamp, unapplied: &[i64]) -> Vec<WrittenFile> {
+        let acts = acts.into_iter().filter(|act| act.recorded_at <= at && !unapplied.contains(&act.revision));
+        let mut full = Vec::new();
+        for (number, act) in (1..).zip(acts) {
+            full.extend(self.row(MunicipalKind::Consent, act.revision, |stream| stream.consent(number, act.record)));
+        }
+        full
+    }
+
+    /// Writes a row of a receipt and counts it; a file that became full.
+    fn row(
+        &mut self,
+        kind: MunicipalKind,
+        revision: i64,
+        write: impl FnOnce(&mut PackageStream) -> Result<Option<WrittenFile>, Vec<Problem>>,
+    ) -> Option<WrittenFile> {
+        match self.packages.write(revision, write) {
             Ok(full) => {
                 *self.report.rows.entry(kind.code().to_owned()).or_default() += 1;
                 full

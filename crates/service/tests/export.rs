@@ -15,13 +15,17 @@ use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::survey::CertificationSurvey;
 use kiban_domain::{Kind, OfficeNumber, Organization, PersonKey};
 use kiban_formats::municipal::{Change, EXPORTED, Entry, MunicipalKind, MunicipalPackage};
-use kiban_service::{ConsentRequest, Error, ExportPart, ExportReport};
+use kiban_service::{ConsentRequest, Error, ExportContents, ExportPart, ExportReport};
 use kiban_sim::{Role, SimPerson};
 use kiban_store::StoredRecord;
 use support::{World, addresses, asked, context, items, now};
 
 async fn export(world: &World) -> (Vec<(String, Vec<u8>)>, ExportReport) {
-    let mut export = world.platform.export_package_locally(world.city.insurer, &context()).await.unwrap();
+    export_of(world, ExportContents::Present).await
+}
+
+async fn export_of(world: &World, contents: ExportContents) -> (Vec<(String, Vec<u8>)>, ExportReport) {
+    let mut export = world.platform.export_package_locally(world.city.insurer, contents, &context()).await.unwrap();
     let mut files = Vec::new();
     while let Some(part) = export.parts.recv().await {
         match part.unwrap() {
@@ -144,13 +148,117 @@ fn documents(package: MunicipalPackage, person: &SimPerson, hospital: OfficeNumb
         .records(&[entry(key, 95, Change::New, EquipmentPurchase::example(day))])
 }
 
+/// Everything that was ever known of a person, in the order in which it became known.
+async fn history(world: &World, person: PersonKey) -> serde_json::Value {
+    let store = world.platform.store();
+    let mut versions = store.person_versions(person).await.unwrap();
+    versions.sort_by_key(|(header, _)| (header.revision, header.history_number));
+    let versions: Vec<_> = versions.iter().map(|(header, insured)| (header.history_number, insured)).collect();
+    let mut records = Vec::new();
+    for exported in EXPORTED {
+        let entry =
+            kiban_store::Entry::new(now(), &context().request_id, "test", "test", kiban_store::Outcome::Allowed);
+        let all = store.records(person, exported.kind).await.unwrap();
+        let mut all: Vec<StoredRecord> = store.audit().release(all, entry).await.unwrap();
+        all.sort_by_key(|record| (record.header.natural_key.clone(), record.header.revision));
+        records.extend(all.into_iter().map(|record| {
+            let content: serde_json::Value = serde_json::from_slice(&record.payload).unwrap();
+            serde_json::json!([exported.kind.code(), record.header.natural_key, record.header.deleted, content])
+        }));
+    }
+    let links = store.links_of(person).await.unwrap();
+    let links: Vec<_> = links.iter().map(|link| (link.history_number, link.link, link.deleted)).collect();
+    serde_json::json!({ "versions": versions, "records": records, "links": links })
+}
+
+#[tokio::test]
+async fn an_export_with_history_taken_in_elsewhere_gives_every_revision_again() {
+    for address in addresses().await {
+        let world = World::loaded(address).await;
+        world.start().await;
+        change_something(&world).await;
+        correct_again(&world).await;
+        let (files, report) = export_of(&world, ExportContents::WithHistory).await;
+        assert_eq!(report.left_out, 0, "{report:?}");
+        assert!((2..6).contains(&report.packages.len()), "no more packages than it takes: {:?}", report.packages);
+        let made: Vec<_> = report.packages.iter().map(|package| package.made_at).collect();
+        assert!(made.is_sorted_by(|a, b| a < b), "{made:?}");
+
+        let empty = World::new(addresses().await.pop().unwrap()).await;
+        for package in &report.packages {
+            let of_package = files.iter().filter_map(|(name, bytes)| {
+                let name = name.strip_prefix(&package.folder)?.strip_prefix('/')?;
+                Some((name.to_owned(), bytes.clone()))
+            });
+            let of_package: Vec<_> = of_package.collect();
+            assert_eq!(of_package.last().unwrap().0, "MANIFEST.csv");
+            let result = empty.import(of_package).await;
+            let counts = result.report.counts;
+            assert_eq!((result.state, counts.refused), ("applied", 0), "{:?}", result.report.problems);
+            assert_eq!(counts.read as u64, package.rows);
+        }
+        let mut revisions = 0;
+        for person in &world.city.people {
+            let key = person.insured.key;
+            assert_eq!(state(&world, key).await, state(&empty, key).await);
+            let (before, after) = (history(&world, key).await, history(&empty, key).await);
+            assert_eq!(before, after);
+            revisions += before["versions"].as_array().unwrap().len();
+        }
+        assert_eq!(revisions, world.city.people.len() + 3, "of one person there are four versions");
+    }
+}
+
+/// A rate corrected twice, taken back and sent again; an address corrected under its own 履歴番号; a link taken back.
+async fn correct_again(world: &World) {
+    let person = &world.cast.consenting;
+    let (key, insurer) = (person.insured.key, world.city.insurer);
+    let rate = |tenths| {
+        let mut rate = person.copayment.clone().unwrap();
+        rate.rows[0].rate = kiban_domain::insurance_card::Tenths::new(tenths).unwrap();
+        rate
+    };
+    let insured = |postal: &str| {
+        let mut insured = person.insured.clone();
+        insured.identity.postal_code = Some(postal.to_owned());
+        insured
+    };
+    let link = kiban_domain::insured::NumberLink {
+        before: PersonKey { insured: kiban_domain::InsuredNumber::parse("0009999999").unwrap(), ..key },
+        changed_on: date(2026, 4, 1),
+        reason: kiban_domain::insured::LinkReason::Merged,
+    };
+    let package = |second| MunicipalPackage::new(insurer, now() + jiff::SignedDuration::from_secs(second));
+    let packages = [
+        package(11).copayment_rates(&[entry(key, 7, Change::Corrected, rate(2))]).links(&[entry(
+            key,
+            1,
+            Change::New,
+            link,
+        )]),
+        package(12).copayment_rates(&[entry(key, 7, Change::Corrected, rate(1))]),
+        package(13).insured(&[entry(key, 6, Change::New, insured("999-0001"))]),
+        package(14).insured(&[entry(key, 6, Change::Corrected, insured("999-0002"))]),
+        package(15).copayment_rates(&[entry(key, 8, Change::New, rate(2))]).links(&[entry(
+            key,
+            1,
+            Change::Deleted,
+            link,
+        )]),
+    ];
+    for package in packages {
+        let result = world.import(package.finish().unwrap()).await;
+        assert_eq!(result.report.counts.refused, 0, "{:?}", result.report.problems);
+    }
+}
+
 #[tokio::test]
 async fn an_export_is_recorded_with_its_counts_and_only_the_city_gets_one() {
     let world = World::loaded(None).await;
     let officer = world.caller(Organization::Municipality(world.city.insurer), &world.city.officers[0]).await;
-    let mut export = world.platform.export_package(&officer, &context()).await.unwrap();
+    let mut export = world.platform.export_package(&officer, asked(ExportContents::Present), &context()).await.unwrap();
     // While it runs there is no second one, and a receiver that goes away ends it.
-    let second = world.platform.export_package(&officer, &context()).await;
+    let second = world.platform.export_package(&officer, asked(ExportContents::Present), &context()).await;
     assert!(matches!(second, Err(Error::Conflict(_))));
     while export.parts.recv().await.is_some() {}
     let log = world.platform.store().audit().of_organization(&world.city.insurer.to_string(), 50, None).await.unwrap();
@@ -160,7 +268,7 @@ async fn an_export_is_recorded_with_its_counts_and_only_the_city_gets_one() {
     assert!(log.iter().any(|entry| entry.action == "export.started"));
 
     let manager = world.office(Role::Planning, JobType::CareManager).await;
-    let office = world.platform.export_package(&manager, &context()).await;
+    let office = world.platform.export_package(&manager, asked(ExportContents::Present), &context()).await;
     assert!(matches!(office, Err(Error::Refused(refusal)) if refusal.rule.code() == "not_writer"));
 }
 

@@ -9,7 +9,7 @@ use kiban_domain::insured::{Insured, LinkReason, LossReason, NumberLink};
 use kiban_domain::office::JobType;
 use kiban_domain::{InsuredNumber, InsurerNumber, Organization, PersonKey, dates};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
-use kiban_service::{ExportPart, IntakeResult};
+use kiban_service::{ExportContents, ExportPart, IntakeResult};
 use kiban_sim::Role;
 use kiban_store::StoredMember;
 use support::{World, addresses, asked, context, items, now};
@@ -47,7 +47,8 @@ async fn a_person_who_moved_out_puts_the_registrations_before_the_city() {
 
 /// Rows of 番号異動 in an export.
 async fn exported_links(world: &World) -> Option<u64> {
-    let mut export = world.platform.export_package_locally(world.city.insurer, &context()).await.unwrap();
+    let mut export =
+        world.platform.export_package_locally(world.city.insurer, ExportContents::Present, &context()).await.unwrap();
     while let Some(part) = export.parts.recv().await {
         if let ExportPart::Done(report) = part.unwrap() {
             return report.rows.get("LINK").copied();

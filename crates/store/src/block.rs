@@ -15,7 +15,7 @@ use kiban_domain::insured::Insured;
 use kiban_domain::{InsuredNumber, InsurerNumber, Kind, PersonKey};
 use std::collections::HashMap;
 
-const PEOPLE: &str = "SELECT DISTINCT insured_number FROM person
+pub(crate) const PEOPLE: &str = "SELECT DISTINCT insured_number FROM person
      WHERE insurer_number = $1 AND insured_number > $2 ORDER BY insured_number LIMIT $3";
 const VERSIONS: &str = "SELECT history_number, revision, card_insurer, withheld, gone_on, identity, digest, mac, insured_number FROM person
      WHERE insurer_number = $1 AND insured_number > $2 AND insured_number <= $3
@@ -41,6 +41,8 @@ pub struct BlockPerson {
     pub header: PersonHeader,
     /// Who it is.
     pub insured: Insured,
+    /// Every version before the present one, newest first; those of receipts that are not applied do not count.
+    pub earlier: Vec<(PersonHeader, Insured)>,
     /// Records of the kinds asked for, every revision, kind by kind, newest first.
     pub records: Vec<StoredRecord>,
     /// 同意 acts, oldest first.
@@ -121,11 +123,13 @@ impl Store {
                 continue;
             };
             // Only in a package that is not applied yet: there is nobody.
-            let Some((header, insured)) = standing.into_iter().next() else { continue };
+            let mut versions = standing.into_iter();
+            let Some((header, insured)) = versions.next() else { continue };
             let (acts, damaged) = consents.remove(&person.insured).unwrap_or_default();
             block.people.push(BlockPerson {
                 header,
                 insured,
+                earlier: versions.collect(),
                 records: records.remove(&person.insured).unwrap_or_default(),
                 consents: acts,
                 consent_damaged: damaged,

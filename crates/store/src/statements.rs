@@ -3,8 +3,8 @@
 
 use crate::engine::{Committed, Engine, args};
 use crate::{
-    assignment, block, bulk, connector, consent, counter, disaster, disaster_look, gather, insurer, lease, migrations,
-    notice, numbers, office, person,
+    assignment, block, bulk, connector, consent, counter, disaster, disaster_look, gather, history, insurer, lease,
+    migrations, notice, numbers, office, person,
 };
 use crate::{readiness, receipt, record, report, review, session, submission, upload};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
@@ -20,6 +20,7 @@ const SHARED: &[&[&str]] = &[
     receipt::ALL,
     readiness::ALL,
     block::ALL,
+    history::ALL,
     report::ALL,
     upload::ALL,
     lease::ALL,

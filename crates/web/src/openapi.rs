@@ -157,7 +157,7 @@ fn parameters(route: &Route, shape: &Shape) -> Vec<Value> {
     let in_query = shape.query.iter().map(|(name, words)| {
         let schema = match *name {
             "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 200 }),
-            "seen" => json!({ "type": "boolean" }),
+            "seen" | "history" => json!({ "type": "boolean" }),
             _ => json!({ "type": "string" }),
         };
         json!({ "name": name, "in": "query", "required": false, "description": words, "schema": schema })
@@ -267,6 +267,9 @@ fn shape(name: &str) -> Option<Shape> {
             ("day", "集計した日（既定は今日）"),
             ("shareable", "true: 外に出せる形（10人単位に切り捨て、10人未満は出さない）"),
         ],
+        "export_package" => {
+            &[("history", "true: 訂正前・削除された内容も。古い順に取り込む複数のパッケージ（package/001/ …）になる")]
+        }
         "renewals" => &[("after", "前のページの next"), ("limit", "行数（既定 50）")],
         "copayment_changes" => &[("day", "変わる日（例 2027-08-01）。必須")],
         "insurers" | "insurers_file" => {

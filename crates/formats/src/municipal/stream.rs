@@ -38,8 +38,11 @@ pub struct ExportedKind {
     pub kind: Kind,
     /// Its file.
     pub file: MunicipalKind,
-    row: fn(&'static FileLayout, PersonKey, u32, &[u8]) -> Option<Record<'static>>,
+    row: RowOfContent,
 }
+
+/// Row of a stored content: layout, person, 履歴番号 with 異動区分, content.
+type RowOfContent = fn(&'static FileLayout, PersonKey, (u32, Change), &[u8]) -> Option<Record<'static>>;
 
 impl ExportedKind {
     const fn of<T: Writable + DeserializeOwned>(kind: Kind) -> Self {
@@ -50,11 +53,11 @@ impl ExportedKind {
 fn row_of_content<T: Writable + DeserializeOwned>(
     layout: &'static FileLayout,
     key: PersonKey,
-    history: u32,
+    (history, change): (u32, Change),
     content: &[u8],
 ) -> Option<Record<'static>> {
     let value: T = serde_json::from_slice(content).ok()?;
-    Some(rows::record(layout, &Entry { key, history, change: Change::New, value }))
+    Some(rows::record(layout, &Entry { key, history, change, value }))
 }
 
 /// A finished file: name and bytes.
@@ -106,24 +109,24 @@ impl PackageStream {
         self
     }
 
-    /// Adds a 被保険者; a file that became full by it.
-    pub fn insured(&mut self, history: u32, value: Insured) -> Result<Option<WrittenFile>, Vec<Problem>> {
-        self.value(value.key, history, value)
+    /// Adds a 被保険者 with its 履歴番号 and 異動区分; a file that became full by it.
+    pub fn insured(&mut self, row: (u32, Change), value: Insured) -> Result<Option<WrittenFile>, Vec<Problem>> {
+        self.value(value.key, row, value)
     }
 
     /// Adds an act of 同意.
     pub fn consent(&mut self, history: u32, value: ConsentRecord) -> Result<Option<WrittenFile>, Vec<Problem>> {
-        self.value(value.person, history, value)
+        self.value(value.person, (history, Change::New), value)
     }
 
     /// Adds a 番号異動.
     pub fn link(
         &mut self,
         key: PersonKey,
-        history: u32,
+        row: (u32, Change),
         value: NumberLink,
     ) -> Result<Option<WrittenFile>, Vec<Problem>> {
-        self.value(key, history, value)
+        self.value(key, row, value)
     }
 
     /// Adds a record by its stored content (JSON of its domain type).
@@ -131,7 +134,7 @@ impl PackageStream {
         &mut self,
         exported: &ExportedKind,
         key: PersonKey,
-        history: u32,
+        row: (u32, Change),
         content: &[u8],
     ) -> Result<Option<WrittenFile>, Vec<Problem>> {
         let unreadable = || {
@@ -139,18 +142,18 @@ impl PackageStream {
             vec![Problem::of_file(exported.file.code(), "unreadable", text)]
         };
         let layout = exported.file.layout().ok_or_else(unreadable)?;
-        let record = (exported.row)(layout, key, history, content).ok_or_else(unreadable)?;
+        let record = (exported.row)(layout, key, row, content).ok_or_else(unreadable)?;
         self.add(exported.file, layout, &record)
     }
 
     fn value<T: Writable>(
         &mut self,
         key: PersonKey,
-        history: u32,
+        (history, change): (u32, Change),
         value: T,
     ) -> Result<Option<WrittenFile>, Vec<Problem>> {
         let Some(layout) = T::KIND.layout() else { return Ok(None) };
-        let record = rows::record(layout, &Entry { key, history, change: Change::New, value });
+        let record = rows::record(layout, &Entry { key, history, change, value });
         self.add(T::KIND, layout, &record)
     }
 

@@ -1,21 +1,39 @@
-//! A municipality's own data back, as one tar file: `package/` holds the package with its manifest last, `report.json` what
-//! was written. It is made while it is sent; cut in the middle it has no manifest and cannot be taken in.
+//! A municipality's own data back, as one tar file: `package/` holds the package with its manifest last (with history
+//! `package/001/` and so on), `report.json` what was written. It is made while it is sent; cut in the middle it has no manifest and cannot be taken in.
 
 use super::Answer;
 use crate::App;
 use crate::caller::Authenticated;
+use crate::input::Query;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use hyper::body::Frame;
-use kiban_service::{Export, ExportPart};
+use kiban_service::{Export, ExportContents, ExportPart};
+use serde::Deserialize;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-pub(crate) async fn package(State(app): State<App>, who: Authenticated) -> Answer {
-    let export = app.platform.export_package(&who.caller, &who.context).await?;
+/// What of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    /// Earlier contents too.
+    #[serde(default)]
+    history: bool,
+}
+
+impl Wanted {
+    fn contents(self) -> ExportContents {
+        if self.history { ExportContents::WithHistory } else { ExportContents::Present }
+    }
+}
+
+pub(crate) async fn package(State(app): State<App>, who: Authenticated, Query(wanted): Query<Wanted>) -> Answer {
+    let contents = wanted.map(Wanted::contents);
+    let export = app.platform.export_package(&who.caller, contents, &who.context).await?;
     let made_at = u64::try_from(who.context.now.as_second()).unwrap_or_default();
     let headers = [
         (header::CONTENT_TYPE, "application/x-tar"),

@@ -87,6 +87,13 @@ async fn the_city_gets_its_own_data_back_as_a_package_and_can_send_it_again() {
     let again = city.upload("/api/v1/packages", &package).await.json();
     let counts = &again["report"]["counts"];
     assert_eq!((&again["repeated"], &counts["applied"], &counts["refused"]), (&json!(false), &json!(0), &json!(0)));
+    // With what was known before, in folders to be taken in one after the other.
+    let reply = city.get("/api/v1/export?history=true").await;
+    let files = untar(&reply.body);
+    assert!(files.iter().any(|(name, _)| name == "package/001/MANIFEST.csv"), "{files:?}");
+    let report: serde_json::Value = serde_json::from_slice(&files.last().unwrap().1).unwrap();
+    assert_eq!(report["packages"][0]["folder"], "001");
+    assert_eq!(city.get("/api/v1/export?history=maybe").await.refusal(), (422, "invalid".to_owned()));
     let other = untar(&world.log_in(Role::OtherCity).await.get("/api/v1/export").await.body);
     assert_eq!(other.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["report.json"]);
     world.verify().await;

@@ -15,8 +15,11 @@ const MOST: i32 = 64;
 /// What this process holds.
 #[derive(Default)]
 pub(crate) struct Permits {
-    pools: Mutex<HashMap<[u8; 32], (i64, Arc<Turn<Pool>>)>>,
+    pools: Mutex<HashMap<[u8; 32], OfHour>>,
 }
+
+/// The hour and what is held for it.
+type OfHour = (i64, Arc<Turn<Pool>>);
 
 /// Permits of one subject (a keyed digest) in one hour.
 #[derive(Default)]

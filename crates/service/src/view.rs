@@ -252,8 +252,11 @@ pub(crate) fn with_filings(kinds: &[Kind]) -> Vec<Kind> {
     kinds.iter().copied().chain(missing.then_some(Kind::F1)).collect()
 }
 
+/// The records of a kind and, beside the card, the accepted 届出.
+type WithFilings = (Vec<StoredRecord>, Vec<StoredRecord>);
+
 /// The records of a kind and, beside the card, the 届出, out of what [`with_filings`] fetched.
-fn rows_of(unopened: &UnopenedPerson, kind: Kind) -> Result<Unreleased<(Vec<StoredRecord>, Vec<StoredRecord>)>, Error> {
+fn rows_of(unopened: &UnopenedPerson, kind: Kind) -> Result<Unreleased<WithFilings>, Error> {
     let records = unopened.records(kind)?;
     Ok(match kind {
         Kind::A3a => records.zip(unopened.records(Kind::F1)?),
@@ -323,7 +326,7 @@ fn open_kind(
     caller: &Caller,
     case: &Case,
     (opening, action): (Opening, &str),
-    records: Unreleased<(Vec<StoredRecord>, Vec<StoredRecord>)>,
+    records: Unreleased<WithFilings>,
     known_on: Option<Timestamp>,
     context: &Context,
 ) -> Opened {

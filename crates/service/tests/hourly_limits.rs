@@ -1,4 +1,5 @@
 //! Limits of an hour in a disaster, and of a day at 本人確認, when many ask at the same moment, on every engine.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod support;
 

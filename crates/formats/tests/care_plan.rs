@@ -121,6 +121,48 @@ fn two_messages_are_two_units_in_the_order_of_their_serials() {
 }
 
 #[test]
+fn every_document_knows_the_row_that_names_it_and_its_serial() {
+    let mut files = folder("slip");
+    files.extend(folder("plan"));
+    files.extend(folder("actuals"));
+    files.extend(folder("withdrawals"));
+    let (received, _) = care_plan::read_set(&files);
+    let place = |origin: &care_plan::Origin| (origin.kind.prefix(), origin.line, origin.serial.clone());
+    assert_eq!(place(&received.plans[0].origin), ("UP1KYO", 1, "20260326101500".into()));
+    assert_eq!(place(&received.slips[0].origin), ("UPPLAN", 1, "20260328153000".into()));
+    assert_eq!(place(&received.actuals[0].origin), ("UPJSK", 1, "20260501090500".into()));
+    assert_eq!(place(&received.withdrawals[2].origin), ("DLTPLAN", 2, "20260402120100".into()));
+    let problem = received.slips[0].origin.problem("insured", "0001234567", "not_assigned", "登録してください");
+    assert_eq!(
+        problem.message_ja(),
+        "UPPLAN_202604_9970000015_43_9970000023_11_20260328153000.CSV 1行目 3列「被保険者番号」: 「0001234567」となっています。登録してください"
+    );
+}
+
+#[test]
+fn offices_that_provide_services_are_named_once_for_each_unit_and_the_grand_total_is_none() {
+    let (received, _) = care_plan::read_set(&folder("slip"));
+    let named: Vec<_> =
+        received.offices.iter().map(|o| (o.value.to_string(), o.origin.kind.prefix(), o.origin.line)).collect();
+    assert_eq!(named[0], ("9970000023".into(), "UPPLAN", 1));
+    assert!(named.iter().all(|(number, ..)| number != "9999999999"), "{named:?}");
+    let mut numbers: Vec<_> = named.iter().map(|(number, ..)| number).collect();
+    numbers.dedup();
+    assert_eq!(numbers.len(), named.len());
+}
+
+#[test]
+fn actuals_of_two_units_stay_two() {
+    let mut files = folder("actuals");
+    let later = files[0].0.replace("20260501090500", "20260502090500");
+    files.push((later, files[0].1.clone()));
+    let (received, problems) = care_plan::read_set(&files);
+    assert!(problems.is_empty());
+    assert_eq!(received.actuals.len(), 2);
+    assert_eq!(received.actuals[0].lines, received.actuals[1].lines);
+}
+
+#[test]
 fn a_fault_in_one_unit_does_not_keep_the_other_out() {
     let mut files = folder("slip");
     files.extend(folder("plan"));

@@ -11,23 +11,25 @@ use crate::submission::{RETENTION_YEARS, years_after};
 use crate::{Caller, Context, Error, Platform, Upload, intake_kinds};
 use kiban_domain::dates::Period;
 use kiban_domain::ids::looks_like_individual_number;
-use kiban_domain::municipality::paying_insurer;
 use kiban_domain::{Date, InsurerNumber, Kind, Organization, PersonKey, Timestamp};
 use kiban_formats::Problem;
 use kiban_formats::municipal::{Change, MunicipalValue};
 use kiban_policy::{UseCase, Writer, may_register};
 use kiban_store::{Entry, NewRecord, OpinionRequest, Outcome, Receipt, ReceiptCounts, ReceiptState};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The result of a package: what the receipt answers, whichever way it is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PackageReport {
     /// Rows by what became of them.
     pub counts: ReceiptCounts,
-    /// The same by 種別 of the manifest; empty for care plans.
+    /// The same by 種別 of the manifest; for care plans by the file that names the document, such as `UP1KYO`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kinds: BTreeMap<String, ReceiptCounts>,
+    /// The same by 保険者番号, for care plans: an office has users of several insurers. Empty for packages.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub insurers: BTreeMap<String, ReceiptCounts>,
     /// Problems: of the files in their order, then those found when rows were applied. At most about 10,000.
     pub problems: Vec<ReportedProblem>,
     /// Problems that are only counted, by file; becomes a last problem of each file when the receipt is closed.
@@ -198,26 +200,17 @@ impl Platform {
         self.begin_package_locally(insurer, context).take(files, &mut work).await
     }
 
-    /// The result of a receipt, for its sender. An office's receipts lie with the insurers of its people; one of files that
-    /// were refused lies with the municipality where the office stands.
+    /// The result of a receipt, for its sender. An office's receipts lie with the insurers of its people, each with the whole
+    /// result; one of files that were refused lies with the municipality where the office stands.
     pub async fn receipt(&self, caller: &Caller, public_id: &str, context: &Context) -> Result<IntakeResult, Error> {
-        let insurers: BTreeSet<InsurerNumber> = match (caller.organization, &caller.office) {
-            (Organization::Municipality(insurer), _) => BTreeSet::from([insurer]),
-            (_, Some((office, _))) => self
-                .store()
-                .people_of_office(office.number, None, 1_000)
-                .await?
-                .iter()
-                .map(|person| person.insurer)
-                .chain([paying_insurer(office.municipality, context.today())])
-                .collect(),
-            _ => BTreeSet::new(),
+        let found = match caller.municipality() {
+            Some(insurer) => self.store().receipt(insurer, public_id).await?,
+            None => {
+                let receipts = self.store().receipts_of_sender(caller.organization, public_id).await?;
+                receipts.into_iter().next().map(|(_, receipt)| receipt)
+            }
         };
-        let mut found = None;
-        for insurer in insurers {
-            let receipt = self.store().receipt(insurer, public_id).await?;
-            found = found.or(receipt.filter(|receipt| receipt.sender == caller.organization));
-        }
+        let found = found.filter(|receipt| receipt.sender == caller.organization);
         let outcome = if found.is_some() { Outcome::Allowed } else { Outcome::Refused };
         self.store().audit().append(caller.entry(context, "receipt", outcome)).await?;
         answer(found.ok_or(Error::Unknown)?, false)

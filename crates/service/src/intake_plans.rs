@@ -1,21 +1,51 @@
-//! 取込み of care plans (CP1: 第1–3表, 第6・7表) from a care manager's software, ケアプラン標準仕様 4.1 (P-142, P-143).
+//! 取込み of care plans (CP1: 第1–3表, 第6・7表, 実績 and withdrawals) from a care manager's software, ケアプラン標準仕様 4.1
+//! (P-142, P-143).
 //!
-//! The sender named in the files must be the caller's office, and each person must be registered for it with the caller's
-//! office as 居宅介護支援 (or plan maker, ※1). A unit of sending is taken whole or not at all.
+//! The sender named in the files must be the caller's office (with 実績 also the receiver), and each person must be
+//! registered for it with the caller's office as 居宅介護支援 (or plan maker, ※1). An upload is taken whole or not at all: all
+//! its people in one transaction, with one 受付番号 and one report. Where they belong to several insurers, a receipt of
+//! that number with that report lies with each of them.
 
-use crate::decision::Question;
+use crate::decision::{Case, Question};
 use crate::intake::{IntakeResult, PackageReport, answer, bundle, is_safe_name, may_import};
-use crate::submission::{RETENTION_YEARS, years_after};
-use crate::{Caller, Context, Error, Platform, Standing, random_id};
-use kiban_domain::care_plan::{CarePlan, ServiceSlip};
-use kiban_domain::dates::{Period, yyyymmdd};
+use crate::plan_documents::{PlanChanges, PlanDocument, PresentPlans, documents};
+use crate::{Caller, Context, Error, Platform, random_id};
 use kiban_domain::office::Office;
-use kiban_domain::{InsurerNumber, Kind, Organization, PersonKey, municipality};
+use kiban_domain::{InsurerNumber, Kind, OfficeNumber, PersonKey, municipality};
 use kiban_formats::Problem;
-use kiban_formats::care_plan::{PlanFileName, read_set};
+use kiban_formats::care_plan::{PlanFileKind, PlanFileName, Received, Sent, read_set};
 use kiban_policy::{UseCase, Writer};
-use kiban_store::{Entry, NewReceipt, NewRecord, Outcome, ReceiptCounts, ReceiptState};
-use std::collections::{BTreeMap, BTreeSet};
+use kiban_store::{Entry, InsurerKeys, NewReceipt, Outcome, Receipt, ReceiptCounts, ReceiptState, Tx};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const NOT_ASSIGNED: &str = "この利用者は、この事業所の担当利用者として登録されていません。番号を確認し、先に本人確認と担当事業所登録をしてください";
+const UNKNOWN_OFFICE: &str = "この事業所は基盤に登録されていません。番号を確認してください。正しければ、このままで登録できます（登録のない事業所は閲覧できません）";
+const FOREIGN: &str = "ファイル名の送信元事業所番号が、ログインしている事業所の番号と違います";
+const NOTHING: &str = "取り込めるケアプランのファイルがありません（UP1KYO・UP2KYO・UP3KYO・UPHOSOKU・UPPLAN・UPSIKYU・UPJSK・DLT1KYO・DLTPLAN・DLTJSK）";
+
+/// One upload, read.
+struct PlanUpload {
+    /// The files as one run of bytes.
+    bytes: Vec<u8>,
+    documents: Vec<PlanDocument>,
+    problems: Vec<Problem>,
+}
+
+/// Those of one upload about the people of one insurer.
+struct InsurerPart {
+    keys: Arc<InsurerKeys>,
+    digest: [u8; 32],
+}
+
+type Parts = BTreeMap<InsurerNumber, InsurerPart>;
+
+/// An upload with everybody's case, all of whom the office may register plans for.
+struct Entitled<'a> {
+    upload: &'a PlanUpload,
+    cases: BTreeMap<PersonKey, Case>,
+    parts: Parts,
+}
 
 impl Platform {
     /// Takes a set of 4.1 files.
@@ -33,147 +63,147 @@ impl Platform {
         if !may_import(Kind::Cp1, Writer::Office(*class), table) {
             return Err(Error::rule(kiban_policy::Rule::NotWriter, table));
         }
-        let (received, mut problems) = read_set(&files);
-        for (name, _) in &files {
-            let foreign = PlanFileName::parse(name).is_ok_and(|parsed| parsed.sending.sender != office.number);
-            if foreign || !is_safe_name(name) {
-                let text = "ファイル名の送信元事業所番号が、ログインしている事業所の番号と違います";
-                problems.push(Problem::of_file(name, "sender", text));
+        let mut upload = self.read_plans(caller, office, &files, context)?;
+        if upload.has_errors() {
+            return self.refuse_plans(caller, office, &upload, context).await;
+        }
+        let (cases, problems) = self.cases_of_plans(caller, &upload.documents, context).await?;
+        upload.problems.extend(problems);
+        if upload.has_errors() {
+            return self.refuse_plans(caller, office, &upload, context).await;
+        }
+        let parts = self.parts_of_plans(&upload).await?;
+        let entitled = Entitled { upload: &upload, cases, parts };
+        match self.store_or_answer(caller, office, &entitled, context).await? {
+            Ok(result) => Ok(result),
+            Err(problems) => {
+                upload.problems.extend(problems);
+                self.refuse_plans(caller, office, &upload, context).await
             }
         }
-        let bytes = bundle(&files);
-        let keep = !problems.iter().any(Problem::forbids_keeping);
-        let mut people: BTreeMap<PersonKey, Vec<NewRecord>> = BTreeMap::new();
-        let standing = self.standing();
-        for plan in &received.plans {
-            let record = plan_record(plan, caller.organization, &standing, context)?;
-            people.entry(record.person).or_default().push(record);
-        }
-        for slip in &received.slips {
-            let record = slip_record(slip, caller.organization, &standing, context)?;
-            people.entry(record.person).or_default().push(record);
-        }
-        let mut counts = ReceiptCounts {
-            read: people.values().map(|records| records.len() as i64).sum(),
-            ..ReceiptCounts::default()
-        };
-        if people.is_empty() && problems.is_empty() {
-            problems.push(Problem::of_file(
-                "",
-                "empty",
-                "取り込めるケアプランのファイルがありません（UP1KYO・UP2KYO・UP3KYO・UPPLAN・UPSIKYU・UPHOSOKU）",
-            ));
-        }
-        if problems.iter().any(Problem::is_error) {
-            counts.refused = counts.read;
-            return self.refuse_plans(caller, office, &bytes, report(counts, &problems), context).await;
-        }
-        // Whole or not at all: everybody in it must be a registered person of the office before anything is written.
-        for person in people.keys() {
-            let case = self.case(caller, *person, context).await?;
-            if !case.decide(Question::create(Kind::Cp1)).is_allowed() {
-                self.refuse(caller, &case, Question::create(Kind::Cp1), "import.plan", context).await?;
-                // The same words for an unknown number and for somebody else's user.
-                let text = "担当利用者として登録されていない利用者が含まれています。先に本人確認と担当事業所登録をしてください";
-                problems.push(Problem::of_file(files.first().map_or("", |(name, _)| name), "not_assigned", text));
-            }
-        }
-        if problems.iter().any(Problem::is_error) {
-            counts.refused = counts.read;
-            return self.refuse_plans(caller, office, &bytes, report(counts, &problems), context).await;
-        }
-        // The original lies under one insurer's key, so it is kept only when everybody in it belongs to that insurer.
-        let one_insurer = people.keys().map(|person| person.insurer).collect::<BTreeSet<_>>().len() == 1;
-        let upload = Upload { public_id: random_id()?, bytes, keep: keep && one_insurer };
-        let (mut receipt, mut original) = (None, upload.keep);
-        for (person, records) in people {
-            let given = self.store_plans(caller, person, records, &upload, original, &mut counts, context).await?;
-            receipt.get_or_insert(given);
-            original = false;
-        }
-        let receipt = receipt.ok_or_else(|| Error::Internal("plans of nobody".to_owned()))?;
-        self.answer_plans(caller, office, receipt, report(counts, &problems), context).await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one private step of one upload")]
-    /// Stores the plans of one person.
-    async fn store_plans(
-        &self,
-        caller: &Caller,
-        person: PersonKey,
-        records: Vec<NewRecord>,
-        upload: &Upload,
-        with_original: bool,
-        counts: &mut ReceiptCounts,
-        context: &Context,
-    ) -> Result<String, Error> {
-        let case = self.case(caller, person, context).await?;
-        let present = self.store().present_records(person.insurer, &[person.insured]).await?;
-        let keys = self.store().keys_of(person.insurer).await?;
-        let digest = keys.digest(&[person.insured.as_str().as_bytes(), &upload.bytes[..]].concat());
-        if let Some(before) = self.store().receipt_by_digest(person.insurer, caller.organization, &digest).await? {
-            counts.unchanged += records.len() as i64;
-            self.store()
-                .audit()
-                .append(caller.entry_about(context, person, "import.repeated", Outcome::Allowed))
-                .await?;
-            return Ok(before.public_id);
-        }
-        let public_id = upload.public_id.clone();
-        let mut tx = self.store().begin().await?;
-        let new = NewReceipt {
-            insurer: person.insurer,
-            public_id: public_id.clone(),
-            sender: caller.organization,
-            received_at: context.now,
-            original: with_original.then_some(&upload.bytes[..]),
-            digest,
-        };
-        let number = tx.put_receipt(&new).await?;
-        let mut applied = 0;
-        for record in &records {
-            let same = present.get(&(person.insured, record.kind, record.natural_key.clone()));
-            if same.is_some_and(|p| !p.deleted && p.digest == keys.digest(&record.payload)) {
-                counts.unchanged += 1;
-                continue;
-            }
-            tx.put_record(number, context.now, record).await?;
-            applied += 1;
-        }
-        counts.applied += applied;
-        let own = ReceiptCounts { read: records.len() as i64, applied, ..ReceiptCounts::default() };
-        let result = serde_json::to_vec(&PackageReport { counts: own, ..PackageReport::default() })
-            .map_err(|error| Error::Internal(error.to_string()))?;
-        tx.finish_receipt(person.insurer, number, ReceiptState::Applied, own, &result).await?;
-        let entry = case.entry(
-            caller,
-            context,
-            "import.plan",
-            Outcome::Done,
-            Question::create(Kind::Cp1),
-            case.decide(Question::create(Kind::Cp1)).rule(),
-        );
-        tx.commit(Entry { natural_key: Some(public_id.clone()), ..entry }).await?;
-        Ok(public_id)
-    }
-
-    async fn answer_plans(
+    fn read_plans(
         &self,
         caller: &Caller,
         office: &Office,
-        receipt: String,
-        report: PackageReport,
+        files: &[(String, Vec<u8>)],
+        context: &Context,
+    ) -> Result<PlanUpload, Error> {
+        let (received, mut problems) = read_set(files);
+        for (name, _) in files {
+            let foreign = PlanFileName::parse(name).is_ok_and(|parsed| !may_send(&parsed, office.number));
+            if foreign || !is_safe_name(name) {
+                problems.push(Problem::of_file(name, "sender", FOREIGN));
+            }
+        }
+        problems.extend(self.unknown_offices_of(&received));
+        let standing = self.standing();
+        let paying = |person: PersonKey| PersonKey {
+            insurer: standing.paying_insurer(person.insurer, context.today()),
+            ..person
+        };
+        let documents = documents(&received, caller.organization, &paying)?;
+        if documents.is_empty() && !problems.iter().any(Problem::is_error) {
+            problems.push(Problem::of_file("", "empty", NOTHING));
+        }
+        Ok(PlanUpload { bytes: bundle(files), documents, problems })
+    }
+
+    /// Services may be provided by an office that does not take part, so this is only said.
+    fn unknown_offices_of(&self, received: &Received) -> Vec<Problem> {
+        let standing = self.standing();
+        let unknown = received.offices.iter().filter(|named| standing.office(named.value).is_none());
+        let problem = |named: &Sent<OfficeNumber>| {
+            let number = named.value.to_string();
+            named.origin.problem("office", &number, "unknown_office", UNKNOWN_OFFICE).warning()
+        };
+        unknown.map(problem).collect()
+    }
+
+    /// Everybody in it must be a registered person of the office before anything is written. Each document of somebody who
+    /// is not is told where it stands, in the same words for an unknown number and for somebody else's user.
+    async fn cases_of_plans(
+        &self,
+        caller: &Caller,
+        documents: &[PlanDocument],
+        context: &Context,
+    ) -> Result<(BTreeMap<PersonKey, Case>, Vec<Problem>), Error> {
+        let question = Question::create(Kind::Cp1);
+        let (mut cases, mut refused, mut problems) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        for document in documents {
+            let person = document.person();
+            if !cases.contains_key(&person) && !refused.contains_key(&person) {
+                let case = self.case(caller, person, context).await?;
+                if case.decide(question).is_allowed() {
+                    cases.insert(person, case);
+                } else {
+                    let why = self.refuse(caller, &case, question, "import.plan", context).await?;
+                    refused.insert(person, told(&why));
+                }
+            }
+            if let Some((rule, text)) = refused.get(&person) {
+                problems.push(document.person_problem(rule, text));
+            }
+        }
+        Ok((cases, problems))
+    }
+
+    /// The insurers of an upload with its digest at each: the same files about the same insurers' people have the same
+    /// receipt.
+    async fn parts_of_plans(&self, upload: &PlanUpload) -> Result<Parts, Error> {
+        let mut parts = Parts::new();
+        for document in &upload.documents {
+            let insurer = document.person().insurer;
+            if !parts.contains_key(&insurer) {
+                let keys = self.store().keys_of(insurer).await?;
+                parts.insert(insurer, InsurerPart { keys, digest: [0; 32] });
+            }
+        }
+        let insurers: Vec<&str> = parts.keys().map(InsurerNumber::as_str).collect();
+        let label = format!("plans of {}", insurers.join(","));
+        for part in parts.values_mut() {
+            part.digest = part.keys.digest(&[label.as_bytes(), &part.keys.digest(&upload.bytes)].concat());
+        }
+        Ok(parts)
+    }
+
+    /// Stores it, unless the same files were stored before: then the answer is that of the first time.
+    async fn store_or_answer(
+        &self,
+        caller: &Caller,
+        office: &Office,
+        entitled: &Entitled<'_>,
+        context: &Context,
+    ) -> Result<Result<IntakeResult, Vec<Problem>>, Error> {
+        if let Some(before) = self.plans_before(caller, &entitled.parts).await? {
+            return self.repeat_plans(caller, office, before, context).await.map(Ok);
+        }
+        match self.store_plans(caller, office, entitled, context).await {
+            // Somebody sent the same files at the same time.
+            Err(Error::Conflict(text)) => match self.plans_before(caller, &entitled.parts).await? {
+                Some(before) => self.repeat_plans(caller, office, before, context).await.map(Ok),
+                None => Err(Error::Conflict(text)),
+            },
+            other => other,
+        }
+    }
+
+    async fn plans_before(&self, caller: &Caller, parts: &Parts) -> Result<Option<Receipt>, Error> {
+        let Some((insurer, part)) = parts.first_key_value() else { return Ok(None) };
+        Ok(self.store().receipt_by_digest(*insurer, caller.organization, &part.digest).await?)
+    }
+
+    async fn repeat_plans(
+        &self,
+        caller: &Caller,
+        office: &Office,
+        before: Receipt,
         context: &Context,
     ) -> Result<IntakeResult, Error> {
-        let entry = plans_entry(caller, &receipt, report.counts, Outcome::Done, context)?;
-        let result = IntakeResult {
-            receipt,
-            state: ReceiptState::Applied.code(),
-            received_at: context.now,
-            repeated: report.counts.applied == 0,
-            report,
-            progress: None,
-        };
+        let id = before.public_id.clone();
+        let result = answer(before, true)?;
+        let entry = plans_entry(caller, ("import.repeated", &id), result.report.counts, Outcome::Allowed, context)?;
         self.record_plans(home_of(office, context), entry, &result, context).await?;
         Ok(result)
     }
@@ -186,10 +216,62 @@ impl Platform {
         result: &IntakeResult,
         context: &Context,
     ) -> Result<(), Error> {
-        if context.once.is_some() {
-            return self.commit_under(insurer, self.store().begin().await?, entry, result, context).await;
+        if context.has_key() {
+            let tx = self.store().begin().await?;
+            return self.commit_under(insurer, tx, vec![entry], result, context).await;
         }
         Ok(self.store().audit().append(entry).await.map(drop)?)
+    }
+
+    /// Everything in one transaction, or the problems for which nothing was written. The receipts come first: each holds the
+    /// others of its insurer back, so that what is judged is what stands.
+    async fn store_plans(
+        &self,
+        caller: &Caller,
+        office: &Office,
+        entitled: &Entitled<'_>,
+        context: &Context,
+    ) -> Result<Result<IntakeResult, Vec<Problem>>, Error> {
+        let Entitled { upload, cases, parts } = entitled;
+        let public_id = random_id()?;
+        let mut tx = self.store().begin().await?;
+        let numbers = put_receipts(&mut tx, caller, &public_id, entitled, context).await?;
+        let mut present = PresentPlans::new();
+        for person in cases.keys() {
+            present.insert(*person, tx.present_plans(*person, Kind::Cp1).await?);
+        }
+        let mut changes = BTreeMap::new();
+        for (insurer, part) in parts {
+            let own = upload.documents.iter().filter(|document| document.person().insurer == *insurer);
+            changes.insert(*insurer, PlanChanges::judge(own, &present, |bytes| part.keys.digest(bytes)));
+        }
+        let problems: Vec<Problem> = changes.values().flat_map(|change| change.problems.iter().cloned()).collect();
+        if problems.iter().any(Problem::is_error) {
+            return Ok(Err(problems));
+        }
+        let report = report_of(upload, &changes, &problems);
+        let json = serde_json::to_vec(&report).map_err(|error| Error::Internal(error.to_string()))?;
+        for (insurer, change) in &changes {
+            let Some(number) = numbers.get(insurer) else { continue };
+            tx.put_records(*number, context.now, &change.records).await?;
+            for (person, key, serial) in &change.serials {
+                tx.set_plan_serial(*person, key, *serial).await?;
+            }
+            tx.finish_receipt(*insurer, *number, ReceiptState::Applied, change.counts, &json).await?;
+        }
+        let mut entries =
+            vec![plans_entry(caller, ("import.plans", &public_id), report.counts, Outcome::Done, context)?];
+        entries.extend(cases.values().map(|case| person_entry(caller, case, &changes, &public_id, context)));
+        let result = IntakeResult {
+            receipt: public_id,
+            state: ReceiptState::Applied.code(),
+            received_at: context.now,
+            repeated: false,
+            report,
+            progress: None,
+        };
+        self.commit_under(home_of(office, context), tx, entries, &result, context).await?;
+        Ok(Ok(result))
     }
 
     /// Nothing of it was taken: the receipt with every problem lies with the municipality where the office stands, without
@@ -199,22 +281,23 @@ impl Platform {
         &self,
         caller: &Caller,
         office: &Office,
-        bytes: &[u8],
-        report: PackageReport,
+        upload: &PlanUpload,
         context: &Context,
     ) -> Result<IntakeResult, Error> {
+        let report = upload.refused();
         let insurer = home_of(office, context);
         let result = serde_json::to_vec(&report).map_err(|error| Error::Internal(error.to_string()))?;
         let keys = self.store().keys_of(insurer).await?;
-        let digest = keys.digest(&[&b"refused plans"[..], &keys.digest(bytes), &result].concat());
+        let digest = keys.digest(&[&b"refused plans"[..], &keys.digest(&upload.bytes), &result].concat());
         if let Some(before) = self.store().receipt_by_digest(insurer, caller.organization, &digest).await? {
-            let entry = plans_entry(caller, &before.public_id, report.counts, Outcome::Refused, context)?;
+            let action = ("import.plans", before.public_id.as_str());
+            let entry = plans_entry(caller, action, report.counts, Outcome::Refused, context)?;
             let result = answer(before, true)?;
             self.record_plans(insurer, entry, &result, context).await?;
             return Ok(result);
         }
         let public_id = random_id()?;
-        let entry = plans_entry(caller, &public_id, report.counts, Outcome::Refused, context)?;
+        let entry = plans_entry(caller, ("import.plans", &public_id), report.counts, Outcome::Refused, context)?;
         let new = NewReceipt {
             insurer,
             public_id: public_id.clone(),
@@ -235,8 +318,26 @@ impl Platform {
             report,
             progress: None,
         };
-        self.commit_under(insurer, tx, entry, &result, context).await?;
+        self.commit_under(insurer, tx, vec![entry], &result, context).await?;
         Ok(result)
+    }
+}
+
+impl PlanUpload {
+    fn has_errors(&self) -> bool {
+        self.problems.iter().any(Problem::is_error)
+    }
+
+    /// The report when nothing of it is taken.
+    fn refused(&self) -> PackageReport {
+        let mut report = PackageReport::of(ReceiptCounts::default(), &self.problems);
+        for document in &self.documents {
+            for counts in [&mut report.counts, report.kinds.entry(document.file_kind().to_owned()).or_default()] {
+                counts.read += 1;
+                counts.refused += 1;
+            }
+        }
+        report
     }
 }
 
@@ -245,87 +346,98 @@ fn home_of(office: &Office, context: &Context) -> InsurerNumber {
     municipality::paying_insurer(office.municipality, context.today())
 }
 
-/// The entry of a whole upload.
+/// A receipt with each insurer, in the order of their numbers, so that no two uploads wait for each other. The bytes are
+/// kept once, sealed with the first.
+async fn put_receipts(
+    tx: &mut Tx,
+    caller: &Caller,
+    public_id: &str,
+    entitled: &Entitled<'_>,
+    context: &Context,
+) -> Result<BTreeMap<InsurerNumber, i64>, Error> {
+    let mut numbers = BTreeMap::new();
+    for (insurer, part) in &entitled.parts {
+        let new = NewReceipt {
+            insurer: *insurer,
+            public_id: public_id.to_owned(),
+            sender: caller.organization,
+            received_at: context.now,
+            original: numbers.is_empty().then_some(&entitled.upload.bytes[..]),
+            digest: part.digest,
+        };
+        numbers.insert(*insurer, tx.put_receipt(&new).await?);
+    }
+    Ok(numbers)
+}
+
+/// The whole of an upload, in all and by file and by insurer.
+fn report_of(
+    upload: &PlanUpload,
+    changes: &BTreeMap<InsurerNumber, PlanChanges>,
+    problems: &[Problem],
+) -> PackageReport {
+    let told: Vec<Problem> = upload.problems.iter().chain(problems).cloned().collect();
+    let mut report = PackageReport::of(ReceiptCounts::default(), &told);
+    for (insurer, change) in changes {
+        add(&mut report.counts, change.counts);
+        for (kind, counts) in &change.kinds {
+            add(report.kinds.entry((*kind).to_owned()).or_default(), *counts);
+        }
+        report.insurers.insert(insurer.to_string(), change.counts);
+    }
+    report
+}
+
+fn add(to: &mut ReceiptCounts, more: ReceiptCounts) {
+    to.read += more.read;
+    to.applied += more.applied;
+    to.unchanged += more.unchanged;
+    to.refused += more.refused;
+}
+
+/// An office sends its own files; 実績 it may also have received.
+fn may_send(name: &PlanFileName, office: OfficeNumber) -> bool {
+    let with_actuals = matches!(name.kind, PlanFileKind::Actuals | PlanFileKind::WithdrawActuals);
+    name.sending.sender == office || (with_actuals && name.sending.receiver == office)
+}
+
+/// Why an office may not register plans of somebody, as far as it may be told.
+fn told(why: &Error) -> (&'static str, String) {
+    match why {
+        Error::Refused(refusal) => (refusal.rule.code(), format!("{}。{}", refusal.reason, refusal.next)),
+        _ => ("not_assigned", NOT_ASSIGNED.to_owned()),
+    }
+}
+
+/// The entry of a whole upload: action and receipt.
 fn plans_entry(
     caller: &Caller,
-    receipt: &str,
+    (action, receipt): (&str, &str),
     counts: ReceiptCounts,
     outcome: Outcome,
     context: &Context,
 ) -> Result<Entry, Error> {
     let detail = serde_json::to_string(&counts).map_err(|error| Error::Internal(error.to_string()))?;
-    let entry = caller.entry(context, "import.plans", outcome);
+    let entry = caller.entry(context, action, outcome);
     Ok(Entry { natural_key: Some(receipt.to_owned()), detail: Some(detail), ..entry })
 }
 
-fn report(counts: ReceiptCounts, problems: &[Problem]) -> PackageReport {
-    PackageReport::of(counts, problems)
-}
-
-/// One upload: all people in it share the receipt number shown to the sender.
-struct Upload {
-    public_id: String,
-    bytes: Vec<u8>,
-    keep: bool,
-}
-
-/// 第1–3表: a changed plan has a new 計画作成（変更）日, hence a new key; the old one stays as history.
-fn plan_record(
-    plan: &CarePlan,
-    creator: Organization,
-    standing: &Standing,
+/// The entry each person finds: what was registered and what was withdrawn.
+fn person_entry(
+    caller: &Caller,
+    case: &Case,
+    changes: &BTreeMap<InsurerNumber, PlanChanges>,
+    receipt: &str,
     context: &Context,
-) -> Result<NewRecord, Error> {
-    let made_on = plan.changed_on;
-    new_record(
-        paying(plan.person, standing, context),
-        format!("plan-{}-{creator}", yyyymmdd(made_on)),
-        creator,
-        Period::new(made_on, None),
-        made_on,
-        serde_json::to_vec(&serde_json::json!({ "plan": plan })),
-    )
-}
-
-/// 第6・7表 of a month: sent again it replaces what the same key had.
-fn slip_record(
-    slip: &ServiceSlip,
-    creator: Organization,
-    standing: &Standing,
-    context: &Context,
-) -> Result<NewRecord, Error> {
-    let (first, last) = (slip.month.first_day(), slip.month.last_day());
-    new_record(
-        paying(slip.person, standing, context),
-        format!("slip-{}-{creator}", slip.month),
-        creator,
-        Period::new(first, Some(last)),
-        last,
-        serde_json::to_vec(&serde_json::json!({ "slip": slip })),
-    )
-}
-
-fn new_record(
-    person: PersonKey,
-    natural_key: String,
-    creator: Organization,
-    valid: Result<Period, kiban_domain::dates::DateError>,
-    completed: kiban_domain::Date,
-    payload: Result<Vec<u8>, serde_json::Error>,
-) -> Result<NewRecord, Error> {
-    Ok(NewRecord {
-        person,
-        kind: Kind::Cp1,
-        natural_key,
-        creator,
-        valid: valid.map_err(|error| Error::Internal(error.to_string()))?,
-        deleted: false,
-        purge_after: years_after(completed, RETENTION_YEARS),
-        payload: payload.map_err(|error| Error::Internal(error.to_string()))?,
-    })
-}
-
-/// The files carry the number printed on the card; records belong to the paying insurer (P-038).
-fn paying(person: PersonKey, standing: &Standing, context: &Context) -> PersonKey {
-    PersonKey { insurer: standing.paying_insurer(person.insurer, context.today()), ..person }
+) -> Entry {
+    let question = Question::create(Kind::Cp1);
+    let own = changes.get(&case.person.insurer).map_or(&[][..], |change| &change.records[..]);
+    let keys = |deleted: bool| -> Vec<&str> {
+        let own = own.iter().filter(|record| record.person == case.person && record.deleted == deleted);
+        own.map(|record| record.natural_key.as_str()).collect()
+    };
+    let detail = serde_json::json!({ "registered": keys(false), "withdrawn": keys(true) }).to_string();
+    let rule = case.decide(question).rule();
+    let entry = case.entry(caller, context, "import.plan", Outcome::Done, question, rule);
+    Entry { natural_key: Some(receipt.to_owned()), detail: Some(detail), ..entry }
 }

@@ -33,6 +33,7 @@ mod opinion_file;
 mod passwords;
 mod people;
 mod permits;
+mod plan_documents;
 mod plan_offices;
 mod quota;
 mod recorded;

@@ -184,7 +184,7 @@ impl Platform {
         context: &Context,
     ) -> Result<(), Error> {
         let (answer, about) = (done(answer)?, about(&entry));
-        self.commit_answer(tx, entry, answer, about, context).await
+        self.commit_answer(tx, vec![entry], answer, about, context).await
     }
 
     /// Records an answer without an effect of its own, and remembers it if it came under a key.
@@ -195,16 +195,17 @@ impl Platform {
         Ok(self.store().audit().append(entry).await.map(drop)?)
     }
 
-    /// The same as [`Self::commit`] with an answer about several people, kept under the key of an insurer.
+    /// The same as [`Self::commit`] with an answer about several people, kept under the key of an insurer, and an entry for
+    /// each of them.
     pub(crate) async fn commit_under(
         &self,
         insurer: InsurerNumber,
         tx: Tx,
-        entry: Entry,
+        entries: Vec<Entry>,
         answer: &impl Serialize,
         context: &Context,
     ) -> Result<(), Error> {
-        self.commit_answer(tx, entry, done(answer)?, (Some(insurer), None), context).await
+        self.commit_answer(tx, entries, done(answer)?, (Some(insurer), None), context).await
     }
 
     /// Commits what has no more effect when it is done again: no answer is remembered, only that the key is taken.
@@ -223,13 +224,13 @@ impl Platform {
             _ => Remembered::NotMatched,
         };
         let about = about(&entry);
-        self.commit_answer(tx, entry, answer, about, context).await.err().unwrap_or(refusal)
+        self.commit_answer(tx, vec![entry], answer, about, context).await.err().unwrap_or(refusal)
     }
 
     async fn commit_answer(
         &self,
         mut tx: Tx,
-        entry: Entry,
+        entries: Vec<Entry>,
         answer: Remembered,
         about: About,
         context: &Context,
@@ -238,7 +239,7 @@ impl Platform {
             let answer = kept(&answer, about)?;
             tx.remember(once.organization, &once.key, &once.request, &answer, context.now).await?;
         }
-        Ok(tx.commit(entry).await?)
+        Ok(tx.commit_all(entries).await?)
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::{IntakeResult, ReportedProblem};
 
 impl IntakeResult {
-    /// UTF-8 with a byte order mark, so that spreadsheets know it; the first line is the result, then one line per kind and one
-    /// per problem.
+    /// UTF-8 with a byte order mark, so that spreadsheets know it; the first line is the result, then one line per kind, per insurer
+    /// and per problem.
     pub fn csv(&self) -> String {
         csv(self)
     }
@@ -29,6 +29,13 @@ fn csv(result: &IntakeResult) -> String {
             counts.read, counts.applied, counts.unchanged, counts.refused
         );
         out.push_str(&line(["種別", "", "", "", "", "", &text]));
+    }
+    for (insurer, counts) in &result.report.insurers {
+        let text = format!(
+            "保険者 {insurer}: 全 {} 件、反映 {} 件、変更なし {} 件、不採用 {} 件",
+            counts.read, counts.applied, counts.unchanged, counts.refused
+        );
+        out.push_str(&line(["保険者", "", "", "", "", "", &text]));
     }
     for problem in &result.report.problems {
         out.push_str(&problem_line(problem));

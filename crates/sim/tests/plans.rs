@@ -28,8 +28,9 @@ fn plans_and_slips_of_a_person_are_read_as_they_were_meant() {
         assert_eq!(files.len(), 7);
         let (received, problems) = read_set(&files);
         assert!(problems.is_empty(), "person {}: {problems:#?}", person.n);
-        assert_eq!(received.plans, [care_plan(&generator, &person).unwrap()]);
-        assert_eq!(received.slips, [service_slip(&generator, &person, month()).unwrap()]);
+        assert_eq!((received.plans.len(), &received.plans[0].value), (1, &care_plan(&generator, &person).unwrap()));
+        let slip = service_slip(&generator, &person, month()).unwrap();
+        assert_eq!((received.slips.len(), &received.slips[0].value), (1, &slip));
     }
     assert!((60..250).contains(&with_plan), "{with_plan}");
 }

@@ -1,6 +1,6 @@
 //! Remember and find. All SQL of the platform lives in this crate; above it nobody sees a row or a table.
 //!
-//! Reads are methods of [`Store`]; writes are methods of [`Tx`], and [`Tx::commit`] with its audit entry is the only
+//! Reads are methods of [`Store`]; writes are methods of [`Tx`], and [`Tx::commit_all`] with its audit entries is the only
 //! commit there is, so nothing is written unaudited. Values leave sealed storage only here, opened with the insurer's
 //! key; rows that open a door carry a MAC under a key outside the database, and a row whose MAC fails opens nothing.
 
@@ -28,6 +28,7 @@ mod notice;
 mod numbers;
 mod office;
 mod person;
+mod plan;
 mod readers;
 mod readiness;
 mod receipt;
@@ -59,6 +60,7 @@ pub use notice::{NewNotice, Notice, WhichNotices};
 pub use numbers::{StoredLink, StoredMember};
 pub use office::{Account, CertificateRow, LockState};
 pub use person::{NewPerson, PersonHeader, SearchTokens, TokenChange};
+pub use plan::PresentPlan;
 pub use readiness::AppliedPackage;
 pub use receipt::{NewReceipt, Receipt, ReceiptCounts, ReceiptProgress, ReceiptState};
 pub use record::{NewRecord, RecordHeader, StoredRecord};
@@ -170,16 +172,28 @@ impl Tx {
         Ok(keys)
     }
 
-    /// Writes the entry into the same transaction and commits. The only commit there is.
-    pub async fn commit(mut self, entry: Entry) -> Result<(), StoreError> {
-        let slot = self.audit.stage(&mut self.raw, entry).await?;
+    /// Writes the entry into the same transaction and commits.
+    pub async fn commit(self, entry: Entry) -> Result<(), StoreError> {
+        self.commit_all(vec![entry]).await
+    }
+
+    /// The same with several entries, when a write is about several people: each finds their own. The only commit there is;
+    /// without an entry nothing is committed.
+    pub async fn commit_all(mut self, entries: Vec<Entry>) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Err(StoreError::Internal("a write without an audit entry".to_owned()));
+        }
+        let mut slots = Vec::with_capacity(entries.len());
+        for entry in entries {
+            slots.push(self.audit.stage(&mut self.raw, entry).await?);
+        }
         match self.raw.commit().await {
             Committed::Done => {
-                slot.committed();
+                slots.into_iter().for_each(Slot::committed);
                 Ok(())
             }
             Committed::Unknown => {
-                slot.unknown();
+                slots.into_iter().for_each(Slot::unknown);
                 Err(StoreError::Unknown)
             }
         }

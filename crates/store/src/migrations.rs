@@ -23,6 +23,7 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000090_switch_by_person", include_str!("../migrations/20261122000090_switch_by_person.sql")),
     ("20261122000120_connector_export", include_str!("../migrations/20261122000120_connector_export.sql")),
     ("20261122000121_answers_about_people", include_str!("../migrations/20261122000121_answers_about_people.sql")),
+    ("20261122000130_plan_uploads", include_str!("../migrations/20261122000130_plan_uploads.sql")),
 ];
 
 /// Brings the schema up to date; each step in its own transaction with its row in `schema_step`. The steps that were missing;

@@ -26,6 +26,9 @@ const BY_DIGEST: &str = "SELECT receipt_number, public_id, sender, received_at, 
 const BY_PUBLIC_ID: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
        rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at
      FROM receipt WHERE insurer_number = $1 AND public_id = $2";
+const OF_SENDER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
+       rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, insurer_number
+     FROM receipt WHERE public_id = $1 AND sender = $2 ORDER BY insurer_number";
 const OF_INSURER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
        rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at
      FROM receipt WHERE insurer_number = $1 ORDER BY receipt_number DESC LIMIT $2";
@@ -51,6 +54,7 @@ pub(crate) const ALL: &[&str] = &[
     FINISH,
     BY_DIGEST,
     BY_PUBLIC_ID,
+    OF_SENDER,
     OF_INSURER,
     ORIGINAL,
     WAITING,
@@ -305,6 +309,22 @@ impl Store {
     pub async fn receipt(&self, insurer: InsurerNumber, public_id: &str) -> Result<Option<Receipt>, StoreError> {
         let rows = self.engine.rows(BY_PUBLIC_ID, args![insurer.as_str(), public_id]).await?;
         self.first_receipt(insurer, &rows).await
+    }
+
+    /// The receipts a sender knows by this id, each with the insurer it lies with: several when what was sent is about people
+    /// of several insurers.
+    pub async fn receipts_of_sender(
+        &self,
+        sender: Organization,
+        public_id: &str,
+    ) -> Result<Vec<(InsurerNumber, Receipt)>, StoreError> {
+        let rows = self.engine.rows(OF_SENDER, args![public_id, &sender.to_string()]).await?;
+        let mut receipts = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let insurer = InsurerNumber::parse(&row.text(17)?).map_err(|_| StoreError::Unreadable("receipt"))?;
+            receipts.push((insurer, self.receipt_row(insurer, row).await?));
+        }
+        Ok(receipts)
     }
 
     /// The latest receipts of an insurer.

@@ -4,7 +4,7 @@
 use crate::engine::{Committed, Engine, args};
 use crate::{
     assignment, block, bulk, connector, consent, counter, disaster, disaster_look, gather, history, insurer, lease,
-    migrations, notice, numbers, office, person,
+    migrations, notice, numbers, office, person, plan,
 };
 use crate::{readiness, receipt, record, report, review, session, submission, upload};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
@@ -14,6 +14,7 @@ const SHARED: &[&[&str]] = &[
     insurer::ALL,
     office::ALL,
     person::ALL,
+    plan::ALL,
     record::ALL,
     consent::ALL,
     assignment::ALL,

@@ -5,10 +5,12 @@
 //! UPYOBO) are not read yet.
 
 mod name;
+mod origin;
 mod rows;
 mod rules;
 
 pub use name::{PlanFileKind, PlanFileName, Sending};
+pub use origin::{Origin, Sent};
 
 use crate::layout::{self, Dialect, FileLayout, Record};
 use crate::{Problem, Problems, check, text};
@@ -16,7 +18,7 @@ use kiban_domain::care_plan::{
     CarePlan, PlanWithdrawal, ServiceActuals, ServiceSlip, Supplement, Table1, Table2, Table3,
 };
 use kiban_domain::dates::ServiceMonth;
-use kiban_domain::{Date, PersonKey};
+use kiban_domain::{Date, OfficeNumber, PersonKey};
 use rules::ReadFile;
 use std::collections::BTreeMap;
 
@@ -24,13 +26,15 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Received {
     /// 第1・2・3表
-    pub plans: Vec<CarePlan>,
+    pub plans: Vec<Sent<CarePlan>>,
     /// 第6表 予定 and 第7表
-    pub slips: Vec<ServiceSlip>,
+    pub slips: Vec<Sent<ServiceSlip>>,
     /// 第6表 実績
-    pub actuals: Vec<ServiceActuals>,
+    pub actuals: Vec<Sent<ServiceActuals>>,
     /// Withdrawals
-    pub withdrawals: Vec<PlanWithdrawal>,
+    pub withdrawals: Vec<Sent<PlanWithdrawal>>,
+    /// サービス事業者コード in 第2・6・7表 and 実績, each where its unit names it first.
+    pub offices: Vec<Sent<OfficeNumber>>,
 }
 
 /// Reads any mix of files of the exchange.
@@ -62,13 +66,13 @@ pub fn read_set<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> (Received, V
 /// Reads UP1KYO + UP2KYO + UP3KYO + UPHOSOKU into plans.
 pub fn read_plan_set<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> (Vec<CarePlan>, Vec<Problem>) {
     let (received, problems) = read_set(files);
-    (received.plans, problems)
+    (received.plans.into_iter().map(|plan| plan.value).collect(), problems)
 }
 
 /// Reads UPPLAN + UPSIKYU + UPHOSOKU into slips.
 pub fn read_slip_set<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> (Vec<ServiceSlip>, Vec<Problem>) {
     let (received, problems) = read_set(files);
-    (received.slips, problems)
+    (received.slips.into_iter().map(|slip| slip.value).collect(), problems)
 }
 
 /// Reads one file by the layout its name begins with. Only a name that says nothing of the content is an error here.
@@ -162,18 +166,23 @@ fn units(files: Vec<ReadFile<'_>>) -> Vec<Vec<ReadFile<'_>>> {
 
 /// Turns the sound rows of a unit into values.
 fn take(unit: &[ReadFile<'_>], received: &mut Received) {
+    let mut files: Vec<&ReadFile<'_>> = unit.iter().collect();
+    // The file that names a document comes before those that belong to it.
+    files.sort_by_key(|file| file.kind);
     let mut plans: BTreeMap<(PersonKey, Date), PlanParts> = BTreeMap::new();
     let mut plan_order = Vec::new();
-    let mut slips: Vec<ServiceSlip> = Vec::new();
-    let mut supplements: Vec<(PersonKey, Supplement)> = Vec::new();
-    for file in unit {
+    let mut slips: Vec<Sent<ServiceSlip>> = Vec::new();
+    let mut actuals: Vec<Sent<ServiceActuals>> = Vec::new();
+    let mut supplements: Vec<(PersonKey, Supplement, Origin)> = Vec::new();
+    for file in &files {
         for row in &file.rows {
             let layout = file.layout;
+            let origin = || Origin::of(file, row);
             match file.kind {
                 PlanFileKind::Table1 => {
                     if let Some((person, day, table)) = rows::table1(layout, row) {
                         plans.entry((person, day)).or_default().table1 = Some(table);
-                        plan_order.push((person, day));
+                        plan_order.push(((person, day), origin()));
                     }
                 }
                 PlanFileKind::Table2 => {
@@ -188,53 +197,73 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
                         parts.table3.rows.push(week);
                     }
                 }
-                PlanFileKind::Supplement => supplements.extend(rows::supplement(layout, row)),
+                PlanFileKind::Supplement => {
+                    let read = rows::supplement(layout, row);
+                    supplements.extend(read.map(|(person, supplement)| (person, supplement, origin())));
+                }
                 PlanFileKind::Slip => {
                     if let Some((person, month, line)) = rows::slip_line(layout, row) {
-                        slip_of(&mut slips, person, month).lines.push(line);
+                        slip_of(&mut slips, person, month, origin).lines.push(line);
                     }
                 }
                 PlanFileKind::Table7 => {
                     if let Some((person, month, line)) = rows::table7(layout, row) {
-                        slip_of(&mut slips, person, month).table7.push(line);
+                        slip_of(&mut slips, person, month, origin).table7.push(line);
                     }
                 }
                 PlanFileKind::Actuals => {
                     if let Some((person, month, line)) = rows::slip_line(layout, row) {
-                        actuals_of(&mut received.actuals, person, month).lines.push(line);
+                        actuals_of(&mut actuals, person, month, origin).lines.push(line);
                     }
                 }
-                _ => received.withdrawals.extend(rows::withdrawal(layout, row)),
+                _ => {
+                    let read = rows::withdrawal(layout, row);
+                    received.withdrawals.extend(read.map(|value| Sent { value, origin: origin() }));
+                }
             }
         }
     }
-    for (person, supplement) in supplements {
+    for (person, supplement, origin) in supplements {
         match (supplement.changed_on, supplement.month) {
             (Some(day), _) => plans.entry((person, day)).or_default().supplement = Some(supplement),
-            (None, Some(month)) => slip_of(&mut slips, person, month).supplement = Some(supplement),
+            (None, Some(month)) => slip_of(&mut slips, person, month, || origin).supplement = Some(supplement),
             (None, None) => {}
         }
     }
-    for key in plan_order {
-        received.plans.extend(plans.remove(&key).and_then(|parts| parts.finish(key)));
+    for (key, origin) in plan_order {
+        let plan = plans.remove(&key).and_then(|parts| parts.finish(key));
+        received.plans.extend(plan.map(|value| Sent { value, origin }));
     }
     received.slips.append(&mut slips);
+    received.actuals.append(&mut actuals);
+    received.offices.append(&mut origin::named_offices(&files));
 }
 
-fn slip_of(slips: &mut Vec<ServiceSlip>, person: PersonKey, month: ServiceMonth) -> &mut ServiceSlip {
+fn slip_of(
+    slips: &mut Vec<Sent<ServiceSlip>>,
+    person: PersonKey,
+    month: ServiceMonth,
+    origin: impl FnOnce() -> Origin,
+) -> &mut ServiceSlip {
     let at = slips.iter().rposition(|slip| slip.person == person && slip.month == month).unwrap_or_else(|| {
-        slips.push(ServiceSlip { person, month, lines: Vec::new(), table7: Vec::new(), supplement: None });
+        let value = ServiceSlip { person, month, lines: Vec::new(), table7: Vec::new(), supplement: None };
+        slips.push(Sent { value, origin: origin() });
         slips.len() - 1
     });
-    &mut slips[at]
+    &mut slips[at].value
 }
 
-fn actuals_of(all: &mut Vec<ServiceActuals>, person: PersonKey, month: ServiceMonth) -> &mut ServiceActuals {
+fn actuals_of(
+    all: &mut Vec<Sent<ServiceActuals>>,
+    person: PersonKey,
+    month: ServiceMonth,
+    origin: impl FnOnce() -> Origin,
+) -> &mut ServiceActuals {
     let at = all.iter().rposition(|one| one.person == person && one.month == month).unwrap_or_else(|| {
-        all.push(ServiceActuals { person, month, lines: Vec::new() });
+        all.push(Sent { value: ServiceActuals { person, month, lines: Vec::new() }, origin: origin() });
         all.len() - 1
     });
-    &mut all[at]
+    &mut all[at].value
 }
 
 /// A plan being put together.

@@ -5,8 +5,8 @@ use kiban_domain::office::StaffId;
 use kiban_domain::plan_request::SubmissionState;
 use kiban_domain::{Kind, Organization};
 use kiban_store::{
-    Connector, NewReceipt, NewSubmission, Original, ReceiptCounts, ReceiptState, RegistrationReview, ReviewCause,
-    StoreError, UploadFile,
+    Connector, Entry, NewReceipt, NewRecord, NewSubmission, Original, ReceiptCounts, ReceiptState, RegistrationReview,
+    ReviewCause, StoreError, UploadFile,
 };
 use std::collections::BTreeSet;
 
@@ -68,6 +68,82 @@ async fn receipt_numbers_taken_at_the_same_time_are_never_the_same() {
         }
         assert!(numbers.into_iter().eq(1..=40));
         assert_eq!(world.write(async |tx| tx.next_receipt_number(other_insurer()).await).await.unwrap(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upload_about_people_of_two_insurers_is_found_by_its_sender_and_by_nobody_else() {
+    on_each_engine(async |world| {
+        let office = Organization::Office(office());
+        let upload =
+            |insurer, id: &str| NewReceipt { insurer, sender: office, public_id: id.to_owned(), ..receipt(id) };
+        for insurer in [insurer(), other_insurer()] {
+            world.write(async |tx| tx.put_receipt(&upload(insurer, "u1")).await).await.unwrap();
+        }
+        let found = world.store.receipts_of_sender(office, "u1").await.unwrap();
+        let insurers: Vec<_> = found.iter().map(|(insurer, receipt)| (*insurer, receipt.sender)).collect();
+        assert_eq!(insurers, [(other_insurer(), office), (insurer(), office)]);
+        let other = Organization::Office(other_office());
+        assert_eq!(world.store.receipts_of_sender(other, "u1").await.unwrap(), []);
+        assert_eq!(world.store.receipts_of_sender(office, "u2").await.unwrap(), []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_write_about_two_people_leaves_an_entry_with_each_or_with_none() {
+    on_each_engine(async |world| {
+        let entry_of = |insured: &str| Entry {
+            insurer: Some(insurer().to_string()),
+            insured: Some(insured.to_owned()),
+            ..entry()
+        };
+        let about = async |insured: &str| {
+            world.store.audit().about_person(insurer().as_str(), insured, 10, None).await.unwrap().len()
+        };
+        let people = ["0000000001", "0000000002"];
+        let mut tx = world.store.begin().await.unwrap();
+        tx.put_receipt(&receipt("r1")).await.unwrap();
+        tx.commit_all(people.map(entry_of).to_vec()).await.unwrap();
+        assert_eq!((about(people[0]).await, about(people[1]).await), (1, 1));
+
+        let mut tx = world.store.begin().await.unwrap();
+        tx.put_receipt(&receipt("r2")).await.unwrap();
+        let faulty = Entry { staff: Some("架空 花子".to_owned()), ..entry_of(people[1]) };
+        assert!(tx.commit_all(vec![entry_of(people[0]), faulty]).await.is_err());
+        assert!(world.store.begin().await.unwrap().commit_all(Vec::new()).await.is_err());
+        assert_eq!(world.store.receipt(insurer(), "r2").await.unwrap(), None);
+        assert_eq!((about(people[0]).await, about(people[1]).await), (1, 1));
+        world.store.audit().anchor_now().await.unwrap();
+        assert!(world.store.audit().verify().await.unwrap().is_intact());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_stands_under_the_key_of_a_plan_and_the_serial_taken_last_are_known() {
+    on_each_engine(async |world| {
+        let plan = |deleted| NewRecord { deleted, ..record(Kind::Cp1, "plan-20260401-4370100017", "架空の計画") };
+        let present = async || {
+            let mut tx = world.store.begin().await.unwrap();
+            tx.present_plans(hanako(), Kind::Cp1).await.unwrap()
+        };
+        assert!(present().await.is_empty());
+        let key = plan(false).natural_key;
+        world
+            .write(async |tx| {
+                tx.put_record(1, at(0), &plan(false)).await?;
+                tx.put_record(2, at(1), &plan(true)).await
+            })
+            .await
+            .unwrap();
+        let found = present().await;
+        assert_eq!((found[&key].deleted, found[&key].serial), (true, None));
+        for serial in [20_260_401_120_000, 20_260_402_120_000] {
+            world.write(async |tx| tx.set_plan_serial(hanako(), &key, serial).await).await.unwrap();
+        }
+        assert_eq!(present().await[&key].serial, Some(20_260_402_120_000));
     })
     .await;
 }

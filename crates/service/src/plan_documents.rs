@@ -1,0 +1,252 @@
+//! Documents of a care-plan upload: the record each becomes, and what an upload changes for the people of one insurer
+//! (ケアプラン標準仕様 4.1: sent again is an update, units are processed in the order of their ファイル連番, P-143).
+
+use crate::Error;
+use crate::submission::{RETENTION_YEARS, years_after};
+use kiban_domain::care_plan::{PlanWithdrawal, ServiceActuals, SlipLine};
+use kiban_domain::dates::{Period, ServiceMonth, yyyymmdd};
+use kiban_domain::{Date, Kind, OfficeNumber, Organization, PersonKey};
+use kiban_formats::Problem;
+use kiban_formats::care_plan::{Origin, Received, Sent};
+use kiban_store::{NewRecord, PresentPlan, ReceiptCounts};
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// What is to stand under a key: the content, or that it was withdrawn.
+pub(crate) struct PlanDocument {
+    pub(crate) record: NewRecord,
+    pub(crate) origin: Origin,
+    /// The item that is the key beside the person, and its value as it was typed.
+    item: (&'static str, String),
+}
+
+/// What a document is about: with the person and the office that registers it, its key.
+enum About {
+    /// 第1–3表 of 計画作成（変更）日: a changed plan has a new one, the old plan stays as history.
+    Plan(Date),
+    /// 第6・7表 of a month.
+    Slip(ServiceMonth),
+    /// 実績 of a month, one service type of one office.
+    Actuals(ServiceMonth, OfficeNumber, String),
+}
+
+impl About {
+    fn natural_key(&self, creator: Organization) -> String {
+        match self {
+            Self::Plan(changed_on) => format!("plan-{}-{creator}", yyyymmdd(*changed_on)),
+            Self::Slip(month) => format!("slip-{month}-{creator}"),
+            Self::Actuals(month, office, service) => format!("actuals-{month}-{office}-{service}-{creator}"),
+        }
+    }
+
+    fn item(&self) -> (&'static str, String) {
+        match self {
+            Self::Plan(changed_on) => ("changed_on", yyyymmdd(*changed_on)),
+            Self::Slip(month) | Self::Actuals(month, ..) => ("month", month.to_string()),
+        }
+    }
+
+    /// Days on which it holds, and the day of its completion.
+    fn days(&self) -> Result<(Period, Date), Error> {
+        let (first, last) = match self {
+            Self::Plan(changed_on) => (*changed_on, None),
+            Self::Slip(month) | Self::Actuals(month, ..) => (month.first_day(), Some(month.last_day())),
+        };
+        let valid = Period::new(first, last).map_err(|error| Error::Internal(error.to_string()))?;
+        Ok((valid, last.unwrap_or(first)))
+    }
+}
+
+/// Whose documents they are, and who they belong to.
+struct Maker<'a> {
+    creator: Organization,
+    /// The files carry the number printed on the card; records belong to the paying insurer (P-038).
+    paying: &'a dyn Fn(PersonKey) -> PersonKey,
+}
+
+impl Maker<'_> {
+    fn document(
+        &self,
+        person: PersonKey,
+        about: &About,
+        origin: &Origin,
+        (deleted, content): (bool, impl Serialize),
+    ) -> Result<PlanDocument, Error> {
+        let (valid, completed) = about.days()?;
+        let record = NewRecord {
+            person: (self.paying)(person),
+            kind: Kind::Cp1,
+            natural_key: about.natural_key(self.creator),
+            creator: self.creator,
+            valid,
+            deleted,
+            purge_after: years_after(completed, RETENTION_YEARS),
+            payload: serde_json::to_vec(&content).map_err(|error| Error::Internal(error.to_string()))?,
+        };
+        Ok(PlanDocument { record, origin: origin.clone(), item: about.item() })
+    }
+
+    /// 実績 are sent and withdrawn for each service type of an office.
+    fn actuals(&self, sent: &Sent<ServiceActuals>) -> Result<Vec<PlanDocument>, Error> {
+        let mut parts: BTreeMap<(String, String), (OfficeNumber, Vec<SlipLine>)> = BTreeMap::new();
+        for line in &sent.lines {
+            let service = line.service_code.get(..2).unwrap_or_default().to_owned();
+            let part = parts.entry((line.office.to_string(), service)).or_insert_with(|| (line.office, Vec::new()));
+            part.1.push(line.clone());
+        }
+        let part = |((_, service), (office, lines)): ((String, String), (OfficeNumber, Vec<SlipLine>))| {
+            let actuals = ServiceActuals { person: sent.person, month: sent.month, lines };
+            let content = (false, serde_json::json!({ "actuals": actuals }));
+            self.document(sent.person, &About::Actuals(sent.month, office, service), &sent.origin, content)
+        };
+        parts.into_iter().map(part).collect()
+    }
+
+    fn withdrawal(&self, sent: &Sent<PlanWithdrawal>) -> Result<PlanDocument, Error> {
+        let (person, about) = match &sent.value {
+            PlanWithdrawal::Plan { person, changed_on } => (*person, About::Plan(*changed_on)),
+            PlanWithdrawal::Slip { person, month } => (*person, About::Slip(*month)),
+            PlanWithdrawal::Actuals { person, month, office, service } => {
+                (*person, About::Actuals(*month, *office, service.to_string()))
+            }
+        };
+        let content = serde_json::json!({ "withdrawn": sent.value });
+        self.document(person, &about, &sent.origin, (true, content))
+    }
+}
+
+/// Everything an upload holds, in the order in which it is to be taken.
+pub(crate) fn documents(
+    received: &Received,
+    creator: Organization,
+    paying: &dyn Fn(PersonKey) -> PersonKey,
+) -> Result<Vec<PlanDocument>, Error> {
+    let maker = Maker { creator, paying };
+    let mut all = Vec::new();
+    for plan in &received.plans {
+        let content = (false, serde_json::json!({ "plan": plan.value }));
+        all.push(maker.document(plan.person, &About::Plan(plan.changed_on), &plan.origin, content)?);
+    }
+    for slip in &received.slips {
+        let content = (false, serde_json::json!({ "slip": slip.value }));
+        all.push(maker.document(slip.person, &About::Slip(slip.month), &slip.origin, content)?);
+    }
+    for actuals in &received.actuals {
+        all.extend(maker.actuals(actuals)?);
+    }
+    for withdrawal in &received.withdrawals {
+        all.push(maker.withdrawal(withdrawal)?);
+    }
+    all.sort_by(|a, b| a.origin.serial.cmp(&b.origin.serial));
+    Ok(all)
+}
+
+impl PlanDocument {
+    pub(crate) fn person(&self) -> PersonKey {
+        self.record.person
+    }
+
+    /// The file that names it, such as `UP1KYO`: by these the report counts.
+    pub(crate) fn file_kind(&self) -> &'static str {
+        self.origin.kind.prefix()
+    }
+
+    /// A problem of its person, quoting the number as it was typed.
+    pub(crate) fn person_problem(&self, rule: &'static str, expected: &str) -> Problem {
+        self.origin.problem("insured", self.record.person.insured.as_str(), rule, expected)
+    }
+
+    fn problem(&self, rule: &'static str, expected: &str) -> Problem {
+        let (item, found) = &self.item;
+        self.origin.problem(item, found, rule, expected)
+    }
+
+    /// 14 digits.
+    fn serial(&self) -> i64 {
+        self.origin.serial.parse().unwrap_or_default()
+    }
+}
+
+/// What an upload changes for the people of one insurer.
+#[derive(Default)]
+pub(crate) struct PlanChanges {
+    pub(crate) counts: ReceiptCounts,
+    pub(crate) kinds: BTreeMap<&'static str, ReceiptCounts>,
+    pub(crate) records: Vec<NewRecord>,
+    /// Person, key and the serial taken for it.
+    pub(crate) serials: Vec<(PersonKey, String, i64)>,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// What stands under the keys of some people.
+pub(crate) type PresentPlans = HashMap<PersonKey, HashMap<String, PresentPlan>>;
+
+const SUPERSEDED: &str = "より新しいファイル連番の内容が登録済みです。それより前に作られたこの内容は登録しません";
+const REPLACED: &str = "同じ送信の中に、より新しいファイル連番のファイルがあります。そちらで置き換えました";
+const UNKNOWN_TARGET: &str = "取り消す対象が登録されていません。番号と日付（年月）を確認してください。ほかの事業所が登録したものは取り消せません";
+
+impl PlanChanges {
+    /// Judges the documents of one insurer, in their order. `digest` is the keyed one of the insurer.
+    pub(crate) fn judge<'d>(
+        documents: impl Iterator<Item = &'d PlanDocument>,
+        present: &PresentPlans,
+        digest: impl Fn(&[u8]) -> [u8; 32],
+    ) -> Self {
+        let documents: Vec<_> = documents.collect();
+        let key = |document: &'d PlanDocument| (document.record.person, document.record.natural_key.as_str());
+        let last: HashMap<_, _> = documents.iter().enumerate().map(|(at, document)| (key(document), at)).collect();
+        // Keys that got a content earlier in the same upload.
+        let mut filled = HashSet::new();
+        let mut changes = Self::default();
+        for (at, document) in documents.iter().enumerate() {
+            changes.count(document, |counts| counts.read += 1);
+            if last.get(&key(document)) != Some(&at) {
+                changes.leave(document, Some(("superseded", REPLACED)));
+                if !document.record.deleted {
+                    filled.insert(key(document));
+                }
+                continue;
+            }
+            let there = present.get(&document.record.person).and_then(|keys| keys.get(&document.record.natural_key));
+            changes.decide(document, there, filled.contains(&key(document)), &digest);
+        }
+        changes
+    }
+
+    fn decide(
+        &mut self,
+        document: &PlanDocument,
+        present: Option<&PresentPlan>,
+        filled: bool,
+        digest: impl Fn(&[u8]) -> [u8; 32],
+    ) {
+        let record = &document.record;
+        if present.and_then(|present| present.serial).is_some_and(|taken| taken > document.serial()) {
+            return self.leave(document, Some(("superseded", SUPERSEDED)));
+        }
+        if record.deleted && present.is_none() && !filled {
+            self.count(document, |counts| counts.refused += 1);
+            return self.problems.push(document.problem("unknown_target", UNKNOWN_TARGET));
+        }
+        self.serials.push((record.person, record.natural_key.clone(), document.serial()));
+        let same = |present: &PresentPlan| {
+            present.deleted == record.deleted && (record.deleted || present.digest == digest(&record.payload))
+        };
+        if present.is_some_and(same) {
+            return self.leave(document, None);
+        }
+        self.count(document, |counts| counts.applied += 1);
+        self.records.push(record.clone());
+    }
+
+    /// Nothing of it is written; a warning says why unless it is there already.
+    fn leave(&mut self, document: &PlanDocument, why: Option<(&'static str, &str)>) {
+        self.count(document, |counts| counts.unchanged += 1);
+        self.problems.extend(why.map(|(rule, text)| document.problem(rule, text).warning()));
+    }
+
+    fn count(&mut self, document: &PlanDocument, add: impl Fn(&mut ReceiptCounts)) {
+        add(&mut self.counts);
+        add(self.kinds.entry(document.file_kind()).or_default());
+    }
+}

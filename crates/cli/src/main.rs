@@ -15,6 +15,7 @@ mod import;
 mod migrate;
 mod operate;
 mod relocate;
+mod renew;
 mod serve;
 mod union_members;
 

@@ -2,13 +2,13 @@
 
 use crate::home::{Home, now};
 use crate::hosts::{self, Hosts};
+use crate::renew::{CERTIFIED, PUBLIC, Renewals, identity};
 use anyhow::{Context as _, Result, anyhow};
-use arc_swap::ArcSwap;
 use clap::Args;
-use kiban_pki::{Identity, server_config_public, tls};
+use kiban_pki::{Identity, tls};
 use kiban_service::Platform;
-use kiban_web::tls::{Limits, Network, organizations_config};
-use kiban_web::{Server, Settings, Socket};
+use kiban_web::tls::{Limits, Network};
+use kiban_web::{Server, ServerCertificates, Settings, Socket};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,6 +72,9 @@ pub struct Running {
     pub public: SocketAddr,
     /// Address of the closed line's listener, if there is one.
     pub line: Option<SocketAddr>,
+    /// Renews the certificates of the listeners; looks by itself every hour.
+    pub renewals: Arc<Renewals>,
+    renewing: JoinHandle<()>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<usize, kiban_service::Error>>,
 }
@@ -79,6 +82,7 @@ pub struct Running {
 impl Running {
     /// Stops accepting, lets running requests end, closes segment and store.
     pub async fn stop(self) -> Result<()> {
+        self.renewing.abort();
         let _ = self.stop.send(());
         self.task.await??;
         Ok(())
@@ -97,27 +101,27 @@ pub async fn start(
     };
     let (inside, outside) = (bind(addresses.organizations).await?, bind(addresses.public).await?);
     let (organizations, public) = (inside.local_addr()?, outside.local_addr()?);
-    let ja = |error: kiban_pki::Error| anyhow!(error.message_ja());
-    let roots = [home.ca()?.certificate_der().clone()];
+    let certificates = ServerCertificates::default();
+    let renewals = Arc::new(Renewals::new(home, certificates.clone())?);
     let hosts = &addresses.hosts;
     let public_url = hosts.public_url(public.port());
     let clock: kiban_web::Clock = Arc::new(now);
-    let socket = |tcp, tls, host: &str| Socket {
-        tcp,
-        tls: Arc::new(ArcSwap::new(tls)),
-        settings: Settings::new(&[host], &public_url, Arc::clone(&clock)),
+    let socket = |tcp, tls, host: &str| {
+        let mut settings = Settings::new(&[host], &public_url, Arc::clone(&clock));
+        settings.certificates = certificates.clone();
+        Socket { tcp, tls, settings }
     };
     let (closed_line, line) = match addresses.line {
         Some(address) => {
             let tcp = bind(address).await?;
-            let (address, identity) = (tcp.local_addr()?, server_identity(home, &hosts.line)?);
-            (Some(socket(tcp, organizations_config(&identity, &roots).map_err(ja)?, &hosts.line)), Some(address))
+            let (address, identity) = (tcp.local_addr()?, identity(home, &hosts.line, now())?);
+            (Some(socket(tcp, renewals.hold(&hosts.line, &identity, CERTIFIED)?, &hosts.line)), Some(address))
         }
         None => (None, None),
     };
     let server = Server {
-        organisations: socket(inside, organizations_config(&server.0, &roots).map_err(ja)?, &hosts.organizations),
-        public: socket(outside, server_config_public(&server.1).map_err(ja)?, &hosts.public),
+        organisations: socket(inside, renewals.hold(&hosts.organizations, &server.0, CERTIFIED)?, &hosts.organizations),
+        public: socket(outside, renewals.hold(&hosts.public, &server.1, PUBLIC)?, &hosts.public),
         closed_line,
         limits: Limits::default(),
         proxies: addresses.proxies.as_slice().into(),
@@ -130,19 +134,8 @@ pub async fn start(
             })
             .await
     });
-    Ok(Running { organizations, public, line, stop, task })
-}
-
-/// Server certificate of an installation for a host name, issued on first use.
-fn server_identity(home: &Home, name: &str) -> Result<Identity> {
-    let ja = |error: kiban_pki::Error| anyhow!(error.message_ja());
-    let (cert, key) = (home.dir().join(format!("{name}.crt")), home.dir().join(format!("{name}.key")));
-    if !cert.exists() {
-        let issued = home.ca()?.issue_server(&[name], 90, now()).map_err(ja)?;
-        crate::ca::write_secret(&key, issued.key_pem.as_bytes())?;
-        crate::ca::write_secret(&cert, issued.cert_pem.as_bytes())?;
-    }
-    Identity::from_pem(&std::fs::read_to_string(cert)?, &std::fs::read_to_string(key)?).map_err(ja)
+    let renewing = tokio::spawn(Arc::clone(&renewals).run(now));
+    Ok(Running { organizations, public, line, renewals, renewing, stop, task })
 }
 
 pub async fn run(options: Options) -> Result<ExitCode> {
@@ -161,7 +154,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             "this role may delete from the audit log; in production serve as kiban_app (`kiban migrate --roles`)"
         );
     }
-    let identities = (server_identity(&home, &hosts.organizations)?, server_identity(&home, &hosts.public)?);
+    let identities = (identity(&home, &hosts.organizations, now())?, identity(&home, &hosts.public, now())?);
     let addresses = Addresses {
         organizations: options.listen,
         public: options.public_listen,

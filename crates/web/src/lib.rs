@@ -31,7 +31,7 @@ use crate::places::Places;
 use jiff::Timestamp;
 use kiban_service::Platform;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 /// Gives the present instant; read once per request.
@@ -44,6 +44,8 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// The clock.
     pub clock: Clock,
+    /// When the certificates of the listeners end, for `/health`; the same for all listeners of a server.
+    pub certificates: ServerCertificates,
     /// Address of the public listener for links, such as `https://kiban.example.jp`.
     pub public_url: String,
     /// Requests at the same time. 256.
@@ -64,6 +66,7 @@ impl Settings {
         Self {
             hosts: hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             clock,
+            certificates: ServerCertificates::default(),
             public_url: public_url.to_owned(),
             in_flight: 256,
             per_certificate: 32,
@@ -87,6 +90,33 @@ impl App {
     pub(crate) fn new(platform: Platform, settings: Settings, ready: Ready) -> Self {
         let places = Arc::new(Places::new(&settings));
         Self { platform, settings: Arc::new(settings), ready, places }
+    }
+}
+
+/// When the first of the listeners' certificates ends. They are renewed thirty days before; closer than fourteen days means
+/// that nobody could.
+#[derive(Debug, Clone)]
+pub struct ServerCertificates(Arc<AtomicI64>);
+
+impl Default for ServerCertificates {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(i64::MAX)))
+    }
+}
+
+impl ServerCertificates {
+    /// Seconds before the end from which it is told.
+    const WARNING: i64 = 14 * 86_400;
+
+    /// The first end.
+    pub fn set_end(&self, end: Timestamp) {
+        self.0.store(end.as_second(), Ordering::Relaxed);
+    }
+
+    /// `ok`, or `ending` within fourteen days of the end and after it.
+    pub fn state(&self, now: Timestamp) -> &'static str {
+        let end = self.0.load(Ordering::Relaxed);
+        if now.as_second() > end.saturating_sub(Self::WARNING) { "ending" } else { "ok" }
     }
 }
 

@@ -8,13 +8,14 @@ use axum::extract::State;
 use kiban_service::Context;
 use serde_json::json;
 
-/// Healthy means: new work is welcome, and the map of who may come in is recent. A clock that drifts is told before it
-/// stops anything.
+/// Healthy means: new work is welcome, and the map of who may come in is recent. A clock that drifts, and a
+/// certificate of a listener that nobody renewed, are told before they stop anything.
 pub(crate) async fn health(State(app): State<App>, Extension(context): Extension<Context>) -> Answer {
     match app.ready.is_ready() && app.platform.standing().is_fresh(context.now) {
         true => {
             let clock = if app.platform.clock_drift().is_alarming() { "drifting" } else { "ok" };
-            ok(json!({ "status": "ok", "clock": clock }))
+            let certificate = app.settings.certificates.state(context.now);
+            ok(json!({ "status": "ok", "clock": clock, "certificate": certificate }))
         }
         false => Err(Problem::unavailable("not ready")),
     }

@@ -3,7 +3,7 @@
 //! people it is registered for, a municipality about its own insured, and everybody else's number is unknown.
 
 use crate::decision::{Case, Question};
-use crate::view::{OpenedKinds, identity_of, open_this_way, with_filings};
+use crate::view::{OpenedKinds, identity_of, open_this_way, with_companions};
 use crate::{Caller, Context, Error, KindView, Platform, WhyKind};
 use kiban_domain::{InsuredNumber, InsurerNumber, Kind, Organization, PersonKey};
 use kiban_store::{Outcome, UnopenedPerson};
@@ -59,7 +59,7 @@ impl Platform {
     ) -> Result<Eligibility, Error> {
         let insurer = self.standing().paying_insurer(card_insurer, context.today());
         let person = PersonKey { insurer, insured };
-        let (case, unopened) = self.case_with(caller, person, (&with_filings(asked), true), context).await?;
+        let (case, unopened) = self.case_with(caller, person, (&with_companions(asked), true), context).await?;
         let opened = self.open_kinds(caller, (&case, &unopened), asked, "eligibility", context).await?;
         if opened.shown.is_empty() {
             return Err(self.refuse(caller, &case, Question::read(Kind::A3a), "eligibility", context).await?);

@@ -5,6 +5,7 @@ use crate::decision::{Case, Question};
 use crate::renewals::{Warning, warnings};
 use crate::{Caller, Context, Error, Platform};
 use kiban_domain::allowance::Allowance;
+use kiban_domain::certification::CareLevel;
 use kiban_domain::home_modification::HomeModification;
 use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
 use kiban_domain::insured::Insured;
@@ -105,7 +106,7 @@ impl Platform {
         context: &Context,
     ) -> Result<(Case, UnopenedPerson, Opening), Error> {
         let person = self.person_of(caller, handle).await?;
-        let (case, unopened) = self.case_with(caller, person, (&with_filings(&[kind]), false), context).await?;
+        let (case, unopened) = self.case_with(caller, person, (&with_companions(&[kind]), false), context).await?;
         caller.require_way(UseCase::View(KindFacts::of(kind, Opinion::Accepted).row()), case.table)?;
         let Some(opening) = opening(&case, kind) else {
             return Err(self.refuse(caller, &case, Question::read(kind), "view", context).await?);
@@ -133,7 +134,7 @@ impl Platform {
     pub async fn view_person(&self, caller: &Caller, handle: &str, context: &Context) -> Result<PersonPage, Error> {
         let person = self.person_of(caller, handle).await?;
         let asked = open_this_way(caller, Kind::ALL, self.table_at(context.now)?)?;
-        let (case, unopened) = self.case_with(caller, person, (&with_filings(&asked), true), context).await?;
+        let (case, unopened) = self.case_with(caller, person, (&with_companions(&asked), true), context).await?;
         let opened = self.open_kinds(caller, (&case, &unopened), &asked, "view", context).await?;
         // Without a single kind that may be seen, not even the name is: the page is that of an unknown person.
         if opened.shown.is_empty() {
@@ -246,21 +247,36 @@ pub(crate) struct OpenedKinds {
     pub(crate) hidden: Vec<WhyKind>,
 }
 
-/// The kinds to fetch: an accepted 届出 stands on the card until the city's own row arrives.
-pub(crate) fn with_filings(kinds: &[Kind]) -> Vec<Kind> {
-    let missing = kinds.contains(&Kind::A3a) && !kinds.contains(&Kind::F1);
-    kinds.iter().copied().chain(missing.then_some(Kind::F1)).collect()
+/// The kind that tells something about the records of another: an accepted 届出 stands on the card until the city's own row
+/// arrives, and the level on the card tells whether the limit of 住宅改修 has begun anew.
+fn companion(kind: Kind) -> Option<Kind> {
+    match kind {
+        Kind::A3a => Some(Kind::F1),
+        Kind::E1 => Some(Kind::A3a),
+        _ => None,
+    }
 }
 
-/// The records of a kind and, beside the card, the accepted 届出.
-type WithFilings = (Vec<StoredRecord>, Vec<StoredRecord>);
+/// The kinds to fetch.
+pub(crate) fn with_companions(kinds: &[Kind]) -> Vec<Kind> {
+    let mut wanted = kinds.to_vec();
+    for companion in kinds.iter().copied().filter_map(companion) {
+        if !wanted.contains(&companion) {
+            wanted.push(companion);
+        }
+    }
+    wanted
+}
 
-/// The records of a kind and, beside the card, the 届出, out of what [`with_filings`] fetched.
-fn rows_of(unopened: &UnopenedPerson, kind: Kind) -> Result<Unreleased<WithFilings>, Error> {
+/// The records of a kind and those of its [`companion`].
+type WithCompanions = (Vec<StoredRecord>, Vec<StoredRecord>);
+
+/// The same out of what [`with_companions`] fetched.
+fn rows_of(unopened: &UnopenedPerson, kind: Kind) -> Result<Unreleased<WithCompanions>, Error> {
     let records = unopened.records(kind)?;
-    Ok(match kind {
-        Kind::A3a => records.zip(unopened.records(Kind::F1)?),
-        _ => records.map(|records| (records, Vec::new())),
+    Ok(match companion(kind) {
+        Some(companion) => records.zip(unopened.records(companion)?),
+        None => records.map(|records| (records, Vec::new())),
     })
 }
 
@@ -278,17 +294,29 @@ fn consent_state(case: &Case) -> Option<Document> {
     })
 }
 
-/// What is left of the limits of 住宅改修 (in the dwelling of the latest work) and 福祉用具購入 (in the 年度 of the day).
-fn allowance_of(kind: Kind, records: &[StoredRecord], on: Date) -> Option<Allowance> {
+/// What is left of the limits of 住宅改修 (in the dwelling of the latest work, by the level of the day as far as the caller may
+/// see it) and 福祉用具購入 (in the 年度 of the day).
+fn allowance_of(kind: Kind, records: &[StoredRecord], level: Option<CareLevel>, on: Date) -> Option<Allowance> {
     match kind {
         Kind::E1 => {
             let works: Vec<HomeModification> = contents(records);
-            let dwelling = works.iter().max_by_key(|work| work.started_on)?.dwelling;
-            home_modification::remaining(&works, dwelling, None, on)
+            let dwelling = works.iter().max_by_key(|work| work.started_on).map_or(FIRST_DWELLING, |work| work.dwelling);
+            home_modification::remaining(&works, dwelling, level, on)
         }
         Kind::E2 => equipment_purchase::remaining(&contents(records), on),
         _ => None,
     }
+}
+
+/// 住宅の番号 of somebody who has used nothing yet.
+const FIRST_DWELLING: u8 = 1;
+
+/// The level certified for a day, by the cards.
+fn level_on(cards: &[StoredRecord], on: Date) -> Option<CareLevel> {
+    let cards: Vec<InsuranceCard> = contents(cards);
+    let certified = cards.into_iter().filter_map(|card| card.certified);
+    let in_force = certified.filter(|c| c.decided_on <= on && c.valid.is_none_or(|valid| valid.contains(on)));
+    in_force.max_by_key(|certified| certified.decided_on).map(|certified| certified.level)
 }
 
 fn contents<T: serde::de::DeserializeOwned>(records: &[StoredRecord]) -> Vec<T> {
@@ -320,13 +348,12 @@ fn opening(case: &Case, kind: Kind) -> Option<Opening> {
     Some(Opening { kind, general, mark: mark.sign(), rule })
 }
 
-/// What the caller may see of a kind's records, still unreleased, and the entry that names what is shown. Beside cards
-/// come the accepted 届出 of the person.
+/// What the caller may see of a kind's records, still unreleased, and the entry that names what is shown.
 fn open_kind(
     caller: &Caller,
     case: &Case,
     (opening, action): (Opening, &str),
-    records: Unreleased<WithFilings>,
+    records: Unreleased<WithCompanions>,
     known_on: Option<Timestamp>,
     context: &Context,
 ) -> Opened {
@@ -334,11 +361,17 @@ fn open_kind(
     let Opening { kind, general, mark, rule } = opening;
     let at = known_on.unwrap_or(context.now);
     let mut keys = Vec::new();
-    let view = records.map(|(records, filings)| {
+    let sees_card = case.decide(Question::read(Kind::A3a)).is_allowed();
+    let view = records.map(|(records, companions)| {
         let known = |records| StoredRecord::as_known(records, at, &case.stored.unapplied);
-        let (records, filings) = (known(records), known(filings));
-        let allowance = allowance_of(kind, &records, dates::day_in_japan(at));
-        let mut provisional = crate::plan_offices::provisional(&records, &filings);
+        let (records, companions) = (known(records), known(companions));
+        let day = dates::day_in_japan(at);
+        let level = if sees_card { level_on(&companions, day) } else { None };
+        let allowance = allowance_of(kind, &records, level, day);
+        let mut provisional = match kind {
+            Kind::A3a => crate::plan_offices::provisional(&records, &companions),
+            _ => None,
+        };
         // The latest card comes first and carries it.
         let mut documents: Vec<Document> =
             records.into_iter().filter_map(|record| document(case, caller, record, provisional.take())).collect();

@@ -7,8 +7,10 @@ use jiff::civil::date;
 use kiban_domain::allowance::Fresh;
 use kiban_domain::application::CertificationApplication;
 use kiban_domain::certification::{ApplicationKind, CareLevel};
+use kiban_domain::dates::Period;
 use kiban_domain::equipment_purchase::EquipmentPurchase;
 use kiban_domain::home_modification::HomeModification;
+use kiban_domain::insurance_card::InsuranceCard;
 use kiban_domain::office::JobType;
 use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::survey::CertificationSurvey;
@@ -184,4 +186,36 @@ async fn what_is_left_of_both_limits_is_shown_to_the_care_manager() {
         .unwrap()
         .fresh;
     assert!(matches!(fresh, Fresh::First | Fresh::Moved));
+
+    // 3段階リセット: the card tells the level of today, before another work names it.
+    let mut card: InsuranceCard = serde_json::from_value(card.documents[0].content.clone()).unwrap();
+    let certified = card.certified.as_mut().unwrap();
+    (certified.level, certified.decided_on) = (CareLevel::Care5, date(2026, 10, 20));
+    certified.valid = Some(Period::new(date(2026, 10, 20), Some(date(2027, 10, 31))).unwrap());
+    let files = package(&world, 3).records(&[row(person, 950, Change::New, card)]).finish().unwrap();
+    assert_eq!(rules(&world.import(files).await), Vec::<&str>::new());
+    let view = platform.view_kind(&manager, &handle, Kind::E1, asked(None), &context()).await.unwrap();
+    let allowance = view.allowance.unwrap();
+    assert_eq!((allowance.remaining, allowance.fresh), (200_000, Fresh::ThreeStages));
+}
+
+#[tokio::test]
+async fn who_has_used_nothing_has_the_whole_limit_left() {
+    let world = World::loaded(None).await;
+    world.start().await;
+    let manager = world.office(Role::Planning, JobType::CareManager).await;
+    let mut whole = 0;
+    for person in [&world.cast.consenting, &world.cast.applying] {
+        let handle =
+            world.platform.register_office(&manager, asked(items(person, true)), &context()).await.unwrap().handle;
+        let Ok(view) = world.platform.view_kind(&manager, &handle, Kind::E1, asked(None), &context()).await else {
+            continue;
+        };
+        if view.documents.is_empty() {
+            let allowance = view.allowance.unwrap();
+            assert_eq!((allowance.remaining, allowance.fresh), (200_000, Fresh::First));
+            whole += 1;
+        }
+    }
+    assert!(whole > 0, "the cast has somebody without works");
 }

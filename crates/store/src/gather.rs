@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Statements under way at the same time.
+/// Statements under way at the same time: at least so many, more on a machine with more cores.
 const AT_ONCE: usize = 2;
 /// Questions waiting at most; beyond that the answer is "unavailable" (decision 0006.29).
 const MOST_WAITING: usize = 1024;
@@ -76,6 +76,7 @@ impl Gathered {
 #[derive(Debug)]
 pub(crate) struct Gatherer {
     engine: Engine,
+    at_once: usize,
     queue: Mutex<Queue>,
 }
 
@@ -96,7 +97,8 @@ struct Waiting {
 
 impl Gatherer {
     pub(crate) fn new(engine: Engine) -> Arc<Self> {
-        Arc::new(Self { engine, queue: Mutex::default() })
+        let cores = std::thread::available_parallelism().map_or(AT_ONCE, usize::from);
+        Arc::new(Self { engine, at_once: cores.max(AT_ONCE), queue: Mutex::default() })
     }
 
     /// What is stored about a person at some moment after this call.
@@ -115,7 +117,7 @@ impl Gatherer {
             return Err(unavailable("too many questions are waiting"));
         }
         queue.waiting.push_back(waiting);
-        let needed = queue.at_work < AT_ONCE;
+        let needed = queue.at_work < self.at_once;
         queue.at_work += usize::from(needed);
         Ok(needed)
     }

@@ -266,7 +266,7 @@ impl StartState {
 mod tests {
     use super::*;
     use jiff::civil::date;
-    use std::collections::HashSet;
+    use std::collections::{HashMap, HashSet};
 
     fn number(text: &str) -> InsurerNumber {
         text.parse().unwrap()
@@ -347,12 +347,31 @@ mod tests {
 
     #[test]
     fn the_built_in_unions_name_only_municipalities_of_the_master_by_their_names() {
-        assert_eq!(Unions::built_in().members().len(), 25);
+        assert_eq!(Unions::built_in().members().len(), 127);
+        let mut prefecture_of = HashMap::new();
         for row in rows(include_str!("../data/unions.tsv")) {
             let fields: Vec<_> = row.split('\t').collect();
             let member = find(InsurerNumber::from_code5(fields[1]).unwrap()).unwrap();
             assert_eq!(member.name, fields[2]);
+            assert!(member.is_municipality(), "{row}");
+            assert!(fields[6].starts_with("[source] ") || fields[6].starts_with("[knowledge] "), "{row}");
+            assert_eq!(*prefecture_of.entry(fields[0]).or_insert(member.prefecture), member.prefecture, "{row}");
         }
+    }
+
+    #[test]
+    fn nobody_is_a_member_of_two_built_in_unions_at_once_and_each_union_has_two_members() {
+        let members = Unions::built_in().members();
+        let mut sizes: HashMap<&str, usize> = HashMap::new();
+        for (i, one) in members.iter().enumerate() {
+            *sizes.entry(&one.union).or_default() += 1;
+            for other in members[i + 1..].iter().filter(|other| other.member == one.member) {
+                let apart = |a: &Period, b: &Period| a.to().is_some_and(|last| last < b.from());
+                assert!(apart(&one.period, &other.period) || apart(&other.period, &one.period), "{one:?} {other:?}");
+            }
+        }
+        assert!(sizes.values().all(|members| *members >= 2), "{sizes:?}");
+        assert_eq!(sizes.len(), 35);
     }
 
     #[test]

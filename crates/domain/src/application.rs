@@ -151,6 +151,8 @@ impl CertificationApplication {
             staff: None,
             form: CONSENT_FORM.to_owned(),
             remark: None,
+            leaflet: None,
+            evidence: None,
         })
     }
 }

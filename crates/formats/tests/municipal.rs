@@ -5,7 +5,7 @@
 
 use jiff::civil::date;
 use kiban_domain::certification::{ApplicationKind, CareLevel, CertificationProgress, CertificationResult, Closing};
-use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, IdentityProof};
+use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, Evidence, EvidenceKind, IdentityProof};
 use kiban_domain::dates::Period;
 use kiban_domain::insurance_card::{
     BenefitRestriction, CardIssue, CertifiedLevel, CopaymentPeriod, CopaymentRate, CostCeiling, FacilityStay,
@@ -188,6 +188,8 @@ fn consent(number: u32, act: ConsentAct, at: &str) -> ConsentRecord {
         staff: None,
         form: "同意様式 第1版".into(),
         remark: None,
+        leaflet: None,
+        evidence: None,
     }
 }
 
@@ -196,6 +198,12 @@ fn consents() -> Vec<Entry<ConsentRecord>> {
     by_daughter.declarant = Declarant::Representative { relation: "長女".into() };
     by_daughter.staff = Some(StaffId("999003/mado01".into()));
     by_daughter.remark = Some("窓口で申出".into());
+    by_daughter.leaflet = Some("同意の説明書 第1版".into());
+    by_daughter.evidence = Some(Evidence {
+        kind: EvidenceKind::SignedForm,
+        reference: "文書番号 8-0123".into(),
+        sha256: Some("0a".repeat(32)),
+    });
     vec![
         entry(1234567, 1, consent(1234567, ConsentAct::Given, "2026-02-24T01:00:00Z")),
         entry(7654321, 1, consent(7654321, ConsentAct::Given, "2026-03-19T06:00:00Z")),
@@ -301,7 +309,7 @@ fn a_byte_order_mark_does_not_matter() {
 fn a_consent_without_time_counts_from_the_morning_and_a_withdrawal_from_the_evening() {
     let mut files = package(Encoding::Utf8);
     patch(&mut files, "CONSENT", ",20260224,100000,", ",20260224,,");
-    let withdrawal = "999003,0001234567,2,1,2,,20260401,,1,,2,999003,,\"同意様式 第1版\",\r\n";
+    let withdrawal = "999003,0001234567,2,1,2,,20260401,,1,,2,999003,,\"同意様式 第1版\",,,,,\r\n";
     append(&mut files, "CONSENT", withdrawal);
     remake_manifest(&mut files);
     let (rows, problems) = check(files);

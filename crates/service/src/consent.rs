@@ -5,7 +5,7 @@ use crate::decision::Case;
 use crate::view::latest;
 use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
 use kiban_domain::certification::CertificationProgress;
-use kiban_domain::consent::{ConsentAct, ConsentRecord, ConsentState, Declarant, IdentityProof};
+use kiban_domain::consent::{ConsentAct, ConsentRecord, ConsentState, Declarant, Evidence, IdentityProof};
 use kiban_domain::insurance_card::InsuranceCard;
 use kiban_domain::{Kind, dates};
 use kiban_policy::{ConsentSubject, ConsentTaker, UseCase, may_record_withdrawal, may_take_consent};
@@ -22,6 +22,10 @@ pub struct ConsentRequest {
     pub proof: IdentityProof,
     /// 様式と版
     pub form: String,
+    /// 説明書と版 (P-065)
+    pub leaflet: Option<String>,
+    /// Where what proves it is kept (P-066).
+    pub evidence: Option<Evidence>,
     /// Reason or remark.
     pub remark: Option<String>,
 }
@@ -99,6 +103,8 @@ impl Platform {
             staff: Some(caller.staff.id.clone()),
             form: request.form,
             remark: request.remark,
+            leaflet: request.leaflet,
+            evidence: request.evidence,
         };
         let id = random_id()?;
         let mut tx = self.store().begin().await?;
@@ -154,6 +160,12 @@ fn check(request: &ConsentRequest) -> Result<(), Error> {
     let mut fault = |item: &str, text: &str| faults.push(ItemFault::new(item, text));
     if request.form.trim().is_empty() {
         fault("form", "同意を取った様式と版を入力してください（例: 同意様式 第1版）");
+    }
+    if request.leaflet.as_deref().is_some_and(|leaflet| leaflet.trim().is_empty()) {
+        fault("leaflet", "説明書と版が空です。用いていないときは項目ごと省いてください");
+    }
+    if let Some(text) = request.evidence.as_ref().and_then(Evidence::problem) {
+        fault("evidence", text);
     }
     if matches!(&request.declarant, Declarant::Representative { relation } if relation.trim().is_empty()) {
         fault("declarant", "代理人等の続柄・資格を入力してください（例: 長女、成年後見人）");

@@ -12,7 +12,7 @@ use support::{World, addresses, asked, context, items, now};
 
 fn consent(act: ConsentAct) -> ConsentRequest {
     let (proof, form) = (IdentityProof::InsuranceCard, "同意様式 第1版".to_owned());
-    ConsentRequest { act, declarant: Declarant::Person, proof, form, remark: None }
+    ConsentRequest { act, declarant: Declarant::Person, proof, form, remark: None, leaflet: None, evidence: None }
 }
 
 #[tokio::test]
@@ -39,6 +39,8 @@ async fn a_withdrawal_of_today_without_a_time_counts_at_once() {
         staff: None,
         form: "同意様式 第1版".into(),
         remark: None,
+        leaflet: None,
+        evidence: None,
     };
     let entry = Entry { key: person, history: 9, change: Change::New, value };
     let result =
@@ -69,6 +71,8 @@ async fn a_withdrawal_on_screen_beats_a_consent_dated_a_few_minutes_ahead() {
         staff: None,
         form: "同意様式 第1版".into(),
         remark: None,
+        leaflet: None,
+        evidence: None,
     };
     let entry = Entry { key: person.insured.key, history: 9, change: Change::New, value };
     world.import(MunicipalPackage::new(world.city.insurer, now()).consents(&[entry]).finish().unwrap()).await;

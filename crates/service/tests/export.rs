@@ -104,6 +104,8 @@ async fn change_something(world: &World) {
         proof: IdentityProof::InsuranceCard,
         form: "同意様式 第1版".into(),
         remark: Some("電話で、\"あらためて\"申し出る".into()),
+        leaflet: None,
+        evidence: None,
     };
     world.platform.record_consent(&manager, &handle, asked(withdrawal), &context()).await.unwrap();
 

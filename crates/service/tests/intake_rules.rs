@@ -137,6 +137,8 @@ async fn a_city_learns_that_a_later_withdrawal_holds() {
             staff: None,
             form: "同意様式 第1版".into(),
             remark: None,
+            leaflet: None,
+            evidence: None,
         };
         let entry = |history, value| Entry { key, history, change: Change::New, value };
         let later = package(&world, 1).consents(&[entry(11, act(ConsentAct::Withdrawn, 1))]).finish().unwrap();

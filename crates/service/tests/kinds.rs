@@ -115,6 +115,8 @@ async fn a_ticked_consent_column_opens_what_needs_consent_and_an_older_one_undoe
             proof: kiban_domain::consent::IdentityProof::InsuranceCard,
             form: "同意様式 第1版".into(),
             remark: None,
+            leaflet: None,
+            evidence: None,
         };
         platform.record_consent(&manager, &handle, asked(withdrawal), &context()).await.unwrap();
         assert!(!sees_survey().await);

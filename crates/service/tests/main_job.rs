@@ -5,10 +5,13 @@ mod support;
 
 use kiban_domain::Kind;
 use kiban_domain::consent::{ConsentAct, Declarant, IdentityProof};
+use kiban_domain::dates::day_in_japan;
+use kiban_domain::insured::LossReason;
 use kiban_domain::office::JobType;
+use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
 use kiban_service::{ConsentRequest, Error};
 use kiban_sim::Role;
-use support::{World, addresses, asked, context, items};
+use support::{World, addresses, asked, context, items, now};
 
 #[tokio::test]
 async fn a_citys_files_go_in_and_exactly_what_the_table_allows_comes_out() {
@@ -62,6 +65,8 @@ async fn a_withdrawal_works_on_the_next_view() {
         proof: IdentityProof::InsuranceCard,
         form: "同意様式 第1版".into(),
         remark: None,
+        leaflet: None,
+        evidence: None,
     };
     world.platform.record_consent(&manager, &handle, asked(request), &context()).await.unwrap();
     let refused = world.platform.view_kind(&manager, &handle, Kind::E1, asked(None), &context()).await;
@@ -96,4 +101,38 @@ async fn the_log_of_it_all_is_intact() {
     assert!(looks.iter().any(|look| look.action == "view" && look.kind.as_deref() == Some("A3a")));
     world.platform.store().audit().anchor_now().await.unwrap();
     assert!(world.platform.store().audit().verify().await.unwrap().is_intact());
+}
+
+/// P-070: nobody has to withdraw a consent of somebody who is not insured here any more.
+#[tokio::test]
+async fn consent_ends_with_the_insurance_whatever_the_reason_and_not_a_day_before() {
+    for reason in [LossReason::MovedOut, LossReason::Died, LossReason::Other] {
+        let world = World::loaded(None).await;
+        world.start().await;
+        let person = &world.cast.consenting;
+        let manager = world.office(Role::Planning, JobType::CareManager).await;
+        let asked_for = world.platform.register_office(&manager, asked(items(person, true)), &context()).await;
+        let handle = asked_for.unwrap().handle;
+        let refusal =
+            async || match world.platform.view_kind(&manager, &handle, Kind::E1, asked(None), &context()).await {
+                Ok(_) => None,
+                Err(Error::Refused(refusal)) => Some(refusal.rule.code()),
+                Err(other) => panic!("{other:?}"),
+            };
+        let today = day_in_japan(now());
+        let lose = async |history, day| {
+            let mut value = person.insured.clone();
+            value.lost = Some((day, reason));
+            let entry = Entry { key: value.key, history, change: Change::New, value };
+            let made_at = now() + jiff::SignedDuration::from_mins(i64::from(history) - 5);
+            let package = MunicipalPackage::new(world.city.insurer, made_at).insured(&[entry]).finish().unwrap();
+            let result = world.import(package).await;
+            assert_eq!(result.report.counts.applied, 1, "{:?}", result.report.problems);
+        };
+        assert_eq!(refusal().await, None);
+        lose(2, today.tomorrow().unwrap()).await;
+        assert_eq!(refusal().await, None, "insured to the end of the day before");
+        lose(3, today).await;
+        assert_eq!(refusal().await, Some("consent_missing"), "{reason:?}");
+    }
 }

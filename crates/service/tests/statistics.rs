@@ -82,6 +82,8 @@ fn act(person: &Insured, act: ConsentAct, day: Date) -> ConsentRecord {
         staff: None,
         form: "同意様式 第1版".into(),
         remark: None,
+        leaflet: None,
+        evidence: None,
     }
 }
 

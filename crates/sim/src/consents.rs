@@ -6,12 +6,15 @@ use crate::offices::Role;
 use crate::people::{Consenting, Generator, SimPerson, Sketch};
 use crate::random::Random;
 use jiff::civil::{Date, Time};
-use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, IdentityProof};
+use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, Evidence, EvidenceKind, IdentityProof};
 use kiban_domain::dates::instant_in_japan;
 use kiban_domain::{Kind, Organization};
 
 /// Name and version of the form in use.
 pub const FORM: &str = "同意様式 第1版";
+
+/// 説明書 with which the city explains it.
+pub const LEAFLET: &str = "同意の説明書 第1版";
 
 /// Adds what the person has declared until today.
 pub(crate) fn record(generator: &Generator, person: &mut SimPerson, sketch: &Sketch) {
@@ -82,5 +85,11 @@ fn act_of(
         form: FORM.to_owned(),
         remark: (act == ConsentAct::NotObtainable)
             .then(|| format!("意思の確認ができないため {}", canary::word("備考", person.n))),
+        leaflet: (act == ConsentAct::Given).then(|| LEAFLET.to_owned()),
+        evidence: (act == ConsentAct::Given && taken_by.office().is_none()).then(|| Evidence {
+            kind: EvidenceKind::SignedForm,
+            reference: format!("文書番号 {}-{:06}", day.year(), person.n),
+            sha256: None,
+        }),
     })
 }

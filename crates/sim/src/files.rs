@@ -248,6 +248,8 @@ fn withdrawal(city: &City, person: &SimPerson, day: Date) -> Option<Entry<Consen
         staff: None,
         form: crate::consents::FORM.to_owned(),
         remark: None,
+        leaflet: None,
+        evidence: None,
     };
     Some(entry(person.insured.key, person.consents.len() + 1, Change::New, record))
 }

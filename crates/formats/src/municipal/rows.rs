@@ -9,7 +9,7 @@ use super::{Change, Entry, MunicipalKind, MunicipalValue};
 use crate::layout::{Fields, FileLayout, Record, Row};
 use jiff::Timestamp;
 use kiban_domain::certification::{ApplicationKind, CareLevel, CertificationProgress, CertificationResult, Closing};
-use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, IdentityProof};
+use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, Evidence, EvidenceKind, IdentityProof};
 use kiban_domain::dates::{Period, age_on, instant_in_japan};
 use kiban_domain::insurance_card::{
     BenefitRestriction, CardIssue, CertifiedLevel, CopaymentPeriod, CopaymentRate, CostCeiling, FacilityStay,
@@ -478,7 +478,27 @@ impl<'a> Builder<'a> {
             staff: self.f.opt_text("staff").map(StaffId),
             form: self.f.text("form"),
             remark: self.f.opt_text("remark"),
+            leaflet: self.f.opt_text("leaflet"),
+            evidence: self.evidence(),
         })
+    }
+
+    fn evidence(&mut self) -> Option<Evidence> {
+        let kind = self.f.code("evidence_kind", EvidenceKind::from_code);
+        let reference = self.f.opt_text("evidence_reference");
+        let sha256 = self.f.opt_text("evidence_sha256");
+        let Some(kind) = kind else {
+            if reference.is_some() || sha256.is_some() {
+                self.fault("evidence_kind", "required", "証跡参照または証跡SHA-256があるときは必ず入れてください");
+            }
+            return None;
+        };
+        let reference = self.needed(reference, "evidence_reference", "evidence_kind")?;
+        let evidence = Evidence { kind, reference, sha256 };
+        if let Some(text) = evidence.problem() {
+            self.fault("evidence_reference", "format", text);
+        }
+        Some(evidence)
     }
 }
 
@@ -715,7 +735,11 @@ impl Writable for ConsentRecord {
             .put("taken_by", self.taken_by)
             .opt("staff", self.staff.as_ref())
             .put("form", &self.form)
-            .opt("remark", self.remark.as_ref());
+            .opt("remark", self.remark.as_ref())
+            .opt("leaflet", self.leaflet.as_ref())
+            .opt("evidence_kind", self.evidence.as_ref().map(|evidence| evidence.kind.code()))
+            .opt("evidence_reference", self.evidence.as_ref().map(|evidence| &evidence.reference))
+            .opt("evidence_sha256", self.evidence.as_ref().and_then(|evidence| evidence.sha256.as_ref()));
     }
 }
 

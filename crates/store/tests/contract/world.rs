@@ -257,6 +257,8 @@ pub fn consent(act: ConsentAct, second: i64) -> ConsentRecord {
         staff: Some(StaffId("4370100017/s1".to_owned())),
         form: "2025-07".to_owned(),
         remark: Some("架空の備考".to_owned()),
+        leaflet: Some("2025-07".to_owned()),
+        evidence: None,
     }
 }
 

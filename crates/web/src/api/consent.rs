@@ -6,7 +6,7 @@ use crate::input::{Faults, Json};
 use crate::{App, Problem};
 use axum::extract::{Path, State};
 use kiban_domain::Kind;
-use kiban_domain::consent::{ConsentAct, Declarant, IdentityProof};
+use kiban_domain::consent::{ConsentAct, Declarant, Evidence, IdentityProof};
 use kiban_service::ConsentRequest;
 use serde::Deserialize;
 
@@ -40,6 +40,8 @@ pub(crate) struct Consent {
     proof: IdentityProof,
     form: String,
     remark: Option<String>,
+    leaflet: Option<String>,
+    evidence: Option<Evidence>,
 }
 
 impl Consent {
@@ -64,7 +66,8 @@ impl Consent {
             DeclaredBy::Person => Declarant::Person,
             DeclaredBy::Representative => Declarant::Representative { relation: self.relation.unwrap_or_default() },
         };
-        Ok(ConsentRequest { act, declarant, proof: self.proof, form: self.form, remark: self.remark })
+        let Self { proof, form, remark, leaflet, evidence, .. } = self;
+        Ok(ConsentRequest { act, declarant, proof, form, remark, leaflet, evidence })
     }
 }
 

@@ -80,6 +80,35 @@ async fn without_consent_the_entitled_read_how_to_get_it_and_others_read_nothing
     world.verify().await;
 }
 
+/// P-065, P-066, P-070.
+#[tokio::test]
+async fn what_proves_a_consent_reaches_the_city_and_giving_it_again_confirms_it() {
+    let world = World::new().await;
+    let handle = world.register_plan_maker(Role::Planner, Person::Hanako).await;
+    let planner = world.log_in(Role::Planner).await;
+    let consents = format!("/api/v1/people/{handle}/consents");
+    let mut given = consent("given");
+    given["leaflet"] = json!("同意の説明書 第1版");
+    given["evidence"] = json!({ "kind": "signed_form", "reference": "data:image/png;base64,AAAA" });
+    let reply = planner.post(&consents, given.clone()).await;
+    assert_eq!((reply.refusal().0, &reply.json()["items"][0]["item"]), (422, &json!("evidence")));
+    given["evidence"]["reference"] = json!("文書番号 8-0123");
+    let first = planner.post(&consents, given.clone()).await.json();
+    assert!(first["given_at"].is_string() && first["given_at"] == first["confirmed_at"], "{first}");
+
+    let city = world.log_in(Role::City).await;
+    let inbox = city.get("/api/v1/inbox").await.json();
+    let notice = inbox["items"].as_array().unwrap().iter().find(|item| item["kind"] == "G1").unwrap().clone();
+    let receipt = notice["receipt"].as_str().unwrap();
+    let content = city.post(&format!("/api/v1/inbox/{receipt}/fetch"), json!({})).await.json()["content"].clone();
+    assert_eq!((&content["leaflet"], &content["evidence"]), (&given["leaflet"], &given["evidence"]));
+
+    world.pass(60).await;
+    let again = planner.post(&consents, given).await.json();
+    assert_eq!(again["given_at"], first["given_at"], "without a gap");
+    assert_ne!(again["confirmed_at"], first["confirmed_at"]);
+}
+
 #[tokio::test]
 async fn consent_counts_from_the_next_request_and_so_does_its_withdrawal() {
     let world = World::new().await;

@@ -115,6 +115,15 @@ impl Judged {
         self.problems.push(place.problem(rule, text).warning());
     }
 
+    /// A new row under a key that holds something else: only a correction may change it (P-023, P-025).
+    fn key_exists(&mut self, place: &Place) {
+        let text = format!(
+            "履歴番号 {} は別の内容で登録済みです。直すときは異動区分を 2（訂正）にしてください",
+            place.history
+        );
+        self.refuse(place, "key_exists", &text);
+    }
+
     /// A row of a package made before another that brought the same key: the later one holds.
     fn superseded(&mut self, place: &Place) {
         let text = format!(
@@ -236,6 +245,12 @@ impl Judge {
                 judged.superseded(place);
                 return Ok(());
             }
+            // 不開示 that is set is never turned away (decision 0006.36).
+            let sets_withheld = insured.withheld && !versions.iter().any(|version| version.withheld);
+            if place.change == Change::New && !sets_withheld {
+                judged.key_exists(place);
+                return Ok(());
+            }
         }
         let written = self.written.get(&number).copied();
         let newest = versions.last().map(|version| version.history_number).max(written.map(|(n, _)| i64::from(n)));
@@ -301,10 +316,7 @@ impl Judge {
                 return Ok(());
             }
             if place.change == Change::New && !same.deleted {
-                let text = format!(
-                    "履歴番号 {history_number} は別の内容で登録済みです。直すときは異動区分を 2（訂正）にしてください"
-                );
-                judged.refuse(place, "key_exists", &text);
+                judged.key_exists(place);
                 return Ok(());
             }
         }
@@ -365,11 +377,7 @@ impl Judge {
                 return Ok(());
             }
             if place.change == Change::New && !same.deleted {
-                let text = format!(
-                    "履歴番号 {} は別の内容で登録済みです。直すときは異動区分を 2（訂正）にしてください",
-                    place.history
-                );
-                judged.refuse(place, "key_exists", &text);
+                judged.key_exists(place);
                 return Ok(());
             }
         } else if place.change == Change::Deleted {

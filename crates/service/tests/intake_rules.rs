@@ -163,3 +163,59 @@ async fn what_was_known_of_a_person_before_stays_and_a_deletion_that_came_early_
     let result = world.import(original).await;
     assert_eq!((rules(&result), result.report.counts.unchanged), (vec!["superseded"], 1));
 }
+
+/// P-023, P-025: a key that is taken is changed by a correction alone, of people and of documents alike.
+#[tokio::test]
+async fn a_new_row_under_a_taken_key_is_refused_and_a_correction_is_not() {
+    for address in addresses().await {
+        let world = World::loaded(address).await;
+        let person = &world.cast.consenting;
+        let key = person.insured.key;
+        let mut moved = person.insured.clone();
+        moved.identity.address = Some("架空県見本市新町９番".into());
+        let address_now = async || {
+            let (header, insured) = world.platform.store().person(key).await.unwrap().unwrap();
+            (header.history_number, insured.identity.address)
+        };
+        let before = address_now().await;
+        let send = async |minutes, insured: &[Entry<Insured>]| {
+            world.import(package(&world, minutes).insured(insured).finish().unwrap()).await
+        };
+        let row = |change, value: &Insured| [Entry { key, history: 1, change, value: value.clone() }];
+
+        let refused = send(1, &row(Change::New, &moved)).await;
+        assert_eq!((rules(&refused), refused.report.counts.refused), (vec!["key_exists"], 1));
+        assert_eq!((refused.report.problems[0].line, address_now().await), (2, before.clone()));
+        let same = send(2, &row(Change::New, &person.insured)).await;
+        assert_eq!((rules(&same), same.report.counts.unchanged), (vec![], 1), "the same row again is no other content");
+        let corrected = send(3, &row(Change::Corrected, &moved)).await;
+        assert_eq!((rules(&corrected), corrected.report.counts.applied), (vec![], 1));
+        assert_eq!(address_now().await, (before.0, moved.identity.address.clone()));
+
+        // Documents: another content under a taken number, and a number before the newest.
+        let send = async |minutes, day, history, change| {
+            let mut value = person.copayment.clone().unwrap();
+            value.issued_on = jiff::civil::date(2026, 7, day);
+            let entry = Entry { key, history, change, value };
+            world.import(package(&world, minutes).copayment_rates(&[entry]).finish().unwrap()).await
+        };
+        assert_eq!(rules(&send(4, 1, 9, Change::New).await), Vec::<&str>::new());
+        let refused = send(5, 2, 9, Change::New).await;
+        assert_eq!((rules(&refused), refused.report.counts.refused), (vec!["key_exists"], 1));
+        let older = send(6, 2, 8, Change::New).await;
+        assert_eq!((rules(&older), older.report.counts.applied), (vec!["older_history"], 1));
+        let corrected = send(7, 2, 9, Change::Corrected).await;
+        assert_eq!((rules(&corrected), corrected.report.counts.applied), (vec![], 1));
+    }
+}
+
+/// Decision 0006.36: set beats clear, whatever the key says.
+#[tokio::test]
+async fn a_row_that_withholds_somebody_is_taken_under_a_taken_key_too() {
+    let world = World::loaded(None).await;
+    let mut hidden = world.cast.consenting.insured.clone();
+    hidden.withheld = true;
+    let result = world.import(package(&world, 1).insured(&[corrected(&hidden, 1)]).finish().unwrap()).await;
+    assert_eq!((rules(&result), result.report.counts.applied), (vec![], 1));
+    assert!(world.platform.store().person(hidden.key).await.unwrap().unwrap().0.withheld);
+}

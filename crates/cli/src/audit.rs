@@ -64,9 +64,9 @@ enum Command {
         /// 保存する年数（5年より短くはできません）
         #[arg(long, default_value_t = KEEP_YEARS)]
         keep_years: u8,
-        /// 廃棄を承認した職員のアカウント（例 operator/chief）。付けると実際に廃棄します
-        #[arg(long)]
-        approve: Option<String>,
+        /// 廃棄を承認した運用者2人のアカウント（例 operator/chief,operator/deputy）。付けると実際に廃棄します
+        #[arg(long, value_delimiter = ',')]
+        approve: Vec<String>,
     },
 }
 
@@ -82,7 +82,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             println!("{}", hex(&home()?.signing_key()?.public_key()));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Purge { before, keep_years, approve } => purge(&home()?, &before, keep_years, approve).await,
+        Command::Purge { before, keep_years, approve } => purge(&home()?, &before, keep_years, &approve).await,
     }
 }
 
@@ -223,7 +223,7 @@ fn public_key(text: &str) -> Option<PublicKey> {
     Some(key)
 }
 
-async fn purge(home: &Home, before: &str, keep_years: u8, approve: Option<String>) -> Result<ExitCode> {
+async fn purge(home: &Home, before: &str, keep_years: u8, approve: &[String]) -> Result<ExitCode> {
     let before = month(before)?;
     let context = Context::new(now())?;
     let kept = first_month_kept(context.now, keep_years);
@@ -231,23 +231,19 @@ async fn purge(home: &Home, before: &str, keep_years: u8, approve: Option<String
         anyhow::bail!("{kept} 以降の記録は保存期間の中なので廃棄できません。--before {kept} 以前を指定してください");
     }
     let platform = home.platform().await?;
-    let approval = approve.map(|staff| Entry {
-        staff: Some(staff),
-        ..Entry::new(context.now, &context.request_id, "cli", "audit.purge", Outcome::Done)
-    });
-    let months = platform.store().purge_audit(before, keep_years, context.now, approval.as_ref()).await;
+    let months = platform.purge_audit(before, keep_years, approve, &context).await;
     platform.store().clone().close().await?;
-    let months = months?;
+    let months = months.map_err(crate::home::explain)?;
     for purged in &months {
         println!("{} {}件", purged.month, purged.entries);
     }
     println!(
         "{}",
-        match (months.is_empty(), approval.is_some()) {
+        match (months.is_empty(), !approve.is_empty()) {
             (true, _) => "廃棄の対象になる記録はありません",
             (false, true) => "廃棄しました。廃棄証明は監査記録とともに残ります",
             (false, false) =>
-                "試行です。まだ何も廃棄していません。承認を得たら --approve 承認者のアカウント を付けて実行してください",
+                "試行です。まだ何も廃棄していません。承認を得たら --approve 承認者1,承認者2 を付けて実行してください",
         }
     );
     Ok(ExitCode::SUCCESS)

@@ -70,9 +70,19 @@ impl Home {
         self.dir.join("anchors")
     }
 
+    /// File of the master key.
+    pub fn master_key(&self) -> PathBuf {
+        self.dir.join("master.key")
+    }
+
+    /// File of the key that signs the anchors.
+    pub fn anchor_key(&self) -> PathBuf {
+        self.dir.join("anchor.key")
+    }
+
     /// Key that signs the anchors.
     pub fn signing_key(&self) -> Result<SigningKey> {
-        Ok(SigningKey::load_or_create(&self.dir.join("anchor.key"))?)
+        Ok(SigningKey::load_or_create(&self.anchor_key())?)
     }
 
     /// The limits of the platform: the defaults, changed by `limits.tsv` of the installation if there is one.
@@ -87,7 +97,7 @@ impl Home {
 
     /// Opens the platform: migrates the database, starts the audit log.
     pub async fn platform(&self) -> Result<Platform> {
-        let master = MasterKey::load_or_create(&self.dir.join("master.key"))?;
+        let master = MasterKey::load_or_create(&self.master_key())?;
         let audit =
             AuditSettings { signing_key: self.signing_key()?, anchor_dir: self.anchor_dir(), clock: Arc::new(now) };
         let store = Store::open(&self.database, master, audit).await.with_context(|| "データベースを開けません")?;

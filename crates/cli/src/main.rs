@@ -12,6 +12,7 @@ mod hardening;
 mod home;
 mod hosts;
 mod import;
+mod keys;
 mod migrate;
 mod operate;
 mod relocate;
@@ -52,6 +53,8 @@ enum Command {
     Connect(connect::Options),
     /// SQLite の設置を空の PostgreSQL へ移します（サーバーを止めてから）
     Move(relocate::Options),
+    /// 鍵: 更新・封印し直し・分割保管・確認
+    Keys(keys::Options),
     /// 監査記録の検証・公開鍵・本人の一覧・廃棄
     Audit(audit::Options),
     /// 性能を測ります（リリースビルドで）
@@ -94,6 +97,7 @@ fn run(arguments: Arguments) -> Result<std::process::ExitCode> {
             Command::Migrate(options) => migrate::run(options).await,
             Command::Move(options) => relocate::run(options).await,
             Command::Connect(options) => connect::run(options).await,
+            Command::Keys(options) => keys::run(options).await,
             Command::Audit(options) => audit::run(options).await,
             Command::Bench(options) => bench::run(options).await,
             Command::Sim(options) => import::write_city(&options),

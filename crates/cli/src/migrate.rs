@@ -4,7 +4,7 @@
 use crate::home::Home;
 use anyhow::{Context as _, Result};
 use clap::Args;
-use kiban_store::{APP_ROLE, PURGE_ROLE, migrate_database};
+use kiban_store::{APP_ROLE, MasterKey, PURGE_ROLE, migrate_database};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -29,7 +29,11 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     if options.roles && address.starts_with("sqlite:") {
         anyhow::bail!("--roles は PostgreSQL のためのものです。--db に所有者のアドレスを指定してください");
     }
-    let done = migrate_database(&address, options.roles).await.with_context(|| "データベースを更新できません")?;
+    let key = options.home.join("master.key");
+    let master = if key.exists() { Some(MasterKey::load(&key)?) } else { None };
+    let done = migrate_database(&address, options.roles, master.as_ref())
+        .await
+        .with_context(|| "データベースを更新できません")?;
     for step in &done.steps {
         println!("適用しました: {step}");
     }

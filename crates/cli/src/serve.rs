@@ -154,6 +154,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             "this role may delete from the audit log; in production serve as kiban_app (`kiban migrate --roles`)"
         );
     }
+    crate::keys::reindex_if_needed(&platform).await?;
     let identities = (identity(&home, &hosts.organizations, now())?, identity(&home, &hosts.public, now())?);
     let addresses = Addresses {
         organizations: options.listen,

@@ -263,12 +263,13 @@ fn the_log_of_the_demo_is_proved_offline_and_an_altered_entry_is_named() {
     assert!(out.contains("改ざん・欠落はありません"), "{out}");
     let key = require_good(&kiban(&["audit", "--home", home_text, "key"], temporary.path()));
     assert!(key.trim_end().len() == 64 && key.trim_end().bytes().all(|byte| byte.is_ascii_hexdigit()), "{key}");
-    let purge = |before: &str| {
-        let staff = ["--approve", "operator/chief"];
+    let purge = |before: &str, approvers: &str| {
+        let staff = ["--approve", approvers];
         kiban(&[&["audit", "--home", home_text, "purge", "--before", before], &staff[..]].concat(), temporary.path())
     };
-    assert!(require_good(&purge("2018-01")).contains("対象になる記録はありません"));
-    let refused = purge("2999-12");
+    let refused = purge("2018-01", "operator/chief,operator/deputy");
+    assert!(!refused.status.success() && text(&refused.stderr).contains("operator/chief は登録された有効な運用者の"));
+    let refused = purge("2999-12", "operator/chief,operator/deputy");
     assert!(!refused.status.success() && text(&refused.stderr).contains("保存期間の中"), "{}", text(&refused.stderr));
 
     let address = format!("sqlite:{}", home.join("kiban.db").display());

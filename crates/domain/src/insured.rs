@@ -141,8 +141,9 @@ pub struct FourItems {
     pub sex: Sex,
 }
 
-/// Version of the normaliser; stored beside every search token so that tokens can be recomputed when it changes.
-pub const NORMALIZER_VERSION: u16 = 1;
+/// Version of the normaliser and of what search tokens are made of; stored beside every token so that tokens can be
+/// recomputed when it changes. 2: names are searched with the sex, no longer with the address.
+pub const NORMALIZER_VERSION: u16 = 2;
 
 /// Folds a kana name the ways people and systems write it: NFKC, ひらがな→カタカナ, small kana to large, ヂヅヴヰヱヲ to
 /// ジズブイエオ, long marks, dots and spaces dropped (decision 0006.23).

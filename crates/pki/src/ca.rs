@@ -118,6 +118,22 @@ impl Ca {
         })
     }
 
+    /// The private key, PKCS #8 DER, to be split into shares and nothing else.
+    pub fn secret(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.key.serialize_der())
+    }
+
+    /// Writes the private key of a CA in `dir` from what [`Self::secret`] gave; refuses to replace one that is there. The
+    /// certificate and the register come from a backup.
+    pub fn restore_key(dir: &Path, secret: &[u8]) -> Result<(), Error> {
+        let mut key = KeyPair::try_from(secret)?;
+        files::create_private_dir(dir)?;
+        let written = files::write_new(&dir.join(KEY_FILE), &Zeroizing::new(key.serialize_pem()), 0o600);
+        key.zeroize();
+        written?;
+        files::sync_dir(dir)
+    }
+
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -4,7 +4,7 @@ use crate::{Error, ItemFault};
 use kiban_domain::dates;
 use kiban_domain::insured::{Insured, Sex, normalize_kana, normalize_kanji};
 use kiban_domain::{Date, InsurerNumber};
-use kiban_store::{InsurerKeys, SearchTokens};
+use kiban_store::{InsurerKeys, SearchToken, SearchTokens};
 
 /// What a helper knows of a person without a card. One item of each line must be there, and whatever is typed must fit
 /// (P-123):
@@ -71,7 +71,7 @@ impl DisasterQuery {
     }
 
     /// Tokens under which the person lies: each name with the birth date, or with the sex where that is unknown.
-    pub(crate) fn tokens(&self, keys: &InsurerKeys) -> Vec<[u8; 16]> {
+    pub(crate) fn tokens(&self, keys: &InsurerKeys) -> Vec<SearchToken> {
         let (name, kana) = (self.name.as_deref(), self.kana.as_deref());
         let mut tokens = Vec::new();
         if let Some(birth) = self.birth.map(dates::yyyymmdd) {

@@ -11,8 +11,7 @@ use kiban_domain::{InsurerNumber, Timestamp, dates};
 use kiban_formats::Problem;
 use kiban_formats::municipal::{self, MunicipalRow, Source};
 use kiban_store::{
-    Entry, Lease, Outcome, Receipt, ReceiptCounts, ReceiptState, RegistrationReview, SealedBlock, Sealer, Store, Tx,
-    UploadFile,
+    Entry, Lease, Outcome, Receipt, ReceiptCounts, ReceiptState, RegistrationReview, SealedBlock, Store, Tx, UploadFile,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
@@ -209,9 +208,8 @@ impl Platform {
     ) -> Result<(), Error> {
         let insurer = lease.insurer;
         let judge = self.judge(receipt, insurer, pass).await?;
-        let sealer = self.store().sealer(insurer).await?;
         let rows = read_blocks(spool, self.block(), pass.done);
-        let mut blocks = prepare_blocks(rows, judge, sealer, receipt);
+        let mut blocks = prepare_blocks(rows, judge, receipt);
         let mut begins = true;
         let entry = work.entry(insurer, receipt, "import.reading");
         while let Some(block) = self.held(lease, entry.clone(), work.clock, blocks.next()).await?? {
@@ -269,13 +267,21 @@ impl Platform {
         work: &mut Work<'_>,
     ) -> Result<(), Error> {
         let (insurer, number, now) = (lease.insurer, receipt.number, (work.clock)());
-        let judged = block.judged;
+        let receipt_at = receipt.received_at;
+        let Block { mut sealed, mut judged } = block;
         let mut tx = self.store().begin().await?;
         tx.hold_lease(lease, now).await?;
+        if let Some(sealer) = tx.sealer_instead(&sealed).await? {
+            let again = tokio::task::spawn_blocking(move || {
+                let sealed = sealer.seal(number, receipt_at, &judged.people, &judged.records)?;
+                Ok::<_, Error>((sealed, judged))
+            });
+            (sealed, judged) = again.await.map_err(|error| Error::Internal(error.to_string()))??;
+        }
         if begins {
             tx.judged_receipt(insurer, number, (pass.total as i64, pass.is_initial), pass.made_at, now).await?;
         }
-        tx.put_block(&block.sealed).await?;
+        tx.put_block(&sealed).await?;
         for (person, natural_key) in &judged.ended_requests {
             tx.end_opinion_request(*person, natural_key).await?;
         }
@@ -454,12 +460,7 @@ impl Blocks {
 /// Judges and seals blocks on other threads, one block ahead of the one being written. Judging needs nothing of the blocks
 /// before but what the judge itself remembers of them: a key stands once in a package, and what the package has brought
 /// already does not count as there.
-fn prepare_blocks(
-    mut rows: mpsc::Receiver<io::Result<RowBlock>>,
-    mut judge: Judge,
-    sealer: Sealer,
-    receipt: &Receipt,
-) -> Blocks {
+fn prepare_blocks(mut rows: mpsc::Receiver<io::Result<RowBlock>>, mut judge: Judge, receipt: &Receipt) -> Blocks {
     let (number, recorded_at) = (receipt.number, receipt.received_at);
     let (send, ready) = mpsc::channel(1);
     let mut work = JoinSet::new();
@@ -470,7 +471,7 @@ fn prepare_blocks(
                     judge.remember(&block.rows);
                     continue;
                 }
-                Ok(block) => prepare(block, &mut judge, &sealer, number, recorded_at).await,
+                Ok(block) => prepare(block, &mut judge, number, recorded_at).await,
                 Err(error) => Err(Error::Unavailable(error.to_string())),
             };
             let failed = block.is_err();
@@ -482,15 +483,10 @@ fn prepare_blocks(
     Blocks { ready, work }
 }
 
-async fn prepare(
-    block: RowBlock,
-    judge: &mut Judge,
-    sealer: &Sealer,
-    number: i64,
-    recorded_at: Timestamp,
-) -> Result<Block, Error> {
+async fn prepare(block: RowBlock, judge: &mut Judge, number: i64, recorded_at: Timestamp) -> Result<Block, Error> {
     let judged = judge.block(block.rows).await?;
-    let sealer = sealer.clone();
+    // For each block anew: the key may have changed since the last one.
+    let sealer = judge.platform.store().sealer(judge.insurer).await?;
     let sealed = tokio::task::spawn_blocking(move || {
         let sealed = sealer.seal(number, recorded_at, &judged.people, &judged.records)?;
         Ok::<_, Error>(Block { sealed, judged })

@@ -35,6 +35,7 @@ mod people;
 mod permits;
 mod plan_documents;
 mod plan_offices;
+mod purge;
 mod quota;
 mod recorded;
 mod registration;

@@ -265,7 +265,7 @@ async fn an_export_is_recorded_with_its_counts_and_only_the_city_gets_one() {
     while export.parts.recv().await.is_some() {}
     let log = world.platform.store().audit().of_organization(&world.city.insurer.to_string(), 50, None).await.unwrap();
     let done = log.iter().find(|entry| entry.action == "export.done").unwrap();
-    let detail = world.platform.store().audit().detail_of(done).unwrap();
+    let detail = world.platform.store().audit().detail_of(done).await.unwrap();
     assert!(format!("{detail:?}").contains("INSURED"), "{detail:?}");
     assert!(log.iter().any(|entry| entry.action == "export.started"));
 

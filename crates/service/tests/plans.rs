@@ -286,7 +286,7 @@ async fn a_withdrawn_plan_is_not_shown_any_more_and_stays_as_history() {
         let log = desk.world.platform.store().audit();
         let entries = log.about_person(person.insurer.as_str(), person.insured.as_str(), 50, None).await.unwrap();
         let entry = entries.iter().find(|entry| entry.natural_key.as_ref() == Some(&done.receipt)).unwrap();
-        assert!(log.detail_of(entry).unwrap().text.unwrap().contains("\"withdrawn\":[\"plan-"));
+        assert!(log.detail_of(entry).await.unwrap().text.unwrap().contains("\"withdrawn\":[\"plan-"));
 
         // Withdrawn once more it is unchanged; sent again later it is there again.
         let more = desk.upload_at(desk.withdrawal(&desk.people[0], FIRST + 11), 20).await;

@@ -94,10 +94,11 @@ impl Store {
         let Some(last) = rows.last() else { return Ok(Unreleased::new(block)) };
         let to = last.text(0)?;
         block.last = Some(number(&to)?);
-        let keys = self.keys.keys_of(insurer.as_str()).await?;
         let mut records = self.records_of_block(insurer, &from, &to, kinds, &mut block.damaged).await?;
         let mut consents: HashMap<InsuredNumber, (Vec<StoredConsent>, bool)> = HashMap::new();
-        for row in &self.engine.rows(CONSENTS, args![insurer.as_str(), &from, &to]).await? {
+        let rows = self.engine.rows(CONSENTS, args![insurer.as_str(), &from, &to]).await?;
+        let keys = self.keys.keys_for(insurer.as_str(), &rows, &[7]).await?;
+        for row in &rows {
             let person = person_of(insurer, row, 9)?;
             let acts = consents.entry(person.insured).or_default();
             match readable("consent_act", stored_consent(&self.keys, &keys, &person, row))? {
@@ -113,6 +114,7 @@ impl Store {
         }
         let open = self.open_receipts(insurer).await?;
         let versions = self.engine.rows(VERSIONS, args![insurer.as_str(), &from, &to]).await?;
+        let keys = self.keys.keys_for(insurer.as_str(), &versions, &[5]).await?;
         for of_person in versions.chunk_by(|a, b| a.text(8).ok() == b.text(8).ok()) {
             let of_person: Vec<&Row> = of_person.iter().collect();
             let Some(first) = of_person.first() else { continue };
@@ -152,8 +154,9 @@ impl Store {
             return Ok(records);
         }
         let wanted = format!(",{},", kinds.iter().map(|kind| kind.code()).collect::<Vec<_>>().join(","));
-        let keys = self.keys.keys_of(insurer.as_str()).await?;
-        for row in &self.engine.rows(RECORDS, args![insurer.as_str(), from, to, &wanted]).await? {
+        let rows = self.engine.rows(RECORDS, args![insurer.as_str(), from, to, &wanted]).await?;
+        let keys = self.keys.keys_for(insurer.as_str(), &rows, &[7]).await?;
+        for row in &rows {
             let person = person_of(insurer, row, 10)?;
             let kind = Kind::parse(&row.text(9)?).ok_or(StoreError::Unreadable("record"))?;
             match readable("record", open_row(&keys, &person, kind, row).map(Some))? {

@@ -32,7 +32,7 @@ const COPY_RECORDS: &str = "COPY record (insurer_number, insured_number, kind, n
 const COPY_PEOPLE: &str = "COPY person (insurer_number, insured_number, history_number, revision, card_insurer, withheld, gone_on, identity, digest, mac)
      FROM STDIN (FORMAT binary)";
 const COPY_TOKENS: &str =
-    "COPY person_token (insurer_number, token, insured_number, version) FROM STDIN (FORMAT binary)";
+    "COPY person_token (insurer_number, token, insured_number, version, generation) FROM STDIN (FORMAT binary)";
 /// Rows sealed at a time for statements of many rows, so that memory stays small.
 const BLOCK: usize = 512;
 static PUT_RECORDS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::record::PUT));
@@ -153,6 +153,9 @@ impl Store {
 /// block is sealed while this one is on its way.
 pub struct SealedBlock {
     rows: Rows,
+    insurer: String,
+    /// Generations of the keys it is sealed and its search tokens are made with.
+    generations: (u32, i32),
     /// People whose search tokens are written anew or removed.
     stale_tokens: Vec<PersonKey>,
 }
@@ -232,13 +235,28 @@ impl Sealer {
             }
             Rows::Statements { revision, recorded_at: recorded_at.as_microsecond(), records: rows, people: sealed }
         };
-        Ok(SealedBlock { rows, stale_tokens })
+        let insurer = self.keys.owner().to_owned();
+        Ok(SealedBlock { rows, insurer, generations: self.keys.generations(), stale_tokens })
     }
 }
 
 impl Tx {
-    /// Writes a sealed block.
+    /// The sealer a block has to be sealed with once more, because the key it is sealed with was closed since; none when
+    /// the block is good, which it is then until the transaction ends.
+    pub async fn sealer_instead(&mut self, block: &SealedBlock) -> Result<Option<Sealer>, StoreError> {
+        let keys = self.keys_of(&block.insurer).await?;
+        if keys.generations() == block.generations {
+            return Ok(None);
+        }
+        Ok(Some(Sealer { keyring: self.keys.clone(), keys, postgres: matches!(self.raw, RawTx::Postgres(_)) }))
+    }
+
+    /// Writes a sealed block. One under a key that was closed since is a conflict: its key may be gone a moment later
+    /// ([`Tx::sealer_instead`]).
     pub async fn put_block(&mut self, block: &SealedBlock) -> Result<(), StoreError> {
+        if self.keys_of(&block.insurer).await?.generations() != block.generations {
+            return Err(StoreError::Conflict("the block is sealed under a key that is closed"));
+        }
         self.drop_tokens(&block.stale_tokens).await?;
         match &block.rows {
             Rows::Copy { records, people, tokens } => {
@@ -340,7 +358,7 @@ impl Tx {
                     &person.mac
                 ]);
                 for token in &person.tokens {
-                    tokens.extend_from_slice(args![insurer, token, insured, version]);
+                    tokens.extend_from_slice(args![insurer, token, insured, version, person.generation]);
                 }
             }
             PUT_PEOPLE.run(&mut self.raw, &values).await?;
@@ -438,11 +456,12 @@ impl BinaryCopy {
 
     fn tokens(&mut self, person: &SealedPerson) {
         for token in &person.tokens {
-            self.row(4);
+            self.row(5);
             self.bytes(person.key.insurer.as_str().as_bytes());
             self.bytes(token);
             self.bytes(person.key.insured.as_str().as_bytes());
             self.bytes(&i32::from(NORMALIZER_VERSION).to_be_bytes());
+            self.bytes(&person.generation.to_be_bytes());
         }
     }
 }

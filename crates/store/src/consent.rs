@@ -88,7 +88,7 @@ impl Store {
     /// All acts of a person, latest first; rows whose MAC fails are left out, and the person's facts then show no consent.
     pub async fn consents(&self, person: PersonKey) -> Result<Vec<StoredConsent>, StoreError> {
         let rows = self.engine.rows(OF_PERSON, args![person.insurer.as_str(), person.insured.as_str()]).await?;
-        let keys = self.keys.keys_of(person.insurer.as_str()).await?;
+        let keys = self.keys.keys_for(person.insurer.as_str(), &rows, &[7]).await?;
         let mut acts = Vec::with_capacity(rows.len());
         for row in &rows {
             acts.extend(stored_consent(&self.keys, &keys, &person, row)?);
@@ -150,7 +150,7 @@ pub(crate) fn act_from(
     }
 }
 
-fn consent_aad<'a>(person: &'a PersonKey, act_id: &'a str) -> [&'a [u8]; 4] {
+pub(crate) fn consent_aad<'a>(person: &'a PersonKey, act_id: &'a str) -> [&'a [u8]; 4] {
     [b"consent", person.insurer.as_str().as_bytes(), person.insured.as_str().as_bytes(), act_id.as_bytes()]
 }
 

@@ -20,7 +20,7 @@ const PUT: &str = "INSERT INTO disaster_mode (mode_id, event, areas, classes, of
        AND disaster_mode.open_from = excluded.open_from AND disaster_mode.open_to = excluded.open_to
        AND disaster_mode.proposed_by = excluded.proposed_by AND disaster_mode.proposed_over = excluded.proposed_over
        AND disaster_mode.closed_at IS NULL AND (disaster_mode.approved_by IS NULL OR disaster_mode.approved_by = excluded.approved_by)";
-const MODES: &str = "SELECT mode_id, event, areas, classes, offices, hosts, without_consent, open_from, open_to, proposed_by, approved_by, closed_at, mac, proposed_over
+pub(crate) const MODES: &str = "SELECT mode_id, event, areas, classes, offices, hosts, without_consent, open_from, open_to, proposed_by, approved_by, closed_at, mac, proposed_over
      FROM disaster_mode ORDER BY open_from DESC, mode_id";
 #[cfg(test)]
 pub(crate) const ALL: &[&str] = &[PUT, MODES];
@@ -130,9 +130,37 @@ fn parts<T>(text: &str, parse: fn(&str) -> Result<T, IdError>) -> Result<Vec<T>,
         .collect()
 }
 
+/// The door of a row of [`MODES`] as it is, and as it was before the event was in it.
+pub(crate) fn doors_of(row: &Row) -> Result<[Door; 2], StoreError> {
+    let (areas, classes, offices, hosts) = (row.text(2)?, row.text(3)?, row.text(4)?, row.text(5)?);
+    let (proposed, over, approved) = (row.text(9)?, row.text(13)?, row.text_or_null(10)?);
+    let before = door_before(
+        &row.text(0)?,
+        &[&areas, &classes, &offices, &hosts],
+        row.boolean(6)?,
+        (row.int(7)?, row.int(8)?),
+        (&proposed, &over),
+        approved.as_deref(),
+        row.big_or_null(11)?,
+    );
+    Ok([before.clone().text(&row.text(1)?), before])
+}
+
 /// The event is in it: the page on which the second operator approves shows it.
 fn door(
     (id, event): (&str, &str),
+    lists: &[&str; 4],
+    without_consent: bool,
+    period: (i32, i32),
+    proposed: (&str, &str),
+    approved: Option<&str>,
+    closed: Option<i64>,
+) -> Door {
+    door_before(id, lists, without_consent, period, proposed, approved, closed).text(event)
+}
+
+fn door_before(
+    id: &str,
     lists: &[&str; 4],
     without_consent: bool,
     period: (i32, i32),
@@ -153,5 +181,4 @@ fn door(
         .text(proposed.1)
         .maybe_text(approved)
         .maybe_number(closed)
-        .text(event)
 }

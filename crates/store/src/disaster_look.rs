@@ -84,7 +84,7 @@ impl Store {
         let (organization, since) = (organization.to_string(), since.as_microsecond());
         let rows = self.engine.rows(LATEST, args![insurer, insured, &organization, &staff.0, since]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let keys = self.keys.keys_of(insurer).await?;
+        let keys = self.keys.keys_for(insurer, &rows, &[6]).await?;
         readable("disaster_look", self.look_row(person.insurer, row, &keys))
     }
 
@@ -104,7 +104,7 @@ impl Store {
             None => (i64::MAX, ""),
         };
         let rows = self.engine.rows(OF_INSURER, args![insurer.as_str(), at, id, limit]).await?;
-        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        let keys = self.keys.keys_for(insurer.as_str(), &rows, &[6]).await?;
         rows.iter()
             .filter_map(|row| readable("disaster_look", self.look_row(insurer, row, &keys)).transpose())
             .collect()
@@ -149,6 +149,6 @@ fn door(id: &str, person: &PersonKey, (organization, staff): (&str, &str), at: i
         .text(modes)
 }
 
-fn with_aad<T>(insurer: &str, id: &str, act: impl FnOnce(&[&[u8]]) -> T) -> T {
+pub(crate) fn with_aad<T>(insurer: &str, id: &str, act: impl FnOnce(&[&[u8]]) -> T) -> T {
     act(&[b"disaster look", insurer.as_bytes(), id.as_bytes()])
 }

@@ -124,6 +124,14 @@ impl Row {
             Self::Postgres(row) => row.try_get(column)?,
         })
     }
+
+    /// A value as it lies in the row.
+    pub(crate) fn bytes_or_null(&self, column: usize) -> Result<Option<&[u8]>, StoreError> {
+        Ok(match self {
+            Self::Sqlite(row) => row.try_get(column)?,
+            Self::Postgres(row) => row.try_get(column)?,
+        })
+    }
 }
 
 macro_rules! bound {

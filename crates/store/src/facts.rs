@@ -11,6 +11,7 @@ use crate::office::{instant, switch_door};
 use crate::person::{Version, open_identity};
 use crate::receipt::open_list;
 use crate::record::{RecordColumns, newest_first};
+use crate::seal::generation_of;
 use crate::{InsurerKeys, Keyring, Store, StoreError, StoredRecord, Unreleased};
 use kiban_domain::assignment::Assignment;
 use kiban_domain::consent::{ConsentAct, ConsentState};
@@ -104,7 +105,13 @@ impl Store {
         let (facts, present) = Reader { keys: &self.keys, person, asker }.facts(&rows)?;
         // An insurer of whom nobody is known gets no keys by being asked for.
         let opener = match present {
-            Some(version) => Some(Opener { keys: self.keys.keys_of(person.insurer.as_str()).await?, version }),
+            Some(version) => {
+                let mut newest = 0;
+                for row in rows.rows() {
+                    newest = newest.max(row.bytes_or_null(SEALED)?.and_then(generation_of).unwrap_or(0));
+                }
+                Some(Opener { keys: self.keys.keys_up_to(person.insurer.as_str(), newest).await?, version })
+            }
             None => None,
         };
         let withheld = facts.withheld;

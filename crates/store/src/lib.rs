@@ -17,12 +17,16 @@ mod disaster_look;
 mod door;
 mod engine;
 mod error;
+pub mod escrow;
 mod facts;
 mod gather;
 mod history;
 mod insurer;
+mod key_care;
+mod keyring;
 mod lease;
 mod many;
+mod master;
 mod migrations;
 mod notice;
 mod numbers;
@@ -42,6 +46,7 @@ mod session;
 #[cfg(test)]
 mod statements;
 mod submission;
+mod upgrade;
 mod upload;
 
 pub use assignment::OpinionRequest;
@@ -55,11 +60,14 @@ pub use disaster_look::DisasterLook;
 pub use error::StoreError;
 pub use facts::{Asker, PersonFacts, UnopenedPerson};
 pub use history::Superseded;
+pub use key_care::{Cared, Checked, KeyCheck, SEALED_COLUMNS, verify_keys};
+pub use keyring::{InsurerKeys, KeyLimits, Keyring};
 pub use lease::{LEASE_SECONDS, Lease};
+pub use master::MasterKey;
 pub use notice::{NewNotice, Notice, WhichNotices};
 pub use numbers::{StoredLink, StoredMember};
 pub use office::{Account, CertificateRow, LockState};
-pub use person::{NewPerson, PersonHeader, SearchTokens, TokenChange};
+pub use person::{NewPerson, PersonHeader, SearchToken, SearchTokens, TokenChange};
 pub use plan::PresentPlan;
 pub use readiness::AppliedPackage;
 pub use receipt::{NewReceipt, Receipt, ReceiptCounts, ReceiptProgress, ReceiptState};
@@ -67,7 +75,6 @@ pub use record::{NewRecord, RecordHeader, StoredRecord};
 pub use relocate::{MovedTable, move_database};
 pub use review::{RegistrationReview, ReviewCause};
 pub use roles::{APP_ROLE, Migrated, PURGE_ROLE, migrate_database};
-pub use seal::{InsurerKeys, Keyring, MasterKey};
 pub use session::{Idempotent, KeptAnswer, Session, SessionWay};
 pub use submission::{NewSubmission, Original, Submission};
 pub use upload::{SealedPiece, UploadFile};
@@ -95,15 +102,27 @@ pub struct Tx {
     keys: Keyring,
     /// Keys this transaction made itself; nobody else may use them before it is committed.
     fresh_keys: HashMap<String, Arc<InsurerKeys>>,
+    /// Keys whose generation nobody removes until this transaction ends.
+    held_keys: HashMap<String, Arc<InsurerKeys>>,
     audit: AuditLog,
 }
 
 impl Store {
     /// Opens and migrates a database (`sqlite:PATH` or `postgres://…`) and starts the audit log of this process.
     pub async fn open(address: &str, master: MasterKey, audit: AuditSettings) -> Result<Self, StoreError> {
+        Self::open_limited(address, master, audit, KeyLimits::default()).await
+    }
+
+    /// The same with other limits to the life of keys.
+    pub async fn open_limited(
+        address: &str,
+        master: MasterKey,
+        audit: AuditSettings,
+        limits: KeyLimits,
+    ) -> Result<Self, StoreError> {
         let engine = Engine::open(address).await?;
-        migrations::migrate(&engine).await?;
-        let keys = Keyring::open(&engine, master, audit.clock.clone()).await?;
+        migrations::migrate(&engine, Some(&master)).await?;
+        let keys = Keyring::open(&engine, master, audit.clock.clone(), limits).await?;
         // A new key is written in its own transaction, which cannot begin inside another; an insurer's keys are made by its
         // first package (`keys_of` before `begin`), these at once.
         keys.keys_of(NO_INSURER).await?;
@@ -129,8 +148,21 @@ impl Store {
 
     /// Begins a write.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
+        if self.keys.wants_tending() {
+            self.tend_keys().await?;
+        }
+        self.begin_untended().await
+    }
+
+    async fn begin_untended(&self) -> Result<Tx, StoreError> {
         let raw = self.engine.begin().await?;
-        Ok(Tx { raw, keys: self.keys.clone(), fresh_keys: HashMap::new(), audit: self.audit.clone() })
+        Ok(Tx {
+            raw,
+            keys: self.keys.clone(),
+            fresh_keys: HashMap::new(),
+            held_keys: HashMap::new(),
+            audit: self.audit.clone(),
+        })
     }
 
     /// `sqlite` or `postgresql`.
@@ -140,6 +172,10 @@ impl Store {
 
     /// Closes the segment, signs an anchor, closes every connection.
     pub async fn close(self) -> Result<(), StoreError> {
+        self.keys.count_soon();
+        if let Err(error) = self.tend_keys().await {
+            tracing::warn!(%error, "what was sealed last is not counted");
+        }
         self.audit.shutdown().await?;
         self.engine.close().await;
         Ok(())
@@ -159,17 +195,27 @@ pub async fn verify_log(
 }
 
 impl Tx {
-    /// The keys of an insurer. The first write about an insurer makes them in its own transaction: a second one would wait
-    /// for this one for ever on SQLite, and rolled back keys must never be used by anybody.
+    /// The keys of an insurer, live until the transaction ends. The first write about an insurer makes them in its own
+    /// transaction: a second one would wait for this one for ever on SQLite, and rolled back keys must never be used by
+    /// anybody.
     async fn keys_of(&mut self, insurer: &str) -> Result<Arc<InsurerKeys>, StoreError> {
-        if let Some(keys) = self.fresh_keys.get(insurer) {
+        if let Some(keys) = self.fresh_keys.get(insurer).or_else(|| self.held_keys.get(insurer)) {
             return Ok(Arc::clone(keys));
         }
-        let (keys, made) = self.keys.keys_within(&mut self.raw, insurer).await?;
-        if made {
-            self.fresh_keys.insert(insurer.to_owned(), Arc::clone(&keys));
+        // Twice: this process may not have heard yet that the key is closed.
+        for _ in 0..2 {
+            let (keys, made) = self.keys.keys_within(&mut self.raw, insurer).await?;
+            if made {
+                self.fresh_keys.insert(insurer.to_owned(), Arc::clone(&keys));
+                return Ok(keys);
+            }
+            if self.keys.hold(&mut self.raw, &keys).await? {
+                self.held_keys.insert(insurer.to_owned(), Arc::clone(&keys));
+                return Ok(keys);
+            }
+            self.keys.forget(insurer);
         }
-        Ok(keys)
+        Err(StoreError::Conflict("the key of the insurer changes at this moment"))
     }
 
     /// Writes the entry into the same transaction and commits.
@@ -190,6 +236,9 @@ impl Tx {
         match self.raw.commit().await {
             Committed::Done => {
                 slots.into_iter().for_each(Slot::committed);
+                for (insurer, keys) in self.fresh_keys.drain() {
+                    self.keys.adopt(&insurer, keys);
+                }
                 Ok(())
             }
             Committed::Unknown => {

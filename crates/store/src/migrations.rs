@@ -2,7 +2,10 @@
 //! types are replaced by their STRICT counterparts, so the two schemas cannot drift apart (docs/decisions/0002).
 
 use crate::engine::{Committed, Engine, RawTx, args};
-use crate::{StoreError, roles};
+use crate::{MasterKey, StoreError, roles, upgrade};
+
+/// The step after which rows that were there before get the MACs they must have from then on.
+const KEY_LIFE: &str = "20261122000080_key_life";
 
 /// Steps in order: name (also the file name) and text.
 const STEPS: &[(&str, &str)] = &[
@@ -24,11 +27,13 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000120_connector_export", include_str!("../migrations/20261122000120_connector_export.sql")),
     ("20261122000121_answers_about_people", include_str!("../migrations/20261122000121_answers_about_people.sql")),
     ("20261122000130_plan_uploads", include_str!("../migrations/20261122000130_plan_uploads.sql")),
+    (KEY_LIFE, include_str!("../migrations/20261122000080_key_life.sql")),
 ];
 
 /// Brings the schema up to date; each step in its own transaction with its row in `schema_step`. The steps that were missing;
-/// when there are none nothing is written, so that a role without rights on the schema may serve.
-pub(crate) async fn migrate(engine: &Engine) -> Result<Vec<&'static str>, StoreError> {
+/// when there are none nothing is written, so that a role without rights on the schema may serve. `master` is needed by the
+/// steps that give MACs, unless the database is new.
+pub(crate) async fn migrate(engine: &Engine, master: Option<&MasterKey>) -> Result<Vec<&'static str>, StoreError> {
     let missing = missing(engine).await?;
     if missing.is_empty() {
         return Ok(missing);
@@ -45,6 +50,9 @@ pub(crate) async fn migrate(engine: &Engine) -> Result<Vec<&'static str>, StoreE
         let mut tx = begin_alone(engine).await?;
         if tx.run("INSERT INTO schema_step (name) VALUES ($1) ON CONFLICT DO NOTHING", args![*name]).await? == 1 {
             tx.script(dialect(text, engine.is_postgres())).await?;
+            if *name == KEY_LIFE {
+                upgrade::key_life(&mut tx, master).await?;
+            }
         }
         finish(tx).await?;
     }

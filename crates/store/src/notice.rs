@@ -160,7 +160,7 @@ impl Store {
             }),
             _ => None,
         };
-        let keys = self.keys.keys_of(&insurer_of(about)).await?;
+        let keys = self.keys.keys_for(&insurer_of(about), std::slice::from_ref(row), &[6]).await?;
         let sealed = row.blob(6)?;
         let read = match (row.big_or_null(7)?, row.text_or_null(8)?) {
             (Some(at), Some(by)) => Some((instant(at)?, StaffId(by))),
@@ -184,7 +184,7 @@ fn insurer_of(about: Option<PersonKey>) -> String {
 }
 
 /// Seals or opens what a notice tells, bound to its addressee, its kind and its person.
-fn with_aad<T>(
+pub(crate) fn with_aad<T>(
     organization: &str,
     id: &str,
     kind: NoticeKind,

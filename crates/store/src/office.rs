@@ -190,7 +190,7 @@ impl Tx {
     /// when there is no such one or its MAC fails.
     pub async fn disable_account(&mut self, id: &StaffId) -> Result<Option<Account>, StoreError> {
         let rows = self.raw.rows(HOLD_STAFF, args![&id.0]).await?;
-        let keys = self.keys_of(crate::NO_INSURER).await?;
+        let keys = self.keys.keys_for(crate::NO_INSURER, &rows, &[3]).await?;
         let account = rows.first().map(|row| account_row(&self.keys, row, &keys)).transpose()?.flatten();
         let Some(account) = account else { return Ok(None) };
         let account = Account { active: false, ..account };
@@ -306,15 +306,15 @@ impl Store {
     pub async fn account(&self, id: &StaffId) -> Result<Option<Account>, StoreError> {
         let rows = self.engine.rows(STAFF, args![&id.0]).await?;
         match rows.first() {
-            Some(row) => account_row(&self.keys, row, &*self.keys.keys_of(crate::NO_INSURER).await?),
+            Some(row) => account_row(&self.keys, row, &*self.keys.keys_for(crate::NO_INSURER, &rows, &[3]).await?),
             None => Ok(None),
         }
     }
 
     /// Every account, for the standing map; rows whose MAC fails or that cannot be read are left out.
     pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
-        let keys = self.keys.keys_of(crate::NO_INSURER).await?;
         let rows = self.engine.rows(STAFF_STANDING, args![]).await?;
+        let keys = self.keys.keys_for(crate::NO_INSURER, &rows, &[3]).await?;
         rows.iter().filter_map(|row| readable("staff", account_row(&self.keys, row, &keys)).transpose()).collect()
     }
 

@@ -2,9 +2,10 @@
 
 use crate::door::Door;
 use crate::engine::{Row, args};
+use crate::error::readable;
 use crate::receipt::open_list;
 use crate::{InsurerKeys, Keyring, Store, StoreError, Tx};
-use kiban_domain::insured::{Identity, Insured, Sex, normalize_kana, normalize_kanji};
+use kiban_domain::insured::{Identity, Insured, NORMALIZER_VERSION, Sex, normalize_kana, normalize_kanji};
 use kiban_domain::{InsuredNumber, InsurerNumber, PersonKey, dates};
 
 pub(crate) const PUT: &str = "INSERT INTO person (insurer_number, insured_number, history_number, revision, card_insurer, withheld, gone_on, identity, digest, mac)
@@ -16,12 +17,14 @@ const VERSIONS: &str = "SELECT history_number, revision, card_insurer, withheld,
        (SELECT mac FROM receipt_counter WHERE receipt_counter.insurer_number = $1)
      FROM person WHERE insurer_number = $1 AND insured_number = $2 ORDER BY history_number DESC, revision DESC";
 const DROP_TOKENS: &str = "DELETE FROM person_token WHERE insurer_number = $1 AND insured_number = $2";
-pub(crate) const PUT_TOKEN: &str = "INSERT INTO person_token (insurer_number, token, insured_number, version) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+pub(crate) const PUT_TOKEN: &str = "INSERT INTO person_token (insurer_number, token, insured_number, version, generation) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+/// Holds the row until the transaction ends, on either engine.
+const HOLD: &str = "UPDATE person SET revision = revision WHERE insurer_number = $1 AND insured_number = $2";
 const BY_TOKEN: &str = "SELECT insured_number FROM person_token WHERE insurer_number = $1 AND token = $2 ORDER BY insured_number LIMIT 1000";
 const COUNT: &str = "SELECT count(DISTINCT insured_number) FROM person WHERE insurer_number = $1";
 const ANY: &str = "SELECT 1 FROM person WHERE insurer_number = $1 ORDER BY insured_number LIMIT 1";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, VERSIONS, DROP_TOKENS, PUT_TOKEN, BY_TOKEN, COUNT, ANY];
+pub(crate) const ALL: &[&str] = &[PUT, VERSIONS, HOLD, DROP_TOKENS, PUT_TOKEN, BY_TOKEN, COUNT, ANY];
 
 /// What the store knows of one version of a person before anything is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,16 @@ pub struct PersonHeader {
     pub withheld: bool,
     /// Keyed digest of the content, to see whether a new row changes anything.
     pub digest: Vec<u8>,
+}
+
+/// A question to the search: its tokens under every index key in use, the newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchToken(Vec<[u8; 16]>);
+
+impl From<[u8; 16]> for SearchToken {
+    fn from(token: [u8; 16]) -> Self {
+        Self(vec![token])
+    }
 }
 
 /// What happens to the search tokens of a person when a version is written.
@@ -86,36 +99,57 @@ impl SearchTokens {
     pub fn of(keys: &InsurerKeys, identity: &Identity) -> Self {
         let birth = dates::yyyymmdd(identity.birth);
         Self {
-            kanji_birth: Self::kanji_birth(keys, &identity.name, &birth),
-            kana_birth: Self::kana_birth(keys, &identity.kana, &birth),
-            kanji_sex: Self::kanji_sex(keys, &identity.name, identity.sex),
-            kana_sex: Self::kana_sex(keys, &identity.kana, identity.sex),
+            kanji_birth: keys.token(KANJI_BIRTH, &kanji_birth(&identity.name, &birth)),
+            kana_birth: keys.token(KANA_BIRTH, &kana_birth(&identity.kana, &birth)),
+            kanji_sex: keys.token(KANJI_SEX, &kanji_sex(&identity.name, identity.sex)),
+            kana_sex: keys.token(KANA_SEX, &kana_sex(&identity.kana, identity.sex)),
         }
     }
 
     /// Token of a kanji name and a birth date `YYYYMMDD`.
-    pub fn kanji_birth(keys: &InsurerKeys, name: &str, birth: &str) -> [u8; 16] {
-        keys.token("kanji+birth", &format!("{}|{birth}", normalize_kanji(name)))
+    pub fn kanji_birth(keys: &InsurerKeys, name: &str, birth: &str) -> SearchToken {
+        SearchToken(keys.tokens(KANJI_BIRTH, &kanji_birth(name, birth)).collect())
     }
 
     /// Token of a kana name and a birth date `YYYYMMDD`.
-    pub fn kana_birth(keys: &InsurerKeys, kana: &str, birth: &str) -> [u8; 16] {
-        keys.token("kana+birth", &format!("{}|{birth}", normalize_kana(kana)))
+    pub fn kana_birth(keys: &InsurerKeys, kana: &str, birth: &str) -> SearchToken {
+        SearchToken(keys.tokens(KANA_BIRTH, &kana_birth(kana, birth)).collect())
     }
 
     /// Token of a kanji name and a sex.
-    pub fn kanji_sex(keys: &InsurerKeys, name: &str, sex: Sex) -> [u8; 16] {
-        keys.token("kanji+sex", &format!("{}|{}", normalize_kanji(name), sex.code()))
+    pub fn kanji_sex(keys: &InsurerKeys, name: &str, sex: Sex) -> SearchToken {
+        SearchToken(keys.tokens(KANJI_SEX, &kanji_sex(name, sex)).collect())
     }
 
     /// Token of a kana name and a sex.
-    pub fn kana_sex(keys: &InsurerKeys, kana: &str, sex: Sex) -> [u8; 16] {
-        keys.token("kana+sex", &format!("{}|{}", normalize_kana(kana), sex.code()))
+    pub fn kana_sex(keys: &InsurerKeys, kana: &str, sex: Sex) -> SearchToken {
+        SearchToken(keys.tokens(KANA_SEX, &kana_sex(kana, sex)).collect())
     }
 
     pub(crate) fn all(&self) -> [&[u8; 16]; 4] {
         [&self.kanji_birth, &self.kana_birth, &self.kanji_sex, &self.kana_sex]
     }
+}
+
+const KANJI_BIRTH: &str = "kanji+birth";
+const KANA_BIRTH: &str = "kana+birth";
+const KANJI_SEX: &str = "kanji+sex";
+const KANA_SEX: &str = "kana+sex";
+
+fn kanji_birth(name: &str, birth: &str) -> String {
+    format!("{}|{birth}", normalize_kanji(name))
+}
+
+fn kana_birth(kana: &str, birth: &str) -> String {
+    format!("{}|{birth}", normalize_kana(kana))
+}
+
+fn kanji_sex(name: &str, sex: Sex) -> String {
+    format!("{}|{}", normalize_kanji(name), sex.code())
+}
+
+fn kana_sex(kana: &str, sex: Sex) -> String {
+    format!("{}|{}", normalize_kana(kana), sex.code())
 }
 
 impl Tx {
@@ -137,6 +171,25 @@ impl Tx {
         }
         Ok(())
     }
+
+    /// Computes the search tokens of a person as stored anew, from the newest version, also one that is not applied yet: what
+    /// the package put there. A person whose rows cannot be used has none, a withheld one neither (T-1 e).
+    pub(crate) async fn renew_tokens(&mut self, key: PersonKey) -> Result<(), StoreError> {
+        let who = args![key.insurer.as_str(), key.insured.as_str()];
+        self.raw.run(HOLD, who).await?;
+        let rows = self.raw.rows(VERSIONS, who).await?;
+        let keys = self.keys_of(key.insurer.as_str()).await?;
+        let rows: Vec<&Row> = rows.iter().collect();
+        let versions = readable("person", standing_versions(&self.keys, &keys, &key, &rows, &[]))?.unwrap_or_default();
+        self.drop_tokens(&[key]).await?;
+        let Some((_, insured)) = versions.first().filter(|(header, _)| !header.withheld) else { return Ok(()) };
+        let (insurer, number) = (key.insurer.as_str(), key.insured.as_str());
+        let (version, generation) = (i32::from(NORMALIZER_VERSION), keys.index_generation());
+        for token in SearchTokens::of(&keys, &insured.identity).all() {
+            self.raw.run(PUT_TOKEN, args![insurer, token, number, version, generation]).await?;
+        }
+        Ok(())
+    }
 }
 
 /// The columns of a version as they are stored.
@@ -151,6 +204,8 @@ pub(crate) struct SealedPerson {
     pub(crate) mac: [u8; 32],
     /// Tokens to add, no two alike.
     pub(crate) tokens: Vec<[u8; 16]>,
+    /// Of the index key they are made with.
+    pub(crate) generation: i32,
 }
 
 impl SealedPerson {
@@ -183,6 +238,7 @@ impl SealedPerson {
             digest: keys.digest(&content),
             mac: door.mac(keyring),
             tokens,
+            generation: keys.index_generation(),
         })
     }
 }
@@ -196,7 +252,12 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    fn door(&self, key: &PersonKey, card_insurer: &str) -> Door {
+    pub(crate) fn door(&self, key: &PersonKey, card_insurer: &str) -> Door {
+        self.door_before(key, card_insurer).number(self.history_number)
+    }
+
+    /// As it was before there were versions, without the 履歴番号.
+    pub(crate) fn door_before(&self, key: &PersonKey, card_insurer: &str) -> Door {
         Door::new("person")
             .text(key.insurer.as_str())
             .text(key.insured.as_str())
@@ -204,19 +265,11 @@ impl Version {
             .number(self.revision)
             .flag(self.withheld)
             .maybe_number(self.gone_on)
-            .number(self.history_number)
     }
 
-    /// Whether the MAC fits; rows from before there were versions do not have the 履歴番号 in it.
+    /// Whether the MAC fits.
     pub(crate) fn fits(&self, keys: &Keyring, key: &PersonKey, card_insurer: &str, mac: &[u8]) -> bool {
-        let before = Door::new("person")
-            .text(key.insurer.as_str())
-            .text(key.insured.as_str())
-            .text(card_insurer)
-            .number(self.revision)
-            .flag(self.withheld)
-            .maybe_number(self.gone_on);
-        self.door(key, card_insurer).fits_under(keys.door(), mac) || before.fits(keys, mac)
+        self.door(key, card_insurer).fits(keys, mac)
     }
 }
 
@@ -231,7 +284,7 @@ impl Store {
     pub async fn person_versions(&self, key: PersonKey) -> Result<Vec<(PersonHeader, Insured)>, StoreError> {
         let rows = self.engine.rows(VERSIONS, args![key.insurer.as_str(), key.insured.as_str()]).await?;
         let Some(first) = rows.first() else { return Ok(Vec::new()) };
-        let keys = self.keys.keys_of(key.insurer.as_str()).await?;
+        let keys = self.keys.keys_for(key.insurer.as_str(), &rows, &[5]).await?;
         let open = match first.text_or_null(8)? {
             Some(open) => open_list(&self.keys, key.insurer, &open, &first.blob_or_null(9)?.unwrap_or_default()),
             None => Some(Vec::new()),
@@ -252,12 +305,17 @@ impl Store {
     pub async fn find_by_token(
         &self,
         insurer: InsurerNumber,
-        token: &[u8; 16],
+        token: &SearchToken,
     ) -> Result<Vec<InsuredNumber>, StoreError> {
-        let rows = self.engine.rows(BY_TOKEN, args![insurer.as_str(), token]).await?;
-        rows.iter()
-            .map(|row| InsuredNumber::parse(&row.text(0)?).map_err(|_| StoreError::Unreadable("person_token")))
-            .collect()
+        let mut found = Vec::new();
+        for token in &token.0 {
+            for row in self.engine.rows(BY_TOKEN, args![insurer.as_str(), token]).await? {
+                found.push(InsuredNumber::parse(&row.text(0)?).map_err(|_| StoreError::Unreadable("person_token"))?);
+            }
+        }
+        found.sort();
+        found.dedup();
+        Ok(found)
     }
 
     /// How many people of an insurer are loaded.
@@ -328,6 +386,6 @@ pub(crate) fn content_of(insured: &Insured) -> Result<Vec<u8>, StoreError> {
 }
 
 /// The 履歴番号 comes last: rows from before there were versions are sealed without it.
-fn identity_aad<'a>(key: &'a PersonKey, history: &'a [u8; 8], revision: &'a [u8; 8]) -> [&'a [u8]; 5] {
+pub(crate) fn identity_aad<'a>(key: &'a PersonKey, history: &'a [u8; 8], revision: &'a [u8; 8]) -> [&'a [u8]; 5] {
     [b"person", key.insurer.as_str().as_bytes(), key.insured.as_str().as_bytes(), revision, history]
 }

@@ -85,7 +85,7 @@ impl ReceiptState {
         }
     }
 
-    fn parse(code: &str) -> Result<Self, StoreError> {
+    pub(crate) fn parse(code: &str) -> Result<Self, StoreError> {
         [Self::Received, Self::Refused, Self::Applied]
             .into_iter()
             .find(|state| state.code() == code)
@@ -380,7 +380,7 @@ impl Store {
     pub async fn original(&self, insurer: InsurerNumber, number: i64) -> Result<Option<Vec<u8>>, StoreError> {
         let rows = self.engine.rows(ORIGINAL, args![insurer.as_str(), number]).await?;
         let Some(sealed) = rows.first().map(|row| row.blob_or_null(0)).transpose()?.flatten() else { return Ok(None) };
-        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        let keys = self.keys.keys_for(insurer.as_str(), &rows, &[0]).await?;
         with_aad(insurer, number, "original", |aad| keys.open(aad, &sealed)).map(Some)
     }
 
@@ -393,7 +393,7 @@ impl Store {
 
     async fn receipt_row(&self, insurer: InsurerNumber, row: &Row) -> Result<Receipt, StoreError> {
         let number = row.big(0)?;
-        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        let keys = self.keys.keys_for(insurer.as_str(), std::slice::from_ref(row), &[9]).await?;
         let state = ReceiptState::parse(&row.text(4)?)?;
         let open = |part, sealed: &[u8]| with_aad(insurer, number, part, |aad| keys.open(aad, sealed));
         let result = match row.blob_or_null(9)? {
@@ -446,6 +446,7 @@ pub(crate) fn open_door(insurer: InsurerNumber, open: &str) -> Door {
     Door::new("receipt_counter").text(insurer.as_str()).text(open)
 }
 
+pub(crate) const ORIGINAL_PART: &str = "original";
 pub(crate) const RESULT_BEFORE: &str = "result";
 
 /// The state is sealed with the result: refused does not become applied by hand.
@@ -458,6 +459,6 @@ pub(crate) fn result_part(state: ReceiptState) -> &'static str {
 }
 
 /// Seals or opens what a receipt keeps, bound to its insurer, number and part.
-fn with_aad<T>(insurer: InsurerNumber, number: i64, part: &str, act: impl FnOnce(&[&[u8]]) -> T) -> T {
+pub(crate) fn with_aad<T>(insurer: InsurerNumber, number: i64, part: &str, act: impl FnOnce(&[&[u8]]) -> T) -> T {
     act(&[b"receipt", insurer.as_str().as_bytes(), &number.to_be_bytes(), part.as_bytes()])
 }

@@ -149,10 +149,10 @@ impl SealedRecord {
 
 /// Everything clear on which access depends is authenticated with the content: whoever can write to the database cannot
 /// make himself the creator (decision 0006.21).
-struct RecordAad(Vec<Vec<u8>>);
+pub(crate) struct RecordAad(Vec<Vec<u8>>);
 
 impl RecordAad {
-    fn new(
+    pub(crate) fn new(
         person: &PersonKey,
         kind: Kind,
         natural_key: &str,
@@ -176,7 +176,7 @@ impl RecordAad {
         ])
     }
 
-    fn slices(&self) -> Vec<&[u8]> {
+    pub(crate) fn slices(&self) -> Vec<&[u8]> {
         self.0.iter().map(Vec::as_slice).collect()
     }
 }
@@ -193,7 +193,7 @@ impl Store {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let keys = self.keys.keys_of(person.insurer.as_str()).await?;
+        let keys = self.keys.keys_for(person.insurer.as_str(), &rows, &[7]).await?;
         let opened: Result<Vec<_>, _> = rows.iter().map(|row| open_row(&keys, &person, kind, row)).collect();
         let mut opened = opened?;
         newest_first(&mut opened);

@@ -102,8 +102,8 @@ async fn move_between(
         return Err(StoreError::Unsafe("the new database must be PostgreSQL".to_owned()));
     }
     refuse_running(old, anchor_dir).await?;
-    migrations::migrate(old).await?;
-    migrations::migrate(new).await?;
+    migrations::migrate(old, None).await?;
+    migrations::migrate(new, None).await?;
     let mut source = SqliteConnectOptions::new().filename(path).disable_statement_logging().connect().await?;
     // Nobody writes from here on.
     sqlx::query("BEGIN IMMEDIATE").execute(&mut source).await?;

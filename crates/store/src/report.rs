@@ -33,12 +33,12 @@ impl Store {
     pub async fn statistics(&self, insurer: InsurerNumber, day: i32) -> Result<Option<Vec<u8>>, StoreError> {
         let rows = self.engine.rows(ONE, args![insurer.as_str(), day]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        let keys = self.keys.keys_for(insurer.as_str(), &rows, &[1]).await?;
         let made_at = row.big(0)?.to_be_bytes();
         keys.open(&aad(insurer.as_str(), &day.to_be_bytes(), &made_at), &row.blob(1)?).map(Some)
     }
 }
 
-fn aad<'a>(insurer: &'a str, day: &'a [u8; 4], made_at: &'a [u8; 8]) -> [&'a [u8]; 4] {
+pub(crate) fn aad<'a>(insurer: &'a str, day: &'a [u8; 4], made_at: &'a [u8; 8]) -> [&'a [u8]; 4] {
     [b"statistics", insurer.as_bytes(), day, made_at]
 }

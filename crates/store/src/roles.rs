@@ -1,9 +1,9 @@
-//! Who may do what on PostgreSQL (decision 0006.8, S-016): the owner migrates; `kiban_app` serves and can neither change nor
-//! delete what was recorded or logged; `kiban_purge` may besides delete months of the log that nobody has to keep.
+//! Who may do what on PostgreSQL (decision 0006.8, S-016): the owner migrates; `kiban_app` serves, can neither change nor
+//! delete what was recorded or logged, and removes no key; `kiban_purge` may besides delete months of the log that nobody has to keep.
 
 use crate::engine::{Engine, RawTx, args};
 use crate::migrations::{self, finish};
-use crate::{Store, StoreError};
+use crate::{MasterKey, Store, StoreError};
 
 /// Role of servers and commands.
 pub const APP_ROLE: &str = "kiban_app";
@@ -11,7 +11,15 @@ pub const APP_ROLE: &str = "kiban_app";
 pub const PURGE_ROLE: &str = "kiban_purge";
 
 /// Tables that only grow; what stands in them is never changed by anybody but the owner.
-const ONLY_GROWING: &str = "'record', 'record_original', 'consent_act', 'audit', 'audit_seen', 'audit_segment', 'audit_anchor', 'audit_month', 'audit_purge'";
+const ONLY_GROWING: &str = "'record', 'record_original', 'consent_act', 'office_person', 'person_link', 'audit', 'audit_seen', 'audit_segment', 'audit_anchor', 'audit_month', 'audit_purge'";
+
+/// Tables of which a server or a command removes rows: what is for a while only, members of 広域連合 entered by mistake, and
+/// the search tokens of people. Of every other one it adds and changes rows and removes none.
+const MAY_SHRINK: &str = "'person_token', 'opinion_request', 'staff_lock', 'union_member', 'notice', 'idempotency', 'upload', 'upload_file', 'upload_piece'";
+
+/// Keys: a server makes them, counts their messages and closes them. What they are wrapped in and that they are there is the
+/// owner's; so are sealing anew, the end of a key and the change of the master key (`kiban keys`).
+const KEYS: &str = "'data_key', 'key_state'";
 
 const THERE: &str = "SELECT rolname::text FROM pg_roles WHERE rolname IN ('kiban_app', 'kiban_purge') ORDER BY rolname";
 const MAY_DELETE: &str = "SELECT has_table_privilege('audit', 'DELETE')";
@@ -26,16 +34,24 @@ pub struct Migrated {
 }
 
 /// Brings a database up to date as its owner; with `make_roles` also makes the two roles, without a password. Roles that are
-/// there get their rights anew each time.
-pub async fn migrate_database(address: &str, make_roles: bool) -> Result<Migrated, StoreError> {
+/// there get their rights anew each time. The master key is needed where rows that are there get MACs.
+pub async fn migrate_database(
+    address: &str,
+    make_roles: bool,
+    master: Option<&MasterKey>,
+) -> Result<Migrated, StoreError> {
     let engine = Engine::open(address).await?;
-    let done = migrate_and_grant(&engine, make_roles).await;
+    let done = migrate_and_grant(&engine, make_roles, master).await;
     engine.close().await;
     done
 }
 
-async fn migrate_and_grant(engine: &Engine, make_roles: bool) -> Result<Migrated, StoreError> {
-    let steps = migrations::migrate(engine).await?;
+async fn migrate_and_grant(
+    engine: &Engine,
+    make_roles: bool,
+    master: Option<&MasterKey>,
+) -> Result<Migrated, StoreError> {
+    let steps = migrations::migrate(engine, master).await?;
     if !engine.is_postgres() {
         return Ok(Migrated { steps, roles: Vec::new() });
     }
@@ -78,12 +94,16 @@ BEGIN
       WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition LOOP
     IF name = 'schema_step' OR name = 'audit_purge' THEN
       EXECUTE format('GRANT SELECT ON %I TO {role}', name);
-    ELSIF name IN ({ONLY_GROWING}) THEN
+    ELSIF name IN ({ONLY_GROWING}) OR name IN ({KEYS}) THEN
       EXECUTE format('GRANT SELECT, INSERT ON %I TO {role}', name);
-    ELSE
+    ELSIF name IN ({MAY_SHRINK}) THEN
       EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO {role}', name);
+    ELSE
+      EXECUTE format('GRANT SELECT, INSERT, UPDATE ON %I TO {role}', name);
     END IF;
   END LOOP;
+  GRANT UPDATE (messages, closed_at) ON data_key TO {role};
+  GRANT UPDATE (epoch, normalizer) ON key_state TO {role};
   GRANT EXECUTE ON FUNCTION kiban_make_audit_months(INTEGER, INTEGER) TO {role};
   {purges}
 END $$;"

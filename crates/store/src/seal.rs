@@ -3,23 +3,21 @@
 //! A master key in a file outside the database wraps random data keys, one set per insurer. A sealed value is
 //! `format (1) · key generation (4) · nonce (12) · AES-256-GCM ciphertext · tag (16)`; its plaintext carries its length and is
 //! padded to 64 bytes, so the stored size tells little. Whatever the value belongs to goes into the additional data, so a
-//! value moved to another row does not open. Not here: compression, rotation of data keys, key shares.
+//! value moved to another row does not open. Which keys there are is in
+//! `keyring.rs`, the master key in `master.rs`.
 
-use crate::engine::{Engine, RawTx, Row, args};
-use crate::{NO_INSURER, StoreError};
+use crate::StoreError;
+use crate::keyring::DataKey;
 use kiban_domain::Timestamp;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::{digest, hmac};
-use std::collections::HashMap;
-use std::fmt;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use zeroize::Zeroizing;
 
 /// Gives the present instant; the store itself never reads a clock.
@@ -28,193 +26,6 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 const FORMAT: u8 = 1;
 const HEADER: usize = 1 + 4 + NONCE_LEN;
 const PAD: usize = 64;
-const MASTER_FILE_LABEL: &str = "kiban-master-key-1";
-
-/// The key that wraps all others: 32 random bytes in a file outside the database.
-pub struct MasterKey(Zeroizing<[u8; 32]>);
-
-impl MasterKey {
-    /// Reads the file, or creates it (mode 0600, synced) when there is none.
-    pub fn load_or_create(path: &Path) -> Result<Self, StoreError> {
-        if !path.exists() {
-            let key = Self(random_key()?);
-            let text = Zeroizing::new(format!("{MASTER_FILE_LABEL} {} {}\n", hex(&key.0[..]), key.check_value()));
-            create_secret_file(path, text.as_bytes())?;
-        }
-        Self::load(path)
-    }
-
-    /// Reads the file; refuses one that is cut or altered, or that others than its owner can read.
-    pub fn load(path: &Path) -> Result<Self, StoreError> {
-        let text = read_secret_file(path)?;
-        let broken = || StoreError::File(format!("{} is not a whole master key file", path.display()));
-        let mut words = text.split_whitespace();
-        let (Some(MASTER_FILE_LABEL), Some(key), Some(check), None) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            return Err(broken());
-        };
-        let bytes = Zeroizing::new(unhex(key).ok_or_else(broken)?);
-        let key = Self(key_of(&bytes).ok_or_else(broken)?);
-        if key.check_value() == check { Ok(key) } else { Err(broken()) }
-    }
-
-    fn check_value(&self) -> String {
-        hex(&MacKey::new(&self.0).sign_bytes(b"kiban master key check")[..8])
-    }
-}
-
-impl fmt::Debug for MasterKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MasterKey(..)")
-    }
-}
-
-/// The data keys of all insurers, opened as they are needed. Cheap to clone.
-#[derive(Clone)]
-pub struct Keyring(Arc<Ring>);
-
-struct Ring {
-    engine: Engine,
-    master: Aes,
-    clock: Clock,
-    insurers: RwLock<HashMap<String, Arc<InsurerKeys>>>,
-    door: MacKey,
-    audit: SealKeys,
-}
-
-impl fmt::Debug for Keyring {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keyring(..)")
-    }
-}
-
-impl Keyring {
-    /// Opens the platform's own keys, creating them in an empty database. A master key that did not wrap the keys found
-    /// there is refused (F-24).
-    pub(crate) async fn open(engine: &Engine, master: MasterKey, clock: Clock) -> Result<Self, StoreError> {
-        let master = Aes::new(&master.0)?;
-        let door = load_keys(engine, &master, &clock, NO_INSURER, "door").await?;
-        let audit = load_keys(engine, &master, &clock, NO_INSURER, "audit").await?;
-        Ok(Self(Arc::new(Ring {
-            engine: engine.clone(),
-            door: newest_mac(&door)?,
-            audit: SealKeys::new(NO_INSURER, "audit", &audit)?,
-            master,
-            clock,
-            insurers: RwLock::default(),
-        })))
-    }
-
-    /// The keys of an insurer, created at first use in a transaction of their own: not to be called while the caller has a
-    /// transaction open, see [`Keyring::keys_within`].
-    pub async fn keys_of(&self, insurer_number: &str) -> Result<Arc<InsurerKeys>, StoreError> {
-        if let Some(keys) = self.known_keys(insurer_number) {
-            return Ok(keys);
-        }
-        let load = |purpose| load_keys(&self.0.engine, &self.0.master, &self.0.clock, insurer_number, purpose);
-        let keys =
-            InsurerKeys::new(insurer_number, &load("seal").await?, &load("index").await?, &load("digest").await?)?;
-        Ok(self.keep(insurer_number, keys))
-    }
-
-    /// The keys of an insurer inside a running transaction, and whether this transaction made them. Made keys are kept
-    /// only by the caller, because the transaction may still be rolled back.
-    pub(crate) async fn keys_within(
-        &self,
-        tx: &mut RawTx,
-        insurer_number: &str,
-    ) -> Result<(Arc<InsurerKeys>, bool), StoreError> {
-        if let Some(keys) = self.known_keys(insurer_number) {
-            return Ok((keys, false));
-        }
-        let (seal, made_seal) = self.load_within(tx, insurer_number, "seal").await?;
-        let (index, made_index) = self.load_within(tx, insurer_number, "index").await?;
-        let (digest, made_digest) = self.load_within(tx, insurer_number, "digest").await?;
-        let keys = InsurerKeys::new(insurer_number, &seal, &index, &digest)?;
-        if made_seal || made_index || made_digest {
-            return Ok((Arc::new(keys), true));
-        }
-        Ok((self.keep(insurer_number, keys), false))
-    }
-
-    async fn load_within(
-        &self,
-        tx: &mut RawTx,
-        insurer_number: &str,
-        purpose: &'static str,
-    ) -> Result<(Vec<DataKey>, bool), StoreError> {
-        let mut rows = tx.rows(READ_KEYS, args![insurer_number, purpose]).await?;
-        let made = rows.is_empty() && make_key(tx, &self.0.master, &self.0.clock, insurer_number, purpose).await?;
-        if rows.is_empty() {
-            rows = tx.rows(READ_KEYS, args![insurer_number, purpose]).await?;
-        }
-        let keys: Result<Vec<_>, _> =
-            rows.iter().map(|row| unwrap_key(&self.0.master, insurer_number, purpose, row)).collect();
-        Ok((keys?, made))
-    }
-
-    fn known_keys(&self, insurer_number: &str) -> Option<Arc<InsurerKeys>> {
-        self.0.insurers.read().unwrap_or_else(PoisonError::into_inner).get(insurer_number).map(Arc::clone)
-    }
-
-    fn keep(&self, insurer_number: &str, keys: InsurerKeys) -> Arc<InsurerKeys> {
-        let mut insurers = self.0.insurers.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(insurers.entry(insurer_number.to_owned()).or_insert_with(|| Arc::new(keys)))
-    }
-
-    /// The key of the codes that rows which open a door carry (decision 0006.31).
-    pub(crate) fn door(&self) -> &MacKey {
-        &self.0.door
-    }
-
-    pub(crate) fn audit(&self) -> &SealKeys {
-        &self.0.audit
-    }
-}
-
-/// The open keys of one insurer.
-pub struct InsurerKeys {
-    seal: SealKeys,
-    index: MacKey,
-    digest: MacKey,
-}
-
-impl fmt::Debug for InsurerKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("InsurerKeys(..)")
-    }
-}
-
-impl InsurerKeys {
-    fn new(insurer: &str, seal: &[DataKey], index: &[DataKey], digest: &[DataKey]) -> Result<Self, StoreError> {
-        let seal = SealKeys::new(insurer, "seal", seal)?;
-        Ok(Self { seal, index: newest_mac(index)?, digest: newest_mac(digest)? })
-    }
-
-    /// Seals a value to everything in `aad`: purpose, insured, kind, natural key, revision, creator, validity …
-    pub fn seal(&self, aad: &[&[u8]], plain: &[u8]) -> Vec<u8> {
-        self.seal.seal(aad, plain)
-    }
-
-    /// Opens a sealed value; any altered byte and any other `aad` is [`StoreError::Unreadable`].
-    pub fn open(&self, aad: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
-        self.seal.open(aad, sealed)
-    }
-
-    /// HMAC-SHA256 of a content, comparable within this insurer only; a bare hash of so few values would be guessed.
-    pub fn digest(&self, bytes: &[u8]) -> [u8; 32] {
-        self.digest.sign("digest", &[bytes])
-    }
-
-    /// 128-bit blind index of a normalised text, such as kanji name + birth (disaster search).
-    pub fn token(&self, purpose: &str, text: &str) -> [u8; 16] {
-        let whole = self.index.sign(purpose, &[text.as_bytes()]);
-        let mut token = [0; 16];
-        token.copy_from_slice(&whole[..16]);
-        token
-    }
-}
 
 /// Generations of one sealing key; the newest open one seals, all of them open.
 pub(crate) struct SealKeys {
@@ -222,28 +33,79 @@ pub(crate) struct SealKeys {
     purpose: &'static str,
     generations: Vec<(u32, Aes)>,
     sealing: usize,
+    created_at: i64,
+    /// Of the messages sealed by this process, how many the database knows of.
+    counted: AtomicU64,
+    /// Set whenever so many more were sealed.
+    block: u64,
+    uncounted: Arc<AtomicBool>,
 }
 
 impl SealKeys {
-    fn new(insurer_number: &str, purpose: &'static str, keys: &[DataKey]) -> Result<Self, StoreError> {
+    pub(crate) fn new(
+        insurer_number: &str,
+        purpose: &'static str,
+        keys: &[DataKey],
+        block: u64,
+        uncounted: &Arc<AtomicBool>,
+    ) -> Result<Self, StoreError> {
         let sealing = keys.iter().rposition(|key| key.is_open).ok_or(StoreError::Unreadable("data_key"))?;
         let generations =
             keys.iter().map(|key| Ok((key.generation, Aes::new(&key.bytes)?))).collect::<Result<_, StoreError>>()?;
-        Ok(Self { insurer_number: insurer_number.to_owned(), purpose, generations, sealing })
+        Ok(Self {
+            insurer_number: insurer_number.to_owned(),
+            purpose,
+            generations,
+            sealing,
+            created_at: keys[sealing].created_at,
+            counted: AtomicU64::new(0),
+            block,
+            uncounted: Arc::clone(uncounted),
+        })
+    }
+
+    /// Whose key it is.
+    pub(crate) fn owner(&self) -> &str {
+        &self.insurer_number
+    }
+
+    /// The newest generation that is known here.
+    pub(crate) fn newest(&self) -> u32 {
+        self.generations.last().map_or(0, |(generation, _)| *generation)
+    }
+
+    /// The generation that seals.
+    pub(crate) fn sealing(&self) -> u32 {
+        self.generations[self.sealing].0
+    }
+
+    /// When the generation that seals was made, microseconds.
+    pub(crate) fn created_at(&self) -> i64 {
+        self.created_at
+    }
+
+    /// Messages sealed here that the database does not know of.
+    pub(crate) fn uncounted(&self) -> u64 {
+        let sealed = self.generations[self.sealing].1.counter.load(Ordering::Relaxed);
+        sealed.saturating_sub(self.counted.load(Ordering::Relaxed))
+    }
+
+    /// The database knows of so many more.
+    pub(crate) fn settle(&self, more: u64) {
+        self.counted.fetch_add(more, Ordering::Relaxed);
     }
 
     pub(crate) fn seal(&self, aad: &[&[u8]], plain: &[u8]) -> Vec<u8> {
         let (generation, key) = &self.generations[self.sealing];
+        if (key.counter.load(Ordering::Relaxed) + 1).is_multiple_of(self.block) {
+            self.uncounted.store(true, Ordering::Relaxed);
+        }
         key.seal(*generation, &self.whole_aad(*generation, aad), plain)
     }
 
     pub(crate) fn open(&self, aad: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
         let unreadable = StoreError::Unreadable("sealed value");
-        let Some((FORMAT, rest)) = sealed.split_first().map(|(first, rest)| (*first, rest)) else {
-            return Err(unreadable);
-        };
-        let Some((generation, _)) = rest.split_first_chunk::<4>() else { return Err(unreadable) };
-        let generation = u32::from_be_bytes(*generation);
+        let Some(generation) = generation_of(sealed) else { return Err(unreadable) };
         let Some((_, key)) = self.generations.iter().find(|(number, _)| *number == generation) else {
             return Err(unreadable);
         };
@@ -260,9 +122,16 @@ impl SealKeys {
     }
 }
 
+/// The generation of the key that a sealed value names.
+pub(crate) fn generation_of(sealed: &[u8]) -> Option<u32> {
+    let (format, rest) = sealed.split_first()?;
+    let (generation, _) = rest.split_first_chunk::<4>()?;
+    (*format == FORMAT).then_some(u32::from_be_bytes(*generation))
+}
+
 /// One AES-256-GCM key with its own source of nonces: a keyed hash of a counter under a random seed, which is as good as
 /// random, never fails and costs no system call.
-struct Aes {
+pub(crate) struct Aes {
     key: LessSafeKey,
     seed: MacKey,
     counter: AtomicU64,
@@ -295,7 +164,7 @@ impl MacKey {
         hmac::verify(&self.0, &message(label, parts), found).is_ok()
     }
 
-    fn sign_bytes(&self, bytes: &[u8]) -> [u8; 32] {
+    pub(crate) fn sign_bytes(&self, bytes: &[u8]) -> [u8; 32] {
         let mut out = [0; 32];
         out.copy_from_slice(hmac::sign(&self.0, bytes).as_ref());
         out
@@ -310,7 +179,7 @@ impl Drop for MacKey {
 }
 
 impl Aes {
-    fn new(bytes: &[u8; 32]) -> Result<Self, StoreError> {
+    pub(crate) fn new(bytes: &[u8; 32]) -> Result<Self, StoreError> {
         let key = UnboundKey::new(&AES_256_GCM, bytes).map_err(|_| StoreError::Internal("key length".to_owned()))?;
         Ok(Self { key: LessSafeKey::new(key), seed: MacKey::new(&*random_key()?), counter: AtomicU64::new(0) })
     }
@@ -322,7 +191,7 @@ impl Aes {
         nonce
     }
 
-    fn seal(&self, generation: u32, aad: &[u8], plain: &[u8]) -> Vec<u8> {
+    pub(crate) fn seal(&self, generation: u32, aad: &[u8], plain: &[u8]) -> Vec<u8> {
         let nonce = self.nonce();
         let padded = (plain.len() + 4).next_multiple_of(PAD);
         let mut body = Vec::with_capacity(HEADER + padded + AES_256_GCM.tag_len());
@@ -341,7 +210,7 @@ impl Aes {
         body
     }
 
-    fn open(&self, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn open(&self, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let (header, body) = sealed.split_at_checked(HEADER)?;
         let nonce = Nonce::try_assume_unique_for_key(&header[HEADER - NONCE_LEN..]).ok()?;
         let mut body = body.to_vec();
@@ -356,84 +225,6 @@ impl Aes {
         body.truncate(length);
         Some(body)
     }
-}
-
-/// A data key out of its wrapping.
-struct DataKey {
-    generation: u32,
-    bytes: Zeroizing<[u8; 32]>,
-    is_open: bool,
-}
-
-/// All generations of a key, oldest first. The first is made when there is none; of two processes that make it at the same
-/// time one wins and both read the winner's.
-async fn load_keys(
-    engine: &Engine,
-    master: &Aes,
-    clock: &Clock,
-    insurer_number: &str,
-    purpose: &'static str,
-) -> Result<Vec<DataKey>, StoreError> {
-    let mut rows = engine.rows(READ_KEYS, args![insurer_number, purpose]).await?;
-    if rows.is_empty() {
-        // Bounded: while the caller has a transaction open on SQLite this would wait for itself.
-        let begun = tokio::time::timeout(Duration::from_secs(2), engine.begin()).await;
-        let mut tx = begun.map_err(|_| StoreError::Unavailable("no writer for a new key".to_owned()))??;
-        make_key(&mut tx, master, clock, insurer_number, purpose).await?;
-        if tx.commit().await == crate::engine::Committed::Unknown {
-            return Err(StoreError::Unavailable("a new key may not be stored".to_owned()));
-        }
-        rows = engine.rows(READ_KEYS, args![insurer_number, purpose]).await?;
-    }
-    rows.iter().map(|row| unwrap_key(master, insurer_number, purpose, row)).collect()
-}
-
-const READ_KEYS: &str = "SELECT generation, wrapped, closed_at FROM data_key WHERE insurer_number = $1 AND purpose = $2 ORDER BY generation";
-
-/// Makes the first generation of a key; false when another process made it first.
-async fn make_key(
-    tx: &mut RawTx,
-    master: &Aes,
-    clock: &Clock,
-    insurer_number: &str,
-    purpose: &'static str,
-) -> Result<bool, StoreError> {
-    let fresh = random_key()?;
-    let wrapped = master.seal(1, &wrap_aad(insurer_number, purpose, 1), &fresh[..]);
-    let stored = tx
-        .run(
-            "INSERT INTO data_key (insurer_number, purpose, generation, wrapped, created_at, closed_at) \
-             VALUES ($1, $2, 1, $3, $4, NULL) ON CONFLICT DO NOTHING",
-            args![insurer_number, purpose, &wrapped, clock().as_microsecond()],
-        )
-        .await?;
-    Ok(stored == 1)
-}
-
-fn unwrap_key(master: &Aes, insurer_number: &str, purpose: &str, row: &Row) -> Result<DataKey, StoreError> {
-    let unreadable = || {
-        StoreError::Unreadable(
-            "data_key: the master key file does not belong to this database, or the key row was altered",
-        )
-    };
-    let generation = u32::try_from(row.int(0)?).map_err(|_| unreadable())?;
-    let plain = master.open(&wrap_aad(insurer_number, purpose, generation), &row.blob(1)?).ok_or_else(unreadable)?;
-    let plain = Zeroizing::new(plain);
-    let bytes = key_of(&plain).ok_or_else(unreadable)?;
-    Ok(DataKey { generation, bytes, is_open: row.big_or_null(2)?.is_none() })
-}
-
-fn wrap_aad(insurer_number: &str, purpose: &str, generation: u32) -> Vec<u8> {
-    let mut aad = Vec::new();
-    [b"wrap".as_slice(), insurer_number.as_bytes(), purpose.as_bytes(), &generation.to_be_bytes()]
-        .iter()
-        .for_each(|part| push_part(&mut aad, part));
-    aad
-}
-
-fn newest_mac(keys: &[DataKey]) -> Result<MacKey, StoreError> {
-    let newest = keys.iter().rfind(|key| key.is_open).or(keys.last()).ok_or(StoreError::Unreadable("data_key"))?;
-    Ok(MacKey::new(&newest.bytes))
 }
 
 fn message(label: &str, parts: &[&[u8]]) -> Vec<u8> {
@@ -538,8 +329,12 @@ mod tests {
     use super::*;
 
     fn keys(insurer_number: &str) -> SealKeys {
-        let key = DataKey { generation: 1, bytes: Zeroizing::new([7; 32]), is_open: true };
-        SealKeys::new(insurer_number, "seal", &[key]).unwrap()
+        let key = DataKey { generation: 1, bytes: Zeroizing::new([7; 32]), is_open: true, created_at: 0 };
+        seal_keys(insurer_number, &[key])
+    }
+
+    fn seal_keys(insurer_number: &str, keys: &[DataKey]) -> SealKeys {
+        SealKeys::new(insurer_number, "seal", keys, 1024, &Arc::default()).unwrap()
     }
 
     #[test]
@@ -576,36 +371,16 @@ mod tests {
 
     #[test]
     fn older_generations_still_open_after_a_new_one_seals() {
-        let key = |generation, is_open| DataKey { generation, bytes: Zeroizing::new([generation as u8; 32]), is_open };
-        let before = SealKeys::new("011002", "seal", &[key(1, true)]).unwrap();
-        let after = SealKeys::new("011002", "seal", &[key(1, false), key(2, true)]).unwrap();
+        let key = |generation, is_open| DataKey {
+            generation,
+            bytes: Zeroizing::new([generation as u8; 32]),
+            is_open,
+            created_at: 0,
+        };
+        let before = seal_keys("011002", &[key(1, true)]);
+        let after = seal_keys("011002", &[key(1, false), key(2, true)]);
         let old = before.seal(&[b"x"], b"value");
         assert_eq!(after.open(&[b"x"], &old).unwrap(), b"value");
         assert!(before.open(&[b"x"], &after.seal(&[b"x"], b"value")).is_err());
-    }
-
-    #[test]
-    fn a_master_key_file_is_private_and_a_cut_or_altered_one_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys/master.key");
-        assert!(MasterKey::load(&path).is_err());
-        let first = MasterKey::load_or_create(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(*first.0, *MasterKey::load_or_create(&path).unwrap().0, "an existing key is kept");
-        for mode in [0o640, 0o604, 0o660, 0o700 | 0o010] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let refused = MasterKey::load(&path).unwrap_err().to_string();
-            assert!(refused.contains("chmod 600") && refused.contains(&format!("{mode:o}")), "{refused}");
-        }
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
-        MasterKey::load(&path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, &text[..text.len() - 9]).unwrap();
-        assert!(matches!(MasterKey::load(&path), Err(StoreError::File(_))));
-        let digit = MASTER_FILE_LABEL.len() + 1;
-        let other = if &text[digit..=digit] == "0" { "1" } else { "0" };
-        fs::write(&path, format!("{}{other}{}", &text[..digit], &text[digit + 1..])).unwrap();
-        assert!(matches!(MasterKey::load_or_create(&path), Err(StoreError::File(_))));
     }
 }

@@ -80,12 +80,12 @@ pub struct KeptAnswer {
 
 impl KeptAnswer {
     /// Number of the insurer whose keys seal it.
-    fn owner(&self) -> String {
+    pub(crate) fn owner(&self) -> String {
         self.insurer.map_or_else(|| NO_INSURER.to_owned(), |insurer| insurer.to_string())
     }
 
     /// Sealed with it, so that no answer is given for one about somebody else.
-    fn purpose(&self, key: &[u8; 32]) -> Vec<Vec<u8>> {
+    pub(crate) fn purpose(&self, key: &[u8]) -> Vec<Vec<u8>> {
         let text = |number: Option<String>| number.unwrap_or_default().into_bytes();
         let mut parts = vec![b"idempotency".to_vec(), key.to_vec()];
         if self.insurer.is_some() {
@@ -218,7 +218,7 @@ impl Store {
         let kept = KeptAnswer { bytes: Vec::new(), insurer, insured };
         let purpose = kept.purpose(&key);
         let purpose: Vec<&[u8]> = purpose.iter().map(Vec::as_slice).collect();
-        let bytes = self.keys.keys_of(&kept.owner()).await?.open(&purpose, &row.blob(1)?)?;
+        let bytes = self.keys.keys_for(&kept.owner(), &rows, &[1]).await?.open(&purpose, &row.blob(1)?)?;
         Ok(Idempotent::Done(KeptAnswer { bytes, ..kept }))
     }
 }

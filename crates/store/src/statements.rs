@@ -2,6 +2,7 @@
 //! none that a request waits for reads a whole table (decision 0006.10, 11).
 
 use crate::engine::{Committed, Engine, args};
+use crate::roles::{APP_ROLE, migrate_database};
 use crate::{
     assignment, block, bulk, connector, consent, counter, disaster, disaster_look, gather, history, insurer, lease,
     migrations, notice, numbers, office, person, plan,
@@ -48,6 +49,9 @@ fn statements(only_here: &[&'static str]) -> Vec<&'static str> {
 fn all_statements(only_here: &[&'static str]) -> Vec<&'static str> {
     let mut all = statements(only_here);
     all.extend(crate::audit::ALL.iter().copied().flatten());
+    // The care of keys may take its time.
+    all.extend(crate::keyring::ALL.iter().chain(crate::key_care::ALL).chain(crate::upgrade::ALL));
+    all.extend(crate::key_care::UNDER.iter().map(|(.., sql)| *sql));
     all
 }
 
@@ -70,17 +74,17 @@ fn read_whole(sql: &'static str) -> Option<&'static str> {
     sql.split_ascii_whitespace().skip_while(|word| *word != "FROM").nth(1)
 }
 
-async fn sqlite() -> (tempfile::TempDir, Engine, SqlitePool) {
+pub(crate) async fn sqlite() -> (tempfile::TempDir, Engine, SqlitePool) {
     let folder = tempfile::tempdir().unwrap();
     let address = format!("sqlite:{}", folder.path().join("kiban.db").display());
     let engine = Engine::open(&address).await.unwrap();
-    migrations::migrate(&engine).await.unwrap();
+    migrations::migrate(&engine, None).await.unwrap();
     let pool = SqlitePool::connect(&address).await.unwrap();
     (folder, engine, pool)
 }
 
 /// A fresh database on the server of `KIBAN_TEST_POSTGRES`, its pool and what drops it.
-async fn postgres() -> Option<(Engine, PgPool, String, String)> {
+pub(crate) async fn postgres() -> Option<(Engine, PgPool, String, String)> {
     let Ok(server) = std::env::var("KIBAN_TEST_POSTGRES") else {
         println!("PostgreSQL leg skipped: KIBAN_TEST_POSTGRES not set");
         return None;
@@ -91,13 +95,13 @@ async fn postgres() -> Option<(Engine, PgPool, String, String)> {
     admin.close().await;
     let (path, query) = server.split_once('?').unwrap_or((&server, ""));
     let engine = Engine::open(&format!("{}/{name}?{query}", path.rsplit_once('/').unwrap().0)).await.unwrap();
-    migrations::migrate(&engine).await.unwrap();
+    migrations::migrate(&engine, None).await.unwrap();
     let Engine::Postgres { write, .. } = &engine else { panic!("not PostgreSQL") };
     let pool = write.clone();
     Some((engine, pool, server, name))
 }
 
-async fn drop_database(engine: Engine, server: &str, name: &str) {
+pub(crate) async fn drop_database(engine: Engine, server: &str, name: &str) {
     engine.close().await;
     let admin = PgPool::connect(server).await.unwrap();
     admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
@@ -181,10 +185,41 @@ async fn postgresql_reads_no_table_whole_on_the_way_of_a_request() {
     drop_database(engine, &server, &name).await;
 }
 
+#[tokio::test]
+async fn the_role_of_servers_may_run_every_statement_of_a_server() {
+    let Some((engine, pool, server, name)) = postgres().await else { return };
+    let (path, query) = server.split_once('?').unwrap_or((&server, ""));
+    let address = format!("{}/{name}?{query}", path.rsplit_once('/').unwrap().0);
+    migrate_database(&address, true, None).await.unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    connection.execute(AssertSqlSafe(format!("SET ROLE {APP_ROLE}"))).await.unwrap();
+    let of_keys = crate::keyring::ALL.iter().filter(|sql| !crate::keyring::OF_THE_OWNER.contains(sql));
+    for sql in statements(bulk::ALL_POSTGRES).into_iter().chain(of_keys.copied()) {
+        connection.execute(AssertSqlSafe(format!("PREPARE asked AS {sql}"))).await.unwrap();
+        let nulls = vec!["NULL"; parameters(sql)].join(", ");
+        let explain = match nulls.as_str() {
+            "" => "EXPLAIN EXECUTE asked".to_owned(),
+            nulls => format!("EXPLAIN EXECUTE asked ({nulls})"),
+        };
+        let may = connection.execute(AssertSqlSafe(explain)).await;
+        assert!(may.is_ok(), "{may:?}: {sql}: name the table in roles.rs");
+        connection.execute("DEALLOCATE asked").await.unwrap();
+    }
+    for sql in crate::keyring::OF_THE_OWNER {
+        connection.execute(AssertSqlSafe(format!("PREPARE asked AS {sql}"))).await.unwrap();
+        let nulls = vec!["NULL"; parameters(sql)].join(", ");
+        let may = connection.execute(AssertSqlSafe(format!("EXPLAIN EXECUTE asked ({nulls})"))).await;
+        assert!(may.unwrap_err().to_string().contains("permission denied"), "{sql}");
+        connection.execute("DEALLOCATE asked").await.unwrap();
+    }
+    drop(connection);
+    drop_database(engine, &server, &name).await;
+}
+
 /// Three thousand rows in every table, of forty insurers, so that the planner has a choice.
 async fn fill(connection: &mut sqlx::PgConnection) {
     let tables = "SELECT table_name::text, string_agg(column_name || ':' || data_type, ',' ORDER BY ordinal_position)
-         FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'schema_step'
+         FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT IN ('schema_step', 'key_state')
            AND table_name NOT IN (SELECT inhrelid::regclass::text FROM pg_inherits) GROUP BY table_name";
     for table in sqlx::query(tables).fetch_all(&mut *connection).await.unwrap() {
         let (table, columns): (String, String) = (table.get(0), table.get(1));

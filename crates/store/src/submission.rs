@@ -8,6 +8,7 @@ use crate::{InsurerKeys, Store, StoreError, Tx};
 use kiban_domain::office::StaffId;
 use kiban_domain::plan_request::SubmissionState;
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, Organization, PersonKey, Timestamp, dates};
+use std::sync::Arc;
 
 const PUT: &str = "INSERT INTO submission (insurer_number, submission_id, insured_number, kind, sender, submitted_by, submitted_at, state, reason,
        decided_at, natural_key, payload, digest, mac, media, original, replaces)
@@ -214,7 +215,7 @@ impl Store {
     /// One document.
     pub async fn submission(&self, insurer: InsurerNumber, id: &str) -> Result<Option<Submission>, StoreError> {
         let rows = self.engine.rows(ONE, args![insurer.as_str(), id]).await?;
-        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        let keys = self.submission_keys(insurer, &rows).await?;
         rows.first().map_or(Ok(None), |row| self.submission_row(insurer, row, &keys))
     }
 
@@ -247,7 +248,7 @@ impl Store {
         let insured = InsuredNumber::parse(&row.text(0)?).map_err(|_| StoreError::Unreadable("record_original"))?;
         let (person, media) = (PersonKey { insurer, insured }, row.text(4)?);
         let aad = original_aad(&person, id, &row.text(1)?, &row.text(2)?, row.big(3)?, &media);
-        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        let keys = self.keys.keys_for(insurer.as_str(), &rows, &[5]).await?;
         let bytes = keys.open(&aad.iter().map(Vec::as_slice).collect::<Vec<_>>(), &row.blob(5)?)?;
         Ok(Some(Original { media, bytes }))
     }
@@ -258,9 +259,13 @@ impl Store {
         self.submissions(person.insurer, &rows).await
     }
 
+    async fn submission_keys(&self, insurer: InsurerNumber, rows: &[Row]) -> Result<Arc<InsurerKeys>, StoreError> {
+        self.keys.keys_for(insurer.as_str(), rows, &[7, 10, 13]).await
+    }
+
     /// Those whose MAC fits and that can be read.
     async fn submissions(&self, insurer: InsurerNumber, rows: &[Row]) -> Result<Vec<Submission>, StoreError> {
-        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        let keys = self.submission_keys(insurer, rows).await?;
         rows.iter()
             .filter_map(|row| readable("submission", self.submission_row(insurer, row, &keys)).transpose())
             .collect()
@@ -313,7 +318,7 @@ impl Store {
     }
 }
 
-fn aad<'a>(person: &'a PersonKey, id: &'a str, kind: &'a str, sender: &'a str) -> [&'a [u8]; 6] {
+pub(crate) fn aad<'a>(person: &'a PersonKey, id: &'a str, kind: &'a str, sender: &'a str) -> [&'a [u8]; 6] {
     [
         b"submission",
         person.insurer.as_str().as_bytes(),
@@ -324,7 +329,7 @@ fn aad<'a>(person: &'a PersonKey, id: &'a str, kind: &'a str, sender: &'a str) -
     ]
 }
 
-fn original_aad(
+pub(crate) fn original_aad(
     person: &PersonKey,
     id: &str,
     kind: &str,

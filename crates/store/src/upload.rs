@@ -2,9 +2,12 @@
 //! again after a cut. Nothing of a package is ever in clear on disk.
 
 use crate::engine::args;
-use crate::{Store, StoreError, Tx};
+use crate::{InsurerKeys, Store, StoreError, Tx};
 use kiban_domain::{InsurerNumber, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::sync::Arc;
+use zeroize::Zeroizing;
 
 const BEGIN: &str =
     "INSERT INTO upload (insurer_number, upload_id, begun_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
@@ -42,16 +45,23 @@ pub struct SealedPiece {
     file: i32,
     piece: i32,
     content: Vec<u8>,
+    keys: Arc<InsurerKeys>,
 }
 
 /// What pieces and heads are sealed to.
-fn place<T>(insurer: InsurerNumber, upload: &str, file: i32, piece: i32, act: impl FnOnce(&[&[u8]]) -> T) -> T {
+pub(crate) fn place<T>(
+    insurer: InsurerNumber,
+    upload: &str,
+    file: i32,
+    piece: i32,
+    act: impl FnOnce(&[&[u8]]) -> T,
+) -> T {
     let (insurer, file, piece) = (insurer.as_str().as_bytes(), file.to_be_bytes(), piece.to_be_bytes());
     act(&[b"upload", insurer, upload.as_bytes(), &file, &piece])
 }
 
 /// The head of a file stands where no piece does.
-const HEAD: i32 = -1;
+pub(crate) const HEAD: i32 = -1;
 
 impl Tx {
     /// Notes that an upload has begun, or goes on.
@@ -65,7 +75,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Keeps pieces.
+    /// Keeps pieces; those whose key was closed since they were sealed are sealed once more.
     pub async fn put_pieces(
         &mut self,
         insurer: InsurerNumber,
@@ -73,7 +83,16 @@ impl Tx {
         pieces: &[SealedPiece],
     ) -> Result<(), StoreError> {
         for piece in pieces {
-            let values = args![insurer.as_str(), upload, piece.file, piece.piece, &piece.content];
+            let keys = self.keys_of(insurer.as_str()).await?;
+            let mut content = Cow::Borrowed(&piece.content[..]);
+            if piece.keys.sealing() != keys.sealing() {
+                let anew = place(insurer, upload, piece.file, piece.piece, |aad| {
+                    let plain = Zeroizing::new(piece.keys.open(aad, &piece.content)?);
+                    Ok::<_, StoreError>(keys.seal(aad, &plain))
+                })?;
+                content = Cow::Owned(anew);
+            }
+            let values = args![insurer.as_str(), upload, piece.file, piece.piece, &content[..]];
             self.raw.run(PUT_PIECE, values).await?;
         }
         Ok(())
@@ -116,13 +135,13 @@ impl Store {
     ) -> Result<SealedPiece, StoreError> {
         let keys = self.keys.keys_of(insurer.as_str()).await?;
         let content = place(insurer, upload, file, piece, |aad| keys.seal(aad, bytes));
-        Ok(SealedPiece { file, piece, content })
+        Ok(SealedPiece { file, piece, content, keys })
     }
 
     /// The files of an upload that is whole; none when it is not kept.
     pub async fn upload_files(&self, insurer: InsurerNumber, upload: &str) -> Result<Vec<UploadFile>, StoreError> {
         let rows = self.engine.rows(FILES, args![insurer.as_str(), upload]).await?;
-        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        let keys = self.keys.keys_for(insurer.as_str(), &rows, &[1]).await?;
         let mut files = Vec::with_capacity(rows.len());
         for row in &rows {
             let (number, sealed) = (row.int(0)?, row.blob(1)?);
@@ -141,7 +160,7 @@ impl Store {
     ) -> Result<Vec<u8>, StoreError> {
         let rows = self.engine.rows(PIECE, args![insurer.as_str(), upload, file, piece]).await?;
         let sealed = rows.first().ok_or(StoreError::Unreadable("upload_piece"))?.blob(0)?;
-        let keys = self.keys.keys_of(insurer.as_str()).await?;
+        let keys = self.keys.keys_for(insurer.as_str(), &rows, &[0]).await?;
         place(insurer, upload, file, piece, |aad| keys.open(aad, &sealed))
     }
 

@@ -124,7 +124,11 @@ impl Server {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Id of the server's own process.
+    /// Id of the server's own process while it runs.
+    pub fn process(&self) -> u32 {
+        self.pid().unwrap()
+    }
+
     fn pid(&self) -> Option<u32> {
         let own = self.child.id()?;
         if !self.traced {

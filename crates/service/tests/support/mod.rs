@@ -24,8 +24,9 @@ pub struct World {
     pub platform: Platform,
     pub city: City,
     pub cast: Cast,
-    address: String,
-    folder: tempfile::TempDir,
+    pub address: String,
+    /// Keys and anchors lie in it.
+    pub folder: tempfile::TempDir,
 }
 
 async fn open_store(address: &str, folder: &std::path::Path) -> Store {

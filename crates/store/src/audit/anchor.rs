@@ -58,9 +58,7 @@ impl SigningKey {
         if !path.exists() {
             let seed = random_key()?;
             let key = Self::from_seed(&seed, None).ok_or(StoreError::Internal("signing key".to_owned()))?;
-            let secret = Zeroizing::new(hex(&seed[..]));
-            let text = Zeroizing::new(format!("{SIGNING_FILE_LABEL} {} {}\n", *secret, hex(&key.public_key())));
-            create_secret_file(path, text.as_bytes())?;
+            Self::write(path, &seed, &key.public_key())?;
         }
         let text = read_secret_file(path)?;
         Self::of_text(&text)
@@ -93,6 +91,37 @@ impl SigningKey {
 
     pub(super) fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         self.0.sign(bytes).as_ref().to_vec()
+    }
+
+    /// The secret and the public half of a key file, to be split into shares and nothing else.
+    pub fn secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let broken = || StoreError::File(format!("{} is not a whole anchor key file", path.display()));
+        let text = read_secret_file(path)?;
+        let public = Self::of_text(&text).ok_or_else(broken)?.public_key();
+        let mut words = text.split_whitespace();
+        let (label, key) = (words.next(), Zeroizing::new(words.next().and_then(unhex).ok_or_else(broken)?));
+        let seed = if label == Some(SIGNING_FILE_LABEL) { Some(&key[..]) } else { key.get(16..48) };
+        let mut secret = Zeroizing::new(Vec::with_capacity(64));
+        secret.extend_from_slice(seed.ok_or_else(broken)?);
+        secret.extend_from_slice(&public);
+        Ok(secret)
+    }
+
+    /// Writes a key file from what [`SigningKey::secret`] gave; refuses to replace one that is there.
+    pub fn restore(path: &Path, secret: &[u8]) -> Result<(), StoreError> {
+        let (seed, public) = secret.split_at_checked(32).ok_or(StoreError::Unreadable("anchor key"))?;
+        let seed = key_of(seed).ok_or(StoreError::Unreadable("anchor key"))?;
+        Self::from_seed(&seed, Some(public)).ok_or(StoreError::Unreadable("anchor key"))?;
+        if path.exists() {
+            return Err(StoreError::File(format!("{} が既にあります。置き換えません", path.display())));
+        }
+        Self::write(path, &seed, public)
+    }
+
+    fn write(path: &Path, seed: &[u8; 32], public: &[u8]) -> Result<(), StoreError> {
+        let digits = Zeroizing::new(hex(seed));
+        let text = Zeroizing::new(format!("{SIGNING_FILE_LABEL} {} {}\n", *digits, hex(public)));
+        create_secret_file(path, text.as_bytes())
     }
 
     /// The public half.

@@ -7,9 +7,10 @@ use super::month::{self, Month};
 use super::segment;
 use super::verify::{self, VerifyReport};
 use super::writer::{LEASE, Writer};
+use crate::Keyring;
 use crate::StoreError;
 use crate::engine::{Committed, Engine, RawTx, WRITER_WAIT, args};
-use crate::seal::{Clock, Keyring, file_error};
+use crate::seal::{Clock, file_error};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -169,7 +170,7 @@ impl AuditLog {
             return Err(unavailable("no audit writer"));
         };
         let subjects = entry.subjects.clone();
-        let stored = writer.give(entry, self.0.keyring.audit())?;
+        let stored = writer.give(entry, &self.0.keyring.audit())?;
         let slot = Slot { log: Arc::clone(&self.0), staged: Some((writer, Box::new(stored.clone()))) };
         entry::insert(tx, std::slice::from_ref(&stored)).await?;
         entry::insert_seen(tx, &stored, &subjects).await?;
@@ -440,7 +441,7 @@ async fn write_batch(inner: &Inner, writer: &Arc<Writer>, batch: Vec<Waiting>) {
     let mut lists = Vec::new();
     for Waiting { entry, reply, .. } in batch {
         let subjects = entry.subjects.clone();
-        match writer.give(entry, inner.keyring.audit()) {
+        match writer.give(entry, &inner.keyring.audit()) {
             Ok(row) => {
                 if !subjects.is_empty() {
                     lists.push((rows.len(), subjects));

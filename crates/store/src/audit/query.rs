@@ -87,7 +87,8 @@ impl AuditLog {
     }
 
     /// Opens the sealed part. It holds other people's numbers when the entry is a list view: not for the person's own page.
-    pub fn detail_of(&self, entry: &StoredEntry) -> Result<Detail, StoreError> {
-        entry.open_detail(self.0.keyring.audit())
+    pub async fn detail_of(&self, entry: &StoredEntry) -> Result<Detail, StoreError> {
+        let keys = self.0.keyring.audit_for(entry.sealed.as_deref().unwrap_or_default()).await?;
+        entry.open_detail(&keys)
     }
 }

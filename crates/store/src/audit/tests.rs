@@ -4,7 +4,8 @@ use super::anchor::Outside;
 use super::log::Pace;
 use super::*;
 use crate::engine::{Committed, Engine, RawTx};
-use crate::seal::{Keyring, MasterKey, hex, random_bytes};
+use crate::seal::{hex, random_bytes};
+use crate::{KeyLimits, Keyring, MasterKey};
 use crate::{NO_INSURER, StoreError};
 use kiban_domain::Timestamp;
 use std::path::PathBuf;
@@ -53,7 +54,7 @@ async fn run(
     postgres: Option<(String, String)>,
 ) {
     let engine = Engine::open(address).await.unwrap();
-    crate::migrations::migrate(&engine).await.unwrap();
+    crate::migrations::migrate(&engine, None).await.unwrap();
     let world = World { engine, folder, clock: Arc::new(AtomicI64::new(START)), postgres };
     test(&world).await;
     world.engine.close().await;
@@ -84,7 +85,7 @@ impl World {
 
     async fn keyring(&self) -> Keyring {
         let master = MasterKey::load_or_create(&self.folder.path().join("keys/master.key")).unwrap();
-        Keyring::open(&self.engine, master, self.clock()).await.unwrap()
+        Keyring::open(&self.engine, master, self.clock(), KeyLimits::default()).await.unwrap()
     }
 
     /// Starts a log whose keeper does nothing by itself, so that a test decides when segments are closed.
@@ -564,7 +565,7 @@ async fn everybody_on_a_list_finds_the_look_and_nobody_else_does() {
         assert_eq!(log.about_person(INSURER, TARO, 10, None).await.unwrap().len(), 1);
         assert!(log.about_person(INSURER, "0000000151", 10, None).await.unwrap().is_empty());
         assert!(log.about_person("012025", HANAKO, 10, None).await.unwrap().is_empty(), "same number, other insurer");
-        assert_eq!(log.detail_of(&hanako[1]).unwrap().subjects.len(), 150);
+        assert_eq!(log.detail_of(&hanako[1]).await.unwrap().subjects.len(), 150);
         log.anchor_now().await.unwrap();
         assert!(log.verify().await.unwrap().is_intact());
         world.sql("DELETE FROM audit_seen WHERE insured_number = '0000000002'").await;
@@ -833,7 +834,7 @@ async fn keys_of_an_insurer_are_made_once_and_only_the_right_master_key_opens_th
         assert!(!two.door().fits("assignment", &[b"a", b"bc"], &door[..31]));
 
         let wrong = MasterKey::load_or_create(&world.folder.path().join("keys/wrong.key")).unwrap();
-        let refused = Keyring::open(&world.engine, wrong, world.clock()).await;
+        let refused = Keyring::open(&world.engine, wrong, world.clock(), KeyLimits::default()).await;
         assert!(matches!(refused, Err(StoreError::Unreadable(_))), "{refused:?}");
     })
     .await;
@@ -846,12 +847,12 @@ async fn the_log_holds_no_text_in_clear_and_its_detail_belongs_to_its_place() {
         log.append(look("r0")).await.unwrap();
         log.append(Entry { insurer: None, insured: None, action: "login".to_owned(), ..look("r1") }).await.unwrap();
         let entries = log.of_organization(OFFICE, 10, None).await.unwrap();
-        let detail = log.detail_of(&entries[1]).unwrap();
+        let detail = log.detail_of(&entries[1]).await.unwrap();
         assert_eq!((detail.software.as_deref(), detail.source.as_deref()), (Some("架空ソフト"), Some("192.0.2.1")));
         assert_eq!(entries[0].insurer, NO_INSURER);
         assert!(!entries[1].sealed.as_ref().unwrap().windows(9).any(|bytes| bytes == b"192.0.2.1"));
         let moved = StoredEntry { sealed: entries[0].sealed.clone(), ..entries[1].clone() };
-        assert!(log.detail_of(&moved).is_err());
+        assert!(log.detail_of(&moved).await.is_err());
         log.shutdown().await.unwrap();
     })
     .await;

@@ -7,9 +7,9 @@ use super::month::{Month, slow_rows};
 use super::purge::Purged;
 use super::segment::{Header, StoredSegment, read_entries};
 use super::tree::{self, HOLE, Hash};
+use crate::Keyring;
 use crate::StoreError;
 use crate::engine::{Engine, args};
-use crate::seal::Keyring;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -312,7 +312,7 @@ async fn check_list(
     const SQL: &str =
         "SELECT 1 FROM audit_seen WHERE insurer_number = $1 AND insured_number = $2 AND organization = $3 AND day = $4";
     let Position { writer, segment, n } = entry.position;
-    let Ok(detail) = entry.open_detail(keyring.audit()) else {
+    let Ok(detail) = entry.open_detail(&*keyring.audit_for(entry.sealed.as_deref().unwrap_or_default()).await?) else {
         report.add(Some(writer), Some(segment), Some(n), "detail cannot be opened");
         return Ok(());
     };

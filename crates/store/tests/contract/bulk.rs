@@ -76,7 +76,7 @@ async fn everything(world: &World, people: &[(i64, Insured)], records: &[NewReco
         all.push(format!("{:?}", world.store.person(one.key).await.unwrap().unwrap()));
         let tokens = SearchTokens::of(&keys, &one.identity);
         for token in [tokens.kanji_birth, tokens.kana_birth, tokens.kanji_sex, tokens.kana_sex] {
-            all.push(format!("{:?}", world.store.find_by_token(insurer(), &token).await.unwrap()));
+            all.push(format!("{:?}", world.store.find_by_token(insurer(), &token.into()).await.unwrap()));
         }
     }
     for one in records {

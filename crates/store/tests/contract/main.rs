@@ -10,6 +10,7 @@ mod doors;
 mod facts;
 mod files;
 mod gather;
+mod keys;
 mod life;
 mod logins;
 mod looks;

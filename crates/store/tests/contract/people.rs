@@ -35,9 +35,9 @@ async fn a_person_is_found_by_name_and_birth_however_the_name_is_typed_and_not_a
             SearchTokens::kanji_sex(&keys, "架空　花子", Sex::Female),
             SearchTokens::kana_sex(&keys, "かくう はなこ", Sex::Female),
         ];
-        for token in typed {
-            assert_eq!(world.store.find_by_token(insurer(), &token).await.unwrap(), [hanako().insured]);
-            assert!(world.store.find_by_token(other_insurer(), &token).await.unwrap().is_empty());
+        for token in &typed {
+            assert_eq!(world.store.find_by_token(insurer(), token).await.unwrap(), [hanako().insured]);
+            assert!(world.store.find_by_token(other_insurer(), token).await.unwrap().is_empty());
         }
         let wrong_birth = SearchTokens::kana_birth(&keys, "カクウ ハナコ", "19400204");
         assert!(world.store.find_by_token(insurer(), &wrong_birth).await.unwrap().is_empty());

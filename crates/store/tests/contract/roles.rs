@@ -28,7 +28,7 @@ async fn the_role_of_servers_does_its_work_and_can_change_nothing_that_was_recor
         if !world.is_postgres() {
             return;
         }
-        let made = migrate_database(&world.address, true).await.unwrap();
+        let made = migrate_database(&world.address, true, None).await.unwrap();
         assert_eq!((made.steps.len(), made.roles), (0, vec![APP_ROLE.to_owned(), PURGE_ROLE.to_owned()]));
         assert!(world.store.may_delete_audit().await.unwrap());
         world.store.clone().close().await.unwrap();
@@ -62,6 +62,9 @@ async fn the_role_of_servers_does_its_work_and_can_change_nothing_that_was_recor
             ("audit_segment", "root"),
             ("audit_anchor", "heads"),
             ("audit_month", "people"),
+            ("data_key", "wrapped"),
+            ("key_state", "master_id"),
+            ("office_person", "insured_number"),
         ] {
             let change = format!("UPDATE {table} SET {column} = NULL");
             for sql in [
@@ -73,7 +76,26 @@ async fn the_role_of_servers_does_its_work_and_can_change_nothing_that_was_recor
                 assert_eq!(refusal(&app, sql).await, DENIED, "{sql}");
             }
         }
+        // A server makes keys and ends them, also under this role; the owner changes the master key, seals anew and removes.
+        world.store.rotate_data_key(insurer().as_str()).await.unwrap();
+        world.put_person(number, &known_hanako()).await;
+        assert_eq!(world.ask("SELECT count(*) FROM data_key WHERE closed_at IS NOT NULL").await, 1);
+        let master = kiban_store::MasterKey::load(&world.folder.path().join("keys/master.key")).unwrap();
+        for refused in [
+            world.store.reseal(insurer().as_str(), &mut |_| {}).await.map(|_| ()),
+            world.store.rewrap_keys(&master).await.map(|_| ()),
+        ] {
+            let Err(StoreError::Unsafe(why)) = refused else { panic!("{refused:?}") };
+            assert!(why.contains("所有者のロール"), "{why}");
+        }
+        assert_eq!(world.store.reindex(insurer(), &mut |_| {}).await.unwrap().retired, 0);
         for sql in [
+            "DELETE FROM data_key WHERE closed_at IS NOT NULL",
+            "UPDATE data_key SET generation = 9",
+            "DELETE FROM key_state",
+            "DELETE FROM person",
+            "DELETE FROM assignment",
+            "DELETE FROM receipt_counter",
             "DELETE FROM audit_202611",
             "SELECT * FROM audit_202611",
             "INSERT INTO audit_purge VALUES (201811, 0, 0, '', '', '')",
@@ -94,7 +116,7 @@ async fn the_role_of_the_purge_deletes_old_months_and_no_entry_by_hand() {
         if !world.is_postgres() {
             return;
         }
-        migrate_database(&world.address, true).await.unwrap();
+        migrate_database(&world.address, true, None).await.unwrap();
         let log = world.store.audit();
         log.append(look("2018-11-01", "old")).await.unwrap();
         log.append(look("2026-11-01", "new")).await.unwrap();
@@ -126,7 +148,7 @@ async fn a_database_that_is_behind_is_not_migrated_by_the_role_of_servers() {
         if !world.is_postgres() {
             return;
         }
-        migrate_database(&world.address, true).await.unwrap();
+        migrate_database(&world.address, true, None).await.unwrap();
         world.by_hand("DELETE FROM schema_step WHERE name LIKE '%audit_months'").await;
         let refused = open(&as_role(&world.address, APP_ROLE), world.folder.path()).await.err();
         let Some(StoreError::Unsafe(why)) = refused else { panic!("{refused:?}") };

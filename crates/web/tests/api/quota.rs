@@ -90,7 +90,7 @@ async fn what_was_turned_away_is_recorded_as_a_number_and_not_one_by_one() {
     let [entry] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!(entry.organization, Some(Role::Planner.organization().to_string()));
     assert_eq!((entry.outcome.as_str(), entry.rule.as_deref()), ("refused", Some("quota")));
-    let detail: Value = serde_json::from_str(&log.detail_of(entry).unwrap().text.unwrap()).unwrap();
+    let detail: Value = serde_json::from_str(&log.detail_of(entry).await.unwrap().text.unwrap()).unwrap();
     assert_eq!(detail, json!({ "limit": "requests", "count": 7 }));
     assert_eq!(after, before + 1);
     world.verify().await;

@@ -141,7 +141,10 @@ async fn a_terminal_with_a_certificate_works_and_one_without_does_not_get_as_far
     assert!(report.is_intact(), "{report:?}");
     let entries = entries(&store, report.entries).await;
     let log_ins = entries.iter().filter(|entry| entry.action == "login");
-    let sources: Vec<_> = log_ins.map(|entry| store.audit().detail_of(entry).unwrap().source.unwrap()).collect();
+    let mut sources = Vec::new();
+    for entry in log_ins {
+        sources.push(store.audit().detail_of(entry).await.unwrap().source.unwrap());
+    }
     assert_eq!(sources, ["127.0.0.1", "192.0.2.7"]);
     let in_words = |entry: &StoredEntry| format!("{} {}", entry.action, entry.rule.as_deref().unwrap_or_default());
     let refused: Vec<String> = entries.iter().map(in_words).collect();

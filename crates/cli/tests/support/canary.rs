@@ -4,9 +4,13 @@ use kiban_sim::{Needle, canaries};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Every word of every person up to number `people`.
+/// Begins the policy of every care plan that is uploaded; the number of the upload follows.
+pub const PLAN: &str = "カナリア計画";
+
+/// Every word of every person up to number `people`, and what begins the word of every uploaded plan.
 pub fn needle(people: u32) -> Needle {
-    Needle::new(&(1..=people).flat_map(canaries).collect::<Vec<_>>())
+    let words = (1..=people).flat_map(canaries);
+    Needle::new(&words.chain([PLAN.to_owned()]).collect::<Vec<_>>())
 }
 
 /// Searches a file, or every file below a folder. Returns files and bytes searched.

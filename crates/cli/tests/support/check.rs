@@ -10,6 +10,8 @@ use std::fmt;
 #[derive(Debug, Default, Clone)]
 pub struct Tally {
     pub acknowledged: u64,
+    /// The same by what they were.
+    pub writes: BTreeMap<What, u64>,
     pub answered_reads: u64,
     pub refusals: u64,
     pub unavailable: u64,
@@ -23,6 +25,9 @@ pub struct Tally {
 impl Tally {
     pub fn add(&mut self, other: Self) {
         self.acknowledged += other.acknowledged;
+        for (what, count) in other.writes {
+            *self.writes.entry(what).or_default() += count;
+        }
         self.answered_reads += other.answered_reads;
         self.refusals += other.refusals;
         self.unavailable += other.unavailable;
@@ -30,6 +35,12 @@ impl Tally {
         self.lost.extend(other.lost);
         self.unaudited.extend(other.unaudited);
         self.wrong.extend(other.wrong);
+    }
+
+    /// Every kind of write was tried and acknowledged.
+    pub fn require_every_write(&self) {
+        let never: Vec<_> = What::WRITES.into_iter().filter(|what| !self.writes.contains_key(what)).collect();
+        assert!(never.is_empty(), "never acknowledged: {never:?}; {self}");
     }
 
     /// Stops the test with the first of what is wrong.
@@ -41,10 +52,12 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let writes: Vec<String> = self.writes.iter().map(|(what, count)| format!("{what:?} {count}")).collect();
         write!(
             f,
-            "acknowledged writes {} · answered reads {} · refusals {} · unavailable {} · unknown outcomes {} · lost writes {} · unaudited values {}",
+            "acknowledged writes {} ({}) · answered reads {} · refusals {} · unavailable {} · unknown outcomes {} · lost writes {} · unaudited values {}",
             self.acknowledged,
+            writes.join(", "),
             self.answered_reads,
             self.refusals,
             self.unavailable,
@@ -68,6 +81,8 @@ struct Found {
     assignments: BTreeSet<(String, String)>,
     /// Records by revision.
     records: BTreeMap<String, u64>,
+    /// Records an accepted document becomes, by kind, number and natural key.
+    accepted: BTreeMap<Texts, u64>,
     /// Revisions in which people and acts of consent stand.
     revisions: BTreeSet<String>,
 }
@@ -98,15 +113,26 @@ impl Found {
         for row in database.rows("SELECT CAST(revision AS TEXT) FROM record").await {
             *records.entry(row[0].clone()).or_insert(0) += 1;
         }
+        let mut accepted = BTreeMap::new();
+        let sql = "SELECT kind, insured_number, natural_key FROM record WHERE kind IN ('A2', 'F1')";
+        for row in database.rows(sql).await {
+            *accepted.entry(row).or_insert(0) += 1;
+        }
         let (consents, assignments) = (consents.collect(), assignments.collect());
         let sql = "SELECT CAST(revision AS TEXT) FROM person UNION SELECT CAST(revision AS TEXT) FROM consent_act";
         let revisions = database.rows(sql).await.into_iter().map(|row| row[0].clone()).collect();
         database.leave().await;
-        Self { audit, submissions, receipts, consents, assignments, records, revisions }
+        Self { audit, submissions, receipts, consents, assignments, records, accepted, revisions }
     }
 
     fn entries(&self, request_id: &str) -> &[Texts] {
         self.audit.get(request_id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Records of the kind, number and key of a document.
+    fn records_of(&self, submission: &Texts) -> u64 {
+        let key: Texts = [2, 4, 5].map(|column| submission[column].clone()).to_vec();
+        self.accepted.get(&key).copied().unwrap_or_default()
     }
 }
 
@@ -137,6 +163,7 @@ fn check_exchange(exchange: &Exchange, found: &Found, tally: &mut Tally) {
     match answer.status {
         200..300 if asked.what.is_write() => {
             tally.acknowledged += 1;
+            *tally.writes.entry(asked.what).or_default() += 1;
             if let Some(what) = missing(exchange, entries, found) {
                 tally.lost.push(format!("{}: {what}", place()));
             }
@@ -200,6 +227,25 @@ fn missing(exchange: &Exchange, entries: &[Texts], found: &Found) -> Option<Stri
         What::Return => only("inbox.return").and_then(|id| {
             is(found.submissions.get(&id).is_some_and(|row| row[1] == "returned"), "the document is not returned")
         }),
+        What::Fetch => only("inbox.fetch").and_then(|id| {
+            let state = found.submissions.get(&id).map_or("", |row| row[1].as_str());
+            is(["fetched", "accepted", "returned"].contains(&state), "the document is not fetched")
+        }),
+        What::Accept => only("inbox.accept").and_then(|id| {
+            let row = found.submissions.get(&id).ok_or("no document in the inbox")?;
+            is(row[1] == "accepted", "the document is not accepted")?;
+            is(row[2] == "G1" || found.records_of(row) > 0, "no record of the accepted document")
+        }),
+        What::Plans => match found.receipts.get(&receipt) {
+            None => Err("no receipt".to_owned()),
+            Some(row) => is(row[1] == "applied", "the receipt is not applied").and_then(|()| {
+                // Each set of these tests is one plan of two people.
+                let plans = found.records.get(&row[3]).copied().unwrap_or_default();
+                is((row[2].as_str(), plans) == ("2", 2), "the plans are not there once each")?;
+                let repeated = entries.iter().any(|entry| entry[0] == "import.repeated");
+                if repeated { Ok(()) } else { only("import.plans").map(drop) }
+            }),
+        },
         What::Import => match found.receipts.get(&receipt) {
             None => Err("no receipt".to_owned()),
             // Taken to be worked on behind the answer; whoever serves next goes on with it.
@@ -260,6 +306,15 @@ fn check_doors(found: &Found, tally: &mut Tally) {
         if count(action, id) != 1 {
             tally.wrong.push(format!("document {id}: {} entries \"{action}\"", count(action, id)));
         }
+        for (action, state) in [("inbox.accept", "accepted"), ("inbox.return", "returned")] {
+            if count(action, id) != u64::from(row[1] == state) {
+                tally.wrong.push(format!("document {id} is {}: {} entries \"{action}\"", row[1], count(action, id)));
+            }
+        }
+        // No 届出 comes in any other way, and none is filed twice.
+        if row[2] == "F1" && found.records_of(row) != u64::from(row[1] == "accepted") {
+            tally.wrong.push(format!("document {id} is {}: {} records", row[1], found.records_of(row)));
+        }
     }
     // The clients file no 届出 twice, so neither may the platform.
     let mut filed = BTreeSet::new();
@@ -268,7 +323,16 @@ fn check_doors(found: &Found, tally: &mut Tally) {
             tally.wrong.push(format!("document {} is there twice", row[0]));
         }
     }
+    for ((_, id), _) in acts.iter().filter(|((action, _), _)| *action == "import.plans") {
+        if !found.receipts.contains_key(*id) {
+            tally.wrong.push(format!("plans {id} are in the log and there is no receipt"));
+        }
+    }
     for (id, row) in &found.receipts {
+        if count("import.plans", id) > 0 {
+            check_plans(id, row, &found.records, count, tally);
+            continue;
+        }
         let applied = u64::from(row[1] == "applied");
         let known = ["received", "refused", "applied"].contains(&row[1].as_str());
         if !known || count("import.applied", id) != applied || count("import.received", id) != 1 {
@@ -278,6 +342,21 @@ fn check_doors(found: &Found, tally: &mut Tally) {
         if row[1] != "applied" && (records > 0 || found.revisions.contains(&row[3])) {
             tally.wrong.push(format!("receipt {id} is {} and rows of it stand in the store", row[1]));
         }
+    }
+}
+
+/// An upload of plans of two people: everything or nothing.
+fn check_plans(
+    id: &str,
+    row: &Texts,
+    records: &BTreeMap<String, u64>,
+    count: impl Fn(&str, &str) -> u64,
+    tally: &mut Tally,
+) {
+    let plans = records.get(&row[3]).copied().unwrap_or_default();
+    let entries = (count("import.plans", id), count("import.plan", id));
+    if (row[1].as_str(), row[2].as_str(), plans, entries) != ("applied", "2", 2, (1, 2)) {
+        tally.wrong.push(format!("plans {id}: {row:?}, {plans} records, entries {entries:?}"));
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// What a request is meant to do; says what must be found afterwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum What {
     /// A read covered by one entry.
     Read,
@@ -26,11 +26,30 @@ pub enum What {
     Submit,
     /// 差戻し by the city
     Return,
+    /// 取得 by the city
+    Fetch,
+    /// 受理 by the city
+    Accept,
     /// A municipal package
     Import,
+    /// Care plans of two people
+    Plans,
 }
 
 impl What {
+    /// Everything that writes.
+    pub const WRITES: [Self; 9] = [
+        Self::Register,
+        Self::EndRegistration,
+        Self::Consent,
+        Self::Submit,
+        Self::Return,
+        Self::Fetch,
+        Self::Accept,
+        Self::Import,
+        Self::Plans,
+    ];
+
     pub fn is_write(self) -> bool {
         !matches!(self, Self::Read | Self::ReadPage)
     }

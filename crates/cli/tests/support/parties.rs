@@ -1,21 +1,25 @@
 //! The clients: a care manager, a home help office, an office nobody chose, a hospital and the city, each asking what it
 //! asks all day, one request after the other, and keeping its ledger.
 
+use super::canary;
 use super::home::now;
 use super::ledger::{Ledger, Lines, What};
 use super::terminal::{Answer, Body, Lost, Terminal};
 use super::town::{Town, Who};
 use jiff::ToSpan as _;
 use kiban_domain::plan_request::PlanRequest;
+use kiban_domain::{InsuredNumber, PersonKey};
+use kiban_formats::care_plan::{PlanFileName, write_plan_set};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
 use kiban_sim::SimPerson;
 use kiban_sim::documents;
+use kiban_sim::plans::care_plan;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-/// 被保険者番号 of the person in a package, and its files.
+/// 被保険者番号 of the person in a package or plan set, and its files.
 type Package = (String, Vec<(String, Vec<u8>)>);
 
 /// One client with everything it remembers; it outlives servers.
@@ -30,7 +34,7 @@ pub struct Party {
     turn: usize,
     /// Handles of this party by 被保険者番号.
     handles: Vec<(String, String)>,
-    /// Package sent last without an answer, to be sent again.
+    /// Package or plan set sent last without an answer, to be sent again.
     unanswered: Option<Package>,
     serial: i64,
 }
@@ -141,6 +145,13 @@ impl Party {
     }
 
     async fn manager(&mut self) -> Result<(), Lost> {
+        if let Some(plans) = self.unanswered.clone() {
+            return self.send(What::Plans, "/api/v1/plans", plans).await;
+        }
+        if self.step % 20 == 10 && self.handles.len() >= 2 {
+            let plans = self.plan_set();
+            return self.send(What::Plans, "/api/v1/plans", plans).await;
+        }
         let Some((number, handle)) = self.known().filter(|_| self.step % 10 != 1) else {
             let person = self.person();
             return self.register(&person, true, false).await;
@@ -162,10 +173,34 @@ impl Party {
             5 => self.read("/api/v1/people?limit=200", "").await?,
             6 => self.read(&at("/submissions"), &number).await?,
             9 => self.ask(What::ReadPage, "GET", &at(""), &number, Body::Nothing).await?,
-            // ◎ and blank kinds, with and without consent: seen or refused.
-            _ => self.read(&at(["/records/A2", "/records/E1", "/why"][self.turn % 3]), &number).await?,
+            // ◎ and blank kinds, with and without consent: seen or refused; plans, own and none.
+            _ => {
+                let paths = ["/records/A2", "/records/E1", "/why", "/records/CP1"];
+                self.read(&at(paths[self.turn % paths.len()]), &number).await?
+            }
         };
         Ok(())
+    }
+
+    /// 第1–3表 of two people this office has registered, changed once more: a word nobody has used, a later serial.
+    fn plan_set(&mut self) -> Package {
+        self.serial += 1;
+        let town = Arc::clone(&self.town);
+        let offices = (town.organization(Who::Manager), town.organization(Who::Helper));
+        let serial = 20_261_101_000_000 + self.serial;
+        let name = format!("UP1KYO_{}_43_{}_11_{serial}.CSV", offices.0, offices.1);
+        let sending = PlanFileName::parse(&name).unwrap().sending;
+        let plan_of = |number: &str| {
+            let mut plan = care_plan(&town.generator, &town.cast.consenting).unwrap();
+            plan.person = PersonKey { insured: InsuredNumber::parse(number).unwrap(), ..plan.person };
+            plan.table1.policy = format!("{}{:07}", canary::PLAN, self.serial);
+            plan
+        };
+        self.turn += 1;
+        let first = self.turn % self.handles.len();
+        let numbers = [first, (first + 1) % self.handles.len()].map(|at| self.handles[at].0.clone());
+        let plans = numbers.each_ref().map(|number| plan_of(number));
+        (numbers[0].clone(), write_plan_set(&plans, &sending).unwrap())
     }
 
     /// A 届出 nobody has filed yet: each begins on another day.
@@ -233,15 +268,16 @@ impl Party {
     }
 
     async fn city(&mut self) -> Result<(), Lost> {
-        if let Some((name, files)) = self.unanswered.clone() {
-            return self.import(name, files).await;
+        if let Some(package) = self.unanswered.clone() {
+            return self.send(What::Import, "/api/v1/packages", package).await;
         }
-        match self.step % 4 {
+        match self.step % 5 {
             1 => {
-                let (name, files) = self.package();
-                self.import(name, files).await
+                let package = self.package();
+                self.send(What::Import, "/api/v1/packages", package).await
             }
             2 => self.give_back().await,
+            4 => self.take_in().await,
             3 => {
                 let number = self.person().insured.key.insured.to_string();
                 let body = Body::Json(json!({ "insured_number": number }));
@@ -267,8 +303,22 @@ impl Party {
         Ok(())
     }
 
+    /// Fetches and accepts the first document of the inbox and the first notice.
+    async fn take_in(&mut self) -> Result<(), Lost> {
+        let inbox = self.read("/api/v1/inbox", "").await?.json();
+        let items = inbox["items"].as_array().cloned().unwrap_or_default();
+        let (notices, documents): (Vec<_>, Vec<_>) = items.iter().partition(|item| item["kind"] == "G1");
+        let first = [documents.first(), notices.first()].into_iter().flatten();
+        for receipt in first.filter_map(|item| item["receipt"].as_str()) {
+            let path = format!("/api/v1/inbox/{receipt}");
+            self.ask(What::Fetch, "POST", &format!("{path}/fetch"), receipt, Body::Nothing).await?;
+            self.ask(What::Accept, "POST", &format!("{path}/accept"), receipt, Body::Nothing).await?;
+        }
+        Ok(())
+    }
+
     /// One person with a corrected postal code and a new card: two rows under a history number nobody has used.
-    fn package(&mut self) -> (String, Vec<(String, Vec<u8>)>) {
+    fn package(&mut self) -> Package {
         self.serial += 1;
         let (person, history) = (self.person(), 1 + self.serial as u32);
         let (key, mut insured) = (person.insured.key, person.insured.clone());
@@ -279,10 +329,10 @@ impl Party {
         (key.insured.to_string(), files.unwrap())
     }
 
-    /// Sends a package, and after an unknown outcome the same bytes again.
-    async fn import(&mut self, number: String, files: Vec<(String, Vec<u8>)>) -> Result<(), Lost> {
+    /// Sends files, and after an unknown outcome the same bytes again.
+    async fn send(&mut self, what: What, path: &str, (number, files): Package) -> Result<(), Lost> {
         self.unanswered = Some((number.clone(), files.clone()));
-        let answer = self.ask(What::Import, "POST", "/api/v1/packages", &number, Body::Files(files)).await?;
+        let answer = self.ask(what, "POST", path, &number, Body::Files(files)).await?;
         if answer.status < 500 {
             self.unanswered = None;
         }

@@ -16,7 +16,7 @@ use kiban_formats::Problem;
 use kiban_formats::care_plan::{PlanFileKind, PlanFileName, Received, Sent, read_set};
 use kiban_policy::{UseCase, Writer};
 use kiban_store::{Entry, InsurerKeys, NewReceipt, Outcome, Receipt, ReceiptCounts, ReceiptState, Tx};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::sync::Arc;
 
 const NOT_ASSIGNED: &str = "この利用者は、この事業所の担当利用者として登録されていません。番号を確認し、先に本人確認と担当事業所登録をしてください";
@@ -155,9 +155,9 @@ impl Platform {
         let mut parts = Parts::new();
         for document in &upload.documents {
             let insurer = document.person().insurer;
-            if !parts.contains_key(&insurer) {
+            if let btree_map::Entry::Vacant(place) = parts.entry(insurer) {
                 let keys = self.store().keys_of(insurer).await?;
-                parts.insert(insurer, InsurerPart { keys, digest: [0; 32] });
+                place.insert(InsurerPart { keys, digest: [0; 32] });
             }
         }
         let insurers: Vec<&str> = parts.keys().map(InsurerNumber::as_str).collect();

@@ -132,7 +132,7 @@ impl Platform {
         let remembered = serde_json::from_slice(&answer.bytes).map_err(|error| Error::Internal(error.to_string()))?;
         let about = answer.insurer.zip(answer.insured).map(|(insurer, insured)| PersonKey { insurer, insured });
         match remembered {
-            Remembered::Repeatable => return Ok(Once::Now(Some(running))),
+            Remembered::Repeatable => Ok(Once::Now(Some(running))),
             Remembered::Done(answer) => {
                 self.answer_again(caller, about, !answer.is_null(), context).await?;
                 Ok(Once::Before(answer))

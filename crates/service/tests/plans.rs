@@ -238,7 +238,7 @@ async fn people_of_two_insurers_in_one_upload_have_one_number_and_one_report() {
         // One of them cannot be taken: nothing is, with neither of the insurers.
         let files = joined([
             desk.plans(&desk.people[..1], FIRST + 5, "新しい方針"),
-            desk.slips(&[neighbour.clone()], FIRST + 7),
+            desk.slips(std::slice::from_ref(&neighbour), FIRST + 7),
             write_withdrawals(
                 &[PlanWithdrawal::Slip {
                     person: neighbour.insured.key,

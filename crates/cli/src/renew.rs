@@ -155,7 +155,6 @@ fn ja(error: kiban_pki::Error) -> anyhow::Error {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 mod tests {
     use super::*;
     use crate::home::now;

@@ -73,6 +73,7 @@ pub struct Running {
     /// Address of the closed line's listener, if there is one.
     pub line: Option<SocketAddr>,
     /// Renews the certificates of the listeners; looks by itself every hour.
+    #[cfg(test)]
     pub renewals: Arc<Renewals>,
     renewing: JoinHandle<()>,
     stop: oneshot::Sender<()>,
@@ -135,7 +136,16 @@ pub async fn start(
             .await
     });
     let renewing = tokio::spawn(Arc::clone(&renewals).run(now));
-    Ok(Running { organizations, public, line, renewals, renewing, stop, task })
+    Ok(Running {
+        organizations,
+        public,
+        line,
+        #[cfg(test)]
+        renewals,
+        renewing,
+        stop,
+        task,
+    })
 }
 
 pub async fn run(options: Options) -> Result<ExitCode> {

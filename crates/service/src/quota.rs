@@ -4,6 +4,7 @@
 //! A bucket holds five minutes' worth and fills up evenly. Each process counts for itself. What was turned away is recorded
 //! once a minute, one entry for each organisation, so that a flood does not fill the log.
 
+use crate::caller::fingerprint_bytes;
 use crate::{Config, Context, Error, Peer, Platform};
 use kiban_domain::{Organization, Timestamp};
 use kiban_store::{Entry, Outcome};
@@ -106,16 +107,17 @@ impl Platform {
     /// recorded is counted again.
     pub async fn record_refused_requests(&self, context: &Context) -> Result<(), Error> {
         let mut result = Ok(());
-        for ((counts, organization), count) in self.inner.quotas.take_refused() {
+        for ((counts, whose), count) in self.inner.quotas.take_refused() {
             let detail = serde_json::json!({ "limit": counts.name(), "count": count }).to_string();
             let entry = Entry {
-                organization: Some(organization.clone()),
+                organization: Organization::parse(&whose).ok().map(|organization| organization.to_string()),
+                certificate: fingerprint_bytes(&whose),
                 rule: Some("quota".to_owned()),
                 detail: Some(detail),
                 ..Entry::new(context.now, &context.request_id, "server", "requests.refused", Outcome::Refused)
             };
             if let Err(error) = self.store().audit().append(entry).await {
-                self.inner.quotas.put_back((counts, organization), count);
+                self.inner.quotas.put_back((counts, whose), count);
                 result = Err(error.into());
             }
         }

@@ -2,7 +2,7 @@
 //! telephone calls to city hall. Each value only where the decision allows it.
 
 use crate::decision::{Case, Question};
-use crate::renewals::{Warning, warnings};
+use crate::renewals::{Warning, consent_to_confirm, warnings};
 use crate::view::latest;
 use crate::{Caller, Context, Error, Platform};
 use kiban_domain::certification::{CertificationProgress, Step};
@@ -154,7 +154,10 @@ impl Platform {
                 _ => progress = latest(r, now, unapplied),
             });
         }
-        let warnings = warnings(card.as_ref(), rate.as_ref(), ceiling.as_ref(), today, &self.inner.config);
+        let mut warnings = warnings(card.as_ref(), rate.as_ref(), ceiling.as_ref(), today, &self.inner.config);
+        if case.decide(Question::read(Kind::G1)).is_allowed() {
+            warnings.extend(progress.as_ref().and_then(|one| consent_to_confirm(one, &case.stored.consent)));
+        }
         let mut identity = None;
         if case.decide(Question::read(Kind::A3a)).is_allowed()
             && let Some(insured) = unopened.identity()?

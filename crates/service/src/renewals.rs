@@ -7,6 +7,8 @@ use crate::statistics::{
     certifications, consent_of, covered_until, is_due, is_insured, known, live_certification, rate_on,
 };
 use crate::{Caller, Config, Context, Error, Platform};
+use kiban_domain::certification::{ApplicationKind, CertificationProgress};
+use kiban_domain::consent::ConsentState;
 use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, PersonKey, Timestamp};
 use kiban_policy::UseCase;
@@ -17,15 +19,15 @@ use tokio::sync::mpsc;
 /// Something of a person that ends soon, has ended, or restricts benefits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// `certification`, `copayment`, `ceiling` or `restriction`.
+    /// `certification`, `copayment`, `ceiling`, `restriction` or `consent`.
     pub what: &'static str,
-    /// 認定有効期間, 負担割合, 負担限度額 or 給付制限.
+    /// 認定有効期間, 負担割合, 負担限度額, 給付制限 or 同意.
     pub name: &'static str,
-    /// Last day; absent for a restriction without end.
+    /// Last day; absent for a restriction without end and for a consent, which has no expiry date (P-070).
     pub until: Option<Date>,
     /// Days from today to that day; negative when it has passed.
     pub days_left: Option<i32>,
-    /// 90, 60 or 30: the warning it has reached; 0 when the day has passed. Absent for a restriction.
+    /// 90, 60 or 30: the warning it has reached; 0 when the day has passed. Absent for a restriction and a consent.
     pub stage: Option<i32>,
     /// The whole in one Japanese sentence.
     pub message: String,
@@ -309,6 +311,22 @@ pub(crate) fn warnings(
     all
 }
 
+/// P-070: a renewal runs, and the consent that is live was not given again since it was applied for.
+pub(crate) fn consent_to_confirm(progress: &CertificationProgress, consent: &ConsentState) -> Option<Warning> {
+    let runs = progress.kind == ApplicationKind::Renewal && progress.result.is_none() && progress.closing.is_none();
+    (runs && consent.is_to_be_confirmed(progress.applied_on)).then(|| Warning {
+        what: "consent",
+        name: "同意",
+        until: None,
+        days_left: None,
+        stage: None,
+        message: format!(
+            "更新の申請（{}）がありました。同意は続いています。市区町村が改めて確かめます",
+            progress.applied_on
+        ),
+    })
+}
+
 fn ending(
     what: &'static str,
     name: &'static str,
@@ -332,6 +350,25 @@ fn ending(
 mod tests {
     use super::*;
     use jiff::civil::date;
+    use kiban_domain::certification::Closing;
+    use kiban_domain::consent::ConsentAct;
+
+    #[test]
+    fn a_consent_is_to_be_confirmed_while_a_renewal_runs_and_until_it_is_given_again() {
+        let mut renewal = CertificationProgress::apply(date(2026, 11, 2), ApplicationKind::Renewal);
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let given = ConsentState::of([(&ConsentAct::Given, at("2025-04-01T00:00:00Z"))]);
+        let warning = consent_to_confirm(&renewal, &given).unwrap();
+        assert!(warning.message.contains("2026-11-02") && warning.message.contains("同意は続いています"));
+        let again =
+            [(&ConsentAct::Given, at("2025-04-01T00:00:00Z")), (&ConsentAct::Given, at("2026-11-02T00:00:00Z"))];
+        assert_eq!(consent_to_confirm(&renewal, &ConsentState::of(again)), None);
+        assert_eq!(consent_to_confirm(&renewal, &ConsentState::default()), None, "nothing to confirm");
+        let change = CertificationProgress::apply(date(2026, 11, 2), ApplicationKind::Change);
+        assert_eq!(consent_to_confirm(&change, &given), None);
+        renewal.closing = Some(Closing::Withdrawn(date(2026, 11, 9)));
+        assert_eq!(consent_to_confirm(&renewal, &given), None);
+    }
 
     #[test]
     fn a_period_warns_at_ninety_sixty_and_thirty_days_and_after_its_end() {

@@ -2,7 +2,7 @@
 //! P-056). Blank cells do not appear at all; a ◎ kind without consent says 同意未取得 and how to get it.
 
 use crate::decision::{Case, Question};
-use crate::renewals::{Warning, warnings};
+use crate::renewals::{Warning, consent_to_confirm, warnings};
 use crate::{Caller, Context, Error, Platform};
 use kiban_domain::allowance::Allowance;
 use kiban_domain::certification::CareLevel;
@@ -201,7 +201,11 @@ impl Platform {
         let card = card.and_then(|content| serde_json::from_value::<InsuranceCard>(content).ok());
         let rate = newest(Kind::A3b).and_then(|content| serde_json::from_value::<CopaymentRate>(content).ok());
         let ceiling = newest(Kind::A3c).and_then(|content| serde_json::from_value::<CostCeiling>(content).ok());
-        warnings(card.as_ref(), rate.as_ref(), ceiling.as_ref(), context.today(), &self.inner.config)
+        let mut all = warnings(card.as_ref(), rate.as_ref(), ceiling.as_ref(), context.today(), &self.inner.config);
+        let progress = newest(Kind::A5).and_then(|content| serde_json::from_value(content).ok());
+        let consent = newest(Kind::G1).and_then(|content| serde_json::from_value(content).ok());
+        all.extend(progress.zip(consent).and_then(|(progress, consent)| consent_to_confirm(&progress, &consent)));
+        all
     }
 
     /// Why each kind can or cannot be seen; blank cells are left out (P-056).

@@ -101,10 +101,12 @@ fn judge_care_files(files: &[(String, Vec<u8>)], options: &Options) -> Result<Ju
 }
 
 /// Files on disk, read piece by piece.
-struct Files(Vec<(String, PathBuf)>);
+#[derive(Clone)]
+pub struct Files(Vec<(String, PathBuf)>);
 
 impl Files {
-    fn of(paths: &[PathBuf]) -> Result<Self> {
+    /// Files, and those of folders.
+    pub fn of(paths: &[PathBuf]) -> Result<Self> {
         let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let mut files = Vec::new();
         for path in paths {

@@ -1,14 +1,14 @@
 //! `kiban import`: a municipality's package from a folder on the platform's own machine; `kiban sim`: a synthetic city
 //! as such a folder.
 
-use crate::check::printable;
+use crate::check::{Files, printable};
 use crate::home::{Home, explain, now};
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use kiban_domain::{InsurerNumber, dates};
 use kiban_formats::Problem;
-use kiban_service::{Context, IntakeResult, Work};
+use kiban_service::{Context, IntakeResult, MissingRow, ReportedProblem, Work};
 use kiban_sim::files::Stopped;
 use kiban_sim::{CitySpec, write_package_streaming};
 use std::io::Read as _;
@@ -29,6 +29,12 @@ pub struct Options {
     /// 結果ファイル（CSV）の書き出し先
     #[arg(long)]
     result: Option<PathBuf>,
+    /// 試すだけにします。何が変わるかを示し、何も反映しません
+    #[arg(long)]
+    dry_run: bool,
+    /// --dry-run のとき、全件のパッケージとみなし、基盤にあってパッケージにない記録も調べます（全部は結果ファイルに）
+    #[arg(long, requires = "dry_run")]
+    full: bool,
     /// パッケージのフォルダー（MANIFEST.csv を含む）
     package: PathBuf,
 }
@@ -48,6 +54,9 @@ pub struct SimOptions {
 pub async fn run(options: Options) -> Result<ExitCode> {
     let insurer =
         InsurerNumber::parse(&options.insurer).map_err(|error| anyhow!("保険者番号: {}", error.message_ja()))?;
+    if options.dry_run {
+        return dry_run(&options, insurer).await;
+    }
     let files = folder_files(&options.package)?;
     let platform = Home::open(&options.home, options.db.as_deref())?.platform().await?;
     let mut upload = platform.begin_package_locally(insurer, &Context::new(now())?);
@@ -93,6 +102,40 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     })
 }
 
+/// Tries the package: the same problems as for real, and what would change.
+async fn dry_run(options: &Options, insurer: InsurerNumber) -> Result<ExitCode> {
+    let files = Files::of(std::slice::from_ref(&options.package))?;
+    let platform = Home::open(&options.home, options.db.as_deref())?.platform().await?;
+    let mut missing = Vec::new();
+    let mut note = |row: &MissingRow| missing.push(row.clone());
+    let context = Context::new(now())?;
+    let dry = platform.dry_run_locally(insurer, files, options.full, &context, &mut note).await.map_err(explain)?;
+    println!("試しました（何も反映していません）");
+    match dry.state {
+        "would_apply" => println!("このパッケージは反映されます"),
+        _ => println!("このパッケージは取り込めません"),
+    }
+    for (kind, changes) in &dry.changes {
+        println!(
+            "{kind}: 新規 {}、変更 {}、削除 {}、変更なし {}、不採用 {}",
+            changes.new, changes.changed, changes.deleted, changes.unchanged, changes.refused
+        );
+    }
+    print_problems(&dry.report.problems);
+    if options.full {
+        println!("基盤にあってパッケージにない記録 {}件", missing.len());
+        for row in missing.iter().take(30) {
+            println!("  {} {} {}", row.insured_number, row.kind, printable(&row.key));
+        }
+    }
+    if let Some(path) = &options.result {
+        std::fs::write(path, dry.csv(&missing)).with_context(|| format!("{} に書けません", path.display()))?;
+    }
+    platform.store().clone().close().await?;
+    let is_good = dry.state == "would_apply" && dry.report.counts.refused == 0;
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 /// Name, path and bytes of each file of a folder (not of folders inside it), by name.
 fn folder_files(dir: &Path) -> Result<Vec<(String, PathBuf, u64)>> {
     let mut files = Vec::new();
@@ -128,13 +171,18 @@ pub fn print_result(result: &IntakeResult) {
         "読んだ行 {}、反映 {}、変更なし {}、取込不可 {}",
         counts.read, counts.applied, counts.unchanged, counts.refused
     );
-    let mut problems: Vec<_> = result.report.problems.iter().collect();
+    print_problems(&result.report.problems);
+}
+
+/// The first of them, errors before warnings.
+fn print_problems(all: &[ReportedProblem]) {
+    let mut problems: Vec<_> = all.iter().collect();
     problems.sort_by_key(|problem| problem.severity != "error");
     for problem in problems.iter().take(30) {
         println!("  {} {}", if problem.severity == "error" { "エラー" } else { "注意" }, printable(&problem.message));
     }
-    if result.report.problems.len() > 30 {
-        println!("  ほか {}件", result.report.problems.len() - 30);
+    if all.len() > 30 {
+        println!("  ほか {}件", all.len() - 30);
     }
 }
 

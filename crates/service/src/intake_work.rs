@@ -233,11 +233,11 @@ impl Platform {
         Ok(())
     }
 
-    fn block(&self) -> usize {
+    pub(crate) fn block(&self) -> usize {
         if self.store().engine_name() == "sqlite" { BLOCK.0 } else { BLOCK.1 }
     }
 
-    async fn judge(&self, receipt: &Receipt, insurer: InsurerNumber, pass: &Pass) -> Result<Judge, Error> {
+    pub(crate) async fn judge(&self, receipt: &Receipt, insurer: InsurerNumber, pass: &Pass) -> Result<Judge, Error> {
         let later = match pass.made_at {
             Some(made_at) => self.store().receipts_made_later(insurer, made_at, receipt.number).await?,
             None => Vec::new(),
@@ -360,7 +360,7 @@ struct Block {
 
 /// How far the second pass is.
 pub(crate) struct Pass {
-    report: PackageReport,
+    pub(crate) report: PackageReport,
     total: u64,
     done: u64,
     pub(crate) is_initial: bool,
@@ -368,7 +368,12 @@ pub(crate) struct Pass {
 }
 
 impl Pass {
-    fn add(&mut self, kind: &str, more: ReceiptCounts) {
+    /// Before its first block.
+    pub(crate) fn new(report: PackageReport, rows: u64, is_initial: bool, made_at: Option<Timestamp>) -> Self {
+        Self { report, total: rows, done: 0, is_initial, made_at }
+    }
+
+    pub(crate) fn add(&mut self, kind: &str, more: ReceiptCounts) {
         for counts in [&mut self.report.counts, self.report.kinds.entry(kind.to_owned()).or_default()] {
             counts.applied += more.applied;
             counts.unchanged += more.unchanged;

@@ -1,6 +1,6 @@
 //! 結果ファイル: what became of a file, as people open it in a spreadsheet (P-161, T-20).
 
-use crate::{IntakeResult, ReportedProblem};
+use crate::{DryRun, IntakeResult, MissingRow, ReportedProblem};
 
 impl IntakeResult {
     /// UTF-8 with a byte order mark, so that spreadsheets know it; the first line is the result, then one line per kind, per insurer
@@ -41,6 +41,31 @@ fn csv(result: &IntakeResult) -> String {
         out.push_str(&problem_line(problem));
     }
     out
+}
+
+impl DryRun {
+    /// The same of a package that was only tried, with a line for each row it lacks.
+    pub fn csv(&self, missing: &[MissingRow]) -> String {
+        let words = if self.state == "would_apply" { "反映されます" } else { "取り込めません" };
+        let mut out = String::from("\u{feff}区分,ファイル,行,列,項目,規則,内容\r\n");
+        out.push_str(&line(["結果", "", "", "", "", "", &format!("試しただけです（何も反映していません）。{words}")]));
+        for (kind, changes) in &self.changes {
+            let text = format!(
+                "種別 {kind}: 新規 {} 件、変更 {} 件、削除 {} 件、変更なし {} 件、不採用 {} 件",
+                changes.new, changes.changed, changes.deleted, changes.unchanged, changes.refused
+            );
+            out.push_str(&line(["種別", "", "", "", "", "", &text]));
+        }
+        for problem in &self.report.problems {
+            out.push_str(&problem_line(problem));
+        }
+        for row in missing {
+            let text =
+                format!("基盤にあり、このパッケージにありません: 被保険者番号 {} {}", row.insured_number, row.key);
+            out.push_str(&line(["不足", row.kind, "", "", "", "missing", text.trim_end()]));
+        }
+        out
+    }
 }
 
 fn problem_line(problem: &ReportedProblem) -> String {

@@ -54,6 +54,20 @@ impl Store {
         Ok(Some((last, found)))
     }
 
+    /// The next `limit` insured numbers behind `after`, also of people only in a package that is not applied yet.
+    pub async fn numbers_after(
+        &self,
+        insurer: InsurerNumber,
+        after: Option<InsuredNumber>,
+        limit: i32,
+    ) -> Result<Vec<InsuredNumber>, StoreError> {
+        let from = after.map(|number| number.to_string()).unwrap_or_default();
+        let rows = self.engine.rows(PEOPLE, args![insurer.as_str(), &from, limit]).await?;
+        rows.iter()
+            .map(|row| InsuredNumber::parse(&row.text(0)?).map_err(|_| StoreError::Unreadable("person")))
+            .collect()
+    }
+
     /// When each receipt of an insurer arrived, by its number.
     pub async fn receipt_times(&self, insurer: InsurerNumber) -> Result<Vec<(i64, Timestamp)>, StoreError> {
         let rows = self.engine.rows(TIMES, args![insurer.as_str()]).await?;

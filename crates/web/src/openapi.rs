@@ -157,7 +157,7 @@ fn parameters(route: &Route, shape: &Shape) -> Vec<Value> {
     let in_query = shape.query.iter().map(|(name, words)| {
         let schema = match *name {
             "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 200 }),
-            "seen" | "history" => json!({ "type": "boolean" }),
+            "seen" | "history" | "dry_run" | "full" => json!({ "type": "boolean" }),
             _ => json!({ "type": "string" }),
         };
         json!({ "name": name, "in": "query", "required": false, "description": words, "schema": schema })
@@ -266,6 +266,10 @@ fn shape(name: &str) -> Option<Shape> {
         "view_statistics" | "statistics_file" => &[
             ("day", "集計した日（既定は今日）"),
             ("shareable", "true: 外に出せる形（10人単位に切り捨て、10人未満は出さない）"),
+        ],
+        "import_package" => &[
+            ("dry_run", "true: 試すだけ。何が変わるかを答え、何も反映しない（256 MiB まで）"),
+            ("full", "true: dry_run のとき、全件のパッケージとみなし、基盤にあってパッケージにない記録を並べる"),
         ],
         "export_package" => {
             &[("history", "true: 訂正前・削除された内容も。古い順に取り込む複数のパッケージ（package/001/ …）になる")]

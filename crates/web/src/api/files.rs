@@ -2,18 +2,41 @@
 
 use super::{Answer, ok, once};
 use crate::caller::Authenticated;
-use crate::input::{Files, Incoming, PACKAGE_LIMIT, count_files};
+use crate::input::{Files, Incoming, PACKAGE_LIMIT, Query, count_files};
 use crate::multipart::Event;
 use crate::{App, Problem};
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use kiban_service::{Received, Upload, Work, digest_of_files};
+use serde::Deserialize;
 use serde_json::Value;
 
+/// How a package is taken.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    /// Only tried: what it would do is answered, nothing is written.
+    #[serde(default)]
+    dry_run: bool,
+    /// Tried as a package of everything: what it lacks is listed.
+    #[serde(default)]
+    full: bool,
+}
+
 /// Small packages are answered when they are done, others with 202 and their receipt: they are worked on behind it.
-pub(crate) async fn package(State(app): State<App>, who: Authenticated, request: Request) -> Answer {
+pub(crate) async fn package(
+    State(app): State<App>,
+    who: Authenticated,
+    Query(wanted): Query<Wanted>,
+    request: Request,
+) -> Answer {
     app.platform.may_send_package(&who.caller, &who.context)?;
+    let wanted = wanted?;
+    if wanted.dry_run {
+        let Files(files) = Files::from_request(request, &app).await?;
+        return ok(app.platform.dry_run_package(&who.caller, files, wanted.full, &who.context).await?);
+    }
     let incoming = Incoming::of(request, PACKAGE_LIMIT)?;
     let upload = app.platform.begin_package(&who.caller, &who.context)?;
     let received = arrive(upload, incoming).await?;

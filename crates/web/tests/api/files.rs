@@ -21,6 +21,28 @@ async fn the_same_package_twice_gives_the_same_receipt() {
 }
 
 #[tokio::test]
+async fn a_package_that_is_only_tried_says_what_it_would_do_and_gives_no_receipt() {
+    let world = World::new().await;
+    world.pass(1).await;
+    let files = package(world.now());
+    let city = world.log_in(Role::City).await;
+    for _ in 0..2 {
+        let reply = city.upload("/api/v1/packages?dry_run=true&full=true", &files).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        let tried = reply.json();
+        assert_eq!((&tried["state"], &tried["receipt"]), (&json!("would_apply"), &json!("")));
+        assert!(tried["changes"]["INSURED"].is_object() && tried["missing"]["total"].is_u64(), "{tried}");
+    }
+    let real = city.upload("/api/v1/packages", &files).await.json();
+    assert_eq!((&real["state"], &real["repeated"]), (&json!("applied"), &json!(false)), "nothing was received before");
+    let wrong = city.upload("/api/v1/packages?dry_run=maybe", &files).await;
+    assert_eq!(wrong.refusal(), (422, "invalid".to_owned()));
+    let office = world.log_in(Role::Planner).await.upload("/api/v1/packages?dry_run=true", &files).await;
+    assert_eq!(office.refusal(), (403, "not_writer".to_owned()));
+    world.verify().await;
+}
+
+#[tokio::test]
 async fn a_cut_package_is_refused_whole_and_its_result_file_says_where() {
     let world = World::new().await;
     world.pass(1).await;

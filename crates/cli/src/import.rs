@@ -164,6 +164,7 @@ pub fn print_result(result: &IntakeResult) {
     let state = match result.state {
         "applied" => "反映しました",
         "refused" => "取り込めませんでした（何も反映していません）",
+        "failed" => "処理が続けて失敗したため、後回しにしました（kiban operate retry でやり直せます）",
         _ => "受け付けました",
     };
     println!("受付番号 {} — {state}{}", result.receipt, if result.repeated { "（同じ内容を受付済み）" } else { "" });

@@ -29,6 +29,13 @@ pub struct Options {
 
 #[derive(Subcommand)]
 enum Command {
+    /// 後回しにしたパッケージをもう一度処理の列に戻します（続きから反映します）
+    Retry {
+        /// 保険者番号（6桁）
+        insurer: String,
+        /// 受付番号
+        receipt: String,
+    },
     /// 事業所・医療機関を登録します
     Office {
         /// 事業所番号または医療機関コード（10桁）
@@ -138,6 +145,13 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             let now = if may_export { "書出しを許しました" } else { "書出しの許しはありません" };
             println!("登録しました: 接続プログラム {serial} {now}");
         }
+        Act::Retry(insurer, receipt) => match platform.retry_package(insurer, &receipt, &context).await {
+            Ok(()) => println!("列に戻しました: {receipt}（動いている基盤が続きから反映します）"),
+            Err(kiban_service::Error::Unknown) => {
+                anyhow::bail!("後回しになっているパッケージに、保険者 {insurer} の受付番号 {receipt} はありません")
+            }
+            Err(error) => return Err(explain(error)),
+        },
         Act::Start(insurer, change) => {
             platform.set_start_because(insurer, &change, "cli", &context).await.map_err(explain)?;
             println!("登録しました: {insurer} {}", change.start.name_ja());
@@ -149,6 +163,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 }
 
 enum Act {
+    Retry(InsurerNumber, String),
     Office(Office, bool),
     Account(NewAccount),
     Connector(String, bool),
@@ -190,6 +205,9 @@ fn read(command: Command) -> Result<Act> {
             }))
         }
         Command::Connector { serial, may_export } => Ok(Act::Connector(serial, may_export)),
+        Command::Retry { insurer, receipt } => {
+            Ok(Act::Retry(InsurerNumber::parse(&insurer).map_err(item("保険者番号"))?, receipt))
+        }
         Command::Start { insurer, state, date, reason } => {
             let insurer = InsurerNumber::parse(&insurer).map_err(item("保険者番号"))?;
             let date = date

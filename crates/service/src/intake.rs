@@ -109,7 +109,7 @@ impl ReportedProblem {
 pub struct IntakeResult {
     /// 受付番号
     pub receipt: String,
-    /// `received`, `refused` or `applied`.
+    /// `received`, `refused`, `applied` or `failed` (set aside).
     pub state: &'static str,
     /// When it arrived.
     pub received_at: Timestamp,
@@ -279,10 +279,13 @@ pub(crate) fn record_of(
 }
 
 pub(crate) fn answer(receipt: Receipt, repeated: bool) -> Result<IntakeResult, Error> {
-    let report = match &receipt.result {
+    let mut report = match &receipt.result {
         Some(result) => serde_json::from_slice(result).map_err(|error| Error::Internal(error.to_string()))?,
         None => PackageReport { counts: receipt.counts, ..PackageReport::default() },
     };
+    if receipt.state == ReceiptState::Failed {
+        report.problems.push(set_aside(receipt.failure.as_ref().map_or("", |(code, _)| code)));
+    }
     Ok(IntakeResult {
         progress: IntakeProgress::of(&receipt),
         receipt: receipt.public_id,
@@ -291,6 +294,18 @@ pub(crate) fn answer(receipt: Receipt, repeated: bool) -> Result<IntakeResult, E
         repeated,
         report,
     })
+}
+
+/// Why a package was set aside, as its sender reads it.
+fn set_aside(code: &str) -> ReportedProblem {
+    let why = match code {
+        "unreadable" => "保存した原本を読み取れません",
+        _ => "基盤の処理が同じところで続けて失敗しました",
+    };
+    let text = format!(
+        "{why}。このパッケージは後回しにしました（まだ何も見えません。後のパッケージは先に進みます）。運用者に受付番号を伝えてください。原因が直れば続きから反映します"
+    );
+    ReportedProblem::of(&Problem::of_file("", "set_aside", text))
 }
 
 /// The files as one run of bytes, lengths first, so that the same files give the same digest.

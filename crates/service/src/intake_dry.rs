@@ -132,7 +132,8 @@ impl Platform {
         missing: &mut (dyn FnMut(&MissingRow) + Send),
     ) -> Result<DryRun, Error> {
         let read = source.clone();
-        let checked = tokio::task::spawn_blocking(move || check(read, insurer)).await;
+        let now = context.now;
+        let checked = tokio::task::spawn_blocking(move || check(read, insurer, now)).await;
         let checked = checked.map_err(|error| Error::Internal(error.to_string()))?;
         let checked = checked.map_err(|error| Error::Unavailable(error.to_string()))?;
         let is_initial = !self.store().has_people(insurer).await?;
@@ -337,5 +338,6 @@ fn no_receipt(now: Timestamp, insurer: InsurerNumber) -> Receipt {
         result: None,
         progress: ReceiptProgress::default(),
         made_at: None,
+        failure: None,
     }
 }

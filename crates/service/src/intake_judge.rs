@@ -31,6 +31,8 @@ pub(crate) struct Judge {
     pub(crate) is_initial: bool,
     /// Receipts of packages made after this one.
     pub(crate) later: HashSet<i64>,
+    /// Receipts that were set aside: what they wrote is there, and nobody sees it.
+    pub(crate) aside: HashSet<i64>,
     /// People this package brought: highest 履歴番号, and whether any version is 不開示.
     pub(crate) written: HashMap<InsuredNumber, (u32, bool)>,
     /// Unknown offices that were told: a city has thousands of cards with the same one.
@@ -68,19 +70,30 @@ struct Present {
     records: PresentRecords,
     acts: HashMap<InsuredNumber, Vec<PresentAct>>,
     newest: HashMap<(InsuredNumber, Kind), String>,
+    /// People with a version that was set aside, and whether one says 不開示: that holds unseen, too (T-1 c).
+    unseen: HashMap<InsuredNumber, bool>,
+    /// Acts that were set aside.
+    unseen_acts: HashSet<String>,
 }
 
 impl Present {
     /// Leaves out what the package itself brought in blocks before: how many of them are written already is chance, and a
-    /// key stands once in a package.
-    fn forget(&mut self, revision: i64) {
-        for versions in self.people.values_mut() {
-            versions.retain(|version| version.revision != revision);
+    /// key stands once in a package. Leaves out what packages that were set aside wrote, too: rows that nobody sees must not
+    /// make the same rows of another package count as there.
+    fn leave_out(&mut self, own: i64, aside: &HashSet<i64>) {
+        let is_left_out = |revision: i64| revision == own || aside.contains(&revision);
+        for (number, versions) in &mut self.people {
+            for version in versions.iter().filter(|version| aside.contains(&version.revision)) {
+                *self.unseen.entry(*number).or_default() |= version.withheld;
+            }
+            versions.retain(|version| !is_left_out(version.revision));
         }
         self.people.retain(|_, versions| !versions.is_empty());
-        self.records.retain(|_, record| record.revision != revision);
+        self.records.retain(|_, record| !is_left_out(record.revision));
         for acts in self.acts.values_mut() {
-            acts.retain(|act| act.revision != revision);
+            let unseen = acts.iter().filter(|act| aside.contains(&act.revision)).map(|act| act.id.clone());
+            self.unseen_acts.extend(unseen);
+            acts.retain(|act| !is_left_out(act.revision));
         }
     }
 }
@@ -122,6 +135,17 @@ impl Judged {
             place.history
         );
         self.refuse(place, "key_exists", &text);
+    }
+
+    /// Of two versions of somebody in one block only the last says what the search tokens are.
+    fn take_person(&mut self, person: NewPerson) {
+        if person.tokens != TokenChange::Keep
+            && let Some(earlier) = self.place_of.insert(person.insured.key.insured, self.people.len())
+            && let Some(earlier) = self.people.get_mut(earlier)
+        {
+            earlier.tokens = TokenChange::Keep;
+        }
+        self.people.push(person);
     }
 
     /// A row of a package made before another that brought the same key: the later one holds.
@@ -193,14 +217,14 @@ impl Judge {
         let (people, records) =
             tokio::join!(store.present_people(self.insurer, &numbers), store.present_records(self.insurer, &numbers));
         let mut consenting: Vec<InsuredNumber> = Vec::new();
-        for row in rows.iter().filter(|row| matches!(row.value, MunicipalValue::Consent(_))) {
+        for row in rows.iter().filter(|row| !self.aside.is_empty() || matches!(row.value, MunicipalValue::Consent(_))) {
             consenting.push(row.key.insured);
         }
         consenting.sort();
         consenting.dedup();
         let acts = store.present_acts(self.insurer, &consenting).await?;
-        let mut present = Present { people: people?, records: records?, acts, newest: HashMap::new() };
-        present.forget(self.revision);
+        let mut present = Present { people: people?, records: records?, acts, ..Present::default() };
+        present.leave_out(self.revision, &self.aside);
         for (number, kind, natural_key) in present.records.keys() {
             let latest = present.newest.entry((*number, *kind)).or_default();
             if natural_key > latest {
@@ -235,15 +259,19 @@ impl Judge {
         }
         let (number, history) = (place.key.insured, i64::from(place.history));
         let versions = present.people.get(&number).map_or(&[][..], Vec::as_slice);
-        if let Some(same) = versions.iter().rfind(|version| version.history_number == history) {
+        let (written, unseen) = (self.written.get(&number).copied(), present.unseen.get(&number).copied());
+        let was_withheld = versions.iter().any(|version| version.withheld)
+            || written.is_some_and(|(_, withheld)| withheld)
+            || unseen == Some(true);
+        let same = || versions.iter().filter(|version| version.history_number == history);
+        if let Some(last) = same().next_back() {
             let content = serde_json::to_vec(&insured).map_err(|error| Error::Internal(error.to_string()))?;
-            if same.digest == self.keys.digest(&content) {
+            if last.digest == self.keys.digest(&content) {
                 judged.count(place).unchanged += 1;
                 return Ok(());
             }
-            if self.later.contains(&same.revision) {
-                judged.superseded(place);
-                return Ok(());
+            if same().any(|version| self.later.contains(&version.revision)) {
+                return self.superseded_person(&insured, last, place, was_withheld, judged).await;
             }
             // 不開示 that is set is never turned away (decision 0006.36).
             let sets_withheld = insured.withheld && !versions.iter().any(|version| version.withheld);
@@ -252,10 +280,8 @@ impl Judge {
                 return Ok(());
             }
         }
-        let written = self.written.get(&number).copied();
         let newest = versions.last().map(|version| version.history_number).max(written.map(|(n, _)| i64::from(n)));
         let is_present = newest.is_none_or(|newest| history >= newest);
-        let was_withheld = versions.iter().any(|version| version.withheld) || written.is_some_and(|(_, w)| w);
         if let Some(newest) = newest.filter(|_| !is_present) {
             let text = format!(
                 "履歴番号 {history} より新しい履歴番号 {newest} が登録済みです。この行は過去の履歴として登録しました"
@@ -266,19 +292,12 @@ impl Judge {
             let text = "登録済みの不開示をファイルで解除することはできません。不開示のまま、ほかの項目を反映しました";
             judged.warn(place, "withheld_kept", text);
         }
-        let tokens = match (newest.is_some(), is_present, was_withheld || insured.withheld) {
+        let tokens = match (newest.is_some() || unseen.is_some(), is_present, was_withheld || insured.withheld) {
             (false, ..) => TokenChange::Add,
             (_, _, true) => TokenChange::Remove,
             (_, true, false) => TokenChange::Replace,
             (_, false, false) => TokenChange::Keep,
         };
-        // Of two versions in one block only the last says what the tokens are.
-        if tokens != TokenChange::Keep
-            && let Some(earlier) = judged.place_of.insert(number, judged.people.len())
-            && let Some(earlier) = judged.people.get_mut(earlier)
-        {
-            earlier.tokens = TokenChange::Keep;
-        }
         self.note(number, place.history, insured.withheld);
         judged.count(place).applied += 1;
         if let Some((_, reason)) = insured.lost.filter(|_| is_present && !versions.is_empty()) {
@@ -289,7 +308,42 @@ impl Judge {
             };
             self.review(place.key, cause, judged).await?;
         }
-        judged.people.push(NewPerson { history_number: history, insured, tokens });
+        judged.take_person(NewPerson { history_number: history, insured, tokens });
+        Ok(())
+    }
+
+    /// A row of somebody made before another that brought the same 履歴番号: the later content holds, but 不開示 of either
+    /// (P-037). It is kept as a further revision of that content.
+    async fn superseded_person(
+        &mut self,
+        insured: &Insured,
+        last: &PersonHeader,
+        place: &Place,
+        was_withheld: bool,
+        judged: &mut Judged,
+    ) -> Result<(), Error> {
+        if was_withheld || !insured.withheld {
+            judged.superseded(place);
+            return Ok(());
+        }
+        let versions = self.platform.store().person_versions(place.key).await?;
+        let known = versions
+            .into_iter()
+            .find(|(header, _)| (header.history_number, header.revision) == (last.history_number, last.revision));
+        // What cannot be read is not shown either; the row itself then carries the flag.
+        let content = known.map_or_else(|| insured.clone(), |(_, content)| content);
+        let text = format!(
+            "履歴番号 {} は、このパッケージより後に作成されたパッケージで登録済みです。不開示だけを反映しました",
+            place.history
+        );
+        judged.warn(place, "superseded", &text);
+        judged.count(place).applied += 1;
+        self.note(place.key.insured, place.history, true);
+        judged.take_person(NewPerson {
+            history_number: last.history_number,
+            insured: Insured { withheld: true, ..content },
+            tokens: TokenChange::Remove,
+        });
         Ok(())
     }
 
@@ -306,7 +360,9 @@ impl Judge {
         let deleted = place.change == Change::Deleted;
         let before = self.platform.store().links_of(place.key).await?;
         let history_number = i64::from(place.history);
-        if let Some(same) = before.iter().rfind(|known| known.history_number == history_number) {
+        let same =
+            |known: &&StoredLink| known.history_number == history_number && !self.aside.contains(&known.revision);
+        if let Some(same) = before.iter().rfind(same) {
             if same.link == link && same.deleted == deleted {
                 judged.count(place).unchanged += 1;
                 return Ok(());
@@ -434,7 +490,13 @@ impl Judge {
         let text = serde_json::to_vec(&record).map_err(|error| Error::Internal(error.to_string()))?;
         // The same act again has the same id, whatever package brings it.
         let digest = self.keys.digest(&[b"consent act", &text[..]].concat());
-        let id: String = digest[..16].iter().map(|b| format!("{b:02x}")).collect();
+        let mut id = act_id(&digest);
+        // It lies unseen in a package that was set aside: as another act it counts at once.
+        if present.unseen_acts.contains(&id) {
+            id = act_id(
+                &self.keys.digest(&[b"consent act again", &self.revision.to_be_bytes()[..], &text[..]].concat()),
+            );
+        }
         let acts = present.acts.get(&place.key.insured).map_or(&[][..], Vec::as_slice);
         let newer = acts.iter().filter(|act| act.id != id && is_after(act, &record)).max_by_key(|act| act.acted_at);
         // The city gets the difference back: what its own ledger says no longer holds.
@@ -477,6 +539,10 @@ impl Judge {
             _ => None,
         }
     }
+}
+
+fn act_id(digest: &[u8; 32]) -> String {
+    digest[..16].iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Whether an act on the same thing, with another outcome, holds over a record: later, or at the same time and closing.

@@ -5,14 +5,15 @@ use crate::intake::{IntakeResult, answer};
 use crate::intake_work::Work;
 use crate::{Context, Error, Platform, random, random_id};
 use kiban_domain::{InsurerNumber, Organization, Timestamp};
-use kiban_store::{Entry, NewReceipt, Outcome, Receipt, ReceiptState, SealedPiece, UploadFile};
+use kiban_store::{Entry, NewReceipt, Outcome, Receipt, ReceiptState, SealedPiece, Tx, UploadFile};
 use ring::digest;
+use std::time::Instant;
 
 /// Bytes of a piece.
 const PIECE: usize = 1 << 20;
 /// Bytes kept in memory until they are written together: nobody waits for an open transaction while they trickle in.
 const TOGETHER: usize = 8 * PIECE;
-/// An upload that was not ended after this many hours is forgotten.
+/// An upload of which nothing has come for this many hours is forgotten.
 const HOURS_UNTIL_FORGOTTEN: i64 = 24;
 
 /// A package on its way in.
@@ -22,6 +23,8 @@ pub struct Upload {
     sender: Organization,
     entry: Entry,
     now: Timestamp,
+    /// When it began, for how long it has taken.
+    begun: Instant,
     id: Option<String>,
     files: Vec<UploadFile>,
     /// SHA-256 of the file that is arriving.
@@ -63,6 +66,7 @@ impl Upload {
             sender,
             entry: Entry { insurer: Some(insurer.to_string()), ..entry },
             now: context.now,
+            begun: Instant::now(),
             id: None,
             files: Vec::new(),
             hash: digest::Context::new(&digest::SHA256),
@@ -178,9 +182,10 @@ impl Upload {
     async fn give_receipt(&mut self, id: &str, digest: [u8; 32]) -> Result<(), Error> {
         let store = self.platform.store();
         let mut tx = store.begin().await?;
-        tx.begin_upload(self.insurer, id, self.now).await?;
+        self.note_arrival(&mut tx, id).await?;
         tx.put_pieces(self.insurer, id, &self.pieces).await?;
         tx.put_upload_files(self.insurer, id, &self.files).await?;
+        tx.end_upload(self.insurer, id).await?;
         let new = NewReceipt {
             insurer: self.insurer,
             public_id: id.to_owned(),
@@ -230,12 +235,8 @@ impl Upload {
 
     async fn spill(&mut self, id: &str) -> Result<(), Error> {
         let store = self.platform.store();
-        let forgotten = if self.spilled { Vec::new() } else { self.forgotten().await? };
         let mut tx = store.begin().await?;
-        for old in forgotten {
-            tx.drop_upload(self.insurer, &old).await?;
-        }
-        tx.begin_upload(self.insurer, id, self.now).await?;
+        self.note_arrival(&mut tx, id).await?;
         tx.put_pieces(self.insurer, id, &self.pieces).await?;
         tx.commit(Entry { action: "import.arriving".to_owned(), ..self.entry.clone() }).await?;
         self.pieces.clear();
@@ -244,9 +245,15 @@ impl Upload {
         Ok(())
     }
 
-    async fn forgotten(&self) -> Result<Vec<String>, Error> {
-        let before = self.now - jiff::SignedDuration::from_hours(HOURS_UNTIL_FORGOTTEN);
-        Ok(self.platform.store().abandoned_uploads(self.insurer, before).await?)
+    /// That more has come; a later one fails when the first pieces were forgotten.
+    async fn note_arrival(&self, tx: &mut Tx, id: &str) -> Result<(), Error> {
+        if self.spilled {
+            let passed = self.begun.elapsed();
+            let now = self.now + jiff::SignedDuration::from_secs(passed.as_secs() as i64);
+            Ok(tx.go_on_with_upload(self.insurer, id, now).await?)
+        } else {
+            Ok(tx.begin_upload(self.insurer, id, self.now).await?)
+        }
     }
 }
 
@@ -257,16 +264,56 @@ impl Platform {
         answer(receipt, received.repeated)
     }
 
-    /// Works on the packages of the insurer until this one is closed; waits while another process does.
+    /// Works on the packages of the insurer, oldest first, until this one is closed; waits while another process does. An
+    /// impatient one works on this package alone: behind older ones it waits for whoever works on those.
     pub async fn close_package(&self, received: &Received, work: &mut Work<'_>) -> Result<IntakeResult, Error> {
         work.own = Some((received.receipt.clone(), received.entry.clone()));
         loop {
             let receipt = self.store().receipt(received.insurer, &received.receipt).await?.ok_or(Error::Unknown)?;
-            if receipt.state != ReceiptState::Received || (work.is_impatient && work.met_another) {
+            let is_left = work.is_impatient && (work.met_another || self.is_behind(received).await?);
+            if receipt.state != ReceiptState::Received || is_left {
                 return answer(receipt, received.repeated);
             }
             if !self.work_on_insurer(received.insurer, work).await? && !work.is_impatient {
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+
+    /// Whether older packages of the insurer wait.
+    async fn is_behind(&self, received: &Received) -> Result<bool, Error> {
+        let first = self.store().waiting_receipt(received.insurer).await?;
+        Ok(first.is_some_and(|first| first.public_id != received.receipt))
+    }
+
+    /// Puts a package that was set aside among the waiting ones again; it goes on behind its last block. [`Error::Unknown`]
+    /// when there is none of this 受付番号 that was set aside.
+    pub async fn retry_package(&self, insurer: InsurerNumber, receipt: &str, context: &Context) -> Result<(), Error> {
+        let mut tx = self.store().begin().await?;
+        if !tx.retry_receipt(insurer, receipt).await? {
+            return Err(Error::Unknown);
+        }
+        let entry = Entry::new(context.now, &context.request_id, "cli", "import.retry", Outcome::Done);
+        let entry = Entry { insurer: Some(insurer.to_string()), natural_key: Some(receipt.to_owned()), ..entry };
+        Ok(tx.commit(entry).await?)
+    }
+
+    /// Forgets uploads of which nothing has come for a day, each under an entry of its own; how many.
+    pub(crate) async fn forget_abandoned_uploads(&self, context: &Context) -> Result<u64, Error> {
+        let since = context.now - jiff::SignedDuration::from_hours(HOURS_UNTIL_FORGOTTEN);
+        let mut forgotten = 0;
+        loop {
+            let abandoned = self.store().abandoned_uploads(since).await?;
+            if abandoned.is_empty() {
+                return Ok(forgotten);
+            }
+            for (insurer, upload) in abandoned {
+                let mut tx = self.store().begin().await?;
+                tx.drop_upload(insurer, &upload).await?;
+                let entry = Entry::new(context.now, &context.request_id, "server", "import.forgotten", Outcome::Done);
+                let entry = Entry { insurer: Some(insurer.to_string()), natural_key: Some(upload), ..entry };
+                tx.commit(entry).await?;
+                forgotten += 1;
             }
         }
     }

@@ -11,7 +11,8 @@ use kiban_domain::{InsurerNumber, Timestamp, dates};
 use kiban_formats::Problem;
 use kiban_formats::municipal::{self, MunicipalRow, Source};
 use kiban_store::{
-    Entry, Lease, Outcome, Receipt, ReceiptCounts, ReceiptState, RegistrationReview, SealedBlock, Store, Tx, UploadFile,
+    Entry, Lease, Outcome, Receipt, ReceiptCounts, ReceiptState, RegistrationReview, SealedBlock, Store, StoreError,
+    Tx, UploadFile,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
@@ -26,6 +27,12 @@ use tokio::task::JoinSet;
 const BLOCK: (usize, usize) = (1_000, 5_000);
 /// Threads that check a package at most: other requests go on meanwhile.
 const CHECKING_THREADS: usize = 4;
+/// A package that failed so often for one reason is set aside.
+pub(crate) const FAILURES: i64 = 5;
+/// The same failure counts again after so long: what passes by itself is no fault of the package.
+const FAILS_AGAIN_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+/// How far the clock of a city may be ahead of ours.
+const AHEAD: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 /// How often a lease is held on to while nothing is written.
 const HOLD_EVERY: Duration = Duration::from_secs(5);
 
@@ -110,12 +117,63 @@ impl Platform {
         let mut result = Ok(());
         while result.is_ok() && !work.is_stopped() {
             let Some(receipt) = self.store().waiting_receipt(insurer).await? else { break };
-            result = self.work_on_receipt(&lease, receipt, work).await;
+            result = self.work_on_receipt(&lease, receipt.clone(), work).await;
+            if let Err(error) = &result
+                && self.set_aside(&lease, &receipt, error, work).await
+            {
+                result = Ok(());
+            }
+            // Whoever came with a package works until it is done; what waits behind it is for the worker.
+            if work.own.as_ref().is_some_and(|(own, _)| *own == receipt.public_id) {
+                break;
+            }
         }
         let mut tx = self.store().begin().await?;
         tx.give_lease_back(&lease).await?;
         tx.commit(work.entry(insurer, &first, "import.ended")).await?;
         result.map(|()| true)
+    }
+
+    /// Notes why a package failed, and sets it aside when it did so too often: one that cannot be worked on must not keep those
+    /// behind it waiting for ever. True when it was set aside.
+    async fn set_aside(&self, lease: &Lease, receipt: &Receipt, error: &Error, work: &mut Work<'_>) -> bool {
+        let Some(code) = failure_of(error) else { return false };
+        match self.note_failure(lease, receipt, code, work).await {
+            Ok(Some(failures)) if failures >= FAILURES => {
+                let (insurer, receipt) = (lease.insurer.to_string(), receipt.public_id.as_str());
+                tracing::error!(
+                    insurer, receipt, code, failures, %error,
+                    "a package cannot be worked on and is set aside; those behind it go on (kiban operate retry)"
+                );
+                true
+            }
+            Ok(_) => false,
+            Err(error) => {
+                tracing::error!(%error, "a failure of a package was not noted");
+                false
+            }
+        }
+    }
+
+    async fn note_failure(
+        &self,
+        lease: &Lease,
+        receipt: &Receipt,
+        code: &'static str,
+        work: &mut Work<'_>,
+    ) -> Result<Option<i64>, Error> {
+        let now = (work.clock)();
+        let mut tx = self.store().begin().await?;
+        tx.hold_lease(lease, now).await?;
+        let noted = tx.receipt_failed(lease.insurer, receipt.number, code, now, now - FAILS_AGAIN_AFTER).await?;
+        let Some(failures) = noted else { return Ok(None) };
+        let action = if failures >= FAILURES { "import.set_aside" } else { "import.failed" };
+        if failures >= FAILURES {
+            tx.set_receipt_aside(lease.insurer, receipt.number, now).await?;
+        }
+        let entry = work.entry(lease.insurer, receipt, action);
+        tx.commit(Entry { outcome: Outcome::Failed, detail: Some(code.to_owned()), ..entry }).await?;
+        Ok(noted)
     }
 
     async fn work_on_receipt(&self, lease: &Lease, receipt: Receipt, work: &mut Work<'_>) -> Result<(), Error> {
@@ -139,9 +197,8 @@ impl Platform {
                 made_at: receipt.made_at,
             },
             _ => {
-                let checked = self
-                    .check(lease, work.entry(insurer, &receipt, "import.checking"), spool.clone(), work.clock)
-                    .await?;
+                let entry = work.entry(insurer, &receipt, "import.checking");
+                let checked = self.check(lease, entry, spool.clone(), receipt.received_at, work.clock).await?;
                 if checked.is_refused {
                     let mut tx = self.store().begin().await?;
                     tx.hold_lease(lease, (work.clock)()).await?;
@@ -166,13 +223,14 @@ impl Platform {
         lease: &Lease,
         entry: Entry,
         spool: Spool,
+        received_at: Timestamp,
         clock: &(dyn Fn() -> Timestamp + Send + Sync),
     ) -> Result<Checked, Error> {
         let insurer = lease.insurer;
-        let checking = tokio::task::spawn_blocking(move || check(spool, insurer));
+        let checking = tokio::task::spawn_blocking(move || check(spool, insurer, received_at));
         let checked = self.held(lease, entry, clock, checking).await?;
         let checked = checked.map_err(|error| Error::Internal(error.to_string()))?;
-        checked.map_err(|error| Error::Unavailable(error.to_string()))
+        checked.map_err(unread)
     }
 
     /// Waits for something and holds on to the lease meanwhile.
@@ -251,6 +309,7 @@ impl Platform {
             today: dates::day_in_japan(receipt.received_at),
             is_initial: pass.is_initial,
             later: later.into_iter().collect(),
+            aside: self.store().receipts_set_aside(insurer).await?.into_iter().collect(),
             written: std::collections::HashMap::new(),
             told_offices: HashSet::new(),
         })
@@ -391,8 +450,34 @@ pub(crate) struct Checked {
     pub(crate) is_refused: bool,
 }
 
-/// Reads and judges a whole package: counts by kind, all problems, whether it may be applied at all.
-pub(crate) fn check<S: Source + Sync>(source: S, insurer: InsurerNumber) -> io::Result<Checked> {
+/// A source that could not be read: what lies there is damaged, or the database does not answer.
+fn unread(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::InvalidData => Error::Internal(format!("{UNREADABLE}: {error}")),
+        _ => Error::Unavailable(error.to_string()),
+    }
+}
+
+/// How an [`Error::Internal`] begins when what is kept cannot be opened or read back.
+const UNREADABLE: &str = "unreadable value";
+
+/// The code of a failure that may lie in the package; none of one that passes by itself.
+fn failure_of(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Internal(text) if text.starts_with(UNREADABLE) => Some("unreadable"),
+        Error::Unavailable(_) | Error::OutcomeUnknown => None,
+        Error::Conflict(_) => Some("conflict"),
+        _ => Some("internal"),
+    }
+}
+
+/// Reads and judges a whole package that arrived at an instant: counts by kind, all problems, whether it may be applied at
+/// all.
+pub(crate) fn check<S: Source + Sync>(
+    source: S,
+    insurer: InsurerNumber,
+    received_at: Timestamp,
+) -> io::Result<Checked> {
     let package = municipal::open_source(source)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(CHECKING_THREADS);
     let municipal::Counted { rows, mut problems } = package.count_source(threads)?;
@@ -403,6 +488,7 @@ pub(crate) fn check<S: Source + Sync>(source: S, insurer: InsurerNumber) -> io::
         let text = "MANIFEST.csv の保険者番号が、送信した市区町村の番号と違います。送信先・送信元を確認してください";
         problems.push(Problem::of_file(municipal::MANIFEST, "foreign_insurer", text));
     }
+    problems.extend(package.made_after(received_at + AHEAD));
     let is_refused = problems.iter().any(municipal::refuses_package);
     let mut kinds: BTreeMap<String, ReceiptCounts> = BTreeMap::new();
     for file in manifest.map_or(&[][..], |manifest| &manifest.files) {
@@ -477,7 +563,7 @@ fn prepare_blocks(mut rows: mpsc::Receiver<io::Result<RowBlock>>, mut judge: Jud
                     continue;
                 }
                 Ok(block) => prepare(block, &mut judge, number, recorded_at).await,
-                Err(error) => Err(Error::Unavailable(error.to_string())),
+                Err(error) => Err(unread(error)),
             };
             let failed = block.is_err();
             if send.send(block).await.is_err() || failed {
@@ -581,7 +667,10 @@ impl Read for SpoolReader {
             }
             let place = (self.file, self.next);
             let piece = self.spool.store.upload_piece(self.spool.insurer, &self.spool.upload, place);
-            self.piece = self.spool.runtime.block_on(piece).map_err(|error| io::Error::other(error.to_string()))?;
+            self.piece = self.spool.runtime.block_on(piece).map_err(|error| match error {
+                StoreError::Unreadable(what) => io::Error::new(io::ErrorKind::InvalidData, what),
+                error => io::Error::other(error.to_string()),
+            })?;
             self.next += 1;
             self.at = 0;
         }

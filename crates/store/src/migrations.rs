@@ -24,6 +24,8 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000060_inbox", include_str!("../migrations/20261122000060_inbox.sql")),
     ("20261122000070_statistics", include_str!("../migrations/20261122000070_statistics.sql")),
     ("20261122000090_switch_by_person", include_str!("../migrations/20261122000090_switch_by_person.sql")),
+    ("20261122000100_no_compression", include_str!("../migrations/20261122000100_no_compression.sql")),
+    ("20261122000101_set_aside", include_str!("../migrations/20261122000101_set_aside.sql")),
     ("20261122000120_connector_export", include_str!("../migrations/20261122000120_connector_export.sql")),
     ("20261122000121_answers_about_people", include_str!("../migrations/20261122000121_answers_about_people.sql")),
     ("20261122000130_plan_uploads", include_str!("../migrations/20261122000130_plan_uploads.sql")),

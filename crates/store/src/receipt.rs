@@ -21,26 +21,43 @@ const PUT: &str = "INSERT INTO receipt (insurer_number, receipt_number, public_i
 const FINISH: &str = "UPDATE receipt SET state = $3, rows_read = $4, rows_applied = $5, rows_unchanged = $6, rows_refused = $7, result = $8
      WHERE insurer_number = $1 AND receipt_number = $2 AND state = 'received'";
 const BY_DIGEST: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
-       rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at
+       rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
+       set_aside_at
      FROM receipt WHERE insurer_number = $1 AND sender = $2 AND digest = $3";
 const BY_PUBLIC_ID: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
-       rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at
+       rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
+       set_aside_at
      FROM receipt WHERE insurer_number = $1 AND public_id = $2";
 const OF_SENDER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
        rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, insurer_number
      FROM receipt WHERE public_id = $1 AND sender = $2 ORDER BY insurer_number";
 const OF_INSURER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
-       rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at
+       rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
+       set_aside_at
      FROM receipt WHERE insurer_number = $1 ORDER BY receipt_number DESC LIMIT $2";
 const ORIGINAL: &str = "SELECT original FROM receipt WHERE insurer_number = $1 AND receipt_number = $2";
 const WAITING: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
-       rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at
-     FROM receipt WHERE insurer_number = $1 AND state = 'received' ORDER BY receipt_number LIMIT 1";
-const WAITING_INSURERS: &str = "SELECT DISTINCT insurer_number FROM receipt WHERE state = 'received' AND insurer_number > $1 ORDER BY insurer_number LIMIT 1000";
+       rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
+       set_aside_at
+     FROM receipt WHERE insurer_number = $1 AND state = 'received' AND set_aside_at IS NULL
+     ORDER BY receipt_number LIMIT 1";
+const WAITING_INSURERS: &str = "SELECT DISTINCT insurer_number FROM receipt WHERE state = 'received' AND insurer_number > $1 AND set_aside_at IS NULL
+     ORDER BY insurer_number LIMIT 1000";
+const FAILED: &str =
+    "UPDATE receipt SET failures = CASE WHEN failure = $3 THEN failures + 1 ELSE 1 END, failure = $3, failed_at = $4
+     WHERE insurer_number = $1 AND receipt_number = $2 AND state = 'received' AND set_aside_at IS NULL
+       AND (failure IS NULL OR failure <> $3 OR failed_at <= $5)
+     RETURNING failures";
+const SET_ASIDE: &str =
+    "UPDATE receipt SET set_aside_at = $3 WHERE insurer_number = $1 AND receipt_number = $2 AND state = 'received'";
+const ASIDE: &str = "SELECT receipt_number FROM receipt WHERE insurer_number = $1 AND set_aside_at > 0";
+const RETRY: &str =
+    "UPDATE receipt SET set_aside_at = NULL, failures = 0, failure = NULL, failed_at = NULL, is_initial = 0
+     WHERE insurer_number = $1 AND public_id = $2 AND state = 'received' AND set_aside_at > 0";
 const JUDGED: &str = "UPDATE receipt SET rows_total = $3, made_at = $4, is_initial = $5, begun_at = $6, begun_rows = rows_done, touched_at = $6
      WHERE insurer_number = $1 AND receipt_number = $2 AND state = 'received'";
 const PROGRESS: &str = "UPDATE receipt SET rows_done = $3, rows_read = $4, rows_applied = $5, rows_unchanged = $6, rows_refused = $7, touched_at = $8,
-       result = $9
+       result = $9, failures = 0
      WHERE insurer_number = $1 AND receipt_number = $2 AND state = 'received'";
 const MADE_LATER: &str =
     "SELECT receipt_number FROM receipt WHERE insurer_number = $1 AND made_at > $2 AND receipt_number <> $3";
@@ -62,6 +79,10 @@ pub(crate) const ALL: &[&str] = &[
     JUDGED,
     PROGRESS,
     MADE_LATER,
+    FAILED,
+    SET_ASIDE,
+    ASIDE,
+    RETRY,
 ];
 
 /// Where a receipt stands.
@@ -73,6 +94,8 @@ pub enum ReceiptState {
     Refused,
     /// 反映済
     Applied,
+    /// 後回し: received, but it failed again and again; its rows are invisible, and the packages behind it go on.
+    Failed,
 }
 
 impl ReceiptState {
@@ -82,6 +105,7 @@ impl ReceiptState {
             Self::Received => "received",
             Self::Refused => "refused",
             Self::Applied => "applied",
+            Self::Failed => "failed",
         }
     }
 
@@ -144,6 +168,8 @@ pub struct Receipt {
     pub progress: ReceiptProgress,
     /// 作成日時 of the package, once its manifest was read.
     pub made_at: Option<Timestamp>,
+    /// Why it failed the last time, and how often in a row; none when it never did.
+    pub failure: Option<(String, i64)>,
 }
 
 /// How far a receipt is.
@@ -255,6 +281,36 @@ impl Tx {
         if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("receipt already closed")) }
     }
 
+    /// Notes that working on a receipt failed for a reason (a code); how often in a row it has. `None` when the same failure
+    /// was noted after `since` already: what passes by itself must not set a sound package aside.
+    pub async fn receipt_failed(
+        &mut self,
+        insurer: InsurerNumber,
+        number: i64,
+        code: &str,
+        now: Timestamp,
+        since: Timestamp,
+    ) -> Result<Option<i64>, StoreError> {
+        let values = args![insurer.as_str(), number, code, now.as_microsecond(), since.as_microsecond()];
+        self.raw.rows(FAILED, values).await?.first().map(|row| row.big(0)).transpose()
+    }
+
+    /// Sets a receipt aside: it is not worked on until somebody asks for it again.
+    pub async fn set_receipt_aside(
+        &mut self,
+        insurer: InsurerNumber,
+        number: i64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let changed = self.raw.run(SET_ASIDE, args![insurer.as_str(), number, now.as_microsecond()]).await?;
+        if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("receipt already closed")) }
+    }
+
+    /// Puts a receipt that was set aside among the waiting ones again; false when there is none.
+    pub async fn retry_receipt(&mut self, insurer: InsurerNumber, public_id: &str) -> Result<bool, StoreError> {
+        Ok(self.raw.run(RETRY, args![insurer.as_str(), public_id]).await? == 1)
+    }
+
     /// Closes a receipt: applied or refused, with counts and the result file.
     pub async fn finish_receipt(
         &mut self,
@@ -358,6 +414,12 @@ impl Store {
         self.first_receipt(insurer, &rows).await
     }
 
+    /// Receipts of an insurer that were set aside: some of their rows may be written, and none of them is visible.
+    pub async fn receipts_set_aside(&self, insurer: InsurerNumber) -> Result<Vec<i64>, StoreError> {
+        let rows = self.engine.rows(ASIDE, args![insurer.as_str()]).await?;
+        rows.iter().map(|row| row.big(0)).collect()
+    }
+
     /// Insurers with a receipt that is not closed, at most 1,000.
     pub async fn waiting_insurers(&self) -> Result<Vec<InsurerNumber>, StoreError> {
         let rows = self.engine.rows(WAITING_INSURERS, args![""]).await?;
@@ -394,10 +456,12 @@ impl Store {
     async fn receipt_row(&self, insurer: InsurerNumber, row: &Row) -> Result<Receipt, StoreError> {
         let number = row.big(0)?;
         let keys = self.keys.keys_for(insurer.as_str(), std::slice::from_ref(row), &[9]).await?;
-        let state = ReceiptState::parse(&row.text(4)?)?;
+        let stored = ReceiptState::parse(&row.text(4)?)?;
+        let is_aside = stored == ReceiptState::Received && row.big_or_null(19)?.is_some();
+        let state = if is_aside { ReceiptState::Failed } else { stored };
         let open = |part, sealed: &[u8]| with_aad(insurer, number, part, |aad| keys.open(aad, sealed));
         let result = match row.blob_or_null(9)? {
-            None if state == ReceiptState::Received => None,
+            None if stored == ReceiptState::Received => None,
             None => return Err(StoreError::Unreadable("receipt")),
             // Results sealed before the state was part of it.
             Some(sealed) => Some(open(result_part(state), &sealed).or_else(|_| open(RESULT_BEFORE, &sealed))?),
@@ -423,6 +487,7 @@ impl Store {
                 touched: row.big_or_null(15)?.map(instant).transpose()?,
             },
             made_at: row.big_or_null(16)?.map(instant).transpose()?,
+            failure: row.text_or_null(18)?.map(|code| Ok::<_, StoreError>((code, row.big(17)?))).transpose()?,
         })
     }
 }
@@ -452,7 +517,7 @@ pub(crate) const RESULT_BEFORE: &str = "result";
 /// The state is sealed with the result: refused does not become applied by hand.
 pub(crate) fn result_part(state: ReceiptState) -> &'static str {
     match state {
-        ReceiptState::Received => "result received",
+        ReceiptState::Received | ReceiptState::Failed => "result received",
         ReceiptState::Refused => "result refused",
         ReceiptState::Applied => "result applied",
     }

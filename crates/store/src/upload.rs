@@ -9,8 +9,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-const BEGIN: &str =
-    "INSERT INTO upload (insurer_number, upload_id, begun_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+const BEGIN: &str = "INSERT INTO upload (insurer_number, upload_id, begun_at, arriving_at) VALUES ($1, $2, $3, $3)";
+const GO_ON: &str =
+    "UPDATE upload SET arriving_at = $3 WHERE insurer_number = $1 AND upload_id = $2 AND arriving_at IS NOT NULL";
+const END: &str = "UPDATE upload SET arriving_at = NULL WHERE insurer_number = $1 AND upload_id = $2";
 const PUT_PIECE: &str = "INSERT INTO upload_piece (insurer_number, upload_id, file_number, piece_number, content) VALUES ($1, $2, $3, $4, $5)";
 const PUT_FILE: &str = "INSERT INTO upload_file (insurer_number, upload_id, file_number, head) VALUES ($1, $2, $3, $4)";
 const FILES: &str =
@@ -20,11 +22,11 @@ const PIECE: &str = "SELECT content FROM upload_piece
 const DROP_PIECES: &str = "DELETE FROM upload_piece WHERE insurer_number = $1 AND upload_id = $2";
 const DROP_FILES: &str = "DELETE FROM upload_file WHERE insurer_number = $1 AND upload_id = $2";
 const DROP: &str = "DELETE FROM upload WHERE insurer_number = $1 AND upload_id = $2";
-const ABANDONED: &str = "SELECT upload_id FROM upload WHERE insurer_number = $1 AND begun_at < $2
-       AND NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.insurer_number = $1 AND public_id = upload_id)
-     ORDER BY begun_at LIMIT 100";
+const ABANDONED: &str =
+    "SELECT insurer_number, upload_id FROM upload WHERE arriving_at < $1 ORDER BY arriving_at LIMIT 100";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[BEGIN, PUT_PIECE, PUT_FILE, FILES, PIECE, DROP_PIECES, DROP_FILES, DROP, ABANDONED];
+pub(crate) const ALL: &[&str] =
+    &[BEGIN, GO_ON, END, PUT_PIECE, PUT_FILE, FILES, PIECE, DROP_PIECES, DROP_FILES, DROP, ABANDONED];
 
 /// A file of a package as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +66,7 @@ pub(crate) fn place<T>(
 pub(crate) const HEAD: i32 = -1;
 
 impl Tx {
-    /// Notes that an upload has begun, or goes on.
+    /// Notes that an upload has begun.
     pub async fn begin_upload(
         &mut self,
         insurer: InsurerNumber,
@@ -72,6 +74,25 @@ impl Tx {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.raw.run(BEGIN, args![insurer.as_str(), upload, now.as_microsecond()]).await?;
+        Ok(())
+    }
+
+    /// Notes that more of an upload has come. One that was forgotten meanwhile is a conflict: its first pieces are gone.
+    pub async fn go_on_with_upload(
+        &mut self,
+        insurer: InsurerNumber,
+        upload: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        match self.raw.run(GO_ON, args![insurer.as_str(), upload, now.as_microsecond()]).await? {
+            1 => Ok(()),
+            _ => Err(StoreError::Conflict("the upload was forgotten; send it again")),
+        }
+    }
+
+    /// Notes that everything has come, in the transaction that gives the receipt: it is kept from now on.
+    pub async fn end_upload(&mut self, insurer: InsurerNumber, upload: &str) -> Result<(), StoreError> {
+        self.raw.run(END, args![insurer.as_str(), upload]).await?;
         Ok(())
     }
 
@@ -164,13 +185,14 @@ impl Store {
         place(insurer, upload, file, piece, |aad| keys.open(aad, &sealed))
     }
 
-    /// Uploads begun before an instant that never became a receipt, at most 100.
-    pub async fn abandoned_uploads(
-        &self,
-        insurer: InsurerNumber,
-        before: Timestamp,
-    ) -> Result<Vec<String>, StoreError> {
-        let rows = self.engine.rows(ABANDONED, args![insurer.as_str(), before.as_microsecond()]).await?;
-        rows.iter().map(|row| row.text(0)).collect()
+    /// Uploads of which nothing has come since an instant and that never became a receipt, at most 100.
+    pub async fn abandoned_uploads(&self, since: Timestamp) -> Result<Vec<(InsurerNumber, String)>, StoreError> {
+        let rows = self.engine.rows(ABANDONED, args![since.as_microsecond()]).await?;
+        rows.iter()
+            .map(|row| {
+                let insurer = InsurerNumber::parse(&row.text(0)?).map_err(|_| StoreError::Unreadable("upload"))?;
+                Ok((insurer, row.text(1)?))
+            })
+            .collect()
     }
 }

@@ -436,6 +436,19 @@ impl<S> Package<S> {
 }
 
 impl<S: Source> Package<S> {
+    /// The problem of a package whose manifest says that it was made after this instant. Nothing that is made later would
+    /// hold over its rows until then.
+    pub fn made_after(&self, limit: Timestamp) -> Option<Problem> {
+        let made_at = self.manifest.as_ref().map(|manifest| manifest.created_at).filter(|made_at| *made_at > limit)?;
+        let name = (0..self.source.files()).map(|file| self.source.name(file)).find(|name| is_manifest(name))?;
+        let (column, item) = layout::municipal().file("MANIFEST")?.column("created_at");
+        // The first row behind the header; in JSON the first line.
+        let line = if name == MANIFEST { 2 } else { 1 };
+        let text = "作成日時が受付より1日以上あとになっています。送るシステムの時計を確かめ、正しい作成日時でパッケージを作り直してください";
+        let problem = Problem::of_file(name, "made_in_future", text).at_line(line).at_item(column, item);
+        Some(problem.found(&date_time(made_at)))
+    }
+
     /// Reads every file, hands each sound row to `take`, and returns all problems. Rows of a file that is not the one
     /// the manifest names (digest, name) are judged but not handed out; without a manifest no row is. Fails only when
     /// the source cannot be read.

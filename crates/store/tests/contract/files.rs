@@ -366,15 +366,20 @@ async fn pieces_of_a_package_come_back_sealed_to_their_place_and_go_when_they_mu
             })
             .await
             .unwrap();
-        assert_eq!(world.store.abandoned_uploads(insurer(), at(1)).await.unwrap(), ["u1"], "half sent");
+        let abandoned = async |since| world.store.abandoned_uploads(at(since)).await.unwrap();
+        assert_eq!(abandoned(1).await, [(insurer(), "u1".to_owned())], "half sent");
+        world.write(async |tx| tx.go_on_with_upload(insurer(), "u1", at(5)).await).await.unwrap();
+        assert!(abandoned(5).await.is_empty(), "it goes on");
+        assert_eq!(abandoned(6).await, [(insurer(), "u1".to_owned())]);
         world
             .write(async |tx| {
                 tx.put_upload_files(insurer(), "u1", std::slice::from_ref(&file)).await?;
+                tx.end_upload(insurer(), "u1").await?;
                 tx.put_receipt(&NewReceipt { original: None, ..receipt("u1") }).await
             })
             .await
             .unwrap();
-        assert!(world.store.abandoned_uploads(insurer(), at(1)).await.unwrap().is_empty());
+        assert!(abandoned(9_999_999).await.is_empty(), "whole");
         assert_eq!(world.store.upload_files(insurer(), "u1").await.unwrap(), [file]);
         assert_eq!(world.store.upload_piece(insurer(), "u1", (0, 1)).await.unwrap(), "原本".as_bytes());
         world.by_hand("UPDATE upload_piece SET piece_number = 7 WHERE piece_number = 1").await;
@@ -382,6 +387,39 @@ async fn pieces_of_a_package_come_back_sealed_to_their_place_and_go_when_they_mu
         world.write(async |tx| tx.drop_upload(insurer(), "u1").await).await.unwrap();
         assert_eq!(world.ask("SELECT count(*) FROM upload_piece").await, 0);
         assert_eq!(world.ask("SELECT count(*) FROM upload_file").await, 0);
+        let gone = world.write(async |tx| tx.go_on_with_upload(insurer(), "u1", at(7)).await).await;
+        assert!(matches!(gone, Err(StoreError::Conflict(_))), "its pieces are gone: {gone:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_receipt_that_fails_again_and_again_is_set_aside_until_somebody_asks_for_it() {
+    on_each_engine(async |world| {
+        let put = async |id: &str| {
+            let new = NewReceipt { original: None, ..receipt(id) };
+            world.write(async |tx| tx.put_receipt(&new).await).await.unwrap()
+        };
+        let number = put("first").await;
+        put("second").await;
+        let failed = async |code: &'static str, now, since| {
+            world.write(async |tx| tx.receipt_failed(insurer(), number, code, at(now), at(since)).await).await.unwrap()
+        };
+        assert_eq!(failed("internal", 0, -60).await, Some(1));
+        assert_eq!(failed("internal", 2, -58).await, None, "the same a moment later is not counted");
+        assert_eq!(failed("internal", 61, 1).await, Some(2));
+        assert_eq!(failed("unreadable", 62, 2).await, Some(1), "another failure counts anew");
+        world.write(async |tx| tx.set_receipt_aside(insurer(), number, at(63)).await).await.unwrap();
+        let first = world.store.receipt(insurer(), "first").await.unwrap().unwrap();
+        assert_eq!((first.state, first.failure), (ReceiptState::Failed, Some(("unreadable".to_owned(), 1))));
+        assert_eq!(world.store.receipts_set_aside(insurer()).await.unwrap(), [number]);
+        assert_eq!(world.store.waiting_receipt(insurer()).await.unwrap().unwrap().public_id, "second");
+        assert!(!world.store.is_applied(insurer(), number).await.unwrap(), "its rows stay invisible");
+        let retry =
+            async |id: &'static str| world.write(async |tx| tx.retry_receipt(insurer(), id).await).await.unwrap();
+        assert!(!retry("second").await && retry("first").await && !retry("first").await);
+        assert_eq!(world.store.waiting_receipt(insurer()).await.unwrap().unwrap().public_id, "first");
+        assert!(world.store.receipts_set_aside(insurer()).await.unwrap().is_empty());
     })
     .await;
 }

@@ -5,6 +5,7 @@
 //! the load comes over HTTPS with client certificates from this process, in a closed loop of N connections. Both ends
 //! and the database share the machine. Nothing leaves it.
 
+mod changes;
 mod city;
 mod floors;
 mod load;
@@ -19,6 +20,9 @@ use report::Report;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+
+/// Host name of the organisations' listener.
+const HOST: &str = "office.localhost";
 
 #[derive(Args)]
 pub struct Options {
@@ -41,7 +45,7 @@ pub struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "import,read,lookup,page,write,register,disaster,consent,handshake,plans"
+        default_value = "import,read,lookup,page,write,register,disaster,consent,handshake,plans,differences,burden"
     )]
     only: Vec<Job>,
     /// 下限（床）を測らない
@@ -81,6 +85,10 @@ pub enum Job {
     Handshake,
     /// Reading and checking of care-plan files, one thread.
     Plans,
+    /// A package that changes 1 % of the people, over HTTPS.
+    Differences,
+    /// A 負担割合 for everybody in one package, over HTTPS.
+    Burden,
 }
 
 pub async fn run(options: Options) -> Result<ExitCode> {
@@ -121,8 +129,12 @@ async fn measure(options: &Options, folder: &Folder) -> Result<Report> {
     let (now, peak) = server.memory()?;
     report.memory("server_rss_mb", now);
     report.memory("server_rss_peak_mb", peak);
+    let changed = match measured {
+        Ok(()) => changes::all(&city, &server, options, &mut report).await,
+        Err(error) => Err(error),
+    };
     server.stop().await?;
-    measured?;
+    changed?;
     floors.clean().await;
     Ok(report)
 }

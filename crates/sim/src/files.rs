@@ -68,19 +68,74 @@ pub fn write_package_streaming<E>(
     write_people(spec, crate::people(spec), sink)
 }
 
+/// What changed of one in `every` people by a later day, for a city of any size: a correction of everybody's address, and
+/// a new level, with its card, of those who have one.
+pub fn write_differences_streaming<E>(
+    spec: &CitySpec,
+    day: Date,
+    every: u32,
+    sink: &mut impl FnMut(&str, &[u8]) -> Result<(), E>,
+) -> Result<(), Stopped<E>> {
+    let mut changing = crate::people(spec).filter(|person| person.n % every.max(1) == 0);
+    let rows = || {
+        let mut rows = Rows::default();
+        for person in changing.by_ref().take(PEOPLE_PER_FILE) {
+            raise_level(&mut rows, &person, day);
+            let mut insured = person.insured;
+            insured.identity.postal_code = Some("000-0000".to_owned());
+            rows.insured.push(entry(insured.key, 2, Change::Corrected, insured));
+        }
+        rows
+    };
+    write_streamed(spec, noon(day), rows, |rows| rows.insured.is_empty(), sink)
+}
+
+/// The 負担割合 of the year in which a day lies, for everybody in a city of any size.
+pub fn write_burden_streaming<E>(
+    spec: &CitySpec,
+    day: Date,
+    sink: &mut impl FnMut(&str, &[u8]) -> Result<(), E>,
+) -> Result<(), Stopped<E>> {
+    let mut people = crate::people(spec);
+    let rows = || {
+        let mut rows = Rows::default();
+        for person in people.by_ref().take(PEOPLE_PER_FILE) {
+            let before = person.copayment.as_ref().and_then(|rate| rate.rows.last()).map(|row| row.rate);
+            let value = before.or(Tenths::new(1)).zip(burden_year(day, Date::MIN)).map(|(rate, period)| {
+                CopaymentRate { issued_on: plus(period.from(), -14), rows: vec![CopaymentPeriod { rate, period }] }
+            });
+            rows.copayment_rates.extend(value.map(|value| entry(person.insured.key, 3, Change::New, value)));
+        }
+        rows
+    };
+    write_streamed(spec, noon(day), rows, |rows| rows.copayment_rates.is_empty(), sink)
+}
+
 fn write_people<E>(
     spec: &CitySpec,
     mut people: impl Iterator<Item = SimPerson>,
     sink: &mut impl FnMut(&str, &[u8]) -> Result<(), E>,
 ) -> Result<(), Stopped<E>> {
-    let mut manifest: Vec<u8> = Vec::new();
     let generator = Generator::new(spec);
+    let rows = || Rows::of(&generator, people.by_ref().take(PEOPLE_PER_FILE));
+    write_streamed(spec, midnight(spec.today), rows, |rows| rows.insured.is_empty(), sink)
+}
+
+/// Writes rows as they come until there are none; each lot is a file of each kind.
+fn write_streamed<E>(
+    spec: &CitySpec,
+    created_at: Timestamp,
+    mut next: impl FnMut() -> Rows,
+    is_end: impl Fn(&Rows) -> bool,
+    sink: &mut impl FnMut(&str, &[u8]) -> Result<(), E>,
+) -> Result<(), Stopped<E>> {
+    let mut manifest: Vec<u8> = Vec::new();
     for number in 1.. {
-        let rows = Rows::of(&generator, people.by_ref().take(PEOPLE_PER_FILE));
-        if rows.insured.is_empty() && number > 1 {
+        let rows = next();
+        if is_end(&rows) && number > 1 {
             break;
         }
-        let files = rows.write(spec, midnight(spec.today)).map_err(Stopped::Unwritable)?;
+        let files = rows.write(spec, created_at).map_err(Stopped::Unwritable)?;
         for (name, bytes) in files {
             // Each piece is a package of its own whose files are numbered 001; here they get their place in the whole.
             if name == MANIFEST {
@@ -94,6 +149,11 @@ fn write_people<E>(
         }
     }
     sink(MANIFEST, &manifest).map_err(Stopped::Sink)
+}
+
+/// Noon of a day in Japan: after everything else of the day was made.
+fn noon(day: Date) -> Timestamp {
+    instant_in_japan(day.at(12, 0, 0, 0)).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// The first instant of a day in Japan: nothing in a package lies after it was made.

@@ -31,7 +31,10 @@ mod random;
 
 pub use canary::canaries;
 pub use cast::{Cast, cast};
-pub use files::{city_package, city_package_json, difference_package, write_package_streaming};
+pub use files::{
+    city_package, city_package_json, difference_package, write_burden_streaming, write_differences_streaming,
+    write_package_streaming,
+};
 pub use needle::{Hit, Needle, find_canary};
 pub use offices::{Role, SimOffice};
 pub use people::{Care, Generator, SimPerson};

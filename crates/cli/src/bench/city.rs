@@ -31,6 +31,8 @@ pub struct World {
     pub root: CertificateDer<'static>,
     /// People the requests are about.
     pub sample: Vec<SimPerson>,
+    /// What the city was made from.
+    pub spec: CitySpec,
     /// People loaded.
     pub loaded: u32,
     /// Care manager, nurse, officer and the two operators.
@@ -82,6 +84,7 @@ pub async fn build(home: &Home, options: &Options, report: &mut Report) -> Resul
     let mut world = World {
         root: ca.certificate_der().clone(),
         sample: sample(&generator),
+        spec: spec.clone(),
         loaded: spec.people(),
         care_manager: desk.enrol(of_role(Role::Planning, JobType::CareManager)?).await?,
         nurse: desk.enrol(of_role(Role::Nursing, JobType::Nurse)?).await?,

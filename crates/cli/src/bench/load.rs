@@ -6,7 +6,7 @@ use super::city::{COLLEAGUE, Login, World};
 use super::floors::Floors;
 use super::report::Report;
 use super::server::Child;
-use super::{Job, Options};
+use super::{HOST, Job, Options};
 use crate::client::Client;
 use crate::home::now;
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -23,7 +23,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-const HOST: &str = "office.localhost";
 /// Time before each measurement that is not counted.
 const WARM_UP: Duration = Duration::from_millis(500);
 

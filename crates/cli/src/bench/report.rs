@@ -17,10 +17,13 @@ const GOALS: &[(&str, &str, bool, f64)] = &[
     ("write", "per_s", true, 2_000.0),
     ("write", "p99_ms", false, 50.0),
     ("import", "rows_per_s", true, 30_000.0),
+    ("differences", "seconds", false, 60.0),
+    ("burden", "seconds", false, 60.0),
     ("disaster", "p99_ms", false, 50.0),
     ("handshake", "per_cpu_s", true, 2_000.0),
     ("memory", "server_rss_mb", false, 100.0),
     ("memory", "server_rss_peak_mb", false, 100.0),
+    ("memory", "server_rss_peak_import_mb", false, 300.0),
 ];
 
 /// Which floor stands under which figure: figure, its value, floor, its value.

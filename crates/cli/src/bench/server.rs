@@ -43,6 +43,11 @@ impl Child {
         memory_of(&self.id.to_string())
     }
 
+    /// Forgets the peak so far, where the system can: what follows has a peak of its own.
+    pub fn forget_peak(&self) {
+        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.id), "5");
+    }
+
     /// CPU seconds used so far, user and system.
     pub fn cpu(&self) -> Result<f64> {
         cpu_of(&self.id.to_string())

@@ -67,6 +67,14 @@ impl<'a> Fields<'a> {
         Self { layout, row, at: 0 }
     }
 
+    /// Key of an item that comes so many items ahead, 0 for the next one. It must be this one; of items that are numbered the
+    /// name is put together for the check of a test only, not for every row.
+    pub fn key(&self, ahead: usize, expected: std::fmt::Arguments<'_>) -> &'static str {
+        let key = self.layout.items.get(self.at + ahead).map_or("", |item| item.key);
+        debug_assert_eq!(key, expected.to_string());
+        key
+    }
+
     /// The next item, which must be this one.
     pub fn str(&mut self, key: &str) -> &'a str {
         debug_assert_eq!(self.layout.items.get(self.at).map(|item| item.key), Some(key));

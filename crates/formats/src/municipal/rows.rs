@@ -215,13 +215,14 @@ impl<'a> Builder<'a> {
         let limit_period = self.period("limit_from", "limit_to");
         let mut service_limits = Vec::new();
         for n in 1..=9 {
-            let (service_key, units_key) = (format!("limit{n}_service"), format!("limit{n}_units"));
-            let service = self.f.service(&service_key);
-            let units = self.f.number(&units_key);
+            let service_key = self.f.key(0, format_args!("limit{n}_service"));
+            let units_key = self.f.key(1, format_args!("limit{n}_units"));
+            let service = self.f.service(service_key);
+            let units = self.f.number(units_key);
             match (service, units) {
                 (Some(service), Some(units)) => service_limits.push(ServiceLimit { service, units }),
-                (Some(_), None) => drop(self.needed::<u32>(None, &units_key, &service_key)),
-                (None, Some(_)) => drop(self.needed::<u32>(None, &service_key, &units_key)),
+                (Some(_), None) => drop(self.needed::<u32>(None, units_key, service_key)),
+                (None, Some(_)) => drop(self.needed::<u32>(None, service_key, units_key)),
                 (None, None) => {}
             }
         }
@@ -243,52 +244,51 @@ impl<'a> Builder<'a> {
     }
 
     fn restriction(&mut self, n: usize) -> Option<BenefitRestriction> {
-        let key = |part: &str| format!("restriction{n}_{part}");
-        let content = self.f.opt_text(&key("content"));
-        let period = self.period(&key("from"), &key("to"));
-        let percent: Option<u32> = self.f.number(&key("percent"));
+        let key = |ahead, part: &str| self.f.key(ahead, format_args!("restriction{n}_{part}"));
+        let (content_key, from, to, percent_key) = (key(0, "content"), key(1, "from"), key(2, "to"), key(3, "percent"));
+        let content = self.f.opt_text(content_key);
+        let period = self.period(from, to);
+        let percent: Option<u32> = self.f.number(percent_key);
         if percent.is_some_and(|percent| percent > 100) {
-            self.fault(&key("percent"), "range", "0 から 100 の百分率を入れてください");
+            self.fault(percent_key, "range", "0 から 100 の百分率を入れてください");
         }
         let benefit_percent = percent.and_then(|percent| u8::try_from(percent).ok());
         if content.is_none() && period.is_none() && benefit_percent.is_none() {
             return None;
         }
-        let content = self.needed(content, &key("content"), &key("from"));
-        let period = if period.is_none() && self.faults.is_empty() {
-            self.needed(None, &key("from"), &key("content"))
-        } else {
-            period
-        };
+        let content = self.needed(content, content_key, from);
+        let period =
+            if period.is_none() && self.faults.is_empty() { self.needed(None, from, content_key) } else { period };
         Some(BenefitRestriction { content: content?, period: period?, benefit_percent })
     }
 
     fn planner(&mut self, n: usize) -> Option<PlanningOffice> {
-        let key = |part: &str| format!("planner{n}_{part}");
-        let office = self.f.office(&key("office"));
-        let name = self.f.opt_text(&key("name"));
-        let filed_on = self.f.date(&key("filed_on"));
+        let key = |ahead, part: &str| self.f.key(ahead, format_args!("planner{n}_{part}"));
+        let (office_key, name_key, filed_key) = (key(0, "office"), key(1, "name"), key(2, "filed_on"));
+        let office = self.f.office(office_key);
+        let name = self.f.opt_text(name_key);
+        let filed_on = self.f.date(filed_key);
         if office.is_none() && name.is_none() && filed_on.is_none() {
             return None;
         }
-        let office = self.needed(office, &key("office"), &key("name"));
-        let name = self.needed(name, &key("name"), &key("office"));
-        let filed_on = self.needed(filed_on, &key("filed_on"), &key("office"));
+        let office = self.needed(office, office_key, name_key);
+        let name = self.needed(name, name_key, office_key);
+        let filed_on = self.needed(filed_on, filed_key, office_key);
         Some(PlanningOffice { office: office?, name: name?, filed_on: filed_on? })
     }
 
     fn facility(&mut self, n: usize) -> Option<FacilityStay> {
-        let key = |part: &str| format!("facility{n}_{part}");
-        let kind = self.f.opt_text(&key("kind"));
-        let name = self.f.opt_text(&key("name"));
-        let stay = self.period(&key("from"), &key("to"));
+        let key = |ahead, part: &str| self.f.key(ahead, format_args!("facility{n}_{part}"));
+        let (kind_key, name_key, from, to) = (key(0, "kind"), key(1, "name"), key(2, "from"), key(3, "to"));
+        let kind = self.f.opt_text(kind_key);
+        let name = self.f.opt_text(name_key);
+        let stay = self.period(from, to);
         if kind.is_none() && name.is_none() && stay.is_none() {
             return None;
         }
-        let kind = self.needed(kind, &key("kind"), &key("name"));
-        let name = self.needed(name, &key("name"), &key("kind"));
-        let stay =
-            if stay.is_none() && self.faults.is_empty() { self.needed(None, &key("from"), &key("name")) } else { stay };
+        let kind = self.needed(kind, kind_key, name_key);
+        let name = self.needed(name, name_key, kind_key);
+        let stay = if stay.is_none() && self.faults.is_empty() { self.needed(None, from, name_key) } else { stay };
         Some(FacilityStay { kind: kind?, name: name?, stay: stay? })
     }
 
@@ -296,13 +296,14 @@ impl<'a> Builder<'a> {
         let issued_on = self.f.date("issued_on")?;
         let mut rows = Vec::new();
         for n in 1..=2 {
-            let (rate_key, from, to) = (format!("rate{n}"), format!("rate{n}_from"), format!("rate{n}_to"));
-            let rate = self.f.code(&rate_key, |code| code.parse().ok().and_then(Tenths::new));
-            let period = self.period(&from, &to);
+            let key = |ahead, part: &str| self.f.key(ahead, format_args!("rate{n}{part}"));
+            let (rate_key, from, to) = (key(0, ""), key(1, "_from"), key(2, "_to"));
+            let rate = self.f.code(rate_key, |code| code.parse().ok().and_then(Tenths::new));
+            let period = self.period(from, to);
             match (rate, period) {
                 (Some(rate), Some(period)) => rows.push(CopaymentPeriod { rate, period }),
-                (Some(_), None) if self.faults.is_empty() => drop(self.needed::<u8>(None, &from, &rate_key)),
-                (None, Some(_)) => drop(self.needed::<u8>(None, &rate_key, &from)),
+                (Some(_), None) if self.faults.is_empty() => drop(self.needed::<u8>(None, from, rate_key)),
+                (None, Some(_)) => drop(self.needed::<u8>(None, rate_key, from)),
                 _ => {}
             }
         }

@@ -9,13 +9,18 @@ use kiban_domain::survey::{
     Answers, CertificationSurvey, Conducted, Contact, EarlierCertification, GroupNote, ServiceUse, ServicesInUse,
     Surroundings, SurveyFacility, SurveyFacilityKind, SurveyPlace, SurveyService, items,
 };
+use std::fmt::{self, Display};
 
 /// Groups of the 特記事項, 7 being 日常生活自立度.
 const NOTES: u8 = 7;
 
-/// Key of an item of the 基本調査.
-fn answer_key(code: &str) -> String {
-    format!("q{}", code.replace('-', "_"))
+/// Key of an item of the 基本調査, by its code: `q1_1_1` of 1-1-1.
+struct AnswerKey<'a>(&'a str);
+
+impl Display for AnswerKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "q{}", self.0.replace('-', "_"))
+    }
 }
 
 impl Builder<'_> {
@@ -34,7 +39,8 @@ impl Builder<'_> {
         };
         let mut answers = Answers::default();
         for (at, item) in items().iter().enumerate() {
-            if let Some(answer) = self.f.number(&answer_key(item.code)) {
+            let key = self.f.key(0, format_args!("{}", AnswerKey(item.code)));
+            if let Some(answer) = self.f.number(key) {
                 answers.set_at(at, answer);
             }
         }
@@ -42,7 +48,8 @@ impl Builder<'_> {
         let dementia = self.f.code("dementia", DementiaIndependence::from_code);
         let mut notes = Vec::new();
         for group in 1..=NOTES {
-            notes.extend(self.f.opt_text(&format!("note{group}")).map(|text| GroupNote { group, text }));
+            let key = self.f.key(0, format_args!("note{group}"));
+            notes.extend(self.f.opt_text(key).map(|text| GroupNote { group, text }));
         }
         self.order(Some(applied_on), "applied_on", Some(conducted.on), "conducted_on");
         self.order(previous.as_ref().and_then(|p| p.decided_on), "earlier_on", Some(conducted.on), "conducted_on");
@@ -117,7 +124,8 @@ impl Builder<'_> {
     fn services(&mut self) -> ServicesInUse {
         let mut used = Vec::new();
         for service in SurveyService::ALL {
-            let amount = self.f.number(&format!("use{}", service.code())).filter(|amount| *amount > 0);
+            let key = self.f.key(0, format_args!("use{}", service.code()));
+            let amount = self.f.number(key).filter(|amount| *amount > 0);
             used.extend(amount.map(|amount| ServiceUse { service: *service, amount }));
         }
         ServicesInUse {
@@ -188,7 +196,7 @@ impl Writable for CertificationSurvey {
             .opt("housing", self.surroundings.housing.as_ref())
             .opt("equipment", self.surroundings.equipment.as_ref());
         for (item, answer) in self.answers.iter() {
-            r.opt(&answer_key(item.code), answer);
+            r.opt(&AnswerKey(item.code).to_string(), answer);
         }
         r.opt("physical", self.physical.map(PhysicalIndependence::code))
             .opt("dementia", self.dementia.map(DementiaIndependence::code));

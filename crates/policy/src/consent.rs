@@ -2,6 +2,7 @@
 
 use kiban_domain::office::{JobType, OfficeClass};
 
+use crate::decide::{Step, Steps};
 use crate::office::is_care_manager;
 use crate::register::Writer;
 use crate::rule::Rule;
@@ -36,26 +37,31 @@ pub struct ConsentSubject {
 
 /// Whether this taker may take this person's consent, or the rule against it.
 pub fn may_take_consent(taker: ConsentTaker, person: ConsentSubject, table: &SharingTable) -> Result<(), Rule> {
+    may_take_consent_with(taker, person, table, Steps::default())
+}
+
+/// The same with a step disabled or inverted; only the mutation check passes anything but the default.
+pub(crate) fn may_take_consent_with(
+    taker: ConsentTaker,
+    person: ConsentSubject,
+    table: &SharingTable,
+    steps: Steps,
+) -> Result<(), Rule> {
+    let require = |step, condition, rule| if steps.holds(step, condition) { Ok(()) } else { Err(rule) };
     let who = match taker {
         ConsentTaker::Municipality => Writer::Municipality,
         ConsentTaker::Office { class, .. } => Writer::Office(class),
     };
     let rule = table.taker(who).ok_or(Rule::ConsentNotTaker)?;
-    if rule.when == When::Never {
-        return Err(Rule::ConsentNotTaker);
-    }
+    require(Step::ConsentTaker, rule.when != When::Never, Rule::ConsentNotTaker)?;
     if let ConsentTaker::Office { job, assignment_live, .. } = taker {
-        if !assignment_live {
-            return Err(Rule::NotAssigned);
-        }
-        if rule.care_manager_only && !is_care_manager(job) {
-            return Err(Rule::NotCareManager);
-        }
+        require(Step::ConsentAssigned, assignment_live, Rule::NotAssigned)?;
+        let job_fits = !rule.care_manager_only || is_care_manager(job);
+        require(Step::ConsentCareManager, job_fits, Rule::NotCareManager)?;
     }
-    if rule.when == When::UntilRenewal && (!person.certified || person.asked_by_municipality) {
-        return Err(Rule::ConsentByMunicipality);
-    }
-    Ok(())
+    let limited = rule.when == When::UntilRenewal;
+    require(Step::ConsentCertified, !limited || person.certified, Rule::ConsentByMunicipality)?;
+    require(Step::ConsentBeforeRenewal, !limited || !person.asked_by_municipality, Rule::ConsentByMunicipality)
 }
 
 /// Whether a withdrawal or refusal declared by the person may be recorded here (P-069): at the municipality and at any
@@ -79,8 +85,8 @@ pub(crate) enum When {
 #[derive(Debug, Clone)]
 pub(crate) struct TakerRule {
     pub(crate) who: Writer,
-    when: When,
-    care_manager_only: bool,
+    pub(crate) when: When,
+    pub(crate) care_manager_only: bool,
 }
 
 pub(crate) fn parse(text: &str) -> Result<Vec<TakerRule>, TableError> {

@@ -285,7 +285,9 @@ impl Case<'_> {
 
     /// A facility stands in the 居宅 column for the plans it wrote itself (a reading note of the published table).
     fn reads_own_plan(&self) -> bool {
-        self.facts.action == Action::Read && matches!(self.row, Row::Cp1 | Row::Cp2) && self.is_author()
+        self.steps.holds(Step::OwnPlanRead, self.facts.action == Action::Read)
+            && self.steps.holds(Step::OwnPlanKind, matches!(self.row, Row::Cp1 | Row::Cp2))
+            && self.steps.holds(Step::OwnPlanAuthor, self.is_author())
     }
 
     /// The office created the document and is of a class that writes this kind.
@@ -368,7 +370,9 @@ steps! {
     Session, Started, NoColumnForOperators, PlanMakerColumn, Cell, Stored, OpinionWriter, Writer, OwnFiling,
     OpinionAccepted, DoctorAgreed, Bound, ProxyLive, ProxySuspended, OtherCity, AuthorGround, OpinionRequest, Assignment,
     DisasterRuns, DisasterReadsOnly, DisasterNotWithheld, OnlyCreatorWrites, PlanMaker, CareManager, PlanMakerNamed,
-    PlanMakerLive,     Switch, HospitalCare, WithheldMask, WithheldKind, OwnConsent, ConsentGiven, ConsentWaiver, KindNotRefused,
+    PlanMakerLive, OwnPlanRead, OwnPlanKind, OwnPlanAuthor, Switch, HospitalCare, WithheldMask, WithheldKind, OwnConsent,
+    ConsentGiven, ConsentWaiver, KindNotRefused, ConsentTaker, ConsentAssigned, ConsentCareManager, ConsentCertified,
+    ConsentBeforeRenewal,
 }
 
 /// What a mutated step does instead.
@@ -389,7 +393,7 @@ pub(crate) struct Steps {
 
 impl Steps {
     #[inline]
-    fn holds(self, step: Step, condition: bool) -> bool {
+    pub(crate) fn holds(self, step: Step, condition: bool) -> bool {
         match self.fault {
             Some((faulty, fault)) if faulty == step => fault == Fault::Skipped || !condition,
             _ => condition,

@@ -418,6 +418,14 @@ impl SharingTable {
         &mut self.whereabouts
     }
 
+    pub(crate) fn takers_mut(&mut self) -> &mut Vec<TakerRule> {
+        &mut self.takers
+    }
+
+    pub(crate) fn ways_mut(&mut self) -> &mut Vec<WayRule> {
+        &mut self.ways
+    }
+
     /// Parses the current version with one text replaced.
     pub(crate) fn parse_with_sharing(sharing: &'static str) -> Result<Self, TableError> {
         Self::parse(&Texts { sharing, ..V2025_07 })

@@ -87,7 +87,7 @@ pub fn way_allows(way: Way, use_case: UseCase, table: &SharingTable) -> bool {
 #[derive(Debug, Clone)]
 pub(crate) struct WayRule {
     pub(crate) code: String,
-    open: [bool; 4],
+    pub(crate) open: [bool; 4],
 }
 
 pub(crate) fn parse(text: &str) -> Result<Vec<WayRule>, TableError> {

@@ -287,7 +287,7 @@ fn takers() -> Vec<(String, ConsentTaker)> {
     out
 }
 
-fn use_cases() -> impl Iterator<Item = UseCase> {
+pub(super) fn use_cases() -> impl Iterator<Item = UseCase> {
     use UseCase as U;
     let acts = [
         U::Eligibility,

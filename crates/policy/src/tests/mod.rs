@@ -4,6 +4,7 @@ mod golden;
 mod law;
 mod mutation;
 mod proof;
+mod rules;
 
 use crate::facts::{Action, Caller, Consent, Disaster, Facts, KindFacts, MunicipalityRelation, OfficeFacts, Opinion};
 use crate::table::SharingTable;

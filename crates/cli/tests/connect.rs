@@ -582,16 +582,23 @@ fn what_is_wrong_with_a_package_comes_back_beside_it() {
         files[1].1.extend_from_slice(b"x");
         world.drop_package("壊れた差分", &files);
         world.drop_package("JSONの差分", &world.package_json(2));
+        // One that cannot be moved (its name was used and leaves no room for another) does not keep the others back.
+        let stuck = "動".repeat(85);
+        std::fs::create_dir_all(world.part("city", "failed").join(&stuck)).unwrap();
+        std::fs::create_dir(world.part("city", "out").join(&stuck)).unwrap();
+        std::fs::write(world.part("city", "out").join(&stuck).join("MANIFEST.csv"), "").unwrap();
         // Without its manifest it is not taken: it may still be on its way.
         let unfinished = world.part("city", "out").join("書きかけ");
         std::fs::create_dir(&unfinished).unwrap();
-        assert!(!world.once("city", None).await);
+        let Output { status, stderr, .. } = world.command("city", None).arg("once").output().await.unwrap();
+        let words = String::from_utf8_lossy(&stderr).into_owned();
+        assert!(!status.success() && words.contains(&stuck), "{words}");
         let result = read_json(&world.part("city", "results").join("JSONの差分.json"));
         assert_eq!((&result["state"], &result["report"]["problems"]), (&json!("applied"), &json!([])), "{result}");
         let result = read_json(&world.part("city", "results").join("壊れた差分.json"));
         assert_eq!(result["state"], "refused");
         assert!(!result["report"]["problems"].as_array().unwrap().is_empty());
-        assert!(unfinished.exists());
+        assert!(unfinished.exists() && world.part("city", "out").join(&stuck).exists());
         // An opinion nobody asked for comes back with its line; it is not among those sent.
         let today = world.town.city.spec.today;
         let mut opinion =

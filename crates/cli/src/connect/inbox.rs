@@ -108,7 +108,8 @@ impl Connector {
     pub(super) async fn decisions(&mut self, outcome: &mut Outcome) -> Result<()> {
         for (name, path) in place::finished(&self.place.part("decisions"))? {
             if path.is_file() {
-                self.take(&name, &path, "state/deciding", "decisions")?;
+                let taken = self.take(&name, &path, "state/deciding", "decisions");
+                Self::note(outcome, &format!("decisions/{name}"), taken)?;
             }
         }
         for (name, path) in place::finished(&self.place.part("state/deciding"))? {

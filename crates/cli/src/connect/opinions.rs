@@ -14,7 +14,10 @@ impl Connector {
     pub(super) async fn hospital(&mut self, outcome: &mut Outcome) -> Result<()> {
         for (name, path) in place::finished(&self.place.part("out"))? {
             match media(&name) {
-                Some(_) if path.is_file() => self.take(&name, &path, "state/sending", "out")?,
+                Some(_) if path.is_file() => {
+                    let taken = self.take(&name, &path, "state/sending", "out");
+                    Self::note(outcome, &format!("out/{name}"), taken)?;
+                }
                 _ => outcome.setbacks.push(format!("out/{name}: CSV か JSON のファイルを置いてください")),
             }
         }
@@ -35,8 +38,7 @@ impl Connector {
             let failed = note == "failed";
             return self.close("state/sending", name, "out", failed);
         }
-        // A name taken twice ends in ~2; its kind is that of the name before.
-        let media = media(name.split('~').next().unwrap_or(name)).unwrap_or("text/csv");
+        let media = media(as_dropped(name)).unwrap_or("text/csv");
         let bytes = std::fs::read(path).context("ファイルを読めません")?;
         let answer = self.ask("POST", "/api/v1/opinions", Content::Bytes(media, bytes)).await?;
         let body = answer.json();
@@ -86,6 +88,14 @@ impl Connector {
     }
 }
 
+/// The name of a file as it was dropped: one that was used before has `~2` behind it.
+fn as_dropped(name: &str) -> &str {
+    match name.rsplit_once('~') {
+        Some((before, n)) if !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) => before,
+        _ => name,
+    }
+}
+
 fn media(name: &str) -> Option<&'static str> {
     match name.rsplit_once('.')?.1.to_ascii_lowercase().as_str() {
         "csv" => Some("text/csv"),
@@ -131,4 +141,16 @@ fn lines(report: &Value, answer: &Answer) -> String {
         out.push_str(&format!("エラー,,,,,{}\r\n", cell(&answer.words())));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_kind_of_a_file_is_that_of_the_name_it_was_dropped_under() {
+        let kind = |name| super::media(super::as_dropped(name));
+        assert_eq!(kind("a~b.json"), Some("application/json"));
+        assert_eq!(kind("a~b.json~12"), Some("application/json"));
+        assert_eq!(kind("iken.csv~2"), Some("text/csv"));
+        assert_eq!(kind("iken.pdf"), None);
+    }
 }

@@ -19,7 +19,8 @@ impl Connector {
         for (name, path) in place::finished(&self.place.part("out"))? {
             // The manifest is written last, or the folder moved in whole: without it nothing is taken.
             if [MANIFEST, MANIFEST_JSON].iter().any(|manifest| path.join(manifest).is_file()) {
-                self.take(&name, &path, "state/sending", "out")?;
+                let taken = self.take(&name, &path, "state/sending", "out");
+                Self::note(outcome, &format!("out/{name}"), taken)?;
             } else if path.is_file() {
                 outcome.setbacks.push(format!(
                     "out/{name}: パッケージはフォルダーのまま置いてください（MANIFEST.csv か MANIFEST.json を入れたフォルダー）"

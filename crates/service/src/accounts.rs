@@ -187,7 +187,8 @@ impl Platform {
         if let Some(id) = &id {
             tx.count_login_failure(organization, id, context.now, window).await?;
         }
-        tx.commit(log_in_entry(peer, organization, id.as_ref(), "login", Outcome::Refused, context)).await?;
+        let entry = log_in_entry(peer, organization, id.as_ref(), "login", Outcome::Refused, context);
+        tx.commit(Entry { rule: Some("wrong_password".to_owned()), ..entry }).await?;
         Ok(())
     }
 

@@ -11,7 +11,12 @@ fn proposal(world: &World) -> Value {
 
 /// Two operators open the mode; its id.
 pub async fn open_mode(world: &World) -> String {
-    let proposed = world.log_in(Role::Operator).await.post("/api/v1/disasters", proposal(world)).await;
+    open(world, proposal(world)).await
+}
+
+/// The same with another proposal.
+pub async fn open(world: &World, proposal: Value) -> String {
+    let proposed = world.log_in(Role::Operator).await.post("/api/v1/disasters", proposal).await;
     let id = proposed.json()["id"].as_str().unwrap().to_owned();
     let approve = format!("/api/v1/disasters/{id}/approve");
     assert_eq!(world.log_in(Role::SecondOperator).await.post(&approve, json!({})).await.status, StatusCode::NO_CONTENT);

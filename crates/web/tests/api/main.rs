@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as expected")]
 
 mod access;
+mod canaries;
+mod certificates;
 mod connectors;
 mod description;
 mod disaster;
 mod eligibility;
 mod files;
+mod hosts;
 mod http;
 mod kinds;
 mod notices;

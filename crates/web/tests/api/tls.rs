@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 
 /// One request over a connection of its own.
-async fn ask(
+pub async fn ask(
     address: SocketAddr,
     host: &str,
     ca: &Ca,

@@ -29,7 +29,8 @@ const BY_PUBLIC_ID: &str = "SELECT receipt_number, public_id, sender, received_a
        set_aside_at
      FROM receipt WHERE insurer_number = $1 AND public_id = $2";
 const OF_SENDER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
-       rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, insurer_number
+       rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
+       set_aside_at, insurer_number
      FROM receipt WHERE public_id = $1 AND sender = $2 ORDER BY insurer_number";
 const OF_INSURER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
        rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
@@ -377,7 +378,7 @@ impl Store {
         let rows = self.engine.rows(OF_SENDER, args![public_id, &sender.to_string()]).await?;
         let mut receipts = Vec::with_capacity(rows.len());
         for row in &rows {
-            let insurer = InsurerNumber::parse(&row.text(17)?).map_err(|_| StoreError::Unreadable("receipt"))?;
+            let insurer = InsurerNumber::parse(&row.text(20)?).map_err(|_| StoreError::Unreadable("receipt"))?;
             receipts.push((insurer, self.receipt_row(insurer, row).await?));
         }
         Ok(receipts)

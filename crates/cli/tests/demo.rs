@@ -325,7 +325,7 @@ fn the_person_checks_the_own_list(home: &Path, address: &str, key: &str, tempora
     require_good(&kiban(&person, temporary));
     let verify = || kiban(&["audit", "verify-person", file_text, "--key", key], temporary);
     assert!(require_good(&verify()).contains("これですべてです"));
-    let mut list: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let mut list: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     list["months"][0]["entries"].as_array_mut().unwrap().remove(1);
     std::fs::write(&file, list.to_string()).unwrap();
     let output = verify();

@@ -1,5 +1,6 @@
-//! `kiban audit`: the whole log verified offline, naming the first altered entry (S-016); its public key; the end of months
-//! that nobody has to keep any more (P-203); a person's own list, to be checked by anybody with the public key (S-019).
+//! `kiban audit`: the whole log verified offline, naming the first altered entry (S-016); its decisions taken again; its
+//! public key; the end of months that nobody has to keep any more (P-203); a person's own list, to be checked by anybody
+//! with the public key (S-019).
 
 use crate::home::{Home, now};
 use anyhow::{Context as _, Result, anyhow};
@@ -32,6 +33,15 @@ enum Command {
         /// 結果を JSON で
         #[arg(long)]
         json: bool,
+    },
+    /// 記録された判断を、残してある事実とその時の共有表でやり直し、記録の結果・規則と照合します
+    Replay {
+        /// この日から（例 2026-11-01。省略時は初めから）
+        #[arg(long)]
+        from: Option<String>,
+        /// この日まで（省略時は終わりまで）
+        #[arg(long)]
+        to: Option<String>,
     },
     /// 検証に使う公開鍵（16進64桁）を表示します
     Key,
@@ -78,6 +88,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             person(&home()?, &insurer, &insured, &out, without_offices).await
         }
         Command::Verify { json } => verify(&home()?, json).await,
+        Command::Replay { from, to } => crate::replay::run(&home()?, from.as_deref(), to.as_deref()).await,
         Command::Key => {
             println!("{}", hex(&home()?.signing_key()?.public_key()));
             Ok(ExitCode::SUCCESS)

@@ -17,6 +17,7 @@ mod migrate;
 mod operate;
 mod relocate;
 mod renew;
+mod replay;
 mod serve;
 mod union_members;
 

@@ -252,6 +252,69 @@ fn the_demos_city_moves_to_postgresql_and_its_log_goes_on_there() {
     assert_eq!(here.status.code(), Some(1), "the old database is behind its outside anchors");
 }
 
+/// Decisions taken again over what a demo left behind agree; after an outcome was altered by SQL, that entry alone is named.
+fn the_decisions_are_taken_again(replay: impl Fn(&[&str]) -> Output, address: &str) {
+    let out = require_good(&replay(&[]));
+    assert!(out.contains("再判断の結果: すべて記録のとおりです"), "{out}");
+    let counts: Vec<u64> = out
+        .lines()
+        .find(|line| line.starts_with("共有表 2025-07 版"))
+        .unwrap()
+        .split_whitespace()
+        .filter_map(|word| word.split_once('件')?.0.parse().ok())
+        .collect();
+    assert!(counts.len() == 2 && counts.iter().all(|count| *count > 0), "{out}");
+    let before = require_good(&replay(&["--to", "2020-01-01"]));
+    assert!(before.contains("判断の事実を残した記録はありません"), "{before}");
+    assert!(!replay(&["--from", "22.11.2026"]).status.success());
+
+    let (place, rule) = support::run(async {
+        let mut database = Database::open(address).await;
+        let sql = "SELECT CAST(writer AS TEXT), CAST(segment AS TEXT), CAST(n AS TEXT), rule FROM audit \
+                   WHERE outcome = 'refused' AND facts <> 0 ORDER BY at, writer, segment, n LIMIT 1";
+        let entry = database.rows(sql).await.remove(0);
+        let there = format!("WHERE writer = {} AND segment = {} AND n = {}", entry[0], entry[1], entry[2]);
+        assert_eq!(database.run(&format!("UPDATE audit SET outcome = 'allowed' {there}")).await, 1);
+        database.close().await;
+        (format!("{:016x}/{}/{}", entry[0].parse::<i64>().unwrap(), entry[1], entry[2]), entry[3].clone())
+    });
+    let output = replay(&[]);
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{out}");
+    let named: Vec<_> = out.lines().filter(|line| line.starts_with("相違: ")).collect();
+    assert_eq!(named, [format!("相違: {place} 記録 許可 {rule} 再判断 拒否 {rule}")], "{out}");
+}
+
+#[test]
+fn every_recorded_decision_of_the_demo_is_taken_again_and_an_altered_outcome_is_named() {
+    let temporary = tempfile::tempdir().unwrap();
+    let home = temporary.path().join("kept");
+    let home_text = home.to_str().unwrap();
+    require_good(&kiban(&["demo", "--check", "--people", "200", "--keep", home_text], temporary.path()));
+    let replay = |more: &[&str]| kiban(&[&["audit", "--home", home_text, "replay"], more].concat(), temporary.path());
+    the_decisions_are_taken_again(replay, &format!("sqlite:{}", home.join("kiban.db").display()));
+}
+
+#[test]
+fn every_recorded_decision_of_the_demo_is_taken_again_on_postgresql() {
+    let Ok(server) = std::env::var("KIBAN_TEST_POSTGRES") else {
+        println!("PostgreSQL leg skipped: KIBAN_TEST_POSTGRES not set");
+        return;
+    };
+    let temporary = tempfile::tempdir().unwrap();
+    let home = temporary.path().join("kept");
+    let home_text = home.to_str().unwrap();
+    let name = format!("kiban_replay_{}", std::process::id());
+    let address = support::run(database::create(&server, &name, None));
+    let demo = ["demo", "--check", "--people", "200", "--keep", home_text, "--db", &address];
+    require_good(&kiban(&demo, temporary.path()));
+    let replay = |more: &[&str]| {
+        kiban(&[&["audit", "--home", home_text, "--db", &address, "replay"], more].concat(), temporary.path())
+    };
+    the_decisions_are_taken_again(replay, &address);
+    support::run(database::drop_database(&server, &name));
+}
+
 #[test]
 fn the_log_of_the_demo_is_proved_offline_and_an_altered_entry_is_named() {
     let temporary = tempfile::tempdir().unwrap();

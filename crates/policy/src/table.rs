@@ -257,6 +257,12 @@ impl SharingTable {
         current.ok_or_else(|| TableError::new("tables", 0, "no version".to_owned()))
     }
 
+    /// The table of a version by its name, if there is one.
+    pub fn of_version(name: &str) -> Result<Option<&'static Self>, TableError> {
+        let versions = VERSIONS.as_ref().map_err(Clone::clone)?;
+        Ok(versions.iter().find(|table| table.version() == name))
+    }
+
     /// Name of the version: year and month from which it holds.
     pub fn version(&self) -> String {
         format!("{:04}-{:02}", self.from.year(), self.from.month())

@@ -132,10 +132,8 @@ impl Platform {
         action: &str,
         context: &Context,
     ) -> Result<Error, Error> {
-        let facts = case.facts(question);
-        let explanation = why(&facts, case.table);
-        let outcome = Outcome::Refused;
-        let entry = case.entry(caller, context, action, outcome, question, explanation.rule);
+        let rule = case.decide(question).rule();
+        let entry = case.entry(caller, context, action, Outcome::Refused, question, rule);
         self.store().audit().append(entry).await?;
         Ok(case.refusal(question))
     }
@@ -225,7 +223,8 @@ impl Case {
         error.with_start(self.stored.start, self.today)
     }
 
-    /// The audit entry of this question, with the decision's facts for replay.
+    /// The audit entry of this question, with the decision's facts for replay. Where only an unknown number stood against it the
+    /// table did not decide, and no facts are kept.
     pub(crate) fn entry(
         &self,
         caller: &Caller,
@@ -235,11 +234,13 @@ impl Case {
         question: Question,
         rule: Rule,
     ) -> Entry {
+        let facts = self.facts(question);
+        let by_table = self.stored.known || !decide(&facts, self.table).is_allowed();
         Entry {
             kind: Some(question.kind.code().to_owned()),
             rule: Some(rule.code().to_owned()),
             policy_version: Some(self.table.version()),
-            facts: self.facts(question).to_bits(),
+            facts: if by_table { facts.to_bits() } else { 0 },
             ..caller.entry_about(context, self.person, action, outcome)
         }
     }

@@ -331,6 +331,8 @@ fn contents<T: serde::de::DeserializeOwned>(records: &[StoredRecord]) -> Vec<T> 
 struct Opening {
     kind: Kind,
     general: Decision,
+    /// What it was asked for: any document, or the caller's own.
+    question: Question,
     mark: &'static str,
     rule: Rule,
 }
@@ -347,9 +349,9 @@ impl Opening {
 fn opening(case: &Case, kind: Kind) -> Option<Opening> {
     let question = Question::read(kind);
     let general = case.decide(question);
-    let own = case.decide(question.by_creator());
-    let Decision::Allow { mark, rule, .. } = (if general.is_allowed() { general } else { own }) else { return None };
-    Some(Opening { kind, general, mark: mark.sign(), rule })
+    let question = if general.is_allowed() { question } else { question.by_creator() };
+    let Decision::Allow { mark, rule, .. } = case.decide(question) else { return None };
+    Some(Opening { kind, general, question, mark: mark.sign(), rule })
 }
 
 /// What the caller may see of a kind's records, still unreleased, and the entry that names what is shown.
@@ -362,7 +364,7 @@ fn open_kind(
     context: &Context,
 ) -> Opened {
     let by_disaster = opening.is_by_disaster();
-    let Opening { kind, general, mark, rule } = opening;
+    let Opening { kind, general, question, mark, rule } = opening;
     let at = known_on.unwrap_or(context.now);
     let mut keys = Vec::new();
     let sees_card = case.decide(Question::read(Kind::A3a)).is_allowed();
@@ -394,9 +396,11 @@ fn open_kind(
         })
     });
     let nothing = keys.is_empty() && !general.is_allowed();
-    let outcome = if nothing { Outcome::Refused } else { Outcome::Allowed };
-    let settled = if nothing { general.rule() } else { rule };
-    let entry = case.entry(caller, context, action, outcome, Question::read(kind), settled);
+    let entry = if nothing {
+        case.entry(caller, context, action, Outcome::Refused, Question::read(kind), general.rule())
+    } else {
+        case.entry(caller, context, action, Outcome::Allowed, question, rule)
+    };
     let event = by_disaster.then(|| case.events.clone());
     let detail = serde_json::json!({ "documents": keys, "known_on": known_on, "disaster": event }).to_string();
     (view, Entry { detail: Some(detail), ..entry })

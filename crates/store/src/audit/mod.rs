@@ -11,10 +11,11 @@
 //! - `kiban_store::verify_log(address, key, folder)` and `verify_proof(&proof, key)` need no running log.
 //!
 //! Files: `entry` what is stored · `writer` who gives numbers · `log` the running log and its tasks · `segment` closing and
-//! chaining · `tree` hashes · `anchor` signatures · `verify`, `proof`, `query` · `month`, `purge` the life of old
+//! chaining · `tree` hashes · `anchor` signatures · `verify`, `proof`, `query`, `decided` · `month`, `purge` the life of old
 //! entries · `person` what proves to a person that the own list is whole.
 
 mod anchor;
+mod decided;
 mod entry;
 mod log;
 mod month;
@@ -32,6 +33,7 @@ mod tests;
 
 pub use crate::seal::Clock;
 pub use anchor::{Anchor, Head, PublicKey, SigningKey};
+pub use decided::Decided;
 pub use entry::{Cursor, Detail, Entry, Outcome, Position, StoredEntry};
 pub use log::{AuditLog, AuditSettings, Slot};
 pub use month::Month;

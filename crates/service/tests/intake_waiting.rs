@@ -63,7 +63,10 @@ fn consenting(world: &World, people: &[kiban_sim::SimPerson], hours: i64) -> Fil
 async fn by_hand(address: &str, sql: String) {
     let sql = sqlx::AssertSqlSafe(sql);
     if address.starts_with("sqlite:") {
-        sqlx::query(sql).execute(&sqlx::SqlitePool::connect(address).await.unwrap()).await.unwrap();
+        // The platform writes too: wait for its turns, however busy the machine is.
+        let options: sqlx::sqlite::SqliteConnectOptions = address.parse().unwrap();
+        let options = options.busy_timeout(std::time::Duration::from_secs(120));
+        sqlx::query(sql).execute(&sqlx::SqlitePool::connect_with(options).await.unwrap()).await.unwrap();
     } else {
         sqlx::query(sql).execute(&sqlx::PgPool::connect(address).await.unwrap()).await.unwrap();
     }

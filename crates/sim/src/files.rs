@@ -24,8 +24,14 @@ use kiban_formats::municipal::{Change, Entry, MANIFEST, MunicipalPackage};
 /// Files of a package or a unit: name and bytes.
 pub type Files = Vec<(String, Vec<u8>)>;
 
-/// People whose rows stand in one file of a streamed package.
+/// People whose rows stand in one file of a streamed package, at least.
 const PEOPLE_PER_FILE: usize = 5_000;
+/// Most lots of a package: a lot is a file of each kind, and a package has at most 1,000 files.
+const MOST_LOTS: usize = 50;
+
+fn people_per_file(spec: &CitySpec) -> usize {
+    (spec.people as usize).div_ceil(MOST_LOTS).max(PEOPLE_PER_FILE)
+}
 
 /// Why a package was not finished.
 #[derive(Debug)]
@@ -79,7 +85,7 @@ pub fn write_differences_streaming<E>(
     let mut changing = crate::people(spec).filter(|person| person.n % every.max(1) == 0);
     let rows = || {
         let mut rows = Rows::default();
-        for person in changing.by_ref().take(PEOPLE_PER_FILE) {
+        for person in changing.by_ref().take(people_per_file(spec)) {
             raise_level(&mut rows, &person, day);
             let mut insured = person.insured;
             insured.identity.postal_code = Some("000-0000".to_owned());
@@ -99,7 +105,7 @@ pub fn write_burden_streaming<E>(
     let mut people = crate::people(spec);
     let rows = || {
         let mut rows = Rows::default();
-        for person in people.by_ref().take(PEOPLE_PER_FILE) {
+        for person in people.by_ref().take(people_per_file(spec)) {
             let before = person.copayment.as_ref().and_then(|rate| rate.rows.last()).map(|row| row.rate);
             let value = before.or(Tenths::new(1)).zip(burden_year(day, Date::MIN)).map(|(rate, period)| {
                 CopaymentRate { issued_on: plus(period.from(), -14), rows: vec![CopaymentPeriod { rate, period }] }
@@ -117,7 +123,7 @@ fn write_people<E>(
     sink: &mut impl FnMut(&str, &[u8]) -> Result<(), E>,
 ) -> Result<(), Stopped<E>> {
     let generator = Generator::new(spec);
-    let rows = || Rows::of(&generator, people.by_ref().take(PEOPLE_PER_FILE));
+    let rows = || Rows::of(&generator, people.by_ref().take(people_per_file(spec)));
     write_streamed(spec, midnight(spec.today), rows, |rows| rows.insured.is_empty(), sink)
 }
 

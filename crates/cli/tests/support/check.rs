@@ -181,6 +181,8 @@ fn check_exchange(exchange: &Exchange, found: &Found, tally: &mut Tally) {
                 tally.unaudited.push(format!("{}: {entries:?}", place()));
             }
         }
+        // No place for it beside others of the same organisation: like 503, nothing of it was looked at.
+        429 if answer.code.as_deref() == Some("busy") => tally.unavailable += 1,
         // A right, the state of the document or the form of the request: each refusal has its entry.
         403 | 404 | 409 | 422 | 429 => {
             tally.refusals += 1;

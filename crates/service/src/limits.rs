@@ -1,9 +1,9 @@
-//! The figures of [`Config`] as text: a line is a name and a number, so that an operator changes a limit without a program.
+//! The figures of [`Config`] as text: a line is a name and a number (`warning_days`: three), so that an operator changes a limit without a program.
 
 use crate::Config;
 
 impl Config {
-    /// These figures with the changes of a text: `name number` a line; empty lines and lines starting with `#` are skipped.
+    /// These figures with the changes of a text: `name number` a line (`warning_days 90,60,30`); empty lines and lines starting with `#` are skipped.
     /// The error names the line, in Japanese.
     pub fn changed_by(mut self, text: &str) -> Result<Self, String> {
         for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
@@ -19,9 +19,19 @@ impl Config {
             (Some(name), Some(value), None) => (name, value),
             _ => return Err("「名前 数」の形で書いてください".to_owned()),
         };
+        if name == "warning_days" {
+            self.warning_days = three_stages(value)?;
+            return Ok(());
+        }
         let number = value.parse::<i32>().ok().filter(|number| *number > 0);
         let number = number.ok_or_else(|| format!("{name} の値は1以上の整数にしてください"))?;
         match name {
+            "opinion_days" => self.opinion_days = number,
+            "smallest_cell" => {
+                let at_least =
+                    format!("smallest_cell は{SMALLEST_CELL}以上にしてください。小さいと1人の有無が分かります");
+                self.smallest_cell = u64::try_from(number).ok().filter(|n| *n >= SMALLEST_CELL).ok_or(at_least)?;
+            }
             "months_without_claim" => self.months_without_claim = number,
             "months_of_opinion_request" => self.months_of_opinion_request = number,
             "mismatches_per_identity" => self.mismatches_per_identity = number,
@@ -43,6 +53,20 @@ impl Config {
     }
 }
 
+/// Below it a cell would tell of single people.
+const SMALLEST_CELL: u64 = 3;
+
+/// Three numbers of days with commas between them, the longest first: `90,60,30`.
+fn three_stages(value: &str) -> Result<[i32; 3], String> {
+    let days: Vec<i32> = value.split(',').filter_map(|days| days.parse().ok()).collect();
+    match days[..] {
+        [first, second, third] if first > second && second > third && third > 0 && value.matches(',').count() == 2 => {
+            Ok([first, second, third])
+        }
+        _ => Err("warning_days は大きい順の3つの日数をコンマで区切ってください（例 90,60,30）".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,9 +75,17 @@ mod tests {
     fn a_limit_is_a_line_and_a_mistake_in_it_is_named() {
         let changed = Config::default().changed_by("# 避難所のため\n\ndisaster_searches\t500\n").unwrap();
         assert_eq!((changed.disaster_searches, changed.disaster_views), (500, Config::default().disaster_views));
+        let changed =
+            Config::default().changed_by("warning_days 120,60,14\nopinion_days 21\nsmallest_cell 20").unwrap();
+        assert_eq!((changed.warning_days, changed.renewal_days()), ([120, 60, 14], 120));
+        assert_eq!((changed.opinion_days, changed.smallest_cell), (21, 20));
         let fault = |text: &str| Config::default().changed_by(text).unwrap_err();
         assert!(fault("disaster_views 1\nsekai 1").contains("2行目") && fault("sekai 1").contains("sekai"));
         assert!(fault("disaster_views 0").contains("1以上"));
         assert!(fault("disaster_views").contains("名前 数"));
+        for stages in ["90", "90,60", "30,60,90", "90,60,60", "90,60,0", "90,60,x", "90,60,30,10", "90,60,30,x"] {
+            assert!(fault(&format!("warning_days {stages}")).contains("大きい順"), "{stages}");
+        }
+        assert!(fault("smallest_cell 2").contains("3以上"));
     }
 }

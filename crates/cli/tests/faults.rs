@@ -389,7 +389,7 @@ fn attempts(town: &Town, path: &str, handle: &str) -> Vec<(String, Body)> {
         }),
         serde_json::json!({ "reason": "確認" }),
         serde_json::json!({ "hidden": true }),
-        serde_json::json!({ "confirmed": true }),
+        serde_json::json!({ "decision": "confirm" }),
     ];
     let mut tries = Vec::new();
     for kind in kinds {

@@ -3,6 +3,7 @@
 use crate::decision::{Case, Question};
 use crate::disaster_looks::{Counted, keep};
 use crate::disaster_query::{DisasterQuery, district};
+use crate::start::not_started;
 use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
 use kiban_domain::assignment::DisasterMode;
 use kiban_domain::dates::Period;
@@ -48,6 +49,24 @@ pub struct FoundPerson {
     pub sex: Sex,
     /// 町丁目までの住所
     pub address: Option<String>,
+}
+
+/// What a search shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct DisasterFound {
+    /// The people.
+    pub people: Vec<FoundPerson>,
+    /// Searched municipalities that share nothing yet: that nobody of them is found says nothing (P-150).
+    pub not_started: Vec<NotStarted>,
+}
+
+/// A municipality that shares nothing yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotStarted {
+    /// 保険者番号
+    pub insurer_number: InsurerNumber,
+    /// 未開始 with its day, in words.
+    pub message: String,
 }
 
 /// Longest period one act may open (T-6).
@@ -146,7 +165,7 @@ impl Platform {
         caller: &Caller,
         query: Result<DisasterQuery, E>,
         context: &Context,
-    ) -> Result<Vec<FoundPerson>, E> {
+    ) -> Result<DisasterFound, E> {
         caller.require_way(UseCase::Disaster, self.table_at(context.now)?)?;
         if self.covered_areas(caller, context).is_empty() {
             let refused = caller.entry(context, "disaster.search", Outcome::Refused);
@@ -161,12 +180,15 @@ impl Platform {
         caller: &Caller,
         query: DisasterQuery,
         context: &Context,
-    ) -> Result<Vec<FoundPerson>, Error> {
+    ) -> Result<DisasterFound, Error> {
         query.check()?;
         let cities = query.insurer.map_or_else(|| self.covered_areas(caller, context), |city| BTreeSet::from([city]));
-        let mut found = Vec::new();
+        let mut found = DisasterFound::default();
         for (i, city) in cities.into_iter().enumerate() {
-            found.extend(self.find_in(caller, city, &query, i == 0, context).await?);
+            found.people.extend(self.find_in(caller, city, &query, i == 0, context).await?);
+            let start = self.store().start_of(self.standing().paying_insurer(city, context.today())).await?;
+            let message = not_started(start, context.today());
+            found.not_started.extend(message.map(|message| NotStarted { insurer_number: city, message }));
         }
         Ok(found)
     }

@@ -5,6 +5,7 @@
 
 use crate::intake::{natural_key, opinion_request, record_of};
 use crate::{Error, Platform, intake_kinds};
+use kiban_domain::assignment::Assignment;
 use kiban_domain::consent::{ConsentAct, ConsentRecord};
 use kiban_domain::insured::{Insured, LossReason, NumberLink};
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, OfficeNumber, PersonKey, Timestamp, dates};
@@ -51,7 +52,7 @@ pub(crate) struct Judged {
     /// 番号異動
     pub(crate) links: Vec<StoredLink>,
     /// Registrations to be looked at again (P-111).
-    pub(crate) reviews: Vec<(PersonKey, OfficeNumber, ReviewCause)>,
+    pub(crate) reviews: Vec<(Assignment, ReviewCause)>,
     /// A5 records that no longer ask for an opinion.
     pub(crate) ended_requests: Vec<(PersonKey, String)>,
     /// Rows by kind and by what becomes of them; consents are counted when they are written.
@@ -350,8 +351,8 @@ impl Judge {
     /// Registrations of a person that something put in doubt: the municipality looks at them again (P-111).
     async fn review(&self, person: PersonKey, cause: ReviewCause, judged: &mut Judged) -> Result<(), Error> {
         let registrations = self.platform.store().assignments(person).await?;
-        let live = registrations.iter().filter(|assignment| assignment.is_live(self.today));
-        judged.reviews.extend(live.map(|assignment| (person, assignment.office, cause)));
+        let live = registrations.into_iter().filter(|assignment| assignment.is_live(self.today));
+        judged.reviews.extend(live.map(|assignment| (assignment, cause)));
         Ok(())
     }
 
@@ -402,6 +403,10 @@ impl Judge {
         }
         let request = opinion_request(place.key, place.history, &value);
         let enters_facility = is_in_facility(&value, self.today);
+        let card = match &value {
+            MunicipalValue::InsuranceCard(card) if !card.planning_offices.is_empty() => Some(card.clone()),
+            _ => None,
+        };
         let column = match intake_kinds::consent_column(place.key, place.change, &value) {
             Some(act) => match self.consent(act, place, present, judged)? {
                 Some(act) => Some(act),
@@ -450,6 +455,14 @@ impl Judge {
         }
         if enters_facility && !record.deleted && present.people.contains_key(&place.key.insured) {
             self.review(place.key, ReviewCause::Facility, judged).await?;
+        }
+        // A row of the past names who planned then.
+        let is_latest = present.newest.get(&(place.key.insured, Kind::A3a)).is_none_or(|n| *n <= record.natural_key);
+        if let Some(card) = card.filter(|_| !record.deleted && is_latest)
+            && present.people.contains_key(&place.key.insured)
+        {
+            let before = self.platform.offices_before(place.key, &card, self.now).await?;
+            judged.reviews.extend(before.into_iter().map(|office| (office, ReviewCause::PlanningOffice)));
         }
         judged.count(place).applied += 1;
         judged.columns.extend(column);

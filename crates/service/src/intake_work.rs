@@ -348,17 +348,17 @@ impl Platform {
         for link in &judged.links {
             tx.put_link(link).await?;
         }
-        for (person, office, cause) in &judged.reviews {
+        for (registration, cause) in &judged.reviews {
             let review = RegistrationReview {
                 id: random_id()?,
-                person: *person,
-                office: *office,
+                person: registration.person,
+                office: registration.office,
                 cause: *cause,
                 source: receipt.public_id.clone(),
                 opened_at: receipt.received_at,
                 closed_at: None,
             };
-            tx.open_review(&review).await?;
+            self.open_review(&mut tx, &review, registration.viewable_until, now).await?;
         }
         for problem in &judged.problems {
             pass.report.tell(problem);

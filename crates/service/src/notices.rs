@@ -1,6 +1,7 @@
 //! 知らせ: raised in the transaction of what they tell about, read and marked as seen by their addressee (P-149, T-1, T-4,
 //! T-15). A notice shows nothing its reader could not look up.
 
+use crate::plan_offices::hide_whereabouts;
 use crate::{Caller, Context, Error, Platform, random_id};
 use kiban_domain::notice::NoticeKind;
 use kiban_domain::office::StaffId;
@@ -63,6 +64,11 @@ pub(crate) struct Tell<'a> {
 impl Platform {
     /// Raises a notice in a running transaction.
     pub(crate) async fn tell(&self, tx: &mut Tx, tell: Tell<'_>, context: &Context) -> Result<(), Error> {
+        self.tell_at(tx, tell, context.now).await
+    }
+
+    /// The same without a request.
+    pub(crate) async fn tell_at(&self, tx: &mut Tx, tell: Tell<'_>, now: Timestamp) -> Result<(), Error> {
         let id = if tell.once.is_empty() {
             random_id()?
         } else {
@@ -72,7 +78,7 @@ impl Platform {
         };
         let Tell { to, administrators, kind, about, facts, .. } = tell;
         let facts = facts.to_string().into_bytes();
-        tx.put_notice(&NewNotice { id, to, administrators, kind, raised_at: context.now, about, facts }).await?;
+        tx.put_notice(&NewNotice { id, to, administrators, kind, raised_at: now, about, facts }).await?;
         Ok(())
     }
 
@@ -103,7 +109,7 @@ impl Platform {
         let mut people: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for notice in found {
             let shown = self.shown_person(caller, notice.about, context).await?;
-            if let Some(person) = shown {
+            if let Some((person, _)) = shown {
                 people.entry(person.insurer.to_string()).or_default().push(person.insured.to_string());
             }
             views.push(self.notice_view(caller, notice, shown).await?);
@@ -138,28 +144,34 @@ impl Platform {
         notice.filter(|notice| !notice.administrators || caller.staff.administrator).ok_or(Error::Unknown)
     }
 
-    /// The person of a notice, if the caller may know of them at this moment.
+    /// The person of a notice, if the caller may know of them at this moment, and whether where they are stays hidden (P-037).
     async fn shown_person(
         &self,
         caller: &Caller,
         about: Option<PersonKey>,
         context: &Context,
-    ) -> Result<Option<PersonKey>, Error> {
+    ) -> Result<Option<(PersonKey, bool)>, Error> {
         let Some(person) = about else { return Ok(None) };
         let case = self.case(caller, person, context).await?;
         let may_know = case.is_own_municipality() || (case.is_assigned() && !case.stored.switched_off);
-        Ok(may_know.then_some(person))
+        let confirmed = case.stored.assignment.as_ref().is_some_and(|a| a.confirmed_by_municipality);
+        let hides = case.stored.withheld && !case.is_own_municipality() && !confirmed;
+        Ok(may_know.then_some((person, hides)))
     }
 
     async fn notice_view(
         &self,
         caller: &Caller,
         notice: Notice,
-        person: Option<PersonKey>,
+        shown: Option<(PersonKey, bool)>,
     ) -> Result<NoticeView, Error> {
+        let person = shown.map(|(person, _)| person);
         // About somebody the caller may no longer know of: that it was raised stays, what it told does not.
         let hidden = notice.about.is_some() && person.is_none();
-        let facts = if hidden { Value::Null } else { serde_json::from_slice(&notice.facts).unwrap_or_default() };
+        let mut facts = if hidden { Value::Null } else { serde_json::from_slice(&notice.facts).unwrap_or_default() };
+        if shown.is_some_and(|(_, hides)| hides) && notice.kind == NoticeKind::RegistrationReview {
+            hide_whereabouts(&mut facts);
+        }
         let handle = match person {
             Some(person) => Some(self.handle_of(caller, person).await?),
             None => None,

@@ -126,6 +126,11 @@ impl Platform {
         let person = document.opinion.person;
         match self.allowed_to_create(caller, person, Kind::A2, UseCase::SubmitOpinion, context).await {
             Ok(()) => {}
+            // It depends on the municipality alone, so it may be said of any number (P-150).
+            Err(Error::Refused(refusal)) if refusal.start.is_some() => {
+                let words = format!("{}。{}", refusal.reason, refusal.next);
+                return Ok((vec![at(Problem::of_file(name, refusal.rule.code(), words))], Vec::new()));
+            }
             // One answer for every number that is not theirs, whether or not there is such a person.
             Err(Error::Unknown | Error::Refused(_)) => {
                 let words = "この被保険者の意見書は受け付けられません。保険者番号・被保険者番号と、市区町村からの作成依頼を確かめてください";

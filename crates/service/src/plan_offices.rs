@@ -9,7 +9,7 @@ use kiban_domain::insurance_card::InsuranceCard;
 use kiban_domain::notice::NoticeKind;
 use kiban_domain::office::OfficeClass;
 use kiban_domain::plan_request::{FilingKind, PlanRequest};
-use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, Organization, Timestamp};
+use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, Organization, PersonKey, Timestamp, dates};
 use kiban_policy::{UseCase, class_of};
 use kiban_store::{Entry, Outcome, RegistrationReview, ReviewCause, StoreError, StoredRecord, Submission, Tx};
 use serde::Serialize;
@@ -28,7 +28,7 @@ pub struct Review {
     pub office: OfficeNumber,
     /// Its name, while it is registered on the platform.
     pub office_name: Option<String>,
-    /// `plan_request`, `plan_end`, `moved_out`, `died`, `lost`, `facility` or `renumbered`.
+    /// `plan_request`, `plan_end`, `planning_office`, `moved_out`, `died`, `lost`, `facility` or `renumbered`.
     pub cause: &'static str,
     /// Why, in Japanese.
     pub cause_name: &'static str,
@@ -52,9 +52,6 @@ impl PlanChange {
     pub(crate) async fn write(&self, tx: &mut Tx) -> Result<(), StoreError> {
         for (before, after) in self.changed.iter().filter(|(before, after)| before != after) {
             tx.change_assignment(after, Some(before)).await?;
-        }
-        for review in &self.reviews {
-            tx.open_review(review).await?;
         }
         Ok(())
     }
@@ -82,7 +79,7 @@ impl Platform {
         let mut change = PlanChange::default();
         for before in self.store().assignments(submission.person).await? {
             let own = before.office == request.office;
-            let doubtful = if ends { own } else { !own && self.plans_for(&before, context)? };
+            let doubtful = if ends { own } else { !own && self.plans_for(&before, context.now)? };
             if !(doubtful && before.is_live(context.today())) {
                 continue;
             }
@@ -107,30 +104,67 @@ impl Platform {
         Ok(change)
     }
 
-    /// The offices under review hear of it (P-149).
-    pub(crate) async fn tell_of_reviews(
-        &self,
-        tx: &mut Tx,
-        plans: &PlanChange,
-        context: &Context,
-    ) -> Result<(), Error> {
+    /// Begins the reviews of an accepted 届出.
+    pub(crate) async fn open_reviews(&self, tx: &mut Tx, plans: &PlanChange, context: &Context) -> Result<(), Error> {
         for (review, (_, after)) in plans.reviews.iter().zip(&plans.changed) {
-            let tell = Tell {
-                to: Organization::Office(review.office),
-                administrators: false,
-                kind: NoticeKind::RegistrationReview,
-                about: Some(review.person),
-                facts: json!({ "cause": review.cause.code(), "viewable_until": after.viewable_until }),
-                once: &review.id,
-            };
-            self.tell(tx, tell, context).await?;
+            self.open_review(tx, review, after.viewable_until, context.now).await?;
         }
         Ok(())
     }
 
+    /// Puts a registration before the city, unless it waits there already, and tells the office (P-111, P-149).
+    pub(crate) async fn open_review(
+        &self,
+        tx: &mut Tx,
+        review: &RegistrationReview,
+        viewable_until: Date,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        if !tx.open_review(review).await? {
+            return Ok(());
+        }
+        let (cause, words) = told_cause(review.cause);
+        let tell = Tell {
+            to: Organization::Office(review.office),
+            administrators: false,
+            kind: NoticeKind::RegistrationReview,
+            about: Some(review.person),
+            facts: json!({ "cause": cause, "cause_name": words, "viewable_until": viewable_until }),
+            once: &review.id,
+        };
+        self.tell_at(tx, tell, now).await
+    }
+
+    /// Live registrations that the city's own card puts in doubt: of an office that planned before the one named last was filed.
+    /// What the city has settled since that filing stays settled.
+    pub(crate) async fn offices_before(
+        &self,
+        person: PersonKey,
+        card: &InsuranceCard,
+        now: Timestamp,
+    ) -> Result<Vec<Assignment>, Error> {
+        let today = dates::day_in_japan(now);
+        let Some(named) = card.planning_offices.iter().max_by_key(|named| named.filed_on) else {
+            return Ok(Vec::new());
+        };
+        let mut before = Vec::new();
+        for registration in self.store().assignments(person).await? {
+            let earlier = dates::day_in_japan(registration.registered_at) <= named.filed_on;
+            let other = registration.office != named.office && earlier && registration.is_live(today);
+            if other && self.plans_for(&registration, now)? {
+                let reviews = self.store().reviews_of_registration(person, registration.office).await?;
+                let is_settled = reviews.iter().filter_map(|review| review.closed_at);
+                if !is_settled.map(dates::day_in_japan).any(|day| day >= named.filed_on) {
+                    before.push(registration);
+                }
+            }
+        }
+        Ok(before)
+    }
+
     /// The office makes this person's plan, or plans are what it is for.
-    fn plans_for(&self, assignment: &Assignment, context: &Context) -> Result<bool, Error> {
-        let table = self.table_at(context.now)?;
+    fn plans_for(&self, assignment: &Assignment, now: Timestamp) -> Result<bool, Error> {
+        let table = self.table_at(now)?;
         let standing = self.standing();
         let class = standing.office(assignment.office).map(|o| class_of(&o.service_types, o.is_hospital, table));
         let planning = matches!(class, Some(OfficeClass::CarePlanning | OfficeClass::CommunitySupport));
@@ -169,15 +203,7 @@ impl Platform {
                 office_name: self.standing().office(review.office).map(|office| office.name.clone()),
                 office: review.office,
                 cause: review.cause.code(),
-                cause_name: match review.cause {
-                    ReviewCause::PlanRequest => "別の事業所の居宅サービス計画作成依頼届出を受理しました",
-                    ReviewCause::PlanEnd => "この事業所の居宅サービス計画作成の終了の届出を受理しました",
-                    ReviewCause::MovedOut => "転出により資格を喪失しました",
-                    ReviewCause::Died => "死亡により資格を喪失しました",
-                    ReviewCause::Lost => "資格を喪失しました",
-                    ReviewCause::Facility => "施設に入所しました",
-                    ReviewCause::Renumbered => "被保険者番号が変わりました。事業所は新しい番号で登録し直します",
-                },
+                cause_name: cause_ja(review.cause),
                 source: review.source,
                 opened_at: review.opened_at,
                 viewable_until: registration.map(|registration| registration.viewable_until),
@@ -188,6 +214,37 @@ impl Platform {
         let entry = caller.entry(context, "reviews", Outcome::Allowed);
         self.store().audit().append(Entry { insurer: Some(insurer.to_string()), subjects, ..entry }).await?;
         Ok(reviews)
+    }
+}
+
+fn cause_ja(cause: ReviewCause) -> &'static str {
+    match cause {
+        ReviewCause::PlanRequest => "別の事業所の居宅サービス計画作成依頼届出を受理しました",
+        ReviewCause::PlanEnd => "この事業所の居宅サービス計画作成の終了の届出を受理しました",
+        ReviewCause::PlanningOffice => "被保険者証に別の居宅介護支援事業者が載りました",
+        ReviewCause::MovedOut => "転出により資格を喪失しました",
+        ReviewCause::Died => "死亡により資格を喪失しました",
+        ReviewCause::Lost => "資格を喪失しました",
+        ReviewCause::Facility => "施設に入所しました",
+        ReviewCause::Renumbered => "被保険者番号が変わりました。事業所は新しい番号で登録し直します",
+    }
+}
+
+/// What the office itself is told: why somebody lost the insurance is the city's alone.
+fn told_cause(cause: ReviewCause) -> (&'static str, &'static str) {
+    let told = match cause {
+        ReviewCause::MovedOut | ReviewCause::Died => ReviewCause::Lost,
+        other => other,
+    };
+    (told.code(), cause_ja(told))
+}
+
+/// Takes out of the facts of a review what tells where a 不開示 person is or who serves them (P-037).
+pub(crate) fn hide_whereabouts(facts: &mut Value) {
+    let telling = [ReviewCause::PlanRequest, ReviewCause::PlanningOffice, ReviewCause::Facility];
+    if telling.iter().any(|cause| facts["cause"] == cause.code()) {
+        facts["cause"] = Value::Null;
+        facts["cause_name"] = Value::Null;
     }
 }
 

@@ -41,6 +41,29 @@ pub struct Registered {
     pub plan_maker: bool,
 }
 
+/// What the municipality decides about a registration. To keep one is not to confirm it: only a confirmed office sees where
+/// a 不開示 person is (P-037, P-111).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OfficeDecision {
+    /// It goes on, with a new 閲覧期限; confirmed or not as it was, and not confirmed once it was no longer live.
+    Keep,
+    /// It goes on, or begins, and the office is confirmed for a 不開示 person.
+    Confirm,
+    /// It ends at once.
+    End,
+}
+
+impl OfficeDecision {
+    fn action(self) -> &'static str {
+        match self {
+            Self::Keep => "register.keep",
+            Self::Confirm => "register.confirm",
+            Self::End => "register.end",
+        }
+    }
+}
+
 const SECONDS_UNTIL_TOMORROW: u64 = 86_400;
 
 impl Platform {
@@ -177,17 +200,17 @@ impl Platform {
         self.commit(tx, caller.entry_about(context, person, "register.end", Outcome::Done), &(), context).await
     }
 
-    /// The municipality confirms an office for a person under 不開示, or ends its registration (P-037, P-109).
-    pub async fn confirm_office<E: From<Error>>(
+    /// The municipality keeps a registration, confirms the office for a person under 不開示, or ends it (P-037, P-109, P-111).
+    pub async fn decide_office<E: From<Error>>(
         &self,
         caller: &Caller,
         handle: &str,
         office: kiban_domain::OfficeNumber,
-        confirmed: Result<bool, E>,
+        decision: Result<OfficeDecision, E>,
         context: &Context,
     ) -> Result<(), E> {
         let person = self.own_insured(caller, handle, context).await?;
-        Ok(self.put_confirmation(caller, person, office, confirmed?, context).await?)
+        Ok(self.put_decision(caller, person, office, decision?, context).await?)
     }
 
     /// A person of the caller's own municipality.
@@ -198,30 +221,31 @@ impl Platform {
         if case.is_own_municipality() { Ok(person) } else { Err(Error::Unknown) }
     }
 
-    async fn put_confirmation(
+    async fn put_decision(
         &self,
         caller: &Caller,
         person: PersonKey,
         office: kiban_domain::OfficeNumber,
-        confirmed: bool,
+        decision: OfficeDecision,
         context: &Context,
     ) -> Result<(), Error> {
         let before = self.store().assignments(person).await?.into_iter().find(|a| a.office == office);
         let until =
             Assignment::viewable_until_after(ServiceMonth::of(context.today()), self.inner.config.months_without_claim);
-        let assignment = match (before.clone(), confirmed) {
-            (Some(assignment), true) => Assignment {
-                confirmed_by_municipality: true,
+        let assignment = match (before.clone(), decision) {
+            (Some(assignment), OfficeDecision::Keep | OfficeDecision::Confirm) => Assignment {
+                confirmed_by_municipality: decision == OfficeDecision::Confirm
+                    || (assignment.confirmed_by_municipality && assignment.is_live(context.today())),
                 ended: None,
                 viewable_until: assignment.viewable_until.max(until),
                 ..assignment
             },
-            (Some(assignment), false) => Assignment {
+            (Some(assignment), OfficeDecision::End) => Assignment {
                 confirmed_by_municipality: false,
                 ended: Some((context.now, EndReason::Municipality)),
                 ..assignment
             },
-            (None, true) => Assignment {
+            (None, OfficeDecision::Confirm) => Assignment {
                 person,
                 office,
                 check: IdentityCheck::Municipality,
@@ -232,17 +256,12 @@ impl Platform {
                 confirmed_by_municipality: true,
                 ended: None,
             },
-            (None, false) => return Err(Error::Unknown),
+            (None, OfficeDecision::Keep | OfficeDecision::End) => return Err(Error::Unknown),
         };
         let mut tx = self.store().begin().await?;
         tx.change_assignment(&assignment, before.as_ref()).await?;
         tx.close_reviews(person, office, context.now).await?;
-        let entry = caller.entry_about(
-            context,
-            person,
-            if confirmed { "register.confirm" } else { "register.end" },
-            Outcome::Done,
-        );
+        let entry = caller.entry_about(context, person, decision.action(), Outcome::Done);
         let entry = Entry { detail: Some(serde_json::json!({ "office": office }).to_string()), ..entry };
         self.commit(tx, entry, &(), context).await
     }

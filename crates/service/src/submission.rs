@@ -392,7 +392,7 @@ impl Platform {
             tx.put_record(revision, context.now, &record).await?;
             tx.keep_original(&submission, revision, record.purge_after).await?;
             plans.write(&mut tx).await?;
-            self.tell_of_reviews(&mut tx, &plans, context).await?;
+            self.open_reviews(&mut tx, &plans, context).await?;
         }
         if matches!(to, SubmissionState::Returned { .. }) && to != submission.state {
             let facts = serde_json::json!({ "receipt": submission.id, "kind": submission.kind.code() });

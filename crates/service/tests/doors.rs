@@ -6,7 +6,7 @@ use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, IdentityProof}
 use kiban_domain::office::JobType;
 use kiban_domain::{Kind, Organization};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
-use kiban_service::{ConsentRequest, Error};
+use kiban_service::{ConsentRequest, Error, OfficeDecision};
 use kiban_sim::Role;
 use support::{World, addresses, asked, context, items, now};
 
@@ -133,7 +133,7 @@ async fn an_office_that_ended_its_registration_is_no_longer_confirmed_for_a_with
     let hidden = world.office(Role::HiddenPlanning, JobType::CareManager).await;
     let office = hidden.organization.office().unwrap();
     let at_city = world.platform.find_insured(&city, asked(person.insured.key.insured), &context()).await.unwrap();
-    world.platform.confirm_office(&city, &at_city, office, asked(true), &context()).await.unwrap();
+    world.platform.decide_office(&city, &at_city, office, asked(OfficeDecision::Confirm), &context()).await.unwrap();
     let handle = world.platform.register_office(&hidden, asked(items(person, true)), &context()).await.unwrap().handle;
     world.platform.end_registration(&hidden, &handle, &context()).await.unwrap();
     let again = world.platform.register_office(&hidden, asked(items(person, true)), &context()).await;

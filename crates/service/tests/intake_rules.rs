@@ -5,11 +5,12 @@ mod support;
 
 use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, IdentityProof};
 use kiban_domain::dates::Period;
+use kiban_domain::insurance_card::{FacilityStay, PlanningOffice};
 use kiban_domain::insured::{Insured, LinkReason, LossReason, NumberLink};
 use kiban_domain::office::JobType;
-use kiban_domain::{InsuredNumber, InsurerNumber, Organization, PersonKey, dates};
+use kiban_domain::{Date, InsuredNumber, InsurerNumber, OfficeNumber, Organization, PersonKey, dates};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
-use kiban_service::{ExportContents, ExportPart, IntakeResult};
+use kiban_service::{ExportContents, ExportPart, IntakeResult, OfficeDecision};
 use kiban_sim::Role;
 use kiban_store::StoredMember;
 use support::{World, addresses, asked, context, items, now};
@@ -42,6 +43,115 @@ async fn a_person_who_moved_out_puts_the_registrations_before_the_city() {
         let told: Vec<_> = reviews.iter().map(|review| (review.person, review.cause.code())).collect();
         assert_eq!(told, [(person.insured.key, "moved_out")]);
         assert_eq!(reviews[0].source, result.receipt);
+        // The office hears of it, not of why the person left (P-149).
+        let notice = told_to(&world, &manager).await;
+        assert_eq!(notice.facts["cause"], "lost");
+        assert_eq!(notice.facts["viewable_until"], "2027-02-28");
+        assert!(!format!("{notice:?}").contains("転出"), "{notice:?}");
+        let other = world.office(Role::HiddenPlanning, JobType::CareManager).await;
+        let nothing = world.platform.notices(&other, asked(notice_page()), &context()).await.unwrap();
+        assert!(nothing.is_empty(), "{nothing:?}");
+        // The same again is no second review and no second notice.
+        gone.identity.postal_code = Some("999-0009".to_owned());
+        world.import(package(&world, 2).insured(&[corrected(&gone, 3)]).finish().unwrap()).await;
+        told_to(&world, &manager).await;
+    }
+}
+
+fn notice_page() -> kiban_service::NoticePage {
+    kiban_service::NoticePage { limit: 10, ..kiban_service::NoticePage::default() }
+}
+
+/// The only notice of an office, that of a review.
+async fn told_to(world: &World, office: &kiban_service::Caller) -> kiban_service::NoticeView {
+    let mut notices = world.platform.notices(office, asked(notice_page()), &context()).await.unwrap();
+    assert_eq!(notices.len(), 1, "{notices:?}");
+    assert_eq!(notices[0].kind, kiban_domain::notice::NoticeKind::RegistrationReview);
+    assert!(notices[0].person.is_some(), "{notices:?}");
+    notices.remove(0)
+}
+
+#[tokio::test]
+async fn that_a_withheld_person_is_in_a_facility_is_told_only_to_an_office_the_city_confirmed() {
+    for address in addresses().await {
+        let world = World::loaded(address).await;
+        world.start().await;
+        let person = &world.cast.consenting;
+        let manager = world.office(Role::Planning, JobType::CareManager).await;
+        world.platform.register_office(&manager, asked(items(person, true)), &context()).await.unwrap();
+        let mut hidden = person.insured.clone();
+        hidden.withheld = true;
+        let mut card = person.card.clone();
+        let stay = Period::new(dates::day_in_japan(now()), None).unwrap();
+        card.facilities =
+            vec![FacilityStay { kind: "介護老人福祉施設".into(), name: "特養みほん".into(), stay }];
+        let card = Entry { key: person.insured.key, history: 70, change: Change::New, value: card };
+        world.import(package(&world, 1).insured(&[corrected(&hidden, 2)]).cards(&[card]).finish().unwrap()).await;
+        let notice = told_to(&world, &manager).await;
+        assert!(notice.facts["cause"].is_null() && notice.facts["cause_name"].is_null(), "{notice:?}");
+        assert_eq!(notice.facts["viewable_until"], "2027-02-28");
+
+        let city = world.caller(Organization::Municipality(world.city.insurer), &world.city.officers[0]).await;
+        let at_city = world.platform.find_insured(&city, asked(person.insured.key.insured), &context()).await.unwrap();
+        let office = manager.organization.office().unwrap();
+        let confirm = asked(OfficeDecision::Confirm);
+        world.platform.decide_office(&city, &at_city, office, confirm, &context()).await.unwrap();
+        assert_eq!(told_to(&world, &manager).await.facts["cause"], "facility");
+    }
+}
+
+#[tokio::test]
+async fn a_card_that_names_another_planning_office_puts_the_one_before_in_review_once() {
+    for address in addresses().await {
+        let world = World::loaded(address).await;
+        world.start().await;
+        let person = &world.cast.consenting;
+        let manager = world.office(Role::Planning, JobType::CareManager).await;
+        let successor = world.office(Role::HiddenPlanning, JobType::CareManager).await;
+        let helper = world.office(Role::HomeHelp, JobType::CareWorker).await;
+        for (caller, plans) in [(&manager, true), (&helper, false)] {
+            world.platform.register_office(caller, asked(items(person, plans)), &context()).await.unwrap();
+        }
+        let (old, new) = (manager.organization.office().unwrap(), successor.organization.office().unwrap());
+        let today = dates::day_in_japan(now());
+        let named = |history, filings: &[(OfficeNumber, Date)]| {
+            let mut card = person.card.clone();
+            let office = |(office, filed_on): &(OfficeNumber, Date)| PlanningOffice {
+                office: *office,
+                name: "事業所".into(),
+                filed_on: *filed_on,
+            };
+            card.planning_offices = filings.iter().map(office).collect();
+            Entry { key: person.insured.key, history, change: Change::New, value: card }
+        };
+        let waiting = async || {
+            let reviews = world.platform.store().reviews(world.city.insurer, None, 10).await.unwrap();
+            reviews.iter().map(|review| (review.office, review.cause.code())).collect::<Vec<_>>()
+        };
+        let (before, tomorrow) = (today.yesterday().unwrap(), today.tomorrow().unwrap());
+        // Neither the own office nor one that was named before this one registered puts anything in doubt.
+        for (minute, filings) in [(1, [(new, before), (old, today)]), (2, [(old, before), (new, before)])] {
+            let row = named(70 + minute, &filings);
+            world.import(package(&world, minute.into()).cards(&[row]).finish().unwrap()).await;
+            assert_eq!(waiting().await, []);
+        }
+        let row = named(75, &[(old, before), (new, today)]);
+        world.import(package(&world, 5).cards(&[row]).finish().unwrap()).await;
+        assert_eq!(waiting().await, [(old, "planning_office")], "a helper plans nothing");
+        let notice = told_to(&world, &manager).await;
+        assert_eq!(notice.facts["cause"], "planning_office");
+        assert!(!format!("{notice:?}").contains(new.as_str()), "whose card it is, not which office: {notice:?}");
+
+        // What the city decided holds until a later filing.
+        let city = world.caller(Organization::Municipality(world.city.insurer), &world.city.officers[0]).await;
+        let at_city = world.platform.find_insured(&city, asked(person.insured.key.insured), &context()).await.unwrap();
+        let keep = asked(OfficeDecision::Keep);
+        world.platform.decide_office(&city, &at_city, old, keep, &context()).await.unwrap();
+        for (minute, filed_on, expected) in [(6, today, 0), (7, tomorrow, 1)] {
+            let row = named(70 + minute, &[(old, before), (new, filed_on)]);
+            world.import(package(&world, minute.into()).cards(&[row]).finish().unwrap()).await;
+            assert_eq!(waiting().await.len(), expected, "filed on {filed_on}");
+        }
     }
 }
 

@@ -476,5 +476,6 @@ async fn a_municipality_that_has_not_started_is_the_reason_told() {
     person.insured.card_insurer = InsurerNumber::parse("294538").unwrap();
     let refused = desk.upload(desk.plans(&[person], FIRST, "転ばない")).await;
     assert_eq!((refused.state, rules(&refused)), ("refused", vec!["not_started"]));
-    assert!(refused.report.problems[0].message.contains("まだ情報共有を始めていません"));
+    let said = &refused.report.problems[0].message;
+    assert!(said.contains("まだ情報共有を始めていません。未開始（時期は未定）。"), "{said}");
 }

@@ -33,6 +33,8 @@ pub enum ReviewCause {
     MovedOut,
     /// 死亡
     Died,
+    /// 被保険者証: the city's own row names another 居宅介護支援事業者.
+    PlanningOffice,
     /// 資格喪失 for another reason
     Lost,
     /// 施設入所
@@ -47,6 +49,7 @@ impl ReviewCause {
         match self {
             Self::PlanRequest => "plan_request",
             Self::PlanEnd => "plan_end",
+            Self::PlanningOffice => "planning_office",
             Self::MovedOut => "moved_out",
             Self::Died => "died",
             Self::Lost => "lost",
@@ -59,6 +62,7 @@ impl ReviewCause {
         let all = [
             Self::PlanRequest,
             Self::PlanEnd,
+            Self::PlanningOffice,
             Self::MovedOut,
             Self::Died,
             Self::Lost,
@@ -89,19 +93,19 @@ pub struct RegistrationReview {
 }
 
 impl Tx {
-    /// Puts a registration on the municipality's list, unless it waits there already.
-    pub async fn open_review(&mut self, review: &RegistrationReview) -> Result<(), StoreError> {
+    /// Puts a registration on the municipality's list; false when it waits there already.
+    pub async fn open_review(&mut self, review: &RegistrationReview) -> Result<bool, StoreError> {
         let (insurer, insured) = (review.person.insurer.as_str(), review.person.insured.as_str());
         let waiting = self.raw.rows(OF_OFFICE, args![insurer, insured, review.office.as_str()]).await?;
         for row in &waiting {
             if row.big_or_null(6)?.is_none() {
-                return Ok(());
+                return Ok(false);
             }
         }
         let (cause, at) = (review.cause.code(), review.opened_at.as_microsecond());
         let office = review.office.as_str();
         self.raw.run(PUT, args![insurer, &review.id, insured, office, cause, &review.source, at, true]).await?;
-        Ok(())
+        Ok(true)
     }
 
     /// The registration was kept or ended: it waits no longer.
@@ -118,6 +122,17 @@ impl Tx {
 }
 
 impl Store {
+    /// Every review there was of one registration.
+    pub async fn reviews_of_registration(
+        &self,
+        person: PersonKey,
+        office: OfficeNumber,
+    ) -> Result<Vec<RegistrationReview>, StoreError> {
+        let key = args![person.insurer.as_str(), person.insured.as_str(), office.as_str()];
+        let rows = self.engine.rows(OF_OFFICE, key).await?;
+        rows.iter().filter_map(|row| review(person.insurer, row).transpose()).collect()
+    }
+
     /// What waits, oldest first, after the entry with this id.
     pub async fn reviews(
         &self,

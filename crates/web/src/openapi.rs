@@ -214,7 +214,7 @@ fn shape(name: &str) -> Option<Shape> {
         "view_kind" => (R::Nothing, "200", C::Json("KindView")),
         "why" => (R::Nothing, "200", C::Json("WhyList")),
         "end_registration" => (R::Nothing, "204", C::Nothing),
-        "confirm_office" => (R::Json("Confirmation"), "204", C::Nothing),
+        "decide_office" => (R::Json("OfficeDecision"), "204", C::Nothing),
         "set_switch" => (R::Json("Switch"), "204", C::Nothing),
         "record_consent" => (R::Json("Consent"), "200", C::Json("ConsentState")),
         "look_ups" => (R::Nothing, "200", C::Json("LookUps")),

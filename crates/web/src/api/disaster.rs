@@ -117,7 +117,7 @@ impl Search {
 
 pub(crate) async fn search(State(app): State<App>, who: Authenticated, body: Json<Search>) -> Answer {
     let query = body.value.and_then(Search::check);
-    ok(json!({ "people": app.platform.search_disaster(&who.caller, query, &who.context).await? }))
+    ok(app.platform.search_disaster(&who.caller, query, &who.context).await?)
 }
 
 /// A page of the list.

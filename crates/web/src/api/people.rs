@@ -9,7 +9,7 @@ use kiban_domain::dates::{DateError, parse_typed};
 use kiban_domain::ids::IdError;
 use kiban_domain::insured::Sex;
 use kiban_domain::{InsuredNumber, InsurerNumber, OfficeNumber};
-use kiban_service::{PeoplePage, RegistrationRequest};
+use kiban_service::{OfficeDecision, PeoplePage, RegistrationRequest};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -115,22 +115,22 @@ pub(crate) async fn end(State(app): State<App>, who: Authenticated, Path(handle)
     done()
 }
 
-/// Whether the municipality confirms the office for the person.
+/// What the municipality decides about the office of the person.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Confirmation {
-    confirmed: bool,
+pub(crate) struct DecisionBody {
+    decision: OfficeDecision,
 }
 
-pub(crate) async fn confirm_office(
+pub(crate) async fn decide_office(
     State(app): State<App>,
     who: Authenticated,
     Path((handle, office)): Path<(String, String)>,
-    body: Json<Confirmation>,
+    body: Json<DecisionBody>,
 ) -> Answer {
     let office = OfficeNumber::parse(&office).map_err(|_| Problem::unknown())?;
-    let (context, confirmed) = (who.keyed(&body.bytes)?, body.value.map(|body| body.confirmed));
-    let act = app.platform.confirm_office(&who.caller, &handle, office, confirmed, &context);
+    let (context, decision) = (who.keyed(&body.bytes)?, body.value.map(|body| body.decision));
+    let act = app.platform.decide_office(&who.caller, &handle, office, decision, &context);
     once(&app, &who, &context, act).await?;
     done()
 }

@@ -172,7 +172,7 @@ fn body(world: &World, name: &str, role: Role) -> Option<Value> {
             json!({ "insurer_number": city(), "insured_number": Person::Hanako.key().insured })
         }
         "find_insured" => json!({ "insured_number": Person::Hanako.key().insured }),
-        "confirm_office" => json!({ "confirmed": true }),
+        "decide_office" => json!({ "decision": "confirm" }),
         "set_switch" => json!({ "hidden": false }),
         "record_consent" => {
             json!({ "act": "withdrawn", "declarant": "person", "proof": "insurance_card", "form": "第1版" })

@@ -71,7 +71,7 @@ impl Subject {
         let office = Role::Planner.organization();
         let own = world.find(person).await;
         let confirm = format!("/api/v1/people/{own}/offices/{office}");
-        assert_eq!(city_hall.put(&confirm, json!({ "confirmed": true })).await.status, StatusCode::NO_CONTENT);
+        assert_eq!(city_hall.put(&confirm, json!({ "decision": "confirm" })).await.status, StatusCode::NO_CONTENT);
         let planner = world.log_in(Role::Planner).await;
         let handle = world.stolen_handle(Role::Planner, person.key()).await;
         let consent = json!({ "act": "given", "declarant": "person", "proof": "insurance_card", "form": "第1版" });
@@ -199,7 +199,7 @@ impl Subject {
             json!({ "reason": "安否確認", "insurer_number": key.insurer, "kana": kana, "birth": identity.birth }),
             json!({ "act": "given", "declarant": "person", "proof": "insurance_card", "form": "第1版" }),
             json!({ "reason": "記載もれがあります" }),
-            json!({ "confirmed": true }),
+            json!({ "decision": "confirm" }),
             json!({ "hidden": false }),
             json!({ "state": "started", "date": "2026-04-01" }),
             json!({ "event": "見本地震", "areas": [crate::world::later_city()], "from": today, "to": today }),

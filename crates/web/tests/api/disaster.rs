@@ -75,6 +75,26 @@ async fn a_disaster_opens_by_two_operators_shows_the_card_and_ends() {
 }
 
 #[tokio::test]
+async fn a_search_says_which_city_has_not_started_so_that_nobody_found_is_not_taken_for_nobody_there() {
+    let world = World::new().await;
+    open_mode(&world).await;
+    let helper = world.log_in(Role::Stranger).await;
+    let search = "/api/v1/disasters/search";
+    let found = helper.post(search, hanako()).await.json();
+    assert_eq!((found["people"].as_array().unwrap().len(), &found["not_started"]), (1, &json!([])));
+    let planned = kiban_domain::municipality::StartState::Planned(crate::world::day("2027-04-01"));
+    world.change(async |tx| tx.set_start(city(), planned).await.unwrap()).await;
+    let without_city = json!({ "reason": "安否確認", "kana": "カクウ ハナコ", "birth": "1941-05-03", "address": "見本県見本市架空町" });
+    for query in [hanako(), without_city] {
+        let found = helper.post(search, query).await.json();
+        let message = "未開始（令和9年4月1日 開始予定）";
+        assert_eq!(found["not_started"], json!([{ "insurer_number": city(), "message": message }]));
+        assert_eq!(found["people"], json!([]));
+    }
+    world.verify().await;
+}
+
+#[tokio::test]
 async fn a_search_needs_a_reason_a_name_and_one_thing_more() {
     let world = World::new().await;
     let helper = world.log_in(Role::Stranger).await;

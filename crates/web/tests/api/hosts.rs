@@ -85,7 +85,7 @@ async fn require_no_more_than_reading(world: &World, host: &Client<'_>, handle: 
     assert_eq!(host.post(&at("/consents"), consent).await.refusal(), unknown());
     let office = Role::Planner.organization();
     let confirm = at(&format!("/offices/{office}"));
-    assert_eq!(host.put(&confirm, json!({ "confirmed": true })).await.refusal(), unknown());
+    assert_eq!(host.put(&confirm, json!({ "decision": "confirm" })).await.refusal(), unknown());
     assert_eq!(host.get(&at("/numbers")).await.refusal(), unknown());
     assert_eq!(host.get(&at("/look-ups")).await.refusal(), unknown());
     assert!(!host.post(&at("/opinions"), opinion(world)).await.status.is_success());

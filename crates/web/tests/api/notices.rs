@@ -52,7 +52,7 @@ async fn an_office_the_city_has_confirmed_raises_no_notice() {
     let city = world.log_in(Role::City).await;
     let handle = world.find(Person::Hidden).await;
     let path = format!("/api/v1/people/{handle}/offices/{}", Role::Helper.organization());
-    assert_eq!(city.put(&path, json!({ "confirmed": true })).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(city.put(&path, json!({ "decision": "confirm" })).await.status, StatusCode::NO_CONTENT);
     world.register(Role::Helper, Person::Hidden).await;
     assert!(notices(&city).await.is_empty());
 }

@@ -75,6 +75,28 @@ async fn a_fault_in_the_file_comes_back_with_its_place_and_nothing_is_taken() {
 }
 
 #[tokio::test]
+async fn the_closed_line_says_when_a_city_that_has_not_started_will_whoever_the_person_is() {
+    let world = World::new().await;
+    let planned = kiban_domain::municipality::StartState::Planned(crate::world::day("2027-04-01"));
+    world.change(async |tx| tx.set_start(crate::world::city(), planned).await.unwrap()).await;
+    let hospital = world.log_in(Role::HospitalConnector).await;
+    let known = document(&world);
+    let mut unknown = known.clone();
+    unknown.person.insured = kiban_domain::InsuredNumber::parse("0099999999").unwrap();
+    let reply = send(&hospital, &opinion_csv::write([&known, &unknown]).unwrap()).await;
+    assert_eq!(reply.refusal(), (422, "refused_files".to_owned()));
+    let problems = reply.json()["report"]["problems"].clone();
+    assert_eq!(
+        (problems[0]["rule"].clone(), problems[1]["rule"].clone()),
+        (json!("not_started"), json!("not_started"))
+    );
+    assert!(problems[0]["message"].as_str().unwrap().contains("未開始（令和9年4月1日 開始予定）"), "{problems}");
+    let words = |n: usize| problems[n]["message"].as_str().unwrap().split_once("行目").unwrap().1.to_owned();
+    assert_eq!(words(0), words(1), "the answer tells of the city, not of the person");
+    world.verify().await;
+}
+
+#[tokio::test]
 async fn only_opinions_are_on_the_closed_line_and_only_there() {
     let world = World::new().await;
     let hospital = world.log_in(Role::HospitalConnector).await;

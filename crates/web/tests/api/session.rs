@@ -180,7 +180,7 @@ async fn an_unattended_program_of_the_city_opens_nobody_and_confirms_nothing() {
     assert_eq!(program.get(&format!("/api/v1/people/{handle}/why")).await.refusal(), not_this_way);
     let office = Role::Planner.organization();
     let confirm = format!("/api/v1/people/{handle}/offices/{office}");
-    assert_eq!(program.put(&confirm, json!({ "confirmed": true })).await.refusal(), not_this_way);
+    assert_eq!(program.put(&confirm, json!({ "decision": "confirm" })).await.refusal(), not_this_way);
     let number = json!({ "insured_number": Person::Hidden.key().insured });
     assert_eq!(program.post("/api/v1/people/find", number).await.refusal(), not_this_way);
     assert_eq!(program.get("/api/v1/inbox").await.status, StatusCode::OK);

@@ -288,7 +288,7 @@ async fn an_accepted_plan_request_stands_on_the_card_until_the_citys_own_row_and
     assert_eq!(stranger.get(&format!("/api/v1/people/{theirs}/records/A3a")).await.status, StatusCode::OK);
     let citys = review[0]["handle"].as_str().unwrap();
     let end = format!("/api/v1/people/{citys}/offices/{}", Role::Stranger.organization());
-    assert_eq!(city.put(&end, json!({ "confirmed": false })).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(city.put(&end, json!({ "decision": "end" })).await.status, StatusCode::NO_CONTENT);
     assert_eq!(stranger.get(&format!("/api/v1/people/{theirs}/records/A3a")).await.refusal().0, 404);
     assert_eq!(city.get("/api/v1/registration-reviews").await.json()["reviews"], json!([]));
 

@@ -238,17 +238,38 @@ async fn where_a_withheld_person_is_stays_with_the_city_and_offices_it_confirmed
     let page = city.get(&format!("/api/v1/people/{handle}")).await.json();
     assert_eq!(page["person"]["address"], json!("見本県見本市架空町1-1"));
     let confirm = format!("/api/v1/people/{handle}/offices/{office}");
-    assert_eq!(city.put(&confirm, json!({ "confirmed": true })).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(city.put(&confirm, json!({ "decision": "confirm" })).await.status, StatusCode::NO_CONTENT);
     let own = world.register(Role::Planner, Person::Hidden).await;
     assert_eq!(planner.get(&kind_path(&own, "A3a")).await.status, StatusCode::OK);
 
     // An office that got in without the city's word (as if by an old registration) does not learn where she is.
     world.assign(Role::Helper, Person::Hidden, false).await;
     let stolen = world.stolen_handle(Role::Helper, Person::Hidden.key()).await;
-    let reply = world.log_in(Role::Helper).await.get(&format!("/api/v1/people/{stolen}")).await;
+    let helper = world.log_in(Role::Helper).await;
+    let reply = helper.get(&format!("/api/v1/people/{stolen}")).await;
     assert!(!reply.text().contains("架空町"), "{}", reply.text());
 
-    assert_eq!(city.put(&confirm, json!({ "confirmed": false })).await.status, StatusCode::NO_CONTENT);
+    // Keeping its registration is one decision, confirming it another (P-037, P-111).
+    let other = format!("/api/v1/people/{handle}/offices/{}", Role::Helper.organization());
+    let strange = city.put(&other, json!({ "decision": "perhaps" })).await;
+    assert_eq!(strange.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(city.put(&other, json!({ "decision": "keep" })).await.status, StatusCode::NO_CONTENT);
+    let kept = helper.get(&format!("/api/v1/people/{stolen}")).await;
+    assert_eq!(kept.status, StatusCode::OK);
+    assert!(!kept.text().contains("架空町"), "{}", kept.text());
+    assert_eq!(city.put(&other, json!({ "decision": "confirm" })).await.status, StatusCode::NO_CONTENT);
+    assert!(helper.get(&format!("/api/v1/people/{stolen}")).await.text().contains("架空町"));
+    // A confirmed office that is kept stays confirmed; one that was ended is not confirmed by being kept.
+    for (decision, sees) in [("keep", true), ("end", false), ("keep", false)] {
+        assert_eq!(city.put(&other, json!({ "decision": decision })).await.status, StatusCode::NO_CONTENT);
+        let page = helper.get(&format!("/api/v1/people/{stolen}")).await;
+        assert_eq!(page.text().contains("架空町"), sees, "{decision}: {}", page.text());
+    }
+    let absent = format!("/api/v1/people/{handle}/offices/{}", Role::Stranger.organization());
+    let nothing = city.put(&absent, json!({ "decision": "keep" })).await.refusal();
+    assert_eq!(nothing, (404, "unknown".to_owned()));
+
+    assert_eq!(city.put(&confirm, json!({ "decision": "end" })).await.status, StatusCode::NO_CONTENT);
     assert_eq!(planner.get(&kind_path(&own, "A3a")).await.refusal().0, 404);
     world.verify().await;
 }

@@ -140,3 +140,24 @@ async fn whatever_the_order_the_same_packages_end_in_the_same_state() {
         }
     }
 }
+
+/// Files are worked by kind: whoever writes a manifest need not think of the order.
+#[tokio::test]
+async fn a_manifest_that_names_people_last_ends_in_the_same_state() {
+    for address in addresses().await {
+        let (first, last) = (World::new(None).await, World::new(address).await);
+        let files = city_package(&first.city).unwrap();
+        let mut reversed = files.clone();
+        let manifest = reversed.iter_mut().find(|(name, _)| name == "MANIFEST.csv").unwrap();
+        let text = String::from_utf8(std::mem::take(&mut manifest.1)).unwrap();
+        let (header, rows) = text.split_once("\r\n").unwrap();
+        let mut rows: Vec<&str> = rows.lines().collect();
+        assert!(rows.len() > 3 && rows[0].contains("INSURED"));
+        rows.reverse();
+        manifest.1 = format!("{header}\r\n{}\r\n", rows.join("\r\n")).into_bytes();
+        let (one, other) = (first.import(files).await, last.import(reversed).await);
+        assert_eq!((one.state, one.report.counts.refused), ("applied", 0));
+        assert_eq!(other.report, one.report);
+        assert_eq!(state(&last).await, state(&first).await);
+    }
+}

@@ -88,7 +88,7 @@ pub enum MunicipalKind {
 }
 
 impl MunicipalKind {
-    /// All kinds, in the order in which a package is best applied.
+    /// All kinds, in the order in which the files of a package are read and applied.
     pub const ALL: [Self; 12] = [
         Self::Insured,
         Self::InsuranceCard,
@@ -266,7 +266,8 @@ pub struct Manifest {
     pub base_date: Date,
     /// 作成日時
     pub created_at: Timestamp,
-    /// The files.
+    /// The files in the order of [`MunicipalKind::ALL`], people before what is about them, however the manifest lists them;
+    /// those of one kind in its order.
     pub files: Vec<ManifestFile>,
 }
 
@@ -300,6 +301,9 @@ pub fn read_manifest(name: &str, bytes: &[u8]) -> (Option<Manifest>, Vec<Problem
                 }
             }
         }
+    }
+    if let Some(all) = &mut manifest {
+        all.files.sort_by_key(|file| file.kind);
     }
     if manifest.is_none() && problems.errors() == 0 {
         problems.push(Problem::of_file(name, "no_rows", "ファイルの行がありません。出力し直してください"));

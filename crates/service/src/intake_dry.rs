@@ -5,7 +5,7 @@ use crate::intake::{PackageReport, natural_key};
 use crate::intake_judge::Judged;
 use crate::intake_work::{Pass, check, read_blocks};
 use crate::{Caller, Context, Error, Platform, intake_kinds};
-use kiban_domain::{InsuredNumber, InsurerNumber, Organization, Timestamp};
+use kiban_domain::{InsuredNumber, InsurerNumber, Kind, Organization, Timestamp};
 use kiban_formats::municipal::{Change, EXPORTED, MunicipalKind, MunicipalRow, MunicipalValue, Source};
 use kiban_store::{Entry, Outcome, Receipt, ReceiptCounts, ReceiptProgress, ReceiptState};
 use serde::Serialize;
@@ -192,8 +192,11 @@ impl Platform {
             }
         }
         let (insurer, store) = (trial.insurer, self.store());
+        let mut kinds: Vec<Kind> = judged.records.iter().map(|record| record.kind).collect();
+        kinds.sort();
+        kinds.dedup();
         let versions = store.present_people(insurer, &numbers).await?;
-        let records = store.present_records(insurer, &numbers).await?;
+        let records = store.present_records(insurer, &numbers, &kinds).await?;
         let acts = store.present_acts(insurer, &consenting).await?;
         for person in &judged.people {
             let versions = versions.get(&person.insured.key.insured).map_or(&[][..], Vec::as_slice);
@@ -234,6 +237,8 @@ impl Platform {
         sink: &mut (dyn FnMut(&MissingRow) + Send),
     ) -> Result<Missing, Error> {
         let unapplied = self.store().unapplied(insurer).await?;
+        let kinds = EXPORTED.iter().filter(|exported| report.kinds.contains_key(exported.file.code()));
+        let kinds: Vec<Kind> = kinds.map(|exported| exported.kind).collect();
         let mut missing = Missing { total: 0, rows: Vec::new() };
         let mut after = None;
         loop {
@@ -241,7 +246,7 @@ impl Platform {
             let Some(last) = numbers.last() else { return Ok(missing) };
             after = Some(*last);
             let people = self.store().present_people(insurer, &numbers).await?;
-            let records = self.store().present_records(insurer, &numbers).await?;
+            let records = self.store().present_records(insurer, &numbers, &kinds).await?;
             let mut found = Vec::new();
             let mut gone = HashSet::new();
             for (number, versions) in people {
@@ -322,7 +327,7 @@ impl PackageKeys {
 }
 
 /// 種別 of the package that carries a kind of record.
-fn file_of(kind: kiban_domain::Kind) -> &'static str {
+fn file_of(kind: Kind) -> &'static str {
     EXPORTED.iter().find(|exported| exported.kind == kind).map_or("", |exported| exported.file.code())
 }
 

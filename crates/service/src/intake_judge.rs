@@ -10,7 +10,7 @@ use kiban_domain::consent::{ConsentAct, ConsentRecord};
 use kiban_domain::insured::{Insured, LossReason, NumberLink};
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, OfficeNumber, PersonKey, Timestamp, dates};
 use kiban_formats::Problem;
-use kiban_formats::municipal::{Change, MunicipalRow, MunicipalValue};
+use kiban_formats::municipal::{Change, EXPORTED, MunicipalRow, MunicipalValue};
 use kiban_store::{
     InsurerKeys, NewPerson, NewRecord, OpinionRequest, PersonHeader, PresentAct, PresentRecords, ReceiptCounts,
     ReviewCause, StoredLink, TokenChange,
@@ -215,8 +215,12 @@ impl Judge {
         numbers.sort();
         numbers.dedup();
         let store = self.platform.store();
-        let (people, records) =
-            tokio::join!(store.present_people(self.insurer, &numbers), store.present_records(self.insurer, &numbers));
+        let in_block = EXPORTED.iter().filter(|exported| rows.iter().any(|row| row.value.kind() == exported.file));
+        let kinds: Vec<Kind> = in_block.map(|exported| exported.kind).collect();
+        let (people, records) = tokio::join!(
+            store.present_people(self.insurer, &numbers),
+            store.present_records(self.insurer, &numbers, &kinds)
+        );
         let mut consenting: Vec<InsuredNumber> = Vec::new();
         for row in rows.iter().filter(|row| !self.aside.is_empty() || matches!(row.value, MunicipalValue::Consent(_))) {
             consenting.push(row.key.insured);

@@ -6,6 +6,7 @@ use kiban_domain::{Kind, Organization};
 use kiban_store::{NewRecord, SearchTokens};
 
 const MANY: usize = 20_000;
+const KINDS: [Kind; 3] = [Kind::A3a, Kind::A3b, Kind::A5];
 
 /// Invented people: some withheld, some gone, some without an address.
 fn people(count: usize) -> Vec<(i64, Insured)> {
@@ -25,7 +26,7 @@ fn people(count: usize) -> Vec<(i64, Insured)> {
 fn records(count: usize) -> Vec<NewRecord> {
     (0..count)
         .map(|i| {
-            let kind = [Kind::A3a, Kind::A3b, Kind::A5][i % 3];
+            let kind = KINDS[i % 3];
             let content = format!("{{\"架空の内容\":{i}}}{}", "あ".repeat(i % 40));
             let mut record = record(kind, &format!("{:010}", i % 7), &content);
             record.person = person(&format!("{i:010}"));
@@ -105,8 +106,11 @@ async fn what_is_present_is_told_for_a_block_of_people() {
         assert_eq!(present.len(), 11);
         let (header, _) = world.store.person(people[41].1.key).await.unwrap().unwrap();
         assert_eq!(present[&people[41].1.key.insured], [header]);
-        let present = world.store.present_records(insurer(), &asked).await.unwrap();
+        let present = world.store.present_records(insurer(), &asked, &KINDS).await.unwrap();
         assert_eq!(present.len(), 11);
+        let others: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| !KINDS.contains(kind)).collect();
+        assert!(world.store.present_records(insurer(), &asked, &others).await.unwrap().is_empty());
+        assert!(world.store.present_records(insurer(), &asked, &[]).await.unwrap().is_empty());
         let first = &present[&(records[0].person.insured, records[0].kind, records[0].natural_key.clone())];
         assert_eq!((first.revision, first.deleted), (6, true));
         let other = &present[&(records[41].person.insured, records[41].kind, records[41].natural_key.clone())];
@@ -137,7 +141,7 @@ async fn twenty_thousand_rows_go_in_and_are_all_told_as_present() {
         assert_eq!(world.store.count_people(insurer()).await.unwrap(), MANY as i64);
         let asked: Vec<_> = people.iter().map(|(_, one)| one.key.insured).collect();
         assert_eq!(world.store.present_people(insurer(), &asked).await.unwrap().len(), MANY);
-        assert_eq!(world.store.present_records(insurer(), &asked).await.unwrap().len(), MANY);
+        assert_eq!(world.store.present_records(insurer(), &asked, &KINDS).await.unwrap().len(), MANY);
         let last = &people[MANY - 1];
         assert_eq!(world.store.person(last.1.key).await.unwrap().unwrap().1, last.1);
     })

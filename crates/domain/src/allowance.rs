@@ -65,6 +65,19 @@ pub struct Allowance {
     pub resets_from: Option<CareLevel>,
 }
 
+/// More was used of a limit than it allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverLimit {
+    /// What it is counted in: `住宅 2` or `2026年度`.
+    pub counted_in: String,
+    /// 限度額, yen of cost.
+    pub limit: u32,
+    /// Σ 支給対象額, yen.
+    pub used: u32,
+    /// Places of the works or purchases that count, in the order given.
+    pub of: Vec<usize>,
+}
+
 struct Row {
     name: &'static str,
     period: Period,

@@ -1,6 +1,6 @@
 //! E2 福祉用具購入費利用情報: one purchase and what is left of the 10万円 of the 年度 (docs/requirements.md §15.10).
 
-use crate::allowance::{Allowance, Allowed, Fresh, limit_yen};
+use crate::allowance::{Allowance, Allowed, Fresh, OverLimit, limit_yen};
 use crate::dates::parse_yyyymmdd;
 use crate::home_modification::PaymentMethod;
 use crate::ids::OfficeNumber;
@@ -41,6 +41,9 @@ pub struct EquipmentPurchase {
     pub decided_on: Option<Date>,
     /// 支払方法
     pub payment: PaymentMethod,
+    /// 入院・入所の有無 on the day of the purchase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_institution: Option<bool>,
 }
 
 choices! {
@@ -110,7 +113,52 @@ pub fn remaining(purchases: &[EquipmentPurchase], on: Date) -> Option<Allowance>
     })
 }
 
+/// What of a purchase counts against the limit and against a second one of the same 種目.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountedPurchase {
+    item: EquipmentItem,
+    bathing_aid: Option<BathingAid>,
+    purchased_on: Date,
+    eligible: u32,
+    is_explained: bool,
+}
+
+/// The 年度 of one of the purchases, if more than its limit was used in it.
+pub fn over_limit(purchases: &[CountedPurchase], one: usize) -> Option<OverLimit> {
+    let year = fiscal_year(purchases.get(one)?.purchased_on);
+    let of_year: Vec<usize> =
+        (0..purchases.len()).filter(|at| fiscal_year(purchases[*at].purchased_on) == year).collect();
+    let used = of_year.iter().fold(0u32, |sum, at| sum.saturating_add(purchases[*at].eligible));
+    let last = of_year.iter().map(|at| purchases[*at].purchased_on).max()?;
+    let limit = limit_yen(Allowed::EquipmentPurchase, last).filter(|limit| used > *limit)?;
+    Some(OverLimit { counted_in: format!("{year}年度"), limit, used, of: of_year })
+}
+
+/// Other purchases of the same 種目 in the same 年度 as one of them: bought again (同一種目は1回) without a reason, whichever of
+/// them was told first. One that says why it was bought again is not asked, nor does it ask. The parts of 入浴補助用具 are
+/// items of their own.
+pub fn bought_again(purchases: &[CountedPurchase], one: usize) -> Vec<usize> {
+    let Some(this) = purchases.get(one).filter(|this| !this.is_explained) else { return Vec::new() };
+    let same = |other: &CountedPurchase| {
+        (other.item, other.bathing_aid) == (this.item, this.bathing_aid)
+            && fiscal_year(other.purchased_on) == fiscal_year(this.purchased_on)
+            && (!other.is_explained || other.purchased_on < this.purchased_on)
+    };
+    (0..purchases.len()).filter(|at| *at != one && same(&purchases[*at])).collect()
+}
+
 impl EquipmentPurchase {
+    /// What of it counts.
+    pub fn counted(&self) -> CountedPurchase {
+        CountedPurchase {
+            item: self.item,
+            bathing_aid: self.bathing_aid,
+            purchased_on: self.purchased_on,
+            eligible: self.eligible,
+            is_explained: self.again.is_some(),
+        }
+    }
+
     /// An earlier purchase of the same 種目 in the same 年度 that this one repeats without a reason (同一種目は1回, except
     /// when broken or when the need has changed). The parts of 入浴補助用具 are items of their own.
     pub fn repeats<'a>(&self, purchases: &'a [Self]) -> Option<&'a Self> {
@@ -147,6 +195,7 @@ mod tests {
             claimed_on: None,
             decided_on: None,
             payment: PaymentMethod::Reimbursement,
+            in_institution: None,
         }
     }
 
@@ -184,6 +233,26 @@ mod tests {
         let chair = [bathing(BathingAid::Chair, 1)];
         assert_eq!(bathing(BathingAid::TubRail, 2).repeats(&chair), None);
         assert!(bathing(BathingAid::Chair, 2).repeats(&chair).is_some());
+    }
+
+    #[test]
+    fn purchases_beyond_the_limit_of_a_year_and_those_bought_again_are_found() {
+        let mut purchases = [
+            purchase(EquipmentItem::ToiletSeat, date(2026, 5, 1), 60_000).counted(),
+            purchase(EquipmentItem::ToiletSeat, date(2027, 3, 31), 40_000).counted(),
+            purchase(EquipmentItem::ToiletSeat, date(2027, 4, 1), 90_000).counted(),
+        ];
+        assert_eq!(over_limit(&purchases, 1), None, "100,000 yen are within the limit");
+        assert_eq!((bought_again(&purchases, 1), bought_again(&purchases, 0)), (vec![0], vec![1]));
+        assert_eq!(bought_again(&purchases, 2), Vec::<usize>::new(), "the next 年度");
+        purchases[1].eligible = 40_001;
+        let over = over_limit(&purchases, 0).unwrap();
+        assert_eq!((over.counted_in.as_str(), over.limit, over.used), ("2026年度", 100_000, 100_001));
+        assert_eq!(over.of, [0, 1]);
+        assert_eq!(over_limit(&purchases, 2), None);
+        // The later one says why: neither is asked.
+        purchases[1].is_explained = true;
+        assert_eq!((bought_again(&purchases, 1), bought_again(&purchases, 0)), (vec![], vec![]));
     }
 
     #[test]

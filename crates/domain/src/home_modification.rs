@@ -1,7 +1,7 @@
 //! E1 住宅改修費利用情報: one work and what is left of the 20万円 of the dwelling, with both resets (docs/requirements.md
 //! §15.10).
 
-use crate::allowance::{Allowance, Allowed, Fresh, limit_yen};
+use crate::allowance::{Allowance, Allowed, Fresh, OverLimit, limit_yen};
 use crate::certification::CareLevel;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,12 @@ pub struct HomeModification {
     pub paid: u32,
     /// 支払方法
     pub payment: PaymentMethod,
+    /// 既支給対象額, yen: what had counted against the same limit before this work, works that are not recorded included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub already_eligible: Option<u32>,
+    /// 利用者負担額, yen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copayment: Option<u32>,
 }
 
 choices! {
@@ -88,6 +94,29 @@ pub fn stage(level: CareLevel) -> Option<u8> {
 /// Stages by which the need must have risen.
 const RESET_STAGES: u8 = 3;
 
+/// What of a work counts against the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountedWork {
+    dwelling: u8,
+    stage: Option<u8>,
+    started_on: Date,
+    eligible: u32,
+    already: u32,
+}
+
+impl HomeModification {
+    /// What of it counts.
+    pub fn counted(&self) -> CountedWork {
+        CountedWork {
+            dwelling: self.dwelling,
+            stage: stage(self.level),
+            started_on: self.started_on,
+            eligible: self.eligible,
+            already: self.already_eligible.unwrap_or_default(),
+        }
+    }
+}
+
 /// The limit of one dwelling while it is used up.
 #[derive(Clone)]
 struct Used {
@@ -95,6 +124,8 @@ struct Used {
     stage: Option<u8>,
     yen: u32,
     fresh: Fresh,
+    /// Places of its works.
+    of: Vec<usize>,
 }
 
 impl Used {
@@ -103,34 +134,62 @@ impl Used {
     }
 }
 
+/// Works walked through in the order in which they began.
+#[derive(Default)]
+struct Walked {
+    /// The current limit of each dwelling.
+    dwellings: BTreeMap<u8, Used>,
+    /// The limit that the 3段階リセット closed, and its dwelling.
+    closed: Option<(u8, Used)>,
+}
+
+impl Walked {
+    fn through(works: &[CountedWork], until: Date) -> Self {
+        let mut sorted: Vec<usize> = (0..works.len()).filter(|at| works[*at].started_on <= until).collect();
+        sorted.sort_by_key(|at| works[*at].started_on);
+        let mut walked = Self::default();
+        for at in sorted {
+            let work = works[at];
+            let fresh = if walked.dwellings.is_empty() { Fresh::First } else { Fresh::Moved };
+            let begun = Used { since: work.started_on, stage: work.stage, yen: 0, fresh, of: Vec::new() };
+            let used = walked.dwellings.entry(work.dwelling).or_insert_with(|| begun.clone());
+            if walked.closed.is_none() && used.resets_at(work.stage) {
+                let before = std::mem::replace(used, Used { fresh: Fresh::ThreeStages, ..begun });
+                walked.closed = Some((work.dwelling, before));
+            }
+            // What the city says was used before counts also where those works are not recorded.
+            used.yen = used.yen.max(work.already).saturating_add(work.eligible);
+            used.of.push(at);
+        }
+        walked
+    }
+}
+
+fn counted_in(dwelling: u8) -> String {
+    format!("住宅 {dwelling}")
+}
+
+/// The limit that one of the works of a person counts against, if more than it allows was used.
+pub fn over_limit(works: &[CountedWork], one: usize) -> Option<OverLimit> {
+    let last = works.iter().map(|work| work.started_on).max()?;
+    let limit = limit_yen(Allowed::HomeModification, last)?;
+    let Walked { dwellings, closed } = Walked::through(works, last);
+    let (dwelling, used) = dwellings.into_iter().chain(closed).find(|(_, used)| used.of.contains(&one))?;
+    (used.yen > limit).then_some(OverLimit { counted_in: counted_in(dwelling), limit, used: used.yen, of: used.of })
+}
+
 /// What is left for this dwelling on a day, from all works of the person in any order. `level` is the level of that day, if
 /// it is known: a rise by three stages since the first work of the current limit brings a new one, once per person.
 pub fn remaining(works: &[HomeModification], dwelling: u8, level: Option<CareLevel>, on: Date) -> Option<Allowance> {
     let limit = limit_yen(Allowed::HomeModification, on)?;
-    let mut sorted: Vec<&HomeModification> = works.iter().filter(|work| work.started_on <= on).collect();
-    sorted.sort_by_key(|work| work.started_on);
-    let mut dwellings: BTreeMap<u8, Used> = BTreeMap::new();
-    let mut reset_used = false;
-    for work in sorted {
-        let fresh = Used {
-            since: work.started_on,
-            stage: stage(work.level),
-            yen: 0,
-            fresh: if dwellings.is_empty() { Fresh::First } else { Fresh::Moved },
-        };
-        let used = dwellings.entry(work.dwelling).or_insert_with(|| fresh.clone());
-        if !reset_used && used.resets_at(stage(work.level)) {
-            reset_used = true;
-            *used = Used { fresh: Fresh::ThreeStages, ..fresh };
-        }
-        used.yen = used.yen.saturating_add(work.eligible);
-    }
-    let counted_in = format!("住宅 {dwelling}");
+    let counted: Vec<CountedWork> = works.iter().map(HomeModification::counted).collect();
+    let Walked { dwellings, closed } = Walked::through(&counted, on);
+    let reset_used = closed.is_some();
     let untouched = |fresh| Allowance {
         limit,
         used: 0,
         remaining: limit,
-        counted_in: counted_in.clone(),
+        counted_in: counted_in(dwelling),
         since: None,
         fresh,
         resets_from: None,
@@ -146,7 +205,7 @@ pub fn remaining(works: &[HomeModification], dwelling: u8, level: Option<CareLev
         limit,
         used: used.yen,
         remaining: limit.saturating_sub(used.yen),
-        counted_in,
+        counted_in: counted_in(dwelling),
         since: Some(used.since),
         fresh: used.fresh,
         resets_from,
@@ -180,6 +239,8 @@ mod tests {
             eligible,
             paid: eligible / 10 * 9,
             payment: PaymentMethod::Reimbursement,
+            already_eligible: None,
+            copayment: None,
         }
     }
 
@@ -245,6 +306,38 @@ mod tests {
         assert_eq!(left(&works, 1, CareLevel::Care5), (120_000, Fresh::ThreeStages));
         assert_eq!(remaining(&works, 1, None, ON).unwrap().resets_from, None);
         assert_eq!(left(&works, 2, CareLevel::Care5), (200_000, Fresh::Moved));
+    }
+
+    #[test]
+    fn what_was_used_before_counts_also_where_its_works_are_not_recorded() {
+        let mut works = vec![work(1, CareLevel::Care1, date(2024, 5, 1), 30_000)];
+        works[0].already_eligible = Some(100_000);
+        assert_eq!(left(&works, 1, CareLevel::Care1), (70_000, Fresh::First));
+        // Recorded works are not counted twice.
+        works.push(work(1, CareLevel::Care1, date(2025, 5, 1), 20_000));
+        works[1].already_eligible = Some(130_000);
+        assert_eq!(left(&works, 1, CareLevel::Care1), (50_000, Fresh::First));
+    }
+
+    #[test]
+    fn works_beyond_a_limit_are_found_with_all_that_count_against_it() {
+        let counted = |works: &[HomeModification]| works.iter().map(HomeModification::counted).collect::<Vec<_>>();
+        let mut works = vec![
+            work(1, CareLevel::Support1, date(2022, 5, 1), 150_000),
+            work(1, CareLevel::Support1, date(2023, 5, 1), 50_000),
+            work(2, CareLevel::Support1, date(2023, 6, 1), 150_000),
+            work(1, CareLevel::Care3, date(2024, 5, 1), 150_000),
+        ];
+        let all = counted(&works);
+        assert!((0..4).all(|at| over_limit(&all, at).is_none()), "a move and the three stages bring new limits");
+        works[1].eligible = 60_000;
+        let over = over_limit(&counted(&works), 0).unwrap();
+        assert_eq!((over.counted_in.as_str(), over.limit, over.used), ("住宅 1", 200_000, 210_000));
+        assert_eq!(over.of, [0, 1]);
+        assert_eq!(over_limit(&counted(&works), 3), None, "that limit began anew");
+        works[1].eligible = 50_000;
+        works[1].already_eligible = Some(160_000);
+        assert_eq!(over_limit(&counted(&works), 1).unwrap().used, 210_000);
     }
 
     #[test]

@@ -46,6 +46,16 @@ pub struct ServiceLimit {
     pub units: u32,
 }
 
+choices! {
+    /// 給付制限の種類.
+    RestrictionKind {
+        PaymentMethodChanged "1" "支払方法の変更（償還払い化）",
+        PaymentSuspended "2" "保険給付の支払の一時差止",
+        BenefitReduced "3" "給付額の減額",
+        SecondCategorySuspended "4" "第2号被保険者の給付の差止",
+    }
+}
+
 /// 給付制限 (P-032): content and period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BenefitRestriction {
@@ -55,6 +65,9 @@ pub struct BenefitRestriction {
     pub period: Period,
     /// 給付率 in percent while it lasts, if it is changed.
     pub benefit_percent: Option<u8>,
+    /// 種類, where the municipality sends it coded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<RestrictionKind>,
 }
 
 /// 居宅介護支援事業者等 with 届出年月日.

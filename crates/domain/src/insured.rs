@@ -66,7 +66,28 @@ pub enum LossReason {
     Other,
 }
 
-/// An insured person as the municipality knows them.
+choices! {
+    /// 資格取得事由: why somebody became insured here.
+    AcquisitionReason {
+        Age "1" "65歳到達",
+        MovedIn "2" "転入",
+        SecondCategory "3" "第2号被保険者の認定",
+        ExclusionEnded "4" "適用除外の終了",
+        Other "9" "その他",
+    }
+}
+
+/// 住所地特例: the facility somebody moved into from this insurer's area.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomicileFacility {
+    /// 施設の名称
+    pub name: Option<String>,
+    /// 保険者番号 of the municipality in which it stands.
+    pub insurer: Option<InsurerNumber>,
+}
+
+/// An insured person as the municipality knows them. Items added later are left out when empty, so that a row sent again has
+/// the digest it had before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Insured {
     /// 保険者番号 and 被保険者番号.
@@ -83,6 +104,12 @@ pub struct Insured {
     pub lost: Option<(Date, LossReason)>,
     /// 住所地特例: lives in a facility outside the insurer's area.
     pub domicile_exception: bool,
+    /// 資格取得事由
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acquired_because: Option<AcquisitionReason>,
+    /// Its facility, where 住所地特例 is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domicile_facility: Option<DomicileFacility>,
 }
 
 /// Why somebody has another number than before.

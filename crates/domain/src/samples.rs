@@ -12,8 +12,8 @@ use crate::home_modification::{HomeModification, ModificationKind, PaymentMethod
 use crate::insured::Identity;
 use crate::physician_opinion::{DementiaIndependence, PhysicalIndependence};
 use crate::survey::{
-    Answers, CertificationSurvey, Conducted, Contact, EarlierCertification, GroupNote, ServiceUse, ServicesInUse,
-    Surroundings, SurveyPlace, SurveyService, items,
+    Answers, CertificationSurvey, Conducted, Contact, EarlierCertification, GroupNote, ItemNote, ServiceUse,
+    ServicesInUse, Surroundings, SurveyPlace, SurveyService, items,
 };
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -72,6 +72,9 @@ impl CertificationSurvey {
                 },
                 GroupNote { group: 5, text: "(5-1) 薬は長女が1回分ずつ渡す。".to_owned() },
             ],
+            item_notes: vec![ItemNote {
+                item: "2-2".to_owned(), text: "居室から食堂まで、長女が見守る。".to_owned()
+            }],
         }
     }
 }
@@ -160,6 +163,8 @@ impl HomeModification {
             eligible: 60_000,
             paid: 54_000,
             payment: PaymentMethod::ProxyReceipt,
+            already_eligible: None,
+            copayment: Some(12_000),
         }
     }
 }
@@ -183,6 +188,7 @@ impl EquipmentPurchase {
             claimed_on: Some(after(purchased_on, 14)),
             decided_on: Some(after(purchased_on, 40)),
             payment: PaymentMethod::Reimbursement,
+            in_institution: Some(false),
         }
     }
 }

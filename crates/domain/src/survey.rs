@@ -40,6 +40,9 @@ pub struct CertificationSurvey {
     pub dementia: Option<DementiaIndependence>,
     /// 特記事項, by group.
     pub notes: Vec<GroupNote>,
+    /// 特記事項, by item, where the municipality sends them so; in the order of the form.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub item_notes: Vec<ItemNote>,
 }
 
 /// Ⅰ 調査実施者.
@@ -144,6 +147,28 @@ pub struct GroupNote {
     pub group: u8,
     /// The text; names of people are masked before the 審査会.
     pub text: String,
+}
+
+/// 特記事項 of one item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemNote {
+    /// Number of the item on the form, such as `1-7`; one of [`note_items`].
+    pub item: String,
+    /// The text. Several about one item stand on lines of their own.
+    pub text: String,
+}
+
+/// Numbers of the items that have a 特記事項, in the order of the form: the parts of 麻痺 and 拘縮 share one (`1-1`, `1-2`), and
+/// both 自立度 have theirs.
+pub fn note_items() -> &'static [String] {
+    static NUMBERS: OnceLock<Vec<String>> = OnceLock::new();
+    NUMBERS.get_or_init(|| {
+        let number = |code: &str| code.split('-').take(2).collect::<Vec<_>>().join("-");
+        let mut numbers: Vec<String> = items().iter().map(|item| number(item.code)).collect();
+        numbers.dedup();
+        numbers.extend(["7-1".to_owned(), "7-2".to_owned()]);
+        numbers
+    })
 }
 
 choices! {
@@ -441,6 +466,7 @@ mod tests {
             physical: Some(PhysicalIndependence::A1),
             dementia: Some(DementiaIndependence::Level2a),
             notes: Vec::new(),
+            item_notes: Vec::new(),
         }
     }
 
@@ -454,6 +480,8 @@ mod tests {
             let codes: Vec<u8> = item.choices.iter().map(|(code, _)| *code).collect();
             assert!(codes.len() >= 2 && codes.is_sorted() && codes[0] <= 1, "{}", item.code);
         }
+        assert_eq!(note_items().len(), 13 + 12 + 9 + 15 + 6 + 12 + 2);
+        assert_eq!((note_items()[1].as_str(), note_items()[12].as_str()), ("1-2", "1-13"));
         // 介助の方法 in group 1: 洗身 and つめ切り only.
         let assisted: Vec<_> =
             items().iter().filter(|i| i.group == 1 && i.axis == Axis::Assistance).map(|i| i.name).collect();

@@ -27,6 +27,8 @@ fn person(number: u32) -> Insured {
         acquired_on: date(2005, 2, 3),
         lost: None,
         domicile_exception: false,
+        acquired_because: None,
+        domicile_facility: None,
     }
 }
 

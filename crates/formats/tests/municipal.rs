@@ -9,9 +9,9 @@ use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, Evidence, Evid
 use kiban_domain::dates::Period;
 use kiban_domain::insurance_card::{
     BenefitRestriction, CardIssue, CertifiedLevel, CopaymentPeriod, CopaymentRate, CostCeiling, FacilityStay,
-    IncomeStage, InsuranceCard, PlanningOffice, RoomCeilings, ServiceLimit, Tenths,
+    IncomeStage, InsuranceCard, PlanningOffice, RestrictionKind, RoomCeilings, ServiceLimit, Tenths,
 };
-use kiban_domain::insured::{Identity, Insured, LossReason, Sex};
+use kiban_domain::insured::{AcquisitionReason, DomicileFacility, Identity, Insured, LossReason, Sex};
 use kiban_domain::office::StaffId;
 use kiban_domain::{InsuredNumber, InsurerNumber, Kind, OfficeNumber, Organization, PersonKey, ServiceType};
 use kiban_formats::municipal::{self, Change, Entry, MunicipalPackage, MunicipalRow, MunicipalValue};
@@ -54,6 +54,8 @@ fn insured(number: u32, name: &str, kana: &str, birth: jiff::civil::Date, sex: S
         acquired_on: date(2006, 5, 2),
         lost: None,
         domicile_exception: false,
+        acquired_because: None,
+        domicile_facility: None,
     }
 }
 
@@ -66,6 +68,11 @@ fn people() -> Vec<Entry<Insured>> {
     hidden.withheld = true;
     hidden.identity.address = None;
     hidden.domicile_exception = true;
+    hidden.acquired_because = Some(AcquisitionReason::MovedIn);
+    hidden.domicile_facility = Some(DomicileFacility {
+        name: Some("特別養護老人ホームみほん".into()),
+        insurer: InsurerNumber::parse("990010").ok(),
+    });
     let mut moved = insured(7000003, "見本 三江", "ミホン ミツエ", date(1944, 2, 29), Sex::Female);
     moved.lost = Some((date(2026, 3, 31), LossReason::MovedOut));
     vec![
@@ -99,6 +106,7 @@ fn cards() -> Vec<Entry<InsuranceCard>> {
             content: "給付額の減額".into(),
             period: period(date(2026, 4, 1), date(2026, 9, 30)),
             benefit_percent: Some(70),
+            kind: Some(RestrictionKind::BenefitReduced),
         }],
         planning_offices: vec![PlanningOffice {
             office: office("9970000015"),
@@ -333,6 +341,21 @@ fn rows_of_a_changed_file_are_judged_but_not_handed_out() {
     assert!(problems.iter().all(municipal::refuses_package));
     assert_eq!(rows.len(), 11);
     assert!(rows.iter().all(|row| !matches!(row.value, MunicipalValue::Insured(_))));
+}
+
+#[test]
+fn what_belongs_to_an_empty_item_is_refused_at_its_own() {
+    for (kind, from, to, item) in [
+        ("INSURED", "20060502,,,1,2", "20060502,,,0,2", "住所地特例施設の名称"),
+        ("A3A", ",,,,3,,\r\n", ",,,,,1,\r\n", "給付制限2種類"),
+    ] {
+        let mut files = package(Encoding::Utf8);
+        patch(&mut files, kind, from, to);
+        remake_manifest(&mut files);
+        let (_, problems) = check(files);
+        let told: Vec<_> = problems.iter().map(|p| (p.item.as_str(), p.rule.as_ref(), p.is_error())).collect();
+        assert_eq!(told, [(item, "conflict", true)], "{problems:?}");
+    }
 }
 
 #[test]

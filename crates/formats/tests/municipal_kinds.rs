@@ -84,6 +84,7 @@ fn works() -> Vec<Entry<HomeModification>> {
     second.dwelling = 2;
     second.completed_on = None;
     second.decided_on = None;
+    second.already_eligible = Some(100_000);
     vec![entry(1, HomeModification::example(date(2024, 6, 3), CareLevel::Care1)), entry(2, second)]
 }
 
@@ -92,6 +93,7 @@ fn purchases() -> Vec<Entry<EquipmentPurchase>> {
     stick.item = EquipmentItem::WalkingStick;
     stick.bathing_aid = None;
     stick.again = Some(AgainReason::Broken);
+    stick.in_institution = None;
     stick.provider = OfficeNumber::parse("9970000015").ok();
     vec![entry(1, EquipmentPurchase::example(date(2026, 3, 31))), entry(2, stick)]
 }
@@ -207,6 +209,7 @@ fn a_work_that_cannot_be_is_refused_at_its_item() {
     let above = [("改修費用総額", "300000"), ("支給対象額", "200001")];
     assert_eq!(told(&entries, &above), one("支給対象額", "range"));
     assert_eq!(told(&entries, &[("住宅番号", "0")]), one("住宅番号", "range"));
+    assert_eq!(told(&entries, &[("利用者負担額", "12001")]), one("利用者負担額", "range"));
 }
 
 #[test]

@@ -241,6 +241,9 @@ pub(crate) fn identity_of(case: &Case, insured: &Insured) -> Value {
         value["address"] = serde_json::to_value(&identity.address).unwrap_or_default();
         value["telephone"] = serde_json::to_value(&identity.telephone).unwrap_or_default();
         value["domicile_exception"] = Value::Bool(insured.domicile_exception);
+        if let Some(facility) = &insured.domicile_facility {
+            value["domicile_facility"] = serde_json::to_value(facility).unwrap_or_default();
+        }
     }
     value
 }

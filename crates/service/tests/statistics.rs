@@ -37,6 +37,8 @@ fn person(world: &World, number: u32, birth: Date, area: &str) -> Insured {
         acquired_on: date(2020, 4, 1),
         lost: (number == 4).then_some((date(2026, 6, 1), LossReason::Died)),
         domicile_exception: false,
+        acquired_because: None,
+        domicile_facility: None,
     }
 }
 

@@ -10,7 +10,7 @@ use kiban_domain::certification::{CareLevel, CertificationResult};
 use kiban_domain::dates::{Period, age_on};
 use kiban_domain::insurance_card::{
     BenefitRestriction, CardIssue, CertifiedLevel, CopaymentPeriod, CopaymentRate, CostCeiling, FacilityStay,
-    IncomeStage, InsuranceCard, PlanningOffice, RoomCeilings, Tenths,
+    IncomeStage, InsuranceCard, PlanningOffice, RestrictionKind, RoomCeilings, Tenths,
 };
 use kiban_domain::limits::{CostItem, ceiling, limit_units};
 
@@ -81,16 +81,18 @@ pub(crate) fn project_target(generator: &Generator, person: &mut SimPerson, sket
 }
 
 fn restriction(n: u32, sketch: &Sketch, issued_on: Date) -> Option<BenefitRestriction> {
-    let (content, percent) = match n % 3 {
-        0 => ("給付額減額", Some(70)),
-        1 => ("支払方法の変更（償還払い化）", None),
-        _ => ("保険給付の支払の一時差止", None),
+    let (kind, percent) = match n % 3 {
+        0 => (RestrictionKind::BenefitReduced, Some(70)),
+        1 => (RestrictionKind::PaymentMethodChanged, None),
+        _ => (RestrictionKind::PaymentSuspended, None),
     };
+    let content = kind.name_ja();
     sketch.restricted.then(|| Period::new(issued_on, Some(plus(issued_on, 364))).ok()).flatten().map(|period| {
         BenefitRestriction {
             content: format!("{content} {}", canary::word("制限", n)),
             period,
             benefit_percent: percent,
+            kind: Some(kind),
         }
     })
 }

@@ -170,6 +170,7 @@ fn benefits(history: &mut History, person: &SimPerson, level: CareLevel, today: 
         work.owner_relation = Some("本人".to_owned());
         let eligible = random.between(2, 20) as u32 * 10_000;
         (work.cost, work.eligible, work.paid) = (eligible + eligible / 10, eligible, eligible / 10 * 9);
+        work.copayment = Some(work.cost - work.paid);
         history.works.push(work);
     }
     if random.chance(350) {

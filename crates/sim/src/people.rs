@@ -12,9 +12,11 @@ use kiban_domain::certification::{ApplicationKind, CareLevel, CertificationProgr
 use kiban_domain::consent::ConsentRecord;
 use kiban_domain::dates::{Period, age_on};
 use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
-use kiban_domain::insured::{FourItems, Identity, Insured, LossReason, Sex, normalize_kana};
+use kiban_domain::insured::{
+    AcquisitionReason, DomicileFacility, FourItems, Identity, Insured, LossReason, Sex, normalize_kana,
+};
 use kiban_domain::office::{JobType, Staff};
-use kiban_domain::{InsuredNumber, OfficeNumber, PersonKey};
+use kiban_domain::{InsuredNumber, InsurerNumber, OfficeNumber, PersonKey};
 
 /// An invented insured person with everything the municipality knows of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,6 +183,15 @@ impl Generator {
             acquired_on: acquired_on(sketch.birth, sketch.as_of(self.spec.today)),
             lost: sketch.lost,
             domicile_exception: sketch.domicile_exception,
+            acquired_because: Some(if age_on(sketch.birth, sketch.as_of(self.spec.today)) >= 65 {
+                AcquisitionReason::Age
+            } else {
+                AcquisitionReason::SecondCategory
+            }),
+            domicile_facility: sketch.domicile_exception.then(|| DomicileFacility {
+                name: Some("特別養護老人ホームべっそう".to_owned()),
+                insurer: InsurerNumber::parse(NEIGHBOUR).ok(),
+            }),
         })
     }
 
@@ -227,6 +238,9 @@ fn living(random: &mut Random, level: CareLevel) -> Role {
         _ => Role::Planning,
     }
 }
+
+/// 保険者番号 of the invented municipality in which the facilities of 住所地特例 stand.
+const NEIGHBOUR: &str = "990010";
 
 /// 資格取得日: the day on which the age of 65 is completed; for the second insured, who come into the register when they
 /// apply, that of 40.

@@ -360,6 +360,13 @@ fn located(layout: &FileLayout, row: &Row, file: &str, key: &str, rule: &'static
     Problem::of_file(file, rule, text).at_line(row.line()).at_item(column, name)
 }
 
+/// What is wrong between the items of a row, with what stands in the one it is told at.
+fn quoted(layout: &FileLayout, row: &Row, file: &str, fault: &rows::RowFault) -> Problem {
+    let problem = located(layout, row, file, fault.key, fault.rule, &fault.text);
+    let found = layout.items.iter().position(|item| item.key == fault.key).map_or("", |at| row.get(at));
+    problem.found(found)
+}
+
 /// Whether a problem speaks against the package as a whole, so that no row of it should be applied: a manifest that
 /// does not fit, a changed or missing file, a header that does not fit (its columns may stand elsewhere), another encoding than stated, a row of
 /// another insurer.
@@ -627,13 +634,13 @@ fn read_file(
         let mut built = rows::Builder::new(layout, &row);
         let value = built.row(entry.kind);
         for fault in &built.faults {
-            problems.push(located(layout, &row, &entry.name, fault.key, fault.rule, &fault.text));
-        }
-        for note in &built.notes {
-            problems.push(located(layout, &row, &entry.name, note.key, note.rule, &note.text).warning());
+            problems.push(quoted(layout, &row, &entry.name, fault));
         }
         if !built.faults.is_empty() {
             continue;
+        }
+        for note in &built.notes {
+            problems.push(quoted(layout, &row, &entry.name, note).warning());
         }
         let Some((key, history, change, value)) = value else {
             let text = "この行を読み取れませんでした。項目表と照らし合わせてください";

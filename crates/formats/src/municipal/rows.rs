@@ -13,9 +13,11 @@ use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, Evidence, Evid
 use kiban_domain::dates::{Period, age_on, instant_in_japan};
 use kiban_domain::insurance_card::{
     BenefitRestriction, CardIssue, CertifiedLevel, CopaymentPeriod, CopaymentRate, CostCeiling, FacilityStay,
-    IncomeStage, InsuranceCard, PlanningOffice, RoomCeilings, ServiceLimit, Tenths,
+    IncomeStage, InsuranceCard, PlanningOffice, RestrictionKind, RoomCeilings, ServiceLimit, Tenths,
 };
-use kiban_domain::insured::{Identity, Insured, LinkReason, LossReason, NumberLink, Sex};
+use kiban_domain::insured::{
+    AcquisitionReason, DomicileFacility, Identity, Insured, LinkReason, LossReason, NumberLink, Sex,
+};
 use kiban_domain::office::StaffId;
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, Organization, PersonKey};
 
@@ -34,12 +36,22 @@ pub fn instant(day: Date, clock: &str) -> Option<Timestamp> {
     instant_in_japan(day.to_datetime(time))
 }
 
+/// First day of 介護保険. Everybody it insures was 40 on their first day at least, so that nothing can be before a birth that is
+/// not before this day.
+const INSURANCE_BEGINS: Date = jiff::civil::date(2000, 4, 1);
+/// First day on which a 要介護認定 could be applied for.
+const APPLICATIONS_BEGIN: Date = jiff::civil::date(1999, 10, 1);
+
+fn is_disordered(earlier: Option<Date>, later: Option<Date>) -> bool {
+    matches!((earlier, later), (Some(earlier), Some(later)) if later < earlier)
+}
+
 /// Builds the value of a row whose items are sound, and notes which rules between them it breaks.
 pub struct Builder<'a> {
     layout: &'static FileLayout,
     f: Fields<'a>,
     pub faults: Vec<RowFault>,
-    /// What is possible but worth a second look; the row is taken.
+    /// What is possible but worth a second look; told where the row is taken.
     pub notes: Vec<RowFault>,
 }
 
@@ -118,13 +130,45 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Two days that cannot stand the other way round, told at the later one; of several such faults there the first.
     fn order(&mut self, earlier: Option<Date>, earlier_key: &str, later: Option<Date>, later_key: &str) {
-        if let (Some(earlier), Some(later)) = (earlier, later)
-            && later < earlier
-        {
+        if is_disordered(earlier, later) && !self.is_faulty(later_key) {
             let text = format!("「{}」より前の日付です。日付を確認してください", self.name(earlier_key));
             self.fault(later_key, "date_order", text);
         }
+    }
+
+    /// Two days that seldom stand the other way round: the row is taken, somebody should look.
+    fn doubt(&mut self, earlier: Option<Date>, earlier_key: &str, later: Option<Date>, later_key: &str) {
+        if is_disordered(earlier, later) {
+            let text = format!("「{}」より前の日付です。間違いがないか確認してください", self.name(earlier_key));
+            self.note(later_key, "date_order", text);
+        }
+    }
+
+    /// The same told at the earlier one, where that is the one to look at.
+    fn doubt_after(&mut self, earlier: Option<Date>, earlier_key: &str, later: Option<Date>, later_key: &str) {
+        if is_disordered(earlier, later) {
+            let text = format!("「{}」より後の日付です。間違いがないか確認してください", self.name(later_key));
+            self.note(earlier_key, "date_order", text);
+        }
+    }
+
+    /// Nothing of the insurance is older than the insurance; and so nothing is older than anybody whom it insures.
+    fn since(&mut self, first: Date, on: Date, key: &str) {
+        if on < first {
+            let text = format!("介護保険が始まる前（{first} より前）の日付です。日付を確認してください");
+            self.fault(key, "date_order", text);
+        }
+    }
+
+    fn is_faulty(&self, key: &str) -> bool {
+        self.faults.iter().any(|fault| fault.key == key)
+    }
+
+    fn note(&mut self, key: &str, rule: &'static str, text: String) {
+        let key = self.layout.items.iter().find(|item| item.key == key).map_or("", |item| item.key);
+        self.notes.push(RowFault { key, rule, text });
     }
 
     /// 氏名 to 電話番号, the next seven items.
@@ -145,8 +189,7 @@ impl<'a> Builder<'a> {
         let age = age_on(birth, acquired_on);
         if acquired_on >= birth && !(40..=110).contains(&age) {
             let text = format!("生年月日から数えると資格取得日に {age} 歳です。どちらの日付も確認してください");
-            let key = self.layout.items.iter().find(|item| item.key == "acquired_on").map_or("", |item| item.key);
-            self.notes.push(RowFault { key, rule: "age", text });
+            self.note("acquired_on", "age", text);
         }
     }
 
@@ -159,6 +202,8 @@ impl<'a> Builder<'a> {
         let lost_on = self.f.date("lost_on");
         let reason = self.f.code("loss_reason", loss_reason);
         let domicile_exception = self.f.flag("domicile_exception");
+        let acquired_because = self.f.code("acquired_because", AcquisitionReason::from_code);
+        let domicile_facility = self.domicile_facility(domicile_exception);
         let lost = match (lost_on, reason) {
             (Some(day), Some(reason)) => Some((day, reason)),
             (Some(_), None) => self.needed(None, "loss_reason", "lost_on"),
@@ -168,7 +213,27 @@ impl<'a> Builder<'a> {
         self.order(Some(birth), "birth", Some(acquired_on), "acquired_on");
         self.plausible_age(birth, acquired_on);
         self.order(Some(acquired_on), "acquired_on", lost_on, "lost_on");
-        Some(Insured { key, card_insurer, identity, withheld, acquired_on, lost, domicile_exception })
+        Some(Insured {
+            key,
+            card_insurer,
+            identity,
+            withheld,
+            acquired_on,
+            lost,
+            domicile_exception,
+            acquired_because,
+            domicile_facility,
+        })
+    }
+
+    fn domicile_facility(&mut self, is_exception: bool) -> Option<DomicileFacility> {
+        let name = self.f.opt_text("domicile_facility");
+        let insurer = InsurerNumber::parse(self.f.str("domicile_insurer")).ok();
+        let key = if name.is_some() { "domicile_facility" } else { "domicile_insurer" };
+        if !is_exception && (name.is_some() || insurer.is_some()) {
+            self.fault(key, "conflict", "住所地特例が 0（該当しない）のときは空にしてください");
+        }
+        (name.is_some() || insurer.is_some()).then_some(DomicileFacility { name, insurer })
     }
 
     fn card(&mut self) -> Option<InsuranceCard> {
@@ -195,8 +260,11 @@ impl<'a> Builder<'a> {
             planning_offices: Vec::new(),
             facilities: Vec::new(),
         };
-        for n in 1..=3 {
-            card.restrictions.extend(self.restriction(n));
+        let mut restricted = [false; 3];
+        for (n, is_there) in (1..).zip(&mut restricted) {
+            let restriction = self.restriction(n);
+            *is_there = restriction.is_some();
+            card.restrictions.extend(restriction);
         }
         for n in 1..=3 {
             card.planning_offices.extend(self.planner(n));
@@ -204,6 +272,7 @@ impl<'a> Builder<'a> {
         for n in 1..=2 {
             card.facilities.extend(self.facility(n));
         }
+        self.restriction_kinds(&mut card.restrictions, restricted);
         Some(card)
     }
 
@@ -240,6 +309,7 @@ impl<'a> Builder<'a> {
             return None;
         };
         let decided_on = self.needed(decided_on, "decided_on", "level")?;
+        self.doubt(Some(decided_on), "decided_on", valid.and_then(|valid| valid.to()), "valid_to");
         Some(CertifiedLevel { level, decided_on, valid, limit_units, limit_period, service_limits, board_opinion })
     }
 
@@ -259,7 +329,23 @@ impl<'a> Builder<'a> {
         let content = self.needed(content, content_key, from);
         let period =
             if period.is_none() && self.faults.is_empty() { self.needed(None, from, content_key) } else { period };
-        Some(BenefitRestriction { content: content?, period: period?, benefit_percent })
+        Some(BenefitRestriction { content: content?, period: period?, benefit_percent, kind: None })
+    }
+
+    /// The kinds of the restrictions that are there, of three.
+    fn restriction_kinds(&mut self, restrictions: &mut [BenefitRestriction], is_there: [bool; 3]) {
+        let mut restrictions = restrictions.iter_mut();
+        for (n, is_there) in (1..).zip(is_there) {
+            let key = self.f.key(0, format_args!("restriction{n}_kind"));
+            let kind = self.f.code(key, RestrictionKind::from_code);
+            match if is_there { restrictions.next() } else { None } {
+                Some(restriction) => restriction.kind = kind,
+                None if kind.is_some() && self.faults.is_empty() => {
+                    self.fault(key, "conflict", format!("給付制限{n}内容が空のときは空にしてください"));
+                }
+                None => {}
+            }
+        }
     }
 
     fn planner(&mut self, n: usize) -> Option<PlanningOffice> {
@@ -361,7 +447,9 @@ impl<'a> Builder<'a> {
         let closed_on = progress.closing.as_ref().map(|closing| match closing {
             Closing::Withdrawn(day) | Closing::Rejected(day) | Closing::Lapsed(day) => *day,
         });
-        self.order(Some(progress.applied_on), "applied_on", closed_on, "closed_on");
+        let applied_on = Some(progress.applied_on);
+        self.since(APPLICATIONS_BEGIN, progress.applied_on, "applied_on");
+        self.order(applied_on, "applied_on", closed_on, "closed_on");
         for text in progress.disorder() {
             let item = self
                 .layout
@@ -371,6 +459,14 @@ impl<'a> Builder<'a> {
             let key = item.map_or("applied_on", |item| item.key);
             self.fault(key, "date_order", format!("{text}。日付を確認してください"));
         }
+        self.doubt(applied_on, "applied_on", progress.opinion_received_on, "opinion_received_on");
+        let valid = progress.result.as_ref().and_then(|result| result.valid);
+        // 職権 has no application, and 転入 holds from the day of the move.
+        if !matches!(progress.kind, ApplicationKind::ExOfficio | ApplicationKind::Transfer) {
+            self.doubt(applied_on, "applied_on", valid.map(|valid| valid.from()), "valid_from");
+        }
+        let decided_on = progress.result.as_ref().map(|result| result.decided_on);
+        self.doubt(decided_on, "decided_on", valid.and_then(|valid| valid.to()), "valid_to");
         Some(progress)
     }
 
@@ -451,6 +547,7 @@ impl<'a> Builder<'a> {
             (_, None) => ConsentAct::NotObtainable,
         };
         let day = self.f.date("acted_on")?;
+        self.since(INSURANCE_BEGINS, day, "acted_on");
         let clock = self.f.str("acted_time");
         // P-071: without a time an opening act counts from the first second of the day, a closing one from the last.
         let clock = match act {
@@ -511,6 +608,7 @@ impl Builder<'_> {
         let before = PersonKey { insurer, insured };
         let changed_on = self.f.date("changed_on")?;
         let reason = self.f.code("reason", LinkReason::from_code)?;
+        self.since(INSURANCE_BEGINS, changed_on, "changed_on");
         if before == person {
             self.fault("before_insured", "conflict", "新しい番号と同じです。番号が変わる前の番号を入れてください");
         }
@@ -585,7 +683,11 @@ impl Writable for Insured {
             .date("acquired_on", self.acquired_on)
             .date("lost_on", self.lost.map(|(day, _)| day))
             .opt("loss_reason", reason)
-            .flag("domicile_exception", self.domicile_exception);
+            .flag("domicile_exception", self.domicile_exception)
+            .opt("acquired_because", self.acquired_because.map(AcquisitionReason::code));
+        let facility = self.domicile_facility.as_ref();
+        r.opt("domicile_facility", facility.and_then(|facility| facility.name.as_ref()))
+            .opt("domicile_insurer", facility.and_then(|facility| facility.insurer));
     }
 }
 
@@ -629,6 +731,10 @@ impl Writable for InsuranceCard {
             let one = self.facilities.get(n - 1);
             r.opt(&key("kind"), one.map(|one| &one.kind)).opt(&key("name"), one.map(|one| &one.name));
             put_period(r, &key("from"), &key("to"), one.map(|one| &one.stay));
+        }
+        for n in 1..=3 {
+            let kind = self.restrictions.get(n - 1).and_then(|one| one.kind);
+            r.opt(&format!("restriction{n}_kind"), kind.map(RestrictionKind::code));
         }
     }
 }

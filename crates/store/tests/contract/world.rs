@@ -212,6 +212,8 @@ pub fn insured(key: PersonKey, name: &str, kana: &str) -> Insured {
         acquired_on: day(20250401),
         lost: None,
         domicile_exception: false,
+        acquired_because: None,
+        domicile_facility: None,
     }
 }
 

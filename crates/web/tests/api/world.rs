@@ -196,6 +196,8 @@ impl Person {
             acquired_on: day("2016-05-03"),
             lost: None,
             domicile_exception: false,
+            acquired_because: None,
+            domicile_facility: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A4 要介護認定申請書.
 
-use super::{Builder, Writable, put_identity, put_period};
+use super::{APPLICATIONS_BEGIN, Builder, Writable, put_identity, put_period};
 use crate::layout::Record;
 use crate::municipal::MunicipalKind;
 use kiban_domain::application::{
@@ -20,6 +20,7 @@ impl Builder<'_> {
         let kind = self.f.code("kind", ApplicationKind::from_code)?;
         let applicant = self.identity()?;
         self.order(Some(applicant.birth), "birth", Some(applied_on), "applied_on");
+        self.since(APPLICATIONS_BEGIN, applied_on, "applied_on");
         let medical_insurance = self.medical_insurance();
         let previous = self.previous_result();
         let moved_from = self.moved_from();
@@ -29,7 +30,7 @@ impl Builder<'_> {
         }
         let mut facilities = Vec::new();
         for n in 1..=2 {
-            facilities.extend(self.institution_stay(n));
+            facilities.extend(self.institution_stay(n, applied_on));
         }
         let contacts = self.submitter();
         let hospital = self.family_physician();
@@ -38,6 +39,12 @@ impl Builder<'_> {
             self.fault("specified_disease", "required", "65歳未満（第2号被保険者）のときは必ず入れてください");
         }
         let consent = self.consent_column(applied_on);
+        let (began, visited) = (
+            previous.as_ref().and_then(|previous| previous.valid).map(|valid| valid.from()),
+            hospital.as_ref().and_then(|hospital| hospital.last_visited_on),
+        );
+        self.doubt_after(began, "previous_from", Some(applied_on), "applied_on");
+        self.doubt_after(visited, "last_visited_on", Some(applied_on), "applied_on");
         Some(CertificationApplication {
             applied_on,
             kind,
@@ -84,7 +91,7 @@ impl Builder<'_> {
         Some(MovedFrom { municipality: self.needed(municipality, "moved_from", "moved_from_level")?, level })
     }
 
-    fn institution_stay(&mut self, n: usize) -> Option<InstitutionStay> {
+    fn institution_stay(&mut self, n: usize, applied_on: Date) -> Option<InstitutionStay> {
         let key = |part: &str| format!("stay{n}_{part}");
         let name = self.f.opt_text(&key("name"));
         let address = self.f.opt_text(&key("address"));
@@ -100,6 +107,7 @@ impl Builder<'_> {
         } else {
             stay
         };
+        self.doubt_after(stay.map(|stay| stay.from()), &key("from"), Some(applied_on), "applied_on");
         Some(InstitutionStay { name: name?, address, stay: stay? })
     }
 

@@ -1,7 +1,7 @@
 //! A2 主治医意見書, past ones and those on paper. Only what cannot be is refused here; what is merely unusual on a form was
 //! the hospital's to put right.
 
-use super::{Builder, Writable, put_identity};
+use super::{APPLICATIONS_BEGIN, Builder, Writable, put_identity};
 use crate::layout::Record;
 use crate::municipal::MunicipalKind;
 use kiban_domain::dates::{PartialDate, ServiceMonth, parse_yyyymmdd};
@@ -23,9 +23,17 @@ impl Builder<'_> {
         let form = if is_new { OpinionForm::Form2026 } else { OpinionForm::Form2006 { physician_consent } };
         let request = self.opinion_request()?;
         let basics = self.opinion_basics()?;
-        self.order(Some(basics.applicant.birth), "birth", Some(basics.written_on), "written_on");
-        self.order(basics.last_examined_on, "last_examined_on", Some(basics.written_on), "written_on");
-        self.order(Some(basics.written_on), "written_on", request.sent_on, "sent_on");
+        let (birth, written_on) = (Some(basics.applicant.birth), Some(basics.written_on));
+        self.since(APPLICATIONS_BEGIN, applied_on, "applied_on");
+        self.order(birth, "birth", Some(applied_on), "applied_on");
+        self.order(birth, "birth", basics.last_examined_on, "last_examined_on");
+        self.order(birth, "birth", written_on, "written_on");
+        self.order(basics.last_examined_on, "last_examined_on", written_on, "written_on");
+        self.order(written_on, "written_on", request.sent_on, "sent_on");
+        // An applicant may bring an opinion that was written before; a request is not written to after it was answered.
+        self.doubt(Some(applied_on), "applied_on", written_on, "written_on");
+        self.doubt(Some(applied_on), "applied_on", request.requested_on, "requested_on");
+        self.doubt_after(request.requested_on, "requested_on", written_on, "written_on");
         Some(PhysicianOpinion {
             person,
             institution,

@@ -1,13 +1,13 @@
 //! A1 認定調査票.
 
-use super::{Builder, Writable, put_identity};
+use super::{APPLICATIONS_BEGIN, Builder, Writable, put_identity};
 use crate::layout::Record;
 use crate::municipal::MunicipalKind;
 use kiban_domain::certification::CareLevel;
 use kiban_domain::physician_opinion::{DementiaIndependence, PhysicalIndependence};
 use kiban_domain::survey::{
-    Answers, CertificationSurvey, Conducted, Contact, EarlierCertification, GroupNote, ServiceUse, ServicesInUse,
-    Surroundings, SurveyFacility, SurveyFacilityKind, SurveyPlace, SurveyService, items,
+    Answers, CertificationSurvey, Conducted, Contact, EarlierCertification, GroupNote, ItemNote, ServiceUse,
+    ServicesInUse, Surroundings, SurveyFacility, SurveyFacilityKind, SurveyPlace, SurveyService, items, note_items,
 };
 use std::fmt::{self, Display};
 
@@ -20,6 +20,15 @@ struct AnswerKey<'a>(&'a str);
 impl Display for AnswerKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "q{}", self.0.replace('-', "_"))
+    }
+}
+
+/// Key of the 特記事項 of an item, by its number: `n1_7` of 1-7.
+struct NoteKey<'a>(&'a str);
+
+impl Display for NoteKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "n{}", self.0.replace('-', "_"))
     }
 }
 
@@ -51,9 +60,18 @@ impl Builder<'_> {
             let key = self.f.key(0, format_args!("note{group}"));
             notes.extend(self.f.opt_text(key).map(|text| GroupNote { group, text }));
         }
+        let mut item_notes = Vec::new();
+        for item in note_items() {
+            let key = self.f.key(0, format_args!("{}", NoteKey(item)));
+            item_notes.extend(self.f.opt_text(key).map(|text| ItemNote { item: item.clone(), text }));
+        }
+        self.since(APPLICATIONS_BEGIN, applied_on, "applied_on");
+        self.order(Some(subject.birth), "birth", Some(applied_on), "applied_on");
         self.order(Some(applied_on), "applied_on", Some(conducted.on), "conducted_on");
         self.order(previous.as_ref().and_then(|p| p.decided_on), "earlier_on", Some(conducted.on), "conducted_on");
         self.order(Some(subject.birth), "birth", Some(conducted.on), "conducted_on");
+        let decided_on = previous.as_ref().and_then(|previous| previous.decided_on);
+        self.doubt_after(decided_on, "earlier_on", Some(applied_on), "applied_on");
         Some(CertificationSurvey {
             applied_on,
             conducted,
@@ -67,6 +85,7 @@ impl Builder<'_> {
             physical,
             dementia,
             notes,
+            item_notes,
         })
     }
 
@@ -203,6 +222,10 @@ impl Writable for CertificationSurvey {
         for group in 1..=NOTES {
             let note = self.notes.iter().find(|note| note.group == group);
             r.opt(&format!("note{group}"), note.map(|note| &note.text));
+        }
+        for item in note_items() {
+            let note = self.item_notes.iter().find(|note| note.item == *item);
+            r.opt(&NoteKey(item).to_string(), note.map(|note| &note.text));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! E1 住宅改修費利用情報 and E2 福祉用具購入費利用情報.
 
-use super::{Builder, Writable};
+use super::{Builder, INSURANCE_BEGINS, Writable};
 use crate::layout::Record;
 use crate::municipal::MunicipalKind;
 use kiban_domain::Date;
@@ -36,14 +36,29 @@ impl Builder<'_> {
             eligible: self.f.number("eligible")?,
             paid: self.f.number("paid")?,
             payment: self.f.code("payment", PaymentMethod::from_code)?,
+            already_eligible: self.f.number("already_eligible"),
+            copayment: self.f.number("copayment"),
         };
+        let approval = if work.approved_on.is_some() { "approved_on" } else { "requested_on" };
         if work.kinds.is_empty() {
             self.fault("kinds", "required", "改修の種類を一つ以上 o にしてください");
         }
+        let started_on = Some(work.started_on);
+        self.since(INSURANCE_BEGINS, work.started_on, "started_on");
         self.order(work.requested_on, "requested_on", work.approved_on, "approved_on");
-        self.order(Some(work.started_on), "started_on", work.completed_on, "completed_on");
+        self.order(started_on, "started_on", work.completed_on, "completed_on");
+        self.order(started_on, "started_on", work.claimed_on, "claimed_on");
         self.order(work.claimed_on, "claimed_on", work.decided_on, "decided_on");
+        self.order(work.completed_on, "completed_on", work.decided_on, "decided_on");
+        self.order(started_on, "started_on", work.decided_on, "decided_on");
+        // 事前申請 and 承認 come first, unless there was no time for them (入院中 and the like).
+        self.doubt(work.approved_on.or(work.requested_on), approval, started_on, "started_on");
+        self.doubt(work.completed_on, "completed_on", work.claimed_on, "claimed_on");
         self.amounts(Allowed::HomeModification, work.started_on, [work.cost, work.eligible, work.paid]);
+        let is_too_much = |copayment| work.paid.saturating_add(copayment) > work.cost;
+        if self.faults.is_empty() && work.copayment.is_some_and(is_too_much) {
+            self.fault("copayment", "range", "支給額と合わせて費用の額を超えています。金額を確認してください");
+        }
         Some(work)
     }
 
@@ -64,6 +79,7 @@ impl Builder<'_> {
             claimed_on: self.f.date("claimed_on"),
             decided_on: self.f.date("decided_on"),
             payment: self.f.code("payment", PaymentMethod::from_code)?,
+            in_institution: self.f.code("in_institution", |code| Some(code == "1").filter(|_| !code.is_empty())),
         };
         match (purchase.item == EquipmentItem::Bathing, purchase.bathing_aid) {
             (true, None) => self.fault("bathing_aid", "required", "種目が 4（入浴補助用具）のときは必ず入れてください"),
@@ -78,6 +94,7 @@ impl Builder<'_> {
         }
         self.order(Some(purchase.purchased_on), "purchased_on", purchase.claimed_on, "claimed_on");
         self.order(purchase.claimed_on, "claimed_on", purchase.decided_on, "decided_on");
+        self.order(Some(purchase.purchased_on), "purchased_on", purchase.decided_on, "decided_on");
         let amounts = [purchase.cost, purchase.eligible, purchase.paid];
         self.amounts(Allowed::EquipmentPurchase, purchase.purchased_on, amounts);
         Some(purchase)
@@ -121,7 +138,9 @@ impl Writable for HomeModification {
             .put("cost", self.cost)
             .put("eligible", self.eligible)
             .put("paid", self.paid)
-            .put("payment", self.payment.code());
+            .put("payment", self.payment.code())
+            .opt("already_eligible", self.already_eligible)
+            .opt("copayment", self.copayment);
     }
 }
 
@@ -143,6 +162,7 @@ impl Writable for EquipmentPurchase {
             .opt("again", self.again.map(AgainReason::code))
             .date("claimed_on", self.claimed_on)
             .date("decided_on", self.decided_on)
-            .put("payment", self.payment.code());
+            .put("payment", self.payment.code())
+            .opt("in_institution", self.in_institution.map(|inside| if inside { "1" } else { "0" }));
     }
 }

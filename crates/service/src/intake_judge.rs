@@ -1,9 +1,10 @@
 //! One block of rows: what it changes, by key, 履歴番号 and content, against what is there. Nothing is written here.
 //!
-//! Of two packages the one the city made later holds, whichever arrives first (目録の作成日時), so that packages out of
-//! order, twice, or at once end in the same state.
+//! Which of two rows with one key holds depends on when the city made their packages (目録の作成日時) and never on which arrives
+//! first, so that packages out of order, twice, or at once end in the same state (`row_order`).
 
 use crate::intake::{natural_key, opinion_request, record_of};
+use crate::row_order::{Holder, Row, Since, Standing, standing};
 use crate::{Error, Platform, intake_kinds};
 use kiban_domain::assignment::Assignment;
 use kiban_domain::consent::{ConsentAct, ConsentRecord};
@@ -13,7 +14,7 @@ use kiban_formats::Problem;
 use kiban_formats::municipal::{Change, EXPORTED, MunicipalRow, MunicipalValue};
 use kiban_store::{
     InsurerKeys, NewPerson, NewRecord, OpinionRequest, PersonHeader, PresentAct, PresentRecords, ReceiptCounts,
-    ReviewCause, StoredLink, TokenChange,
+    ReviewCause, RowClaim, RowKey, StoredLink, TokenChange,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -30,8 +31,8 @@ pub(crate) struct Judge {
     pub(crate) today: Date,
     /// Nobody of the insurer was there before: nothing is looked up.
     pub(crate) is_initial: bool,
-    /// Receipts of packages made after this one.
-    pub(crate) later: HashSet<i64>,
+    /// Packages made with or after this one.
+    pub(crate) since: Since,
     /// Receipts that were set aside: what they wrote is there, and nobody sees it.
     pub(crate) aside: HashSet<i64>,
     /// People this package brought: highest 履歴番号, and whether any version is 不開示.
@@ -55,6 +56,8 @@ pub(crate) struct Judged {
     pub(crate) reviews: Vec<(Assignment, ReviewCause)>,
     /// A5 records that no longer ask for an opinion.
     pub(crate) ended_requests: Vec<(PersonKey, String)>,
+    /// Which rows hold their keys, where what they wrote does not tell.
+    pub(crate) claims: Vec<(RowKey, RowClaim)>,
     /// Rows by kind and by what becomes of them; consents are counted when they are written.
     pub(crate) counts: BTreeMap<&'static str, ReceiptCounts>,
     pub(crate) problems: Vec<Problem>,
@@ -71,6 +74,7 @@ struct Present {
     records: PresentRecords,
     acts: HashMap<InsuredNumber, Vec<PresentAct>>,
     newest: HashMap<(InsuredNumber, Kind), String>,
+    claims: HashMap<RowKey, RowClaim>,
     /// People with a version that was set aside, and whether one says 不開示: that holds unseen, too (T-1 c).
     unseen: HashMap<InsuredNumber, bool>,
     /// Acts that were set aside.
@@ -97,6 +101,13 @@ impl Present {
             acts.retain(|act| !is_left_out(act.revision));
         }
     }
+}
+
+/// What is there under the key of a row.
+struct There<'a> {
+    revision: i64,
+    deleted: bool,
+    digest: &'a [u8],
 }
 
 /// Where a row stands, and what it is.
@@ -129,13 +140,55 @@ impl Judged {
         self.problems.push(place.problem(rule, text).warning());
     }
 
-    /// A new row under a key that holds something else: only a correction may change it (P-023, P-025).
-    fn key_exists(&mut self, place: &Place) {
-        let text = format!(
-            "履歴番号 {} は別の内容で登録済みです。直すときは異動区分を 2（訂正）にしてください",
-            place.history
-        );
-        self.refuse(place, "key_exists", &text);
+    /// Whether a row is written. One that says what is there is counted.
+    fn takes(&mut self, place: &Place, settled: Standing) -> bool {
+        match settled {
+            Standing::First | Standing::Corrects => true,
+            Standing::Displaces => {
+                let text = format!(
+                    "履歴番号 {} は、このパッケージと同じか後に作成されたパッケージの新規の行で登録されていました。先に作成された行（または訂正）を採り、この行を登録しました。後の内容が正しいときは、異動区分を 2（訂正）にして送ってください",
+                    place.history
+                );
+                self.warn(place, "displaced", &text);
+                true
+            }
+            Standing::Same | Standing::Confirmed => {
+                self.count(place).unchanged += 1;
+                false
+            }
+            Standing::Superseded | Standing::Outlived | Standing::Taken => false,
+        }
+    }
+
+    /// A row that does not hold: of a package made before the one that holds its key, or new under a key that is taken, which
+    /// only a correction may change (P-023, P-025).
+    fn turn_away(&mut self, place: &Place, settled: Standing) {
+        let number = place.history;
+        match settled {
+            Standing::Superseded | Standing::Outlived => {
+                let text = format!(
+                    "履歴番号 {number} は、このパッケージより後（または同じ時）に作成されたパッケージで登録済みです。この行は反映しません"
+                );
+                self.warn(place, "superseded", &text);
+                self.count(place).unchanged += 1;
+            }
+            Standing::Taken => {
+                let text =
+                    format!("履歴番号 {number} は別の内容で登録済みです。直すときは異動区分を 2（訂正）にしてください");
+                self.refuse(place, "key_exists", &text);
+            }
+            _ => {}
+        }
+    }
+
+    /// Of a row that does not hold only 不開示 is taken.
+    fn only_withheld(&mut self, place: &Place, settled: Standing) {
+        let (rule, why) = match settled {
+            Standing::Superseded => ("superseded", "このパッケージより後（または同じ時）に作成されたパッケージで"),
+            _ => ("key_exists", "別の内容で"),
+        };
+        let text = format!("履歴番号 {} は、{why}登録済みです。不開示だけを反映しました", place.history);
+        self.warn(place, rule, &text);
     }
 
     /// Of two versions of somebody in one block only the last says what the search tokens are.
@@ -147,16 +200,6 @@ impl Judged {
             earlier.tokens = TokenChange::Keep;
         }
         self.people.push(person);
-    }
-
-    /// A row of a package made before another that brought the same key: the later one holds.
-    fn superseded(&mut self, place: &Place) {
-        let text = format!(
-            "履歴番号 {} は、このパッケージより後に作成されたパッケージで登録済みです。この行は反映しません",
-            place.history
-        );
-        self.warn(place, "superseded", &text);
-        self.count(place).unchanged += 1;
     }
 }
 
@@ -200,7 +243,7 @@ impl Judge {
                     let act = self.consent(*record, &place, &present, &mut judged)?;
                     judged.consents.extend(act);
                 }
-                MunicipalValue::Link(link) => self.link(link, &place, &mut judged).await?,
+                MunicipalValue::Link(link) => self.link(link, &place, &present, &mut judged).await?,
                 value => self.record(value, &place, &present, &mut judged).await?,
             }
         }
@@ -228,7 +271,8 @@ impl Judge {
         consenting.sort();
         consenting.dedup();
         let acts = store.present_acts(self.insurer, &consenting).await?;
-        let mut present = Present { people: people?, records: records?, acts, ..Present::default() };
+        let claims = store.claims(self.insurer, &numbers).await?;
+        let mut present = Present { people: people?, records: records?, acts, claims, ..Present::default() };
         present.leave_out(self.revision, &self.aside);
         for (number, kind, natural_key) in present.records.keys() {
             let latest = present.newest.entry((*number, *kind)).or_default();
@@ -268,22 +312,20 @@ impl Judge {
         let was_withheld = versions.iter().any(|version| version.withheld)
             || written.is_some_and(|(_, withheld)| withheld)
             || unseen == Some(true);
-        let same = || versions.iter().filter(|version| version.history_number == history);
-        if let Some(last) = same().next_back() {
-            let content = serde_json::to_vec(&insured).map_err(|error| Error::Internal(error.to_string()))?;
-            if last.digest == self.keys.digest(&content) {
-                judged.count(place).unchanged += 1;
-                return Ok(());
-            }
-            if same().any(|version| self.later.contains(&version.revision)) {
-                return self.superseded_person(&insured, last, place, was_withheld, judged).await;
-            }
+        let last = versions.iter().rfind(|version| version.history_number == history);
+        let content = serde_json::to_vec(&insured).map_err(|error| Error::Internal(error.to_string()))?;
+        let there = last.map(|last| There { revision: last.revision, deleted: false, digest: &last.digest });
+        let settled = self.settle(place, &natural_key(place.history), &content, there, present, judged);
+        if let (Standing::Superseded | Standing::Taken, Some(last)) = (settled, last) {
             // 不開示 that is set is never turned away (decision 0006.36).
-            let sets_withheld = insured.withheld && !versions.iter().any(|version| version.withheld);
-            if place.change == Change::New && !sets_withheld {
-                judged.key_exists(place);
-                return Ok(());
+            if insured.withheld && !was_withheld {
+                return self.withhold(&insured, last, place, present, settled, judged).await;
             }
+            judged.turn_away(place, settled);
+            return Ok(());
+        }
+        if !judged.takes(place, settled) {
+            return Ok(());
         }
         let newest = versions.last().map(|version| version.history_number).max(written.map(|(n, _)| i64::from(n)));
         let is_present = newest.is_none_or(|newest| history >= newest);
@@ -317,39 +359,80 @@ impl Judge {
         Ok(())
     }
 
-    /// A row of somebody made before another that brought the same 履歴番号: the later content holds, but 不開示 of either
-    /// (P-037). It is kept as a further revision of that content.
-    async fn superseded_person(
+    /// A row of somebody whose 履歴番号 another holds: that content stays, with 不開示 of either (P-037). It is kept as a further
+    /// revision of that content.
+    async fn withhold(
         &mut self,
         insured: &Insured,
         last: &PersonHeader,
         place: &Place,
-        was_withheld: bool,
+        present: &Present,
+        settled: Standing,
         judged: &mut Judged,
     ) -> Result<(), Error> {
-        if was_withheld || !insured.withheld {
-            judged.superseded(place);
-            return Ok(());
-        }
         let versions = self.platform.store().person_versions(place.key).await?;
         let known = versions
             .into_iter()
             .find(|(header, _)| (header.history_number, header.revision) == (last.history_number, last.revision));
         // What cannot be read is not shown either; the row itself then carries the flag.
         let content = known.map_or_else(|| insured.clone(), |(_, content)| content);
-        let text = format!(
-            "履歴番号 {} は、このパッケージより後に作成されたパッケージで登録済みです。不開示だけを反映しました",
-            place.history
-        );
-        judged.warn(place, "superseded", &text);
+        let content = Insured { withheld: true, ..content };
+        if content != *insured {
+            judged.only_withheld(place, settled);
+        }
         judged.count(place).applied += 1;
         self.note(place.key.insured, place.history, true);
+        // The revision is of this receipt, the content of the one before.
+        let key = (place.key.insured, place.kind.to_owned(), natural_key(place.history));
+        if !present.claims.contains_key(&key) {
+            judged.claims.push((key, RowClaim { revision: last.revision, corrected: false, deletion: None }));
+        }
         judged.take_person(NewPerson {
             history_number: last.history_number,
-            insured: Insured { withheld: true, ..content },
+            insured: content,
             tokens: TokenChange::Remove,
         });
         Ok(())
+    }
+
+    /// Which of a row and what is there under its key holds; remembers it where what is written does not tell.
+    fn settle(
+        &self,
+        place: &Place,
+        key: &str,
+        content: &[u8],
+        there: Option<There<'_>>,
+        present: &Present,
+        judged: &mut Judged,
+    ) -> Standing {
+        let row = Row::new(place.change, self.keys.digest(content));
+        let key = (place.key.insured, place.kind.to_owned(), key.to_owned());
+        let claim = present.claims.get(&key);
+        let known = there.as_ref().map(|there| {
+            let plain = RowClaim {
+                revision: there.revision,
+                corrected: there.deleted,
+                deletion: there.deleted.then_some(there.revision),
+            };
+            *claim.filter(|claim| !self.aside.contains(&claim.revision)).unwrap_or(&plain)
+        });
+        let holder = there.zip(known).map(|(there, known)| Holder {
+            row: Row { corrected: known.corrected, deleted: there.deleted, digest: there.digest.to_vec() },
+            made: self.since.made(known.revision),
+            deleted: known.deletion.map(|deletion| self.since.made(deletion)),
+        });
+        let settled = standing(&row, holder.as_ref());
+        let deletion = if row.deleted { Some(self.revision) } else { known.and_then(|known| known.deletion) };
+        match (settled, known) {
+            (Standing::Same | Standing::Superseded | Standing::Taken, _) => {}
+            (Standing::Outlived, Some(known)) => judged.claims.push((key, RowClaim { deletion, ..known })),
+            _ if row.corrected || deletion.is_some() || claim.is_some() || settled == Standing::Confirmed => {
+                let (revision, corrected) = (self.revision, row.corrected);
+                judged.claims.push((key, RowClaim { revision, corrected, deletion }));
+            }
+            _ => {}
+        }
+        settled
     }
 
     /// Registrations of a person that something put in doubt: the municipality looks at them again (P-111).
@@ -361,25 +444,23 @@ impl Judge {
     }
 
     /// 番号異動 (P-038): what the old number was is not told, the link alone is kept.
-    async fn link(&self, link: NumberLink, place: &Place, judged: &mut Judged) -> Result<(), Error> {
+    async fn link(&self, link: NumberLink, place: &Place, present: &Present, judged: &mut Judged) -> Result<(), Error> {
         let deleted = place.change == Change::Deleted;
-        let before = self.platform.store().links_of(place.key).await?;
+        let content = |link: &NumberLink| serde_json::to_vec(link).map_err(|error| Error::Internal(error.to_string()));
         let history_number = i64::from(place.history);
-        let same =
-            |known: &&StoredLink| known.history_number == history_number && !self.aside.contains(&known.revision);
-        if let Some(same) = before.iter().rfind(same) {
-            if same.link == link && same.deleted == deleted {
-                judged.count(place).unchanged += 1;
-                return Ok(());
-            }
-            if self.later.contains(&same.revision) {
-                judged.superseded(place);
-                return Ok(());
-            }
-            if place.change == Change::New && !same.deleted {
-                judged.key_exists(place);
-                return Ok(());
-            }
+        let before = self.platform.store().links_of(place.key).await?;
+        let last = before.iter().rfind(|known| {
+            let is_there = known.revision != self.revision && !self.aside.contains(&known.revision);
+            known.history_number == history_number && is_there
+        });
+        let digest = last.map(|last| content(&last.link).map(|content| self.keys.digest(&content))).transpose()?;
+        let there = last.zip(digest.as_ref());
+        let there =
+            there.map(|(last, digest)| There { revision: last.revision, deleted: last.deleted, digest: &digest[..] });
+        let settled = self.settle(place, &natural_key(place.history), &content(&link)?, there, present, judged);
+        if !judged.takes(place, settled) {
+            judged.turn_away(place, settled);
+            return Ok(());
         }
         if !deleted && link.before.insurer == self.insurer {
             self.review(link.before, ReviewCause::Renumbered, judged).await?;
@@ -419,37 +500,29 @@ impl Judge {
             None => None,
         };
         let record = record_of(self.today, place.key, place.history, place.change, value)?;
-        let key = (place.key.insured, record.kind, record.natural_key.clone());
-        let same = present.records.get(&key);
-        // P-130: an opinion that came electronically and returns is the same record, as its author wrote it.
-        if record.kind == Kind::A2
-            && place.change == Change::New
-            && let Some(same) = same.filter(|same| !same.deleted)
-        {
-            if same.digest != self.keys.digest(&record.payload) {
+        let same = present.records.get(&(place.key.insured, record.kind, record.natural_key.clone()));
+        let there = same.map(|same| There { revision: same.revision, deleted: same.deleted, digest: &same.digest });
+        let settled = self.settle(place, &record.natural_key, &record.payload, there, present, judged);
+        if !matches!(settled, Standing::Same | Standing::Confirmed) {
+            // An act is an act, whichever version of the application holds (P-071).
+            judged.columns.extend(column);
+        }
+        if !judged.takes(place, settled) {
+            if settled == Standing::Taken && record.kind == Kind::A2 {
+                // P-130: an opinion that came electronically and returns is the same record, as its author wrote it.
                 judged.warn(place, "same_opinion", intake_kinds::SAME_OPINION);
+                judged.count(place).unchanged += 1;
+            } else {
+                judged.turn_away(place, settled);
             }
-            judged.count(place).unchanged += 1;
             return Ok(());
         }
-        if let Some(same) = same {
-            if same.digest == self.keys.digest(&record.payload) && same.deleted == record.deleted {
-                judged.count(place).unchanged += 1;
-                return Ok(());
-            }
-            if self.later.contains(&same.revision) {
-                judged.superseded(place);
-                return Ok(());
-            }
-            if place.change == Change::New && !same.deleted {
-                judged.key_exists(place);
-                return Ok(());
-            }
-        } else if place.change == Change::Deleted {
+        if same.is_none() && place.change == Change::Deleted {
             // Kept as a deletion, so that the row itself, made earlier and arriving later, does not come back.
             let text = format!("履歴番号 {} の記録は登録されていません。削除だけを登録しました", place.history);
             judged.warn(place, "delete_unknown", &text);
-        } else if let Some(newer) = present.newest.get(&(place.key.insured, record.kind))
+        } else if same.is_none()
+            && let Some(newer) = present.newest.get(&(place.key.insured, record.kind))
             && record.kind != Kind::A2
             && *newer > record.natural_key
         {
@@ -469,7 +542,6 @@ impl Judge {
             judged.reviews.extend(before.into_iter().map(|office| (office, ReviewCause::PlanningOffice)));
         }
         judged.count(place).applied += 1;
-        judged.columns.extend(column);
         match request {
             Some(request) if !record.deleted => judged.requests.push(request),
             // Only a record that was there before can have asked for an opinion.

@@ -6,6 +6,7 @@
 use crate::intake::{PackageReport, ReportedProblem};
 use crate::intake_judge::{Judge, Judged};
 use crate::intake_upload::holder;
+use crate::row_order::Since;
 use crate::{Error, Platform, random_id};
 use kiban_domain::{InsurerNumber, Timestamp, dates};
 use kiban_formats::Problem;
@@ -296,9 +297,11 @@ impl Platform {
     }
 
     pub(crate) async fn judge(&self, receipt: &Receipt, insurer: InsurerNumber, pass: &Pass) -> Result<Judge, Error> {
-        let later = match pass.made_at {
-            Some(made_at) => self.store().receipts_made_later(insurer, made_at, receipt.number).await?,
-            None => Vec::new(),
+        let since = match pass.made_at {
+            Some(made_at) => {
+                Since::new(made_at, self.store().receipts_made_since(insurer, made_at, receipt.number).await?)
+            }
+            None => Since::default(),
         };
         Ok(Judge {
             platform: self.clone(),
@@ -308,7 +311,7 @@ impl Platform {
             now: receipt.received_at,
             today: dates::day_in_japan(receipt.received_at),
             is_initial: pass.is_initial,
-            later: later.into_iter().collect(),
+            since,
             aside: self.store().receipts_set_aside(insurer).await?.into_iter().collect(),
             written: std::collections::HashMap::new(),
             told_offices: HashSet::new(),
@@ -341,6 +344,7 @@ impl Platform {
             tx.judged_receipt(insurer, number, (pass.total as i64, pass.is_initial), pass.made_at, now).await?;
         }
         tx.put_block(&sealed).await?;
+        tx.put_claims(insurer, &judged.claims).await?;
         for (person, natural_key) in &judged.ended_requests {
             tx.end_opinion_request(*person, natural_key).await?;
         }

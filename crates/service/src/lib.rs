@@ -42,6 +42,7 @@ mod recorded;
 mod registration;
 mod renewals;
 mod result_file;
+mod row_order;
 mod running;
 mod sessions;
 mod standing;

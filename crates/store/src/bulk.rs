@@ -46,9 +46,9 @@ static PUT_RECORDS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::re
 static PUT_PEOPLE: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::person::PUT));
 static PUT_TOKENS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::person::PUT_TOKEN));
 #[cfg(test)]
-pub(crate) const ALL_POSTGRES: &[&str] = &[DIGESTS_POSTGRES, PEOPLE_POSTGRES, ACTS_POSTGRES];
+pub(crate) const ALL_POSTGRES: &[&str] = &[DIGESTS_POSTGRES, PEOPLE_POSTGRES, ACTS_POSTGRES, crate::claim::POSTGRES];
 #[cfg(test)]
-pub(crate) const ALL_SQLITE: &[&str] = &[DIGESTS_SQLITE, PEOPLE_SQLITE, ACTS_SQLITE];
+pub(crate) const ALL_SQLITE: &[&str] = &[DIGESTS_SQLITE, PEOPLE_SQLITE, ACTS_SQLITE, crate::claim::SQLITE];
 
 /// An act of consent that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +143,7 @@ impl Store {
         Ok(present)
     }
 
-    async fn rows_of_people(
+    pub(crate) async fn rows_of_people(
         &self,
         postgres: &'static str,
         sqlite: &'static str,
@@ -403,7 +403,8 @@ impl Tx {
     }
 }
 
-fn number(row: &Row) -> Result<InsuredNumber, StoreError> {
+/// The number in the first column.
+pub(crate) fn number(row: &Row) -> Result<InsuredNumber, StoreError> {
     InsuredNumber::parse(&row.text(0)?).map_err(|_| StoreError::Unreadable("person"))
 }
 

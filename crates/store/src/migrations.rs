@@ -29,6 +29,7 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000120_connector_export", include_str!("../migrations/20261122000120_connector_export.sql")),
     ("20261122000121_answers_about_people", include_str!("../migrations/20261122000121_answers_about_people.sql")),
     ("20261122000130_plan_uploads", include_str!("../migrations/20261122000130_plan_uploads.sql")),
+    ("20261122000140_row_order", include_str!("../migrations/20261122000140_row_order.sql")),
     (KEY_LIFE, include_str!("../migrations/20261122000080_key_life.sql")),
 ];
 

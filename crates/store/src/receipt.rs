@@ -60,8 +60,8 @@ const JUDGED: &str = "UPDATE receipt SET rows_total = $3, made_at = $4, is_initi
 const PROGRESS: &str = "UPDATE receipt SET rows_done = $3, rows_read = $4, rows_applied = $5, rows_unchanged = $6, rows_refused = $7, touched_at = $8,
        result = $9, failures = 0
      WHERE insurer_number = $1 AND receipt_number = $2 AND state = 'received'";
-const MADE_LATER: &str =
-    "SELECT receipt_number FROM receipt WHERE insurer_number = $1 AND made_at > $2 AND receipt_number <> $3";
+const MADE_SINCE: &str =
+    "SELECT receipt_number, made_at FROM receipt WHERE insurer_number = $1 AND made_at >= $2 AND receipt_number <> $3";
 #[cfg(test)]
 pub(crate) const ALL: &[&str] = &[
     NEXT,
@@ -79,7 +79,7 @@ pub(crate) const ALL: &[&str] = &[
     WAITING_INSURERS,
     JUDGED,
     PROGRESS,
-    MADE_LATER,
+    MADE_SINCE,
     FAILED,
     SET_ASIDE,
     ASIDE,
@@ -428,15 +428,16 @@ impl Store {
         rows.iter().map(number).collect()
     }
 
-    /// Receipts of packages that the city made after this instant, whenever they arrived; `but` is not among them.
-    pub async fn receipts_made_later(
+    /// Receipts of packages that the city made at this instant or after it, each with its own instant, whenever they arrived;
+    /// `but` is not among them.
+    pub async fn receipts_made_since(
         &self,
         insurer: InsurerNumber,
-        than: Timestamp,
+        since: Timestamp,
         but: i64,
-    ) -> Result<Vec<i64>, StoreError> {
-        let rows = self.engine.rows(MADE_LATER, args![insurer.as_str(), than.as_microsecond(), but]).await?;
-        rows.iter().map(|row| row.big(0)).collect()
+    ) -> Result<Vec<(i64, Timestamp)>, StoreError> {
+        let rows = self.engine.rows(MADE_SINCE, args![insurer.as_str(), since.as_microsecond(), but]).await?;
+        rows.iter().map(|row| Ok((row.big(0)?, instant(row.big(1)?)?))).collect()
     }
 
     /// The bytes as they came, of what is no package.

@@ -4,8 +4,8 @@
 use crate::engine::{Committed, Engine, args};
 use crate::roles::{APP_ROLE, migrate_database};
 use crate::{
-    assignment, block, bulk, connector, consent, counter, disaster, disaster_look, gather, history, insurer, lease,
-    migrations, notice, numbers, office, person, plan,
+    assignment, block, bulk, claim, connector, consent, counter, disaster, disaster_look, gather, history, insurer,
+    lease, migrations, notice, numbers, office, person, plan,
 };
 use crate::{readiness, receipt, record, report, review, session, submission, upload};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
@@ -16,6 +16,7 @@ const SHARED: &[&[&str]] = &[
     office::ALL,
     person::ALL,
     plan::ALL,
+    claim::ALL,
     record::ALL,
     consent::ALL,
     assignment::ALL,

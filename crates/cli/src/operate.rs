@@ -55,7 +55,7 @@ enum Command {
         #[arg(long)]
         inactive: bool,
     },
-    /// 職員アカウントを登録します（パスワードは標準入力の1行目）
+    /// 職員アカウントを登録・変更します（パスワードは標準入力の1行目。止めたアカウントは止めたままです）
     Account {
         /// 事業所番号・保険者番号・都道府県コード・operator
         organization: String,
@@ -73,6 +73,20 @@ enum Command {
         /// 組織の管理者にする（職員ごとの閲覧の停止、管理者への知らせ）
         #[arg(long)]
         administrator: bool,
+    },
+    /// 職員アカウントを止めます（ログインできず、いまのログインも直ちに終わります）
+    DisableAccount {
+        /// 事業所番号・保険者番号・都道府県コード・operator
+        organization: String,
+        /// アカウント名
+        account: String,
+    },
+    /// 止めた職員アカウントを、もう一度使えるようにします
+    EnableAccount {
+        /// 事業所番号・保険者番号・都道府県コード・operator
+        organization: String,
+        /// アカウント名
+        account: String,
     },
     /// 接続プログラムの証明書に、市区町村の全員分の書出しを許します（付けなければ、許しを取り消します）
     Connector {
@@ -140,6 +154,18 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             let id = platform.put_account(account, "cli", &context).await.map_err(explain)?;
             println!("登録しました: {id}");
         }
+        Act::SwitchAccount(organization, account, active) => {
+            match platform.switch_account_locally(organization, &account, active, &context).await {
+                Ok(()) if active => println!("使えるようにしました: {organization}/{account}"),
+                Ok(()) => {
+                    println!("止めました: {organization}/{account}（動いている基盤でも、2秒以内に使えなくなります）")
+                }
+                Err(kiban_service::Error::Unknown) => {
+                    anyhow::bail!("{organization} に {account} というアカウントはありません")
+                }
+                Err(error) => return Err(explain(error)),
+            }
+        }
         Act::Connector(serial, may_export) => {
             platform.allow_export(&serial, may_export, &context).await.map_err(explain)?;
             let now = if may_export { "書出しを許しました" } else { "書出しの許しはありません" };
@@ -166,6 +192,7 @@ enum Act {
     Retry(InsurerNumber, String),
     Office(Office, bool),
     Account(NewAccount),
+    SwitchAccount(Organization, String, bool),
     Connector(String, bool),
     Start(InsurerNumber, StartChange),
     Union(union_members::Act),
@@ -203,6 +230,14 @@ fn read(command: Command) -> Result<Act> {
                 administrator,
                 password: password.trim_end_matches(['\r', '\n']).to_owned(),
             }))
+        }
+        Command::DisableAccount { organization, account } => {
+            let organization = Organization::parse(&organization).map_err(item("機関の番号"))?;
+            Ok(Act::SwitchAccount(organization, account, false))
+        }
+        Command::EnableAccount { organization, account } => {
+            let organization = Organization::parse(&organization).map_err(item("機関の番号"))?;
+            Ok(Act::SwitchAccount(organization, account, true))
         }
         Command::Connector { serial, may_export } => Ok(Act::Connector(serial, may_export)),
         Command::Retry { insurer, receipt } => {

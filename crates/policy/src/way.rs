@@ -41,6 +41,8 @@ pub enum UseCase {
     Inbox,
     /// 知らせの確認.
     Notices,
+    /// 職員アカウントの停止・再開 (S-011).
+    Accounts,
     /// 利用開始の登録と取消 (P-131).
     Start,
     /// A municipality's own data back, as files (P-160).
@@ -65,6 +67,7 @@ impl UseCase {
             Self::ImportPackage => "import_package",
             Self::Inbox => "inbox",
             Self::Notices => "notices",
+            Self::Accounts => "accounts",
             Self::Start => "start",
             Self::Export => "export",
             Self::Statistics => "statistics",

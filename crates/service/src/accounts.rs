@@ -7,7 +7,7 @@ use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
 use kiban_domain::office::{JobType, Office, OfficeClass, Staff, StaffId};
 use kiban_domain::{CareManagerNumber, Organization, Timestamp};
-use kiban_policy::{Way, class_of};
+use kiban_policy::{Rule, UseCase, Way, class_of};
 use kiban_store::{Account, Entry, Outcome, Session, SessionWay};
 use zeroize::Zeroizing;
 
@@ -83,7 +83,7 @@ pub(crate) fn staff_id(organization: Organization, account: &str) -> Result<Staf
 }
 
 impl Platform {
-    /// Adds or replaces an account. `by` is who did it, for the log.
+    /// Adds or replaces an account. One that is disabled stays disabled. `by` is who did it, for the log.
     pub async fn put_account(&self, new: NewAccount, by: &str, context: &Context) -> Result<StaffId, Error> {
         let password = Zeroizing::new(new.password);
         if password.chars().count() < 13 {
@@ -98,23 +98,87 @@ impl Platform {
             care_manager: new.care_manager,
             administrator: new.administrator,
         };
-        let account =
-            Account { staff, organization: new.organization, password_hash: hash_password(&password)?, active: true };
+        let password_hash = hash_password(&password)?;
         let mut tx = self.store().begin().await?;
-        tx.put_account(&account).await?;
+        let active = tx.hold_account(&id).await?.is_none_or(|before| before.active);
+        tx.put_account(&Account { staff, organization: new.organization, password_hash, active }).await?;
         let entry = Entry::new(context.now, &context.request_id, by, "account.put", Outcome::Done);
         tx.commit(Entry { organization: Some(new.organization.to_string()), staff: Some(id.0.clone()), ..entry })
             .await?;
         Ok(id)
     }
 
-    /// Disables an account: its sessions end within two seconds on every process.
-    pub async fn disable_account(&self, id: &StaffId, by: &str, context: &Context) -> Result<(), Error> {
+    /// Disables an account or enables it again, by the operator's command line (S-011).
+    pub async fn switch_account_locally(
+        &self,
+        organization: Organization,
+        account: &str,
+        active: bool,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let id = staff_id(organization, account).map_err(|_| Error::Unknown)?;
+        let entry = Entry::new(context.now, &context.request_id, "cli", "", Outcome::Done);
+        let entry = Entry { organization: Some(organization.to_string()), ..entry };
+        self.put_account_active(&id, active, entry, context).await
+    }
+
+    /// The same by an administrator of the organisation, or by the operator for any other organisation.
+    pub async fn switch_account<E: From<Error>>(
+        &self,
+        caller: &Caller,
+        organization: Organization,
+        account: &str,
+        active: Result<bool, E>,
+        context: &Context,
+    ) -> Result<(), E> {
+        let id = self.may_switch_account(caller, organization, account, context).await?;
+        Ok(self.put_account_active(&id, active?, caller.entry(context, "", Outcome::Done), context).await?)
+    }
+
+    async fn may_switch_account(
+        &self,
+        caller: &Caller,
+        organization: Organization,
+        account: &str,
+        context: &Context,
+    ) -> Result<StaffId, Error> {
+        let table = self.table_at(context.now)?;
+        caller.require_way(UseCase::Accounts, table)?;
+        let own = caller.organization == organization;
+        if !own && caller.organization != Organization::Operator {
+            self.store().audit().append(caller.entry(context, "account.switch", Outcome::Refused)).await?;
+            return Err(Error::Unknown);
+        }
+        if own && !caller.staff.administrator {
+            let rule = Rule::NotAdministrator;
+            let refused = caller.entry(context, "account.switch", Outcome::Refused);
+            self.store().audit().append(Entry { rule: Some(rule.code().to_owned()), ..refused }).await?;
+            return Err(Error::rule(rule, table));
+        }
+        let id = staff_id(organization, account).map_err(|_| Error::Unknown)?;
+        if id == caller.staff.id {
+            return Err(Error::item("account", "自分自身のアカウントの停止は、ほかの管理者か運用者が行ってください"));
+        }
+        Ok(id)
+    }
+
+    /// Switches an account as it is at this moment, and ends its sessions in the same transaction: this process lets them in no
+    /// more, every other within two seconds, and enabling the account brings none of them back.
+    async fn put_account_active(
+        &self,
+        id: &StaffId,
+        active: bool,
+        entry: Entry,
+        context: &Context,
+    ) -> Result<(), Error> {
         let mut tx = self.store().begin().await?;
-        let account = tx.disable_account(id).await?.ok_or(Error::Unknown)?;
-        let entry = Entry::new(context.now, &context.request_id, by, "account.disable", Outcome::Done);
-        tx.commit(Entry { organization: Some(account.organization.to_string()), staff: Some(id.0.clone()), ..entry })
-            .await?;
+        let account = tx.set_account_active(id, active).await?.ok_or(Error::Unknown)?;
+        let ended = tx.end_sessions_of(account.organization, id, context.now).await?;
+        let action = if active { "account.enable" } else { "account.disable" };
+        let detail = serde_json::json!({ "sessions_ended": ended }).to_string();
+        let (action, natural_key) = (action.to_owned(), Some(id.0.clone()));
+        self.commit(tx, Entry { action, natural_key, detail: Some(detail), ..entry }, &(), context).await?;
+        self.inner.sessions.forget_staff(id);
         self.refresh_standing(context.now).await
     }
 
@@ -168,6 +232,13 @@ impl Platform {
             ended_at: None,
         };
         let mut tx = self.store().begin().await?;
+        // Disabled since its password was compared: no session outlives the act.
+        if !tx.hold_account(&account.staff.id).await?.is_some_and(|now| now.active) {
+            let entry =
+                log_in_entry(peer, account.organization, Some(&account.staff.id), "login", Outcome::Refused, context);
+            tx.commit(Entry { rule: Some("wrong_password".to_owned()), ..entry }).await?;
+            return Err(Error::Unauthenticated("wrong_password"));
+        }
         tx.clear_login_failures(account.organization, &account.staff.id).await?;
         tx.put_session(account.organization, token.as_bytes(), &session).await?;
         tx.commit(log_in_entry(peer, account.organization, Some(&account.staff.id), "login", Outcome::Done, context))

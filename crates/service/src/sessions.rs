@@ -2,6 +2,7 @@
 //! read costs. What is remembered here is believed for two seconds, as the standing map is (decision 0006.27): a log-out
 //! works at once in this process and within two seconds in every other.
 
+use kiban_domain::office::StaffId;
 use kiban_domain::{Organization, Timestamp};
 use kiban_store::Session;
 use std::collections::HashMap;
@@ -39,6 +40,11 @@ impl Sessions {
         self.all().remove(key);
     }
 
+    /// Forgets every session of an account.
+    pub(crate) fn forget_staff(&self, staff: &StaffId) {
+        self.all().retain(|_, (session, _)| session.staff != *staff);
+    }
+
     fn all(&self) -> MutexGuard<'_, HashMap<Key, (Session, Timestamp)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -47,7 +53,6 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kiban_domain::office::StaffId;
     use kiban_store::SessionWay;
 
     #[test]

@@ -6,7 +6,7 @@ use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, IdentityProof}
 use kiban_domain::office::JobType;
 use kiban_domain::{Kind, Organization};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
-use kiban_service::{ConsentRequest, Error, OfficeDecision};
+use kiban_service::{ConsentRequest, Error, LogIn, NewAccount, OfficeDecision, Peer};
 use kiban_sim::Role;
 use support::{World, addresses, asked, context, items, now};
 
@@ -163,4 +163,49 @@ async fn staff_switched_off_cannot_switch_themselves_on() {
     let own = manager.staff.id.0.rsplit('/').next().unwrap().to_owned();
     let answer = world.platform.set_switch(&manager, &handle, &own, asked(false), &context()).await;
     assert!(matches!(answer, Err(Error::Invalid(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_is_disabled_stays_disabled_whatever_changes_it_or_logs_in_beside_it() {
+    for address in addresses().await {
+        let world = World::loaded(address).await;
+        world.start().await;
+        let manager = world.office(Role::Planning, JobType::CareManager).await;
+        let organization = manager.organization;
+        let account = NewAccount {
+            organization,
+            account: "leaver".to_owned(),
+            name: "見本 職員".to_owned(),
+            job: JobType::CareManager,
+            care_manager: None,
+            administrator: false,
+            password: "tesuto-no-aikotoba".to_owned(),
+        };
+        let id = world.platform.put_account(account.clone(), "test", &context()).await.unwrap();
+        let peer = Peer { fingerprint: manager.peer.fingerprint.clone(), source: "192.0.2.1:50000".to_owned() };
+        let log_in = LogIn { account: "leaver".to_owned(), password: account.password.clone(), software: None };
+        for _ in 0..3 {
+            world.platform.switch_account_locally(organization, "leaver", true, &context()).await.unwrap();
+            world.platform.log_in(&peer, log_in.clone(), &context()).await.unwrap();
+            let (platform, asked) = (world.platform.clone(), context());
+            let disabling = async { platform.switch_account_locally(organization, "leaver", false, &asked).await };
+            let (changed, logged_in) = (
+                world.platform.put_account(account.clone(), "test", &asked),
+                world.platform.log_in(&peer, log_in.clone(), &asked),
+            );
+            let (disabled, changed, logged_in) = tokio::join!(disabling, changed, logged_in);
+            disabled.unwrap();
+            changed.unwrap();
+            assert!(!world.platform.store().account(&id).await.unwrap().unwrap().active, "a change enables nothing");
+            let again = world.platform.log_in(&peer, log_in.clone(), &context()).await;
+            assert!(matches!(again, Err(Error::Unauthenticated(_))));
+            // A log-in that came first was ended with the account: nothing of it is left when the account is enabled.
+            if let Ok(session) = logged_in {
+                world.platform.switch_account_locally(organization, "leaver", true, &context()).await.unwrap();
+                let caller = world.platform.authenticate(peer.clone(), &session.token, &context()).await;
+                assert!(matches!(caller, Err(Error::Unauthenticated("login_required"))));
+            }
+        }
+        assert!(world.platform.store().audit().verify().await.unwrap().is_intact());
+    }
 }

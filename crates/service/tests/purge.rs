@@ -45,8 +45,8 @@ async fn only_two_different_active_operators_end_a_month_of_the_log() {
         for name in ["chief", "deputy", "gone"] {
             account(&world, Organization::Operator, name, JobType::OperatorStaff).await;
         }
-        let gone = StaffId("operator/gone".to_owned());
-        world.platform.disable_account(&gone, "cli", &context()).await.unwrap();
+        let operator = Organization::Operator;
+        world.platform.switch_account_locally(operator, "gone", false, &context()).await.unwrap();
         let city = Organization::Municipality(world.city.insurer);
         let officer = account(&world, city, "officer", JobType::MunicipalOfficer).await.0;
 

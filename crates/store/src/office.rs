@@ -186,14 +186,19 @@ impl Tx {
         if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("the account belongs to another organisation")) }
     }
 
-    /// Disables an account as it is at this moment: a change of the account made meanwhile is kept. The account, or none
-    /// when there is no such one or its MAC fails.
-    pub async fn disable_account(&mut self, id: &StaffId) -> Result<Option<Account>, StoreError> {
+    /// An account as it is at this moment, held until the transaction ends: whoever changes it meanwhile waits. None when
+    /// there is no such one or its MAC fails.
+    pub async fn hold_account(&mut self, id: &StaffId) -> Result<Option<Account>, StoreError> {
         let rows = self.raw.rows(HOLD_STAFF, args![&id.0]).await?;
         let keys = self.keys.keys_for(crate::NO_INSURER, &rows, &[3]).await?;
-        let account = rows.first().map(|row| account_row(&self.keys, row, &keys)).transpose()?.flatten();
-        let Some(account) = account else { return Ok(None) };
-        let account = Account { active: false, ..account };
+        Ok(rows.first().map(|row| account_row(&self.keys, row, &keys)).transpose()?.flatten())
+    }
+
+    /// Disables an account as it is at this moment, or enables it again: a change of the account made meanwhile is kept. The
+    /// account, or none when there is no such one or its MAC fails.
+    pub async fn set_account_active(&mut self, id: &StaffId, active: bool) -> Result<Option<Account>, StoreError> {
+        let Some(account) = self.hold_account(id).await? else { return Ok(None) };
+        let account = Account { active, ..account };
         self.put_account(&account).await?;
         Ok(Some(account))
     }

@@ -13,13 +13,16 @@ const PUT: &str =
 const ONE: &str = "SELECT staff_id, fingerprint, way, software, expires_at, ended_at, mac FROM session WHERE organization = $1 AND token_digest = $2";
 const END: &str =
     "UPDATE session SET ended_at = $3, mac = $4 WHERE organization = $1 AND token_digest = $2 AND ended_at IS NULL";
+const LIVE_OF_STAFF: &str =
+    "SELECT staff_id, fingerprint, way, software, expires_at, ended_at, mac, token_digest FROM session
+     WHERE organization = $1 AND staff_id = $2 AND ended_at IS NULL AND expires_at > $3";
 const REMEMBER: &str = "INSERT INTO idempotency (organization, key_digest, request_digest, answer, recorded_at, insurer_number, insured_number)
      VALUES ($1, $2, $3, $4, $5, $6, $7)
      ON CONFLICT (organization, key_digest) DO NOTHING";
 const REMEMBERED: &str = "SELECT request_digest, answer, insurer_number, insured_number FROM idempotency WHERE organization = $1 AND key_digest = $2";
 const FORGET: &str = "DELETE FROM idempotency WHERE recorded_at < $1";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, ONE, END, REMEMBER, REMEMBERED, FORGET];
+pub(crate) const ALL: &[&str] = &[PUT, ONE, END, LIVE_OF_STAFF, REMEMBER, REMEMBERED, FORGET];
 
 /// How a session was opened; decides what it may do (P-165, P-166).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +148,27 @@ impl Tx {
             self.raw.run(END, args![&organization, &digest, now.as_microsecond(), &mac]).await?;
         }
         Ok(())
+    }
+
+    /// Ends the sessions of an account; how many. One whose MAC fails is none.
+    pub async fn end_sessions_of(
+        &mut self,
+        organization: Organization,
+        staff: &StaffId,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let (organization, now_at) = (organization.to_string(), now.as_microsecond());
+        let rows = self.raw.rows(LIVE_OF_STAFF, args![&organization, &staff.0, now_at]).await?;
+        let mut ended = 0;
+        for row in &rows {
+            let digest: [u8; 32] = row.blob(7)?.try_into().map_err(|_| StoreError::Unreadable("session"))?;
+            if let Some(session) = session_row(&self.keys, &organization, &digest, row)? {
+                let session = Session { ended_at: Some(now), ..session };
+                let mac = session_door(&organization, &digest, &session).mac(&self.keys);
+                ended += self.raw.run(END, args![&organization, &digest, now_at, &mac]).await?;
+            }
+        }
+        Ok(ended)
     }
 
     /// Remembers the answer to a write under the caller's key, sealed under the key of the insurer it concerns.

@@ -146,7 +146,8 @@ fn parameters(route: &Route, shape: &Shape) -> Vec<Value> {
             "handle" => (reference("Handle"), "利用者ハンドル"),
             "kind" => (reference("Kind"), "情報種別のコード"),
             "office" => (reference("OfficeNumber"), "事業所番号"),
-            "account" => (json!({ "type": "string" }), "この事業所のアカウント"),
+            "account" => (json!({ "type": "string" }), "アカウント名"),
+            "organization" => (reference("Organization"), "事業所番号・保険者番号・都道府県コード・operator"),
             "receipt" => (json!({ "type": "string" }), "受付番号"),
             "notice" => (json!({ "type": "string" }), "知らせの番号"),
             "insurer" => (reference("InsurerNumber"), "保険者番号"),
@@ -216,6 +217,7 @@ fn shape(name: &str) -> Option<Shape> {
         "end_registration" => (R::Nothing, "204", C::Nothing),
         "decide_office" => (R::Json("OfficeDecision"), "204", C::Nothing),
         "set_switch" => (R::Json("Switch"), "204", C::Nothing),
+        "switch_account" => (R::Json("AccountSwitch"), "204", C::Nothing),
         "record_consent" => (R::Json("Consent"), "200", C::Json("ConsentState")),
         "look_ups" => (R::Nothing, "200", C::Json("LookUps")),
         "submit_opinion" => (R::Json("PhysicianOpinion"), "201", C::Json("Filed")),
@@ -271,9 +273,10 @@ fn shape(name: &str) -> Option<Shape> {
             ("dry_run", "true: 試すだけ。何が変わるかを答え、何も反映しない（256 MiB まで）"),
             ("full", "true: dry_run のとき、全件のパッケージとみなし、基盤にあってパッケージにない記録を並べる"),
         ],
-        "export_package" => {
-            &[("history", "true: 訂正前・削除された内容も。古い順に取り込む複数のパッケージ（package/001/ …）になる")]
-        }
+        "export_package" => &[
+            ("history", "true: 訂正前・削除された内容も。古い順に取り込む複数のパッケージ（package/001/ …）になる"),
+            ("format", "csv（既定）か json。パッケージの形式"),
+        ],
         "renewals" => &[("after", "前のページの next"), ("limit", "行数（既定 50）")],
         "copayment_changes" => &[("day", "変わる日（例 2027-08-01）。必須")],
         "insurers" | "insurers_file" => {

@@ -141,6 +141,7 @@ routes! {
     Organisations get    GET    "/api/v1/renewals-without-consent"           renewals              Municipalities "更新の時期に同意のない人の一覧"            statistics::renewals;
     Organisations get    GET    "/api/v1/copayment-changes.csv"              copayment_changes     Municipalities "負担割合が変わった人の一覧（CSV）"         statistics::copayment;
     Organisations get    GET    "/api/v1/export"                             export_package        Municipalities "自らの情報の書出し（パッケージ、tar）"       export::package;
+    Organisations put    PUT    "/api/v1/organizations/{organization}/accounts/{account}" switch_account Staff "職員アカウントの停止・再開（その機関の管理者と運用者）" session::switch_account;
     Organisations get    GET    "/api/v1/insurers/{insurer}/start"           view_start            CityOrOperator "利用開始の状態と、開始に必要なこと"         insurers::view_start;
     Organisations put    PUT    "/api/v1/insurers/{insurer}/start"           change_start          CityOrOperator "利用開始の予告・開始・取消"                insurers::change_start;
     Organisations get    GET    "/api/v1/openapi.json"                       description           Certificate    "このAPIの説明"                             public::description;

@@ -301,6 +301,7 @@ pub(super) fn use_cases() -> impl Iterator<Item = UseCase> {
         U::ImportPackage,
         U::Inbox,
         U::Notices,
+        U::Accounts,
         U::Start,
         U::Export,
         U::Statistics,

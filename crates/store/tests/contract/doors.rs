@@ -401,7 +401,7 @@ async fn disabling_an_account_keeps_a_password_that_was_set_at_the_same_moment()
             let (ready, asked) = tokio::sync::oneshot::channel();
             let disabling = tokio::spawn(async move {
                 ready.send(()).unwrap();
-                other.write(async |tx| tx.disable_account(&id).await).await
+                other.write(async |tx| tx.set_account_active(&id, false).await).await
             });
             asked.await.unwrap();
             changing.commit(entry()).await.unwrap();
@@ -412,10 +412,14 @@ async fn disabling_an_account_keeps_a_password_that_was_set_at_the_same_moment()
             assert_eq!(stored.password_hash, new.password_hash, "round {round}");
         }
         let gone = StaffId("4370100017/nobody".to_owned());
-        assert_eq!(world.write(async |tx| tx.disable_account(&gone).await).await.unwrap(), None);
+        assert_eq!(world.write(async |tx| tx.set_account_active(&gone, false).await).await.unwrap(), None);
         world.by_hand("UPDATE staff SET job = 'physician'").await;
         let altered = account("own").staff.id;
-        assert_eq!(world.write(async |tx| tx.disable_account(&altered).await).await.unwrap(), None, "altered by hand");
+        assert_eq!(
+            world.write(async |tx| tx.set_account_active(&altered, true).await).await.unwrap(),
+            None,
+            "altered by hand"
+        );
     })
     .await;
 }

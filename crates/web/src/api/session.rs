@@ -1,10 +1,11 @@
 //! Log-in and log-out (P-164): a person at a screen, or a vendor's program that names itself.
 
-use super::{Answer, done, ok};
-use crate::App;
+use super::{Answer, done, ok, once};
 use crate::caller::{Authenticated, Certified};
 use crate::input::Json;
-use axum::extract::State;
+use crate::{App, Problem};
+use axum::extract::{Path, State};
+use kiban_domain::Organization;
 use kiban_service::LogIn;
 use serde::Deserialize;
 use serde_json::json;
@@ -36,7 +37,7 @@ pub(crate) async fn log_in_program(State(app): State<App>, peer: Certified, body
     let software = body.software.trim().to_owned();
     if software.is_empty() || software.chars().count() > 100 {
         let fault = kiban_service::ItemFault::new("software", "ソフトの名称と版を100文字以内で入力してください");
-        return Err(crate::Problem::invalid(vec![fault]));
+        return Err(Problem::invalid(vec![fault]));
     }
     open(app, peer, LogIn { account: body.account, password: body.password, software: Some(software) }).await
 }
@@ -59,5 +60,25 @@ async fn open(app: App, peer: Certified, request: LogIn) -> Answer {
 
 pub(crate) async fn log_out(State(app): State<App>, who: Authenticated) -> Answer {
     app.platform.log_out(&who.caller, &who.token, &who.context).await?;
+    done()
+}
+
+/// Whether the account may be used (S-011).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AccountSwitch {
+    active: bool,
+}
+
+pub(crate) async fn switch_account(
+    State(app): State<App>,
+    who: Authenticated,
+    Path((organization, account)): Path<(String, String)>,
+    body: Json<AccountSwitch>,
+) -> Answer {
+    let organization = Organization::parse(&organization).map_err(|_| Problem::unknown())?;
+    let (context, active) = (who.keyed(&body.bytes)?, body.value.map(|body| body.active));
+    let act = app.platform.switch_account(&who.caller, organization, &account, active, &context);
+    once(&app, &who, &context, act).await?;
     done()
 }

@@ -158,6 +158,10 @@ async fn first_parameter(world: &World, route: &Route, role: Role) -> String {
     if route.path.starts_with("/api/v1/insurers") {
         return if role == Role::OtherCity { crate::world::other_city() } else { city() }.to_string();
     }
+    if route.path.starts_with("/api/v1/organizations") {
+        let is_operator = matches!(role, Role::Operator | Role::SecondOperator);
+        return if is_operator { Role::Helper } else { role }.organization().to_string();
+    }
     let operator = world.log_in(Role::Operator).await;
     number(operator.post("/api/v1/disasters", body(world, "propose_disaster", Role::Operator).unwrap()).await, "id")
 }
@@ -174,6 +178,7 @@ fn body(world: &World, name: &str, role: Role) -> Option<Value> {
         "find_insured" => json!({ "insured_number": Person::Hanako.key().insured }),
         "decide_office" => json!({ "decision": "confirm" }),
         "set_switch" => json!({ "hidden": false }),
+        "switch_account" => json!({ "active": true }),
         "record_consent" => {
             json!({ "act": "withdrawn", "declarant": "person", "proof": "insurance_card", "form": "第1版" })
         }

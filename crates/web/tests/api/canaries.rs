@@ -145,6 +145,7 @@ impl Subject {
         let path = route.path.replace("{handle}", handle).replace("{insurer}", city().as_str());
         let path = path.replace("{id}", &self.disaster).replace("{notice}", &self.notice);
         let path = path.replace("{office}", &role.organization().to_string()).replace("{account}", role.account());
+        let path = path.replace("{organization}", &role.organization().to_string());
         if path.contains("{kind}") {
             return Kind::ALL.iter().map(|kind| path.replace("{kind}", kind.code())).collect();
         }
@@ -201,6 +202,7 @@ impl Subject {
             json!({ "reason": "記載もれがあります" }),
             json!({ "decision": "confirm" }),
             json!({ "hidden": false }),
+            json!({ "active": true }),
             json!({ "state": "started", "date": "2026-04-01" }),
             json!({ "event": "見本地震", "areas": [crate::world::later_city()], "from": today, "to": today }),
             opinion,

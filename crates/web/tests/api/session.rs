@@ -1,6 +1,6 @@
 //! Log-in, and what ends it: wrong passwords, another certificate, revocation, a staff member who left.
 
-use crate::world::{PASSWORD, Person, Role, World, account, certificate};
+use crate::world::{COLLEAGUE, PASSWORD, Person, Role, World, account, certificate};
 use axum::http::StatusCode;
 use serde_json::json;
 
@@ -73,9 +73,16 @@ async fn a_token_is_bound_to_the_certificate_it_was_made_over() {
 impl World {
     /// Whether an act of the planner's office is in the log.
     async fn recorded(&self, action: &str) -> bool {
+        self.recorded_of(Role::Planner, action).await
+    }
+
+    async fn recorded_of(&self, role: Role, action: &str) -> bool {
         let log = self.platform.store().audit();
-        let office = Role::Planner.organization().to_string();
-        log.of_organization(&office, 100, None).await.unwrap().iter().any(|entry| entry.action == action)
+        log.of_organization(&role.organization().to_string(), 100, None)
+            .await
+            .unwrap()
+            .iter()
+            .any(|entry| entry.action == action)
     }
 }
 
@@ -112,6 +119,39 @@ async fn a_staff_member_who_left_is_out_at_the_next_request() {
     world.change(async |tx| tx.put_account(&left).await.unwrap()).await;
     assert_eq!(planner.get("/api/v1/people").await.refusal(), (401, "login_required".to_owned()));
     assert!(world.recorded("standing.staff_left").await);
+}
+
+#[tokio::test]
+async fn an_administrator_or_the_operator_disables_one_account_and_its_sessions_never_come_back() {
+    let world = World::new().await;
+    let (admin, colleague) = (world.log_in(Role::Helper).await, world.log_in_colleague(Role::Helper).await);
+    let of = |role: Role, name: &str| format!("/api/v1/organizations/{}/accounts/{name}", role.organization());
+    let (path, off, on) = (of(Role::Helper, COLLEAGUE), json!({ "active": false }), json!({ "active": true }));
+    let work = async || colleague.get("/api/v1/people").await.status;
+    assert_eq!(work().await, StatusCode::OK);
+
+    // Not by somebody else's administrator, not by a colleague, not oneself, and an account that is not there is unknown.
+    assert_eq!(world.log_in(Role::Planner).await.put(&path, off.clone()).await.refusal(), (404, "unknown".to_owned()));
+    let refused = colleague.put(&of(Role::Helper, Role::Helper.account()), off.clone()).await;
+    assert_eq!(refused.refusal(), (403, "not_administrator".to_owned()));
+    let own = admin.put(&of(Role::Helper, Role::Helper.account()), off.clone()).await;
+    assert_eq!(own.refusal(), (422, "invalid".to_owned()));
+    assert_eq!(admin.put(&of(Role::Helper, "nobody"), off.clone()).await.refusal(), (404, "unknown".to_owned()));
+    assert_eq!(work().await, StatusCode::OK);
+
+    assert_eq!(admin.put(&path, off.clone()).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(work().await, StatusCode::UNAUTHORIZED);
+    let login = json!({ "account": COLLEAGUE, "password": PASSWORD });
+    let with_certificate = world.with_certificate(Role::Helper);
+    assert_eq!(with_certificate.post("/api/v1/session", login.clone()).await.status, StatusCode::UNAUTHORIZED);
+    // Enabled again, the account needs a log-in of its own.
+    let operator = world.log_in(Role::Operator).await;
+    assert_eq!(operator.put(&path, on).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(work().await, StatusCode::UNAUTHORIZED);
+    assert_eq!(with_certificate.post("/api/v1/session", login).await.status, StatusCode::OK);
+    assert!(world.recorded_of(Role::Helper, "account.disable").await);
+    assert!(world.recorded_of(Role::Operator, "account.enable").await);
+    world.verify().await;
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use clap::{Args, Subcommand};
 use kiban_domain::{InsuredNumber, InsurerNumber, Timestamp};
 use kiban_service::Context;
 use kiban_store::{
-    Entry, KEEP_YEARS, Month, Outcome, PersonLog, PersonRefused, PublicKey, Value, VerifyReport, first_month_kept,
-    verify_person,
+    Entry, KEEP_YEARS, Month, Outcome, PersonLog, PersonRefused, Position, Proof, PublicKey, StoreError, Value,
+    VerifyReport, first_month_kept, verify_person, verify_proof,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,6 +30,12 @@ pub struct Options {
 enum Command {
     /// 監査記録の全体を検証します
     Verify {
+        /// 公開鍵（16進64桁。kiban audit key で表示されるもの）。別の機械で、署名鍵を持たずに検証するとき
+        #[arg(long)]
+        key: Option<String>,
+        /// 外のアンカー（anchors.jsonl）のフォルダー（省略時は設置フォルダーの中）
+        #[arg(long)]
+        anchors: Option<PathBuf>,
         /// 結果を JSON で
         #[arg(long)]
         json: bool,
@@ -66,6 +72,25 @@ enum Command {
         #[arg(long)]
         key: String,
     },
+    /// 記録1件の証明を書き出します（署名済みの記録。公開鍵だけで確かめられます）
+    Proof {
+        /// 記録の場所（記録者/区間/番号。audit verify・replay が示すもの）
+        place: String,
+        /// 書き出すファイル（JSON）
+        #[arg(long)]
+        out: PathBuf,
+        /// 見た機関・職員を伏せます
+        #[arg(long)]
+        without_offices: bool,
+    },
+    /// 記録1件の証明を、公開鍵だけで確かめます（設置フォルダーもデータベースも要りません）
+    VerifyProof {
+        /// 証明のファイル（JSON）
+        file: PathBuf,
+        /// 公開鍵（16進64桁）
+        #[arg(long)]
+        key: String,
+    },
     /// 保存期間を過ぎた月の記録を廃棄します（--approve がなければ、対象を表示するだけです）
     Purge {
         /// この月より前を対象にします（例 2021-11）
@@ -87,7 +112,9 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         Command::Person { insurer, insured, out, without_offices } => {
             person(&home()?, &insurer, &insured, &out, without_offices).await
         }
-        Command::Verify { json } => verify(&home()?, json).await,
+        Command::Verify { key, anchors, json } => verify(&home()?, key.as_deref(), anchors, json).await,
+        Command::Proof { place, out, without_offices } => proof(&home()?, &place, &out, without_offices).await,
+        Command::VerifyProof { file, key } => verify_proof_file(&file, &key),
         Command::Replay { from, to } => crate::replay::run(&home()?, from.as_deref(), to.as_deref()).await,
         Command::Key => {
             println!("{}", hex(&home()?.signing_key()?.public_key()));
@@ -97,9 +124,21 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     }
 }
 
-async fn verify(home: &Home, json: bool) -> Result<ExitCode> {
-    let key = home.signing_key()?.public_key();
-    let report = kiban_store::verify_log(home.database(), &key, &home.anchor_dir()).await?;
+/// With a public key nothing of the installation is needed but the database and the anchors, or copies of them.
+async fn verify(home: &Home, key: Option<&str>, anchors: Option<PathBuf>, json: bool) -> Result<ExitCode> {
+    let key = match key {
+        Some(key) => typed_key(key)?,
+        None => home.signing_key()?.public_key(),
+    };
+    // What is not there must not be made and then found whole.
+    if let Some(file) = home.database().strip_prefix("sqlite:").filter(|file| !Path::new(file).exists()) {
+        anyhow::bail!("データベース {file} がありません。--home か --db を確かめてください");
+    }
+    let anchors = anchors.unwrap_or_else(|| home.anchor_dir());
+    if !anchors.is_dir() {
+        anyhow::bail!("アンカーのフォルダー {} がありません。--anchors を確かめてください", anchors.display());
+    }
+    let report = kiban_store::verify_log(home.database(), &key, &anchors).await?;
     if json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -172,7 +211,7 @@ async fn person(home: &Home, insurer: &str, insured: &str, out: &Path, without_o
 }
 
 fn verify_person_file(file: &Path, key: &str) -> Result<ExitCode> {
-    let key = public_key(key).ok_or_else(|| anyhow!("公開鍵は16進64桁で指定してください"))?;
+    let key = typed_key(key)?;
     let text = std::fs::read_to_string(file).with_context(|| format!("{} を読めません", file.display()))?;
     let list: PersonLog = serde_json::from_str(&text)
         .map_err(|_| anyhow!("{} は kiban audit person が書いた一覧ではありません", file.display()))?;
@@ -198,6 +237,74 @@ fn verify_person_file(file: &Path, key: &str) -> Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+async fn proof(home: &Home, place: &str, out: &Path, without_offices: bool) -> Result<ExitCode> {
+    let position: Position = place
+        .replace('/', "-")
+        .parse()
+        .map_err(|_| anyhow!("{place} は記録の場所ではありません。記録者/区間/番号 の形で指定してください"))?;
+    let context = Context::new(now())?;
+    let platform = home.platform().await?;
+    let store = platform.store().clone();
+    store.audit().anchor_now().await?;
+    let mut proof = match store.audit().proof(position).await {
+        Ok(proof) => proof,
+        Err(StoreError::Unavailable(_)) => {
+            store.close().await?;
+            anyhow::bail!(
+                "{place} に、署名された記録はありません（署名までに1分ほどかかります。廃棄した記録の証明は書けません）"
+            );
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let entry = Entry {
+        natural_key: Some(position.to_string()),
+        ..Entry::new(context.now, &context.request_id, "cli", "audit.proof", Outcome::Allowed)
+    };
+    store.audit().append(entry).await?;
+    store.close().await?;
+    if without_offices {
+        proof.withhold("who");
+    }
+    crate::ca::write_secret(out, serde_json::to_string_pretty(&proof)?.as_bytes())?;
+    println!("書き出しました: {}", out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify_proof_file(file: &Path, key: &str) -> Result<ExitCode> {
+    let key = typed_key(key)?;
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} を読めません", file.display()))?;
+    let proof: Proof = serde_json::from_str(&text)
+        .map_err(|_| anyhow!("{} は kiban audit proof が書いた証明ではありません", file.display()))?;
+    if let Err(why) = verify_proof(&proof, &key) {
+        println!("検証結果: 一致しません（{}）", why.0);
+        return Ok(ExitCode::FAILURE);
+    }
+    for name in ["at", "organization", "staff", "insurer_number", "insured_number", "action", "kind", "outcome", "rule"]
+    {
+        if let Some(value) = proof.field(name).filter(|value| **value != Value::Null) {
+            println!("{name}: {}", shown(name, value));
+        }
+    }
+    println!("検証結果: この記録は、署名された監査記録にあるとおりです");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shown(name: &str, value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        Value::Number(at) if name == "at" => {
+            Timestamp::from_microsecond(*at).map(|at| at.to_string()).unwrap_or_default()
+        }
+        Value::Number(number) => number.to_string(),
+        Value::Bytes(bytes) => hex(bytes),
+        Value::Null => String::new(),
+    }
+}
+
+fn typed_key(key: &str) -> Result<PublicKey> {
+    public_key(key).ok_or_else(|| anyhow!("公開鍵は16進64桁で指定してください"))
 }
 
 /// One line per entry: when, who, what, which kind, what came of it.

@@ -326,6 +326,7 @@ fn the_log_of_the_demo_is_proved_offline_and_an_altered_entry_is_named() {
     assert!(out.contains("改ざん・欠落はありません"), "{out}");
     let key = require_good(&kiban(&["audit", "--home", home_text, "key"], temporary.path()));
     assert!(key.trim_end().len() == 64 && key.trim_end().bytes().all(|byte| byte.is_ascii_hexdigit()), "{key}");
+    an_auditor_verifies_with_the_public_key_alone(&home, key.trim_end(), temporary.path());
     let purge = |before: &str, approvers: &str| {
         let staff = ["--approve", approvers];
         kiban(&[&["audit", "--home", home_text, "purge", "--before", before], &staff[..]].concat(), temporary.path())
@@ -359,6 +360,59 @@ fn the_log_of_the_demo_is_proved_offline_and_an_altered_entry_is_named() {
         database.close().await;
     });
     the_person_checks_the_own_list(&home, &address, key.trim_end(), temporary.path());
+}
+
+/// On another machine: copies of the database and of the anchors, no key but the public one.
+fn an_auditor_verifies_with_the_public_key_alone(home: &Path, key: &str, temporary: &Path) {
+    let elsewhere = temporary.join("auditor");
+    std::fs::create_dir_all(elsewhere.join("copies")).unwrap();
+    std::fs::copy(home.join("kiban.db"), elsewhere.join("kiban.db")).unwrap();
+    std::fs::copy(home.join("anchors/anchors.jsonl"), elsewhere.join("copies/anchors.jsonl")).unwrap();
+    let (there, copies) = (elsewhere.to_str().unwrap(), elsewhere.join("copies"));
+    let verify = |folder: &str, key: &str, anchors: &Path| {
+        kiban(&["audit", "--home", folder, "verify", "--key", key, "--anchors", anchors.to_str().unwrap()], temporary)
+    };
+    assert!(require_good(&verify(there, key, &copies)).contains("改ざん・欠落はありません"));
+    assert!(!elsewhere.join("anchor.key").exists(), "no key is made on the way");
+    let another = "5".repeat(64);
+    let output = verify(there, &another, &copies);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    let empty = temporary.join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    for (folder, anchors) in [(empty.to_str().unwrap(), &copies), (there, &empty.join("none"))] {
+        let output = verify(folder, key, anchors);
+        assert!(!output.status.success() && text(&output.stderr).contains("がありません"), "{}", text(&output.stderr));
+    }
+    assert!(!empty.join("kiban.db").exists());
+
+    // One entry, with its proof, without who looked.
+    let place = support::run(async {
+        let mut database = Database::open(&format!("sqlite:{}", home.join("kiban.db").display())).await;
+        let sql = "SELECT CAST(writer AS TEXT), CAST(segment AS TEXT), CAST(n AS TEXT) FROM audit \
+                   WHERE action = 'view' ORDER BY at LIMIT 1";
+        let entry = database.rows(sql).await.remove(0);
+        database.close().await;
+        format!("{:016x}/{}/{}", entry[0].parse::<i64>().unwrap(), entry[1], entry[2])
+    });
+    let (home, file) = (home.to_str().unwrap(), temporary.join("proof.json"));
+    let file_text = file.to_str().unwrap();
+    let write = |place: &str| {
+        kiban(&["audit", "--home", home, "proof", place, "--out", file_text, "--without-offices"], temporary)
+    };
+    assert!(!write("here").status.success() && !write("0000000000000001/0/0").status.success());
+    require_good(&write(&place));
+    let check = |key: &str| kiban(&["audit", "verify-proof", file_text, "--key", key], temporary);
+    let out = require_good(&check(key));
+    assert!(out.contains("action: view") && out.contains("あるとおりです") && !out.contains("organization"), "{out}");
+    assert_eq!(check(&another).status.code(), Some(1));
+    let changed = std::fs::read_to_string(&file).unwrap().replace("\"view\"", "\"list_people\"");
+    std::fs::write(&file, changed).unwrap();
+    let output = check(key);
+    assert!(
+        output.status.code() == Some(1) && text(&output.stdout).contains("一致しません"),
+        "{}",
+        text(&output.stdout)
+    );
 }
 
 /// A month later: the list is written for a person, holds with the public key alone, and not with one look less.

@@ -185,7 +185,7 @@ impl Platform {
     ) -> Result<(), Error> {
         let config = &self.inner.config;
         let rules = Rules { renewal_days: config.renewal_days(), opinion_days: config.opinion_days };
-        let mut counter = Counter::new(at, today, self.store().unapplied(insurer).await?, rules);
+        let mut counter = Counter::new((at, today), self.store().unapplied(insurer).await?, rules, self.standing());
         // Up to and with the instant at which the job began.
         let until = at.as_microsecond() + 1;
         let from = until - LOOK_DAYS * 86_400_000_000;

@@ -254,6 +254,7 @@ async fn the_figures_are_those_counted_by_hand() {
             rows(&all, "change_by_area"),
             [row("架空県見本市北町", &[1, 0, 1, 2]), row("架空県見本市南町", &[0, 1, 0, 1])]
         );
+        assert_eq!(rows(&all, "change_by_service"), [row("（担当の登録なし）", &[1, 1, 1, 3])]);
         assert_eq!(table(&all, "change_of_level").rows.last().unwrap().cells.last(), Some(&Some(3)));
         assert_eq!(rows(&all, "copayment"), [row("なし", &[1, 0, 0, 1, 2]), row("1割", &[0, 1, 1, 0, 2])]);
         let rate = |id: &str| all.rates.iter().find(|rate| rate.id == id).unwrap().permille;
@@ -264,6 +265,44 @@ async fn the_figures_are_those_counted_by_hand() {
         let again = world.platform.count_statistics(&officer, &context()).await.unwrap();
         assert_eq!(again, StatisticsState::Ready { statistics: Box::new(all) });
     }
+}
+
+#[tokio::test]
+async fn a_change_is_counted_under_each_service_of_the_offices_that_were_registered_on_its_day() {
+    let world = small_city(None).await;
+    one_look(&world).await;
+    let request = RegistrationRequest {
+        card_insurer: world.city.insurer,
+        insured: InsuredNumber::parse("0000000002").unwrap(),
+        kana: "カクウ ニコ".into(),
+        birth: date(1950, 1, 1),
+        sex: Sex::Female,
+        makes_plan: false,
+    };
+    let helper = world.office(Role::HomeHelp, JobType::CareWorker).await;
+    let handle = world.platform.register_office(&helper, asked(request.clone()), &context()).await.unwrap().handle;
+    let nurse = world.office(Role::Nursing, JobType::Nurse).await;
+    world.platform.register_office(&nurse, asked(request), &context()).await.unwrap();
+    // One that ended on the day still counts; the day before the registrations nobody served.
+    world.platform.end_registration(&helper, &handle, &context()).await.unwrap();
+    let two = person(&world, 2, date(1950, 1, 1), "北町");
+    let cards = [
+        entry(&two, 3, card(CareLevel::Care3, date(2026, 11, 19), date(2026, 12, 1), date(2027, 11, 30))),
+        entry(&two, 4, card(CareLevel::Care2, date(2026, 11, 20), date(2026, 12, 1), date(2027, 11, 30))),
+    ];
+    let made_at = now() + jiff::SignedDuration::from_secs(1);
+    let result = world.import(MunicipalPackage::new(world.city.insurer, made_at).cards(&cards).finish().unwrap()).await;
+    assert_eq!(result.report.counts.applied, 2, "{:?}", result.report.problems);
+    let all = counted(&world, &officer(&world).await, false).await;
+    assert_eq!(
+        rows(&all, "change_by_service"),
+        [
+            row("11 訪問介護", &[1, 0, 0, 1]),
+            row("13 訪問看護", &[1, 0, 0, 1]),
+            row("43 居宅介護支援", &[1, 0, 0, 1]),
+            row("（担当の登録なし）", &[1, 1, 2, 4]),
+        ]
+    );
 }
 
 #[tokio::test]

@@ -2,15 +2,18 @@
 //! figure is defined in docs/statistics.md.
 
 use super::table::Table;
+use crate::Standing;
 use kiban_domain::certification::{ApplicationKind, CareLevel, CertificationProgress};
 use kiban_domain::consent::{ConsentAct, ConsentState};
 use kiban_domain::dates::age_on;
 use kiban_domain::insurance_card::{CertifiedLevel, CopaymentRate, InsuranceCard};
 use kiban_domain::insured::{Insured, normalize_kanji};
-use kiban_domain::{Date, Kind, Timestamp};
+use kiban_domain::{Date, Kind, OfficeNumber, ServiceType, Timestamp, dates};
+use kiban_policy::{SharingTable, service_type_rule};
 use kiban_store::{BlockPerson, LookCount, Outcome, StoredRecord};
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Kinds whose contents are counted.
 pub(crate) const KINDS: [Kind; 3] = [Kind::A3a, Kind::A3b, Kind::A5];
@@ -107,6 +110,8 @@ pub(crate) struct Counter {
     today: Date,
     unapplied: Vec<i64>,
     rules: Rules,
+    /// Whose service types the offices have.
+    standing: Arc<Standing>,
     /// First day of the year of burden cards that the change of rates is about.
     pub(crate) round: Date,
     /// People seen.
@@ -121,17 +126,24 @@ pub(crate) struct Counter {
     looks: BTreeMap<String, [u64; 4]>,
     change_by_age: Grid<7, 3>,
     change_by_area: BTreeMap<String, Change>,
+    change_by_service: BTreeMap<String, Change>,
     change_of_level: Grid<9, 9>,
     copayment: Grid<4, 4>,
 }
 
 impl Counter {
-    pub(crate) fn new(at: Timestamp, today: Date, unapplied: Vec<i64>, rules: Rules) -> Self {
+    pub(crate) fn new(
+        (at, today): (Timestamp, Date),
+        unapplied: Vec<i64>,
+        rules: Rules,
+        standing: Arc<Standing>,
+    ) -> Self {
         Self {
             at,
             today,
             unapplied,
             rules,
+            standing,
             round: round_of(today),
             people: 0,
             consent: Grid::new(),
@@ -144,6 +156,7 @@ impl Counter {
             looks: BTreeMap::new(),
             change_by_age: Grid::new(),
             change_by_area: BTreeMap::new(),
+            change_by_service: BTreeMap::new(),
             change_of_level: Grid::new(),
             copayment: Grid::new(),
         }
@@ -159,7 +172,7 @@ impl Counter {
         for (_, progress) in self.known::<CertificationProgress>(person, Kind::A5) {
             self.application(&progress);
         }
-        self.changes(&person.insured, &cards);
+        self.changes(person, &cards);
     }
 
     /// Counts what was done with data of people of a block.
@@ -247,7 +260,8 @@ impl Counter {
     }
 
     /// Consecutive certifications of which the later was decided within the window.
-    fn changes(&mut self, insured: &Insured, cards: &[CertifiedLevel]) {
+    fn changes(&mut self, person: &BlockPerson, cards: &[CertifiedLevel]) {
+        let insured = &person.insured;
         for pair in cards.windows(2) {
             let [before, after] = pair else { continue };
             if !(0..WINDOW).contains(&(self.today - after.decided_on).get_days()) {
@@ -263,9 +277,40 @@ impl Counter {
             let known = self.change_by_area.len() < MOST_AREAS || self.change_by_area.contains_key(&area);
             let area = if known { area } else { "（その他の地域）".to_owned() };
             self.change_by_area.entry(area).or_default()[change] += 1;
+            for service in self.services_on(person, after.decided_on) {
+                self.change_by_service.entry(service).or_default()[change] += 1;
+            }
             let place =
                 |level: CareLevel| CareLevel::ALL.iter().position(|other| *other == level).unwrap_or(usize::MAX);
             self.change_of_level.add(place(before.level), place(after.level));
+        }
+    }
+
+    /// Service types of the offices that were registered for a person on a day, each once.
+    fn services_on(&self, person: &BlockPerson, day: Date) -> BTreeSet<String> {
+        let mut services = BTreeSet::new();
+        for registration in &person.assignments {
+            let from = dates::day_in_japan(registration.registered_at);
+            let ended = registration.ended.map(|(at, _)| dates::day_in_japan(at));
+            if from <= day && day <= registration.viewable_until && ended.is_none_or(|ended| day <= ended) {
+                services.extend(self.services_of(registration.office));
+            }
+        }
+        if services.is_empty() {
+            services.insert("（担当の登録なし）".to_owned());
+        }
+        services
+    }
+
+    fn services_of(&self, office: OfficeNumber) -> Vec<String> {
+        let Some(office) = self.standing.office(office) else { return Vec::new() };
+        let table = SharingTable::at(self.today).ok();
+        let name =
+            |code: &ServiceType| table.and_then(|table| service_type_rule(code, table)).map(|rule| rule.name.as_str());
+        let labelled = |code: &ServiceType| format!("{code} {}", name(code).unwrap_or_default()).trim_end().to_owned();
+        match office.service_types.is_empty() {
+            true => vec!["医療機関（介護サービスなし）".to_owned()],
+            false => office.service_types.iter().map(labelled).collect(),
         }
     }
 
@@ -334,6 +379,11 @@ impl Counter {
                 ("change_by_area", "要介護度の変化と地域（過去1年の認定）", "地域"),
                 &CHANGES,
                 self.change_by_area.iter().map(|(name, cells)| (name.clone(), cells.to_vec())).collect(),
+            ),
+            Table::of_counts(
+                ("change_by_service", "要介護度の変化とサービスの種類（過去1年の認定、延べ）", "サービスの種類"),
+                &CHANGES,
+                self.change_by_service.iter().map(|(name, cells)| (name.clone(), cells.to_vec())).collect(),
             ),
             self.change_of_level.table(
                 ("change_of_level", "前回と今回の要介護度（過去1年の認定）", "前回"),

@@ -113,7 +113,7 @@ impl Table {
 }
 
 /// Tables of which only the rows are there that somebody is counted in.
-const ROWS_FROM_DATA: [&str; 3] = ["refusals", "looks", "change_by_area"];
+const ROWS_FROM_DATA: [&str; 4] = ["refusals", "looks", "change_by_area", "change_by_service"];
 /// Days leave the municipality in steps of so many.
 const DAYS: u64 = 5;
 

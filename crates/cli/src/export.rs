@@ -5,7 +5,7 @@ use crate::home::{Home, explain, now};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use kiban_domain::InsurerNumber;
-use kiban_service::{Context, ExportContents, ExportPart, ExportReport};
+use kiban_service::{Context, ExportContents, ExportOrder, ExportPart, ExportReport};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -28,6 +28,9 @@ pub struct Options {
     /// 訂正前・削除された内容も書き出します（001、002 … の順に取り込むパッケージになります）
     #[arg(long)]
     with_history: bool,
+    /// パッケージを JSON で書き出します（省略時は CSV）
+    #[arg(long)]
+    json: bool,
 }
 
 pub async fn run(options: Options) -> Result<ExitCode> {
@@ -37,11 +40,14 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     empty_folder(&options.to)?;
     let contents = if options.with_history { ExportContents::WithHistory } else { ExportContents::Present };
     let context = Context::new(now())?;
-    let mut export = platform.export_package_locally(insurer, contents, &context).await.map_err(explain)?;
+    let order = ExportOrder { contents, json: options.json };
+    let mut export = platform.export_package_locally(insurer, order, &context).await.map_err(explain)?;
     let mut report = None;
     while let Some(part) = export.parts.recv().await {
         match part.map_err(explain)? {
-            ExportPart::File((name, bytes)) => write_file(&options.to, &name, &bytes)?,
+            ExportPart::File((name, bytes)) | ExportPart::Other((name, bytes)) => {
+                write_file(&options.to, &name, &bytes)?
+            }
             ExportPart::Done(done) => report = Some(done),
         }
     }
@@ -93,6 +99,9 @@ fn print_report(insurer: InsurerNumber, to: &Path, report: &ExportReport) {
         println!("保険者番号 {insurer} の情報はありません");
     } else {
         println!("{} に書き出しました: {}", to.display(), rows.join("、"));
+    }
+    for (what, count) in &report.others {
+        println!("  others/ {what} {count}件（パッケージにないもの。取り込む形ではありません）");
     }
     for package in &report.packages {
         println!("  {} {}行（{} まで）", package.folder, package.rows, package.made_at);

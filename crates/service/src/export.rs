@@ -23,6 +23,8 @@ use tokio::sync::mpsc;
 pub enum ExportPart {
     /// One finished file of the package.
     File(WrittenFile),
+    /// One finished file of what a package has no place for (`export_others`), in the folder `others/`.
+    Other(WrittenFile),
     /// The end: everything was handed out.
     Done(ExportReport),
 }
@@ -34,6 +36,21 @@ pub enum ExportContents {
     Present,
     /// Everything that was ever known, corrected and deleted rows too: packages to be taken in one after the other.
     WithHistory,
+}
+
+/// How it is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExportOrder {
+    /// How much of it.
+    pub contents: ExportContents,
+    /// The package in JSON instead of CSV.
+    pub json: bool,
+}
+
+impl From<ExportContents> for ExportOrder {
+    fn from(contents: ExportContents) -> Self {
+        Self { contents, json: false }
+    }
 }
 
 /// A package of an export with history.
@@ -55,6 +72,9 @@ pub struct ExportReport {
     pub packages: Vec<ExportedPackage>,
     /// Rows by 種別 of the package.
     pub rows: BTreeMap<String, u64>,
+    /// What a package has no place for: `F1`, `CP1`, `registrations`, `originals`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<String, u64>,
     /// Rows that could not be written, or are damaged on the platform.
     pub left_out: u64,
     /// Why, at most [`MOST_PROBLEMS`].
@@ -77,12 +97,12 @@ impl Platform {
     pub async fn export_package<E: From<Error>>(
         &self,
         caller: &Caller,
-        contents: Result<ExportContents, E>,
+        order: Result<ExportOrder, E>,
         context: &Context,
     ) -> Result<Export, E> {
         let insurer = self.may_export(caller, context)?;
         let entry = caller.entry(context, "export", Outcome::Allowed);
-        Ok(self.begin_export(insurer, contents?, entry, context).await?)
+        Ok(self.begin_export(insurer, order?, entry, context).await?)
     }
 
     fn may_export(&self, caller: &Caller, context: &Context) -> Result<InsurerNumber, Error> {
@@ -98,18 +118,18 @@ impl Platform {
     pub async fn export_package_locally(
         &self,
         insurer: InsurerNumber,
-        contents: ExportContents,
+        order: impl Into<ExportOrder>,
         context: &Context,
     ) -> Result<Export, Error> {
         let entry = Entry::new(context.now, &context.request_id, "cli", "export", Outcome::Allowed);
         let entry = Entry { organization: Some(Organization::Municipality(insurer).to_string()), ..entry };
-        self.begin_export(insurer, contents, entry, context).await
+        self.begin_export(insurer, order.into(), entry, context).await
     }
 
     async fn begin_export(
         &self,
         insurer: InsurerNumber,
-        contents: ExportContents,
+        order: ExportOrder,
         entry: Entry,
         context: &Context,
     ) -> Result<Export, Error> {
@@ -122,7 +142,7 @@ impl Platform {
         let (sender, parts) = mpsc::channel(1);
         let (platform, at) = (self.clone(), context.now);
         tokio::spawn(async move {
-            let ended = platform.run_export(insurer, (at, contents), &pass, &entry, (&sender, &place)).await;
+            let ended = platform.run_export(insurer, (at, order), &pass, &entry, (&sender, &place)).await;
             if ended.is_err() {
                 let failed = Entry { action: "export.failed".to_owned(), outcome: Outcome::Failed, ..entry };
                 if platform.store().audit().append(failed).await.is_err() {
@@ -139,7 +159,7 @@ impl Platform {
     async fn run_export(
         &self,
         insurer: InsurerNumber,
-        (at, contents): (Timestamp, ExportContents),
+        (at, ExportOrder { contents, json }): (Timestamp, ExportOrder),
         pass: &Pass,
         entry: &Entry,
         (sender, place): (&mpsc::Sender<Result<ExportPart, Error>>, &Place),
@@ -149,8 +169,8 @@ impl Platform {
         // Receipts that were not applied when the export began stay invisible in it, even when they are applied meanwhile.
         let unapplied = self.store().unapplied(insurer).await?;
         let packages = match contents {
-            ExportContents::Present => Packages::one(insurer, at),
-            ExportContents::WithHistory => Packages::with_history(self, insurer, at).await?,
+            ExportContents::Present => Packages::one((insurer, json), at),
+            ExportContents::WithHistory => Packages::with_history(self, (insurer, json), at).await?,
         };
         let with_history = contents == ExportContents::WithHistory;
         let mut written = Written { packages, report: ExportReport::default() };
@@ -180,10 +200,11 @@ impl Platform {
             }
         }
         let Written { packages, mut report } = written;
+        self.export_others(insurer, (at, with_history), pass, (sender, &mut report)).await?;
         let files;
         (files, report.packages) = packages.finish().map_err(|problems| unwritable(&problems))?;
         let detail = serde_json::json!({
-            "rows": report.rows, "left_out": report.left_out, "with_history": with_history,
+            "rows": report.rows, "others": report.others, "left_out": report.left_out, "with_history": with_history,
         });
         let detail = detail.to_string();
         let done = Entry { action: "export.done".to_owned(), detail: Some(detail), ..entry.clone() };
@@ -195,7 +216,7 @@ impl Platform {
     }
 }
 
-async fn hand_out(sender: &mpsc::Sender<Result<ExportPart, Error>>, part: ExportPart) -> Result<(), Error> {
+pub(crate) async fn hand_out(sender: &mpsc::Sender<Result<ExportPart, Error>>, part: ExportPart) -> Result<(), Error> {
     sender.send(Ok(part)).await.map_err(|_| Error::Unavailable("the receiver of the export went away".to_owned()))
 }
 

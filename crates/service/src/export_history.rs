@@ -34,15 +34,15 @@ struct OpenPackage {
 
 impl Packages {
     /// One package of what is known now.
-    pub(crate) fn one(insurer: InsurerNumber, at: Timestamp) -> Self {
-        let open = vec![OpenPackage { stream: PackageStream::new(insurer, at), made_at: at, rows: 0 }];
+    pub(crate) fn one((insurer, json): (InsurerNumber, bool), at: Timestamp) -> Self {
+        let open = vec![OpenPackage { stream: stream(insurer, at, json), made_at: at, rows: 0 }];
         Self { cuts: Vec::new(), open, has_folders: false }
     }
 
     /// As many as it takes for everything that was known until `at`.
     pub(crate) async fn with_history(
         platform: &Platform,
-        insurer: InsurerNumber,
+        (insurer, json): (InsurerNumber, bool),
         at: Timestamp,
     ) -> Result<Self, Error> {
         let store = platform.store();
@@ -67,7 +67,7 @@ impl Packages {
             made_at.push(known_at(*cut).min(next));
         }
         made_at.reverse();
-        let open = |made_at| OpenPackage { stream: PackageStream::new(insurer, made_at), made_at, rows: 0 };
+        let open = |made_at| OpenPackage { stream: stream(insurer, made_at, json), made_at, rows: 0 };
         Ok(Self { cuts, open: made_at.into_iter().map(open).collect(), has_folders: true })
     }
 
@@ -100,6 +100,11 @@ impl Packages {
         }
         Ok((files, packages))
     }
+}
+
+fn stream(insurer: InsurerNumber, made_at: Timestamp, json: bool) -> PackageStream {
+    let stream = PackageStream::new(insurer, made_at);
+    if json { stream.json() } else { stream }
 }
 
 fn folder(place: usize) -> String {

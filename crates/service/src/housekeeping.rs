@@ -1,4 +1,5 @@
-//! What is kept only for a while goes: answers remembered for a repetition, old notices, uploads that were never ended.
+//! What is kept only for a while goes: answers remembered for a repetition, old notices, uploads that were never ended, and
+//! what has reached its last day (`retention`).
 
 use crate::{Context, Error, Platform};
 use kiban_store::{Entry, Outcome};
@@ -7,6 +8,7 @@ impl Platform {
     /// Deletes what is past its time; leaves an entry when something was. Called at start and every hour.
     pub async fn keep_house(&self, context: &Context) -> Result<(), Error> {
         self.forget_abandoned_uploads(context).await?;
+        self.keep_retention(context).await?;
         let config = &self.inner.config;
         let answers = context.now - jiff::SignedDuration::from_hours(config.answer_hours);
         let notices = context.now - jiff::SignedDuration::from_hours(24 * config.notice_days);

@@ -13,6 +13,7 @@ mod eligibility;
 mod error;
 mod export;
 mod export_history;
+mod export_others;
 mod handle;
 mod handshakes;
 mod housekeeping;
@@ -42,6 +43,7 @@ mod recorded;
 mod registration;
 mod renewals;
 mod result_file;
+mod retention;
 mod row_order;
 mod running;
 mod sessions;
@@ -60,7 +62,7 @@ pub use disaster_looks::SeenInDisaster;
 pub use disaster_query::DisasterQuery;
 pub use eligibility::Eligibility;
 pub use error::{Error, ItemFault, Refusal};
-pub use export::{Export, ExportContents, ExportPart, ExportReport, ExportedPackage};
+pub use export::{Export, ExportContents, ExportOrder, ExportPart, ExportReport, ExportedPackage};
 pub use handshakes::RefusedHandshakes;
 pub use intake::{IntakeProgress, IntakeResult, PackageReport, ReportedProblem};
 pub use intake_dry::{DryRun, Missing, MissingRow, RowChanges};
@@ -91,7 +93,7 @@ pub use view::{Document, KindView, PersonPage, WhyKind};
 use kiban_domain::{Timestamp, dates};
 use kiban_policy::SharingTable;
 use kiban_store::Store;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI32, AtomicI64};
 use std::sync::{Arc, RwLock};
 
 /// Figures an operator may set; each is [inferred] in docs/requirements.md and therefore data.
@@ -133,6 +135,8 @@ pub struct Config {
     pub answer_hours: i64,
     /// Days after which a notice is deleted.
     pub notice_days: i64,
+    /// Days after its return for which the content of a document is kept that nobody hands in again (P-201).
+    pub returned_days: i64,
 }
 
 impl Default for Config {
@@ -156,6 +160,7 @@ impl Default for Config {
             disaster_requests: 60,
             answer_hours: 24,
             notice_days: 365,
+            returned_days: 180,
         }
     }
 }
@@ -185,6 +190,8 @@ struct Inner {
     quotas: quota::Quotas,
     passwords: passwords::Passwords,
     permits: permits::Permits,
+    /// Day (as a number) on which what is past its time was last taken away.
+    retained_on: AtomicI32,
 }
 
 impl Platform {
@@ -202,6 +209,7 @@ impl Platform {
             quotas: quota::Quotas::default(),
             passwords: passwords::Passwords::new(),
             permits: permits::Permits::default(),
+            retained_on: AtomicI32::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -46,6 +46,7 @@ impl Config {
             "insurer_requests" => self.insurer_requests = number,
             "disaster_requests" => self.disaster_requests = number,
             "answer_hours" => self.answer_hours = number.into(),
+            "returned_days" => self.returned_days = number.into(),
             "notice_days" => self.notice_days = number.into(),
             _ => return Err(format!("{name} という設定はありません")),
         }

@@ -31,6 +31,9 @@ pub struct Filed {
     pub decided_at: Option<Timestamp>,
     /// 受付番号 of the earlier document this one replaces.
     pub replaces: Option<String>,
+    /// The content of a returned document is gone from the platform: another one replaced it, or nobody handed it in again in
+    /// time.
+    pub content_removed: bool,
     /// Remarks that do not prevent it, in Japanese.
     pub notes: Vec<String>,
 }
@@ -263,6 +266,7 @@ impl Platform {
             submitted_at: context.now,
             decided_at: None,
             replaces,
+            content_removed: false,
             notes,
         };
         self.commit(tx, entry, &filed, context).await?;
@@ -477,11 +481,16 @@ pub(crate) fn judge_opinion(caller: &Caller, opinion: &PhysicianOpinion) -> (Vec
     (faults, notes)
 }
 
+const RETURNED_AND_REMOVED: &str = "差戻し（出し直されたか期限が過ぎ、内容は基盤から消えています）";
+
 /// A document as its sender sees it.
 pub(crate) fn filed(submission: Submission) -> Filed {
+    let returned = matches!(submission.state, SubmissionState::Returned { .. });
+    let content_removed = returned && submission.payload.is_none();
     Filed {
         receipt: submission.id,
-        state_name: submission.state.name_ja(),
+        content_removed,
+        state_name: if content_removed { RETURNED_AND_REMOVED } else { submission.state.name_ja() },
         state: submission.state,
         submitted_at: submission.submitted_at,
         decided_at: submission.decided_at,

@@ -15,7 +15,7 @@ use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::survey::CertificationSurvey;
 use kiban_domain::{Kind, OfficeNumber, Organization, PersonKey};
 use kiban_formats::municipal::{Change, EXPORTED, Entry, MunicipalKind, MunicipalPackage};
-use kiban_service::{ConsentRequest, Error, ExportContents, ExportPart, ExportReport};
+use kiban_service::{ConsentRequest, Error, ExportContents, ExportOrder, ExportPart, ExportReport};
 use kiban_sim::{Role, SimPerson};
 use kiban_store::StoredRecord;
 use support::{World, addresses, asked, context, items, now};
@@ -24,12 +24,13 @@ async fn export(world: &World) -> (Vec<(String, Vec<u8>)>, ExportReport) {
     export_of(world, ExportContents::Present).await
 }
 
-async fn export_of(world: &World, contents: ExportContents) -> (Vec<(String, Vec<u8>)>, ExportReport) {
-    let mut export = world.platform.export_package_locally(world.city.insurer, contents, &context()).await.unwrap();
+async fn export_of(world: &World, order: impl Into<ExportOrder>) -> (Vec<(String, Vec<u8>)>, ExportReport) {
+    let mut export = world.platform.export_package_locally(world.city.insurer, order, &context()).await.unwrap();
     let mut files = Vec::new();
     while let Some(part) = export.parts.recv().await {
         match part.unwrap() {
             ExportPart::File(file) => files.push(file),
+            ExportPart::Other(_) => {}
             ExportPart::Done(report) => return (files, report),
         }
     }
@@ -71,21 +72,26 @@ async fn an_export_taken_in_by_an_empty_platform_gives_the_same_state() {
         let world = World::loaded(address).await;
         world.start().await;
         change_something(&world).await;
-        let (files, report) = export(&world).await;
-        assert_eq!((report.left_out, report.rows["INSURED"]), (0, 60), "{report:?}");
-        assert_eq!(files.last().unwrap().0, "MANIFEST.csv");
+        for (json, manifest) in [(false, "MANIFEST.csv"), (true, "MANIFEST.json")] {
+            let order = ExportOrder { contents: ExportContents::Present, json };
+            let (files, report) = export_of(&world, order).await;
+            assert_eq!((report.left_out, report.rows["INSURED"]), (0, 60), "{report:?}");
+            assert_eq!(files.last().unwrap().0, manifest);
+            assert!(files.iter().all(|(name, _)| name.ends_with(&manifest["MANIFEST".len()..])));
 
-        let empty = World::new(addresses().await.pop().unwrap()).await;
-        let result = empty.import(files).await;
-        assert_eq!((result.state, result.report.counts.refused), ("applied", 0), "{:?}", result.report.problems);
-        assert_eq!(result.report.counts.read as u64, report.rows.values().sum::<u64>());
-        let mut consents = 0;
-        for person in &world.city.people {
-            let (before, after) = (state(&world, person.insured.key).await, state(&empty, person.insured.key).await);
-            assert_eq!(before, after);
-            consents += before["acts"].as_array().unwrap().len();
+            let empty = World::new(addresses().await.pop().unwrap()).await;
+            let result = empty.import(files).await;
+            assert_eq!((result.state, result.report.counts.refused), ("applied", 0), "{:?}", result.report.problems);
+            assert_eq!(result.report.counts.read as u64, report.rows.values().sum::<u64>());
+            let mut consents = 0;
+            for person in &world.city.people {
+                let key = person.insured.key;
+                let (before, after) = (state(&world, key).await, state(&empty, key).await);
+                assert_eq!(before, after);
+                consents += before["acts"].as_array().unwrap().len();
+            }
+            assert!(consents > 5, "{consents}");
         }
-        assert!(consents > 5, "{consents}");
     }
 }
 
@@ -258,9 +264,10 @@ async fn correct_again(world: &World) {
 async fn an_export_is_recorded_with_its_counts_and_only_the_city_gets_one() {
     let world = World::loaded(None).await;
     let officer = world.caller(Organization::Municipality(world.city.insurer), &world.city.officers[0]).await;
-    let mut export = world.platform.export_package(&officer, asked(ExportContents::Present), &context()).await.unwrap();
+    let mut export =
+        world.platform.export_package(&officer, asked(ExportContents::Present.into()), &context()).await.unwrap();
     // While it runs there is no second one, and a receiver that goes away ends it.
-    let second = world.platform.export_package(&officer, asked(ExportContents::Present), &context()).await;
+    let second = world.platform.export_package(&officer, asked(ExportContents::Present.into()), &context()).await;
     assert!(matches!(second, Err(Error::Conflict(_))));
     while export.parts.recv().await.is_some() {}
     let log = world.platform.store().audit().of_organization(&world.city.insurer.to_string(), 50, None).await.unwrap();
@@ -270,7 +277,7 @@ async fn an_export_is_recorded_with_its_counts_and_only_the_city_gets_one() {
     assert!(log.iter().any(|entry| entry.action == "export.started"));
 
     let manager = world.office(Role::Planning, JobType::CareManager).await;
-    let office = world.platform.export_package(&manager, asked(ExportContents::Present), &context()).await;
+    let office = world.platform.export_package(&manager, asked(ExportContents::Present.into()), &context()).await;
     assert!(matches!(office, Err(Error::Refused(refusal)) if refusal.rule.code() == "not_writer"));
 }
 
@@ -290,4 +297,106 @@ fn every_file_of_a_package_has_its_line_in_the_export() {
     let missing: Vec<_> = MunicipalKind::ALL.iter().filter(|kind| !exported(kind)).map(|kind| kind.code()).collect();
     assert!(missing.is_empty(), "add a line to EXPORTED for {missing:?}");
     assert!(EXPORTED.iter().all(|one| one.kind != Kind::G1));
+}
+
+/// Everything beside the package: lines by file name, and files byte for byte.
+async fn others(world: &World, contents: ExportContents) -> (Vec<(String, Vec<u8>)>, ExportReport) {
+    let mut export = world.platform.export_package_locally(world.city.insurer, contents, &context()).await.unwrap();
+    let mut files = Vec::new();
+    while let Some(part) = export.parts.recv().await {
+        match part.unwrap() {
+            ExportPart::Other(file) => files.push(file),
+            ExportPart::File(_) => {}
+            ExportPart::Done(report) => return (files, report),
+        }
+    }
+    panic!("the export ended early");
+}
+
+fn lines(files: &[(String, Vec<u8>)], what: &str) -> Vec<serde_json::Value> {
+    let of_kind = files.iter().filter(|(name, _)| *name == format!("others/{what}_001.jsonl"));
+    let text = of_kind.map(|(_, bytes)| String::from_utf8(bytes.clone()).unwrap()).collect::<String>();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A plan as its office registered it, under a receipt of its own.
+async fn put_plan(world: &World, person: &SimPerson, deleted: bool) {
+    let mut tx = world.platform.store().begin().await.unwrap();
+    let revision = tx.next_receipt_number(world.city.insurer).await.unwrap();
+    let plan = kiban_store::NewRecord {
+        person: person.insured.key,
+        kind: Kind::Cp1,
+        natural_key: "plan-20261101".to_owned(),
+        creator: Organization::Office(person.care.planner.unwrap()),
+        valid: kiban_domain::dates::Period::new(date(2026, 11, 1), None).unwrap(),
+        deleted,
+        purge_after: date(2031, 11, 1),
+        payload: "{\"目標\":\"転ばない\"}".into(),
+    };
+    tx.put_record(revision, now(), &plan).await.unwrap();
+    let entry = kiban_store::Entry::new(now(), &context().request_id, "test", "test", kiban_store::Outcome::Done);
+    tx.commit(entry).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_package_has_no_place_for_leaves_beside_it_and_plans_only_with_consent() {
+    for address in addresses().await {
+        let world = World::loaded(address).await;
+        world.start().await;
+        let (person, other) = (&world.cast.consenting, &world.cast.without_consent);
+        let manager = world.office(Role::Planning, JobType::CareManager).await;
+        let platform = &world.platform;
+        let handle = platform.register_office(&manager, asked(items(person, true)), &context()).await.unwrap().handle;
+        put_plan(&world, person, false).await;
+        put_plan(&world, other, false).await;
+        let request: kiban_domain::plan_request::PlanRequest = serde_json::from_value(serde_json::json!({
+            "person": person.insured.key, "filing": { "kind": "new" }, "form": "home_care",
+            "office": manager.organization, "office_name": "居宅介護支援事業所みほん", "office_address": null,
+            "office_telephone": null, "care_manager_name": "見本 職員", "care_manager": null,
+            "starts_on": "2026-12-01", "filed_on": "2026-11-20",
+            "filer": { "who": "person", "address": null, "telephone": null }, "person_agrees": true,
+        }))
+        .unwrap();
+        let original =
+            kiban_service::Original { media: "application/json".into(), bytes: b"{ \"as\": \"typed\" }".into() };
+        let filed =
+            platform.file_plan_request(&manager, &handle, asked(request), original.clone(), &context()).await.unwrap();
+        let officer = world.caller(Organization::Municipality(world.city.insurer), &world.city.officers[0]).await;
+        let accept = asked(kiban_service::Decide::Accept);
+        platform.decide_submission(&officer, &filed.receipt, accept, &context()).await.unwrap();
+
+        let (files, report) = others(&world, ExportContents::Present).await;
+        let counts = [("CP1", 1), ("F1", 1), ("originals", 1), ("registrations", 1)];
+        assert_eq!(report.others, counts.map(|(what, count)| (what.to_owned(), count)).into());
+        assert_eq!(report.left_out, 0);
+        let (filing, plan) = (&lines(&files, "F1")[0], &lines(&files, "CP1")[0]);
+        assert_eq!(filing["content"]["office"], serde_json::json!(manager.organization));
+        assert_eq!(plan["insured_number"], serde_json::json!(person.insured.key.insured), "nobody's without consent");
+        assert_eq!(plan["content"]["目標"], "転ばない");
+        let registration = &lines(&files, "registrations")[0];
+        assert_eq!(registration["office"], serde_json::json!(manager.organization));
+        assert_eq!((&registration["confirmed"], &registration["ended_at"]), (&false.into(), &serde_json::Value::Null));
+        let kept = &lines(&files, "originals")[0];
+        assert_eq!((&kept["receipt"], &kept["kind"]), (&serde_json::json!(filed.receipt), &serde_json::json!("F1")));
+        let bytes = &files.iter().find(|(name, _)| kept["file"] == **name).unwrap().1;
+        assert_eq!(*bytes, original.bytes, "byte for byte");
+
+        // What was withdrawn is history; without consent no plan leaves at all.
+        put_plan(&world, person, true).await;
+        assert!(lines(&others(&world, ExportContents::Present).await.0, "CP1").is_empty());
+        let plans = lines(&others(&world, ExportContents::WithHistory).await.0, "CP1");
+        assert_eq!(plans.iter().map(|plan| plan["deleted"].as_bool()).collect::<Vec<_>>(), [Some(false), Some(true)]);
+        let withdrawal = ConsentRequest {
+            act: ConsentAct::KindRefused(Kind::Cp1),
+            declarant: Declarant::Person,
+            proof: IdentityProof::InsuranceCard,
+            form: "同意様式 第1版".into(),
+            remark: None,
+            leaflet: None,
+            evidence: None,
+        };
+        platform.record_consent(&manager, &handle, asked(withdrawal), &context()).await.unwrap();
+        let (files, report) = others(&world, ExportContents::WithHistory).await;
+        assert!(lines(&files, "CP1").is_empty() && !report.others.contains_key("CP1"));
+    }
 }

@@ -10,7 +10,8 @@ pub const APP_ROLE: &str = "kiban_app";
 /// Role of `kiban audit purge`.
 pub const PURGE_ROLE: &str = "kiban_purge";
 
-/// Tables that only grow; what stands in them is never changed by anybody but the owner.
+/// Tables that only grow; what stands in them is never changed by anybody but the owner. Of `record_original` a server removes
+/// rows whose last day of keeping has passed, by the clock of the database, and no other (P-201).
 const ONLY_GROWING: &str = "'record', 'record_original', 'consent_act', 'office_person', 'person_link', 'audit', 'audit_seen', 'audit_segment', 'audit_anchor', 'audit_month', 'audit_purge'";
 
 /// Tables of which a server or a command removes rows: what is for a while only, members of 広域連合 entered by mistake, and
@@ -102,6 +103,15 @@ BEGIN
       EXECUTE format('GRANT SELECT, INSERT, UPDATE ON %I TO {role}', name);
     END IF;
   END LOOP;
+  GRANT DELETE ON record_original TO {role};
+  ALTER TABLE record_original ENABLE ROW LEVEL SECURITY;
+  DROP POLICY IF EXISTS {role}_reads ON record_original;
+  DROP POLICY IF EXISTS {role}_adds ON record_original;
+  DROP POLICY IF EXISTS {role}_removes ON record_original;
+  CREATE POLICY {role}_reads ON record_original FOR SELECT TO {role} USING (true);
+  CREATE POLICY {role}_adds ON record_original FOR INSERT TO {role} WITH CHECK (true);
+  CREATE POLICY {role}_removes ON record_original FOR DELETE TO {role}
+    USING (purge_after < to_char(now() AT TIME ZONE 'Asia/Tokyo', 'YYYYMMDD')::INTEGER);
   GRANT UPDATE (messages, closed_at) ON data_key TO {role};
   GRANT UPDATE (epoch, normalizer) ON key_state TO {role};
   GRANT EXECUTE ON FUNCTION kiban_make_audit_months(INTEGER, INTEGER) TO {role};

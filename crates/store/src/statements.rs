@@ -7,7 +7,7 @@ use crate::{
     assignment, block, bulk, claim, connector, consent, counter, disaster, disaster_look, gather, history, insurer,
     lease, migrations, notice, numbers, office, person, plan,
 };
-use crate::{readiness, receipt, record, report, review, session, submission, upload};
+use crate::{readiness, receipt, record, report, retention, review, session, submission, upload};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
 use std::collections::BTreeSet;
 
@@ -30,6 +30,7 @@ const SHARED: &[&[&str]] = &[
     numbers::ALL,
     submission::ALL,
     review::ALL,
+    retention::ALL,
     connector::ALL,
     disaster::ALL,
     disaster_look::ALL,

@@ -18,7 +18,7 @@ const MOVE: &str = "UPDATE submission SET state = $4, reason = $5, decided_at = 
        payload = CASE WHEN $8 THEN NULL ELSE payload END, original = CASE WHEN $8 THEN NULL ELSE original END
      WHERE insurer_number = $1 AND submission_id = $2 AND state = $3";
 const DROP_CONTENT: &str = "UPDATE submission SET payload = NULL, original = NULL
-     WHERE insurer_number = $1 AND submission_id = $2 AND state = 'returned'";
+     WHERE insurer_number = $1 AND submission_id = $2 AND state = 'returned' AND payload IS NOT NULL";
 const ONE: &str = "SELECT submission_id, insured_number, kind, sender, submitted_by, submitted_at, state, reason, decided_at, natural_key, payload, mac,
        media, original, replaces
      FROM submission WHERE insurer_number = $1 AND submission_id = $2";
@@ -33,8 +33,11 @@ const PUT_ORIGINAL: &str = "INSERT INTO record_original (insurer_number, submiss
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const ORIGINAL: &str = "SELECT insured_number, kind, natural_key, revision, media, content FROM record_original
      WHERE insurer_number = $1 AND submission_id = $2";
+const ORIGINALS: &str =
+    "SELECT insured_number, kind, natural_key, revision, media, content, submission_id FROM record_original
+     WHERE insurer_number = $1 AND submission_id > $2 ORDER BY submission_id LIMIT $3";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, MOVE, DROP_CONTENT, ONE, PAGE, OF_PERSON, PUT_ORIGINAL, ORIGINAL];
+pub(crate) const ALL: &[&str] = &[PUT, MOVE, DROP_CONTENT, ONE, PAGE, OF_PERSON, PUT_ORIGINAL, ORIGINAL, ORIGINALS];
 
 /// A document as its sender handed it in, byte for byte.
 #[derive(Clone, PartialEq, Eq)]
@@ -50,6 +53,21 @@ impl std::fmt::Debug for Original {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Original").field("media", &self.media).field("bytes", &self.bytes.len()).finish()
     }
+}
+
+/// The original of an accepted document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptOriginal {
+    /// 受付番号
+    pub id: String,
+    /// About whom.
+    pub person: PersonKey,
+    /// A2 or F1.
+    pub kind: Kind,
+    /// Natural key of the record it became.
+    pub natural_key: String,
+    /// Its bytes.
+    pub original: Original,
 }
 
 /// A document about to be handed over.
@@ -184,10 +202,10 @@ impl Tx {
         if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("the document was moved meanwhile")) }
     }
 
-    /// Takes the content of a returned document away, once another one replaces it (P-201).
-    pub async fn drop_returned_content(&mut self, insurer: InsurerNumber, id: &str) -> Result<(), StoreError> {
-        self.raw.run(DROP_CONTENT, args![insurer.as_str(), id]).await?;
-        Ok(())
+    /// Takes the content of a returned document away, once another one replaces it or nobody handed it in again in time (P-201);
+    /// false when it is gone already.
+    pub async fn drop_returned_content(&mut self, insurer: InsurerNumber, id: &str) -> Result<bool, StoreError> {
+        Ok(self.raw.run(DROP_CONTENT, args![insurer.as_str(), id]).await? == 1)
     }
 
     /// Keeps the bytes of an accepted document beside the record it became: together the formal copy (P-201).
@@ -244,13 +262,31 @@ impl Store {
     /// The bytes an accepted document was handed in with.
     pub async fn kept_original(&self, insurer: InsurerNumber, id: &str) -> Result<Option<Original>, StoreError> {
         let rows = self.engine.rows(ORIGINAL, args![insurer.as_str(), id]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let insured = InsuredNumber::parse(&row.text(0)?).map_err(|_| StoreError::Unreadable("record_original"))?;
-        let (person, media) = (PersonKey { insurer, insured }, row.text(4)?);
-        let aad = original_aad(&person, id, &row.text(1)?, &row.text(2)?, row.big(3)?, &media);
         let keys = self.keys.keys_for(insurer.as_str(), &rows, &[5]).await?;
-        let bytes = keys.open(&aad.iter().map(Vec::as_slice).collect::<Vec<_>>(), &row.blob(5)?)?;
-        Ok(Some(Original { media, bytes }))
+        let kept = rows.first().map(|row| kept_original(insurer, id.to_owned(), row, &keys)).transpose()?;
+        Ok(kept.map(|kept| kept.original))
+    }
+
+    /// The originals kept for an insurer, in the order of their 受付番号 after the given one; with the number of those that
+    /// cannot be opened, and the last 受付番号 looked at.
+    pub async fn kept_originals(
+        &self,
+        insurer: InsurerNumber,
+        after: &str,
+        limit: i32,
+    ) -> Result<(Vec<KeptOriginal>, u64, Option<String>), StoreError> {
+        let rows = self.engine.rows(ORIGINALS, args![insurer.as_str(), after, limit]).await?;
+        let keys = self.keys.keys_for(insurer.as_str(), &rows, &[5]).await?;
+        let (mut kept, mut damaged, mut last) = (Vec::with_capacity(rows.len()), 0, None);
+        for row in &rows {
+            let id = row.text(6)?;
+            last = Some(id.clone());
+            match readable("record_original", kept_original(insurer, id, row, &keys).map(Some))? {
+                Some(one) => kept.push(one),
+                None => damaged += 1,
+            }
+        }
+        Ok((kept, damaged, last))
     }
 
     /// Every document about a person, latest first.
@@ -316,6 +352,22 @@ impl Store {
             replaces: row.text_or_null(14)?,
         }))
     }
+}
+
+fn kept_original(
+    insurer: InsurerNumber,
+    id: String,
+    row: &Row,
+    keys: &InsurerKeys,
+) -> Result<KeptOriginal, StoreError> {
+    let unreadable = || StoreError::Unreadable("record_original");
+    let insured = InsuredNumber::parse(&row.text(0)?).map_err(|_| unreadable())?;
+    let (person, kind, media) = (PersonKey { insurer, insured }, row.text(1)?, row.text(4)?);
+    let natural_key = row.text(2)?;
+    let aad = original_aad(&person, &id, &kind, &natural_key, row.big(3)?, &media);
+    let bytes = keys.open(&aad.iter().map(Vec::as_slice).collect::<Vec<_>>(), &row.blob(5)?)?;
+    let kind = Kind::parse(&kind).ok_or_else(unreadable)?;
+    Ok(KeptOriginal { id, person, kind, natural_key, original: Original { media, bytes } })
 }
 
 pub(crate) fn aad<'a>(person: &'a PersonKey, id: &'a str, kind: &'a str, sender: &'a str) -> [&'a [u8]; 6] {

@@ -2,7 +2,7 @@
 //! manifest comes last. What is written is what [`super::open`] reads.
 
 use super::rows::{self, Writable};
-use super::{Change, Entry, MANIFEST, MunicipalKind, PROFILE, date_time, file_name, sha256};
+use super::{Change, Entry, MANIFEST, MANIFEST_JSON, MunicipalKind, PROFILE, date_time, file_name, sha256};
 use crate::Problem;
 use crate::layout::{self, Dialect, FileLayout, Record};
 use jiff::Timestamp;
@@ -65,6 +65,10 @@ pub type WrittenFile = (String, Vec<u8>);
 
 /// Bytes after which a file is full.
 const FULL: usize = 4 << 20;
+/// How an array of rows is written in JSON: one row a line.
+const ARRAY_BEGINS: &[u8] = b"[\n";
+const NEXT_ROW: &[u8] = b",\n";
+const ARRAY_ENDS: &[u8] = b"\n]\n";
 /// Files of one kind; the last one takes what is left.
 const MOST_FILES: usize = 999;
 
@@ -74,6 +78,7 @@ pub struct PackageStream {
     created_at: Timestamp,
     base_date: Date,
     full: usize,
+    json: bool,
     open: Vec<Part>,
     lines: Vec<Line>,
 }
@@ -99,13 +104,20 @@ impl PackageStream {
     /// A package of this insurer, made at this instant (seconds count), as at that day; UTF-8.
     pub fn new(insurer: InsurerNumber, created_at: Timestamp) -> Self {
         let base_date = day_in_japan(created_at);
-        Self { insurer, created_at, base_date, full: FULL, open: Vec::new(), lines: Vec::new() }
+        Self { insurer, created_at, base_date, full: FULL, json: false, open: Vec::new(), lines: Vec::new() }
     }
 
     /// Another size at which a file is full, in bytes.
     #[must_use]
     pub fn full_at(mut self, bytes: usize) -> Self {
         self.full = bytes;
+        self
+    }
+
+    /// Writes the files and the manifest in JSON instead of CSV.
+    #[must_use]
+    pub fn json(mut self) -> Self {
+        self.json = true;
         self
     }
 
@@ -173,9 +185,17 @@ impl PackageStream {
         };
         let part = &mut self.open[at];
         let name = file_name(kind, self.insurer, self.created_at, part.number);
-        // The header stands before the first row only.
-        let dialect = Dialect { header: part.bytes.is_empty(), ..Dialect::MUNICIPAL };
-        part.bytes.extend(layout::write(layout, &name, [record], dialect)?);
+        if self.json {
+            let name = name.replace(".csv", ".json");
+            let whole = layout::write(layout, &name, [record], Dialect::MUNICIPAL_JSON)?;
+            let object = whole.strip_prefix(ARRAY_BEGINS).and_then(|rest| rest.strip_suffix(ARRAY_ENDS));
+            part.bytes.extend_from_slice(if part.bytes.is_empty() { ARRAY_BEGINS } else { NEXT_ROW });
+            part.bytes.extend_from_slice(object.unwrap_or_default());
+        } else {
+            // The header stands before the first row only.
+            let dialect = Dialect { header: part.bytes.is_empty(), ..Dialect::MUNICIPAL };
+            part.bytes.extend(layout::write(layout, &name, [record], dialect)?);
+        }
         part.rows += 1;
         if part.bytes.len() < self.full || part.number >= MOST_FILES {
             return Ok(None);
@@ -184,8 +204,12 @@ impl PackageStream {
         Ok(Some(self.finish_part(part)))
     }
 
-    fn finish_part(&mut self, part: Part) -> WrittenFile {
-        let name = file_name(part.kind, self.insurer, self.created_at, part.number);
+    fn finish_part(&mut self, mut part: Part) -> WrittenFile {
+        let mut name = file_name(part.kind, self.insurer, self.created_at, part.number);
+        if self.json {
+            name = name.replace(".csv", ".json");
+            part.bytes.extend_from_slice(ARRAY_ENDS);
+        }
         let sha256 = sha256(&part.bytes);
         let line = Line { kind: part.kind, number: part.number, name: name.clone(), rows: part.rows, sha256 };
         self.lines.push(line);
@@ -200,17 +224,19 @@ impl PackageStream {
         // People first: a row about somebody who is not there yet would be refused.
         self.lines.sort_by_key(|line| (line.kind, line.number));
         if !self.lines.is_empty() {
-            files.push((MANIFEST.to_owned(), self.manifest()?));
+            let name = if self.json { MANIFEST_JSON } else { MANIFEST };
+            files.push((name.to_owned(), self.manifest(name)?));
         }
         Ok(files)
     }
 
-    fn manifest(&self) -> Result<Vec<u8>, Vec<Problem>> {
+    fn manifest(&self, name: &str) -> Result<Vec<u8>, Vec<Problem>> {
         let Some(layout) = layout::municipal().file("MANIFEST") else { return Ok(Vec::new()) };
         let package = format!("{PROFILE}-{}-{}", self.insurer, date_time(self.created_at));
         let records: Vec<Record<'_>> =
             self.lines.iter().map(|line| self.manifest_row(layout, &package, line)).collect();
-        layout::write(layout, MANIFEST, &records, Dialect::MUNICIPAL)
+        let dialect = if self.json { Dialect::MUNICIPAL_JSON } else { Dialect::MUNICIPAL };
+        layout::write(layout, name, &records, dialect)
     }
 
     fn manifest_row(&self, layout: &'static FileLayout, package: &str, line: &Line) -> Record<'static> {

@@ -148,7 +148,7 @@ async fn what_stands_under_the_key_of_a_plan_and_the_serial_taken_last_are_known
     .await;
 }
 
-fn opinion(id: &str) -> NewSubmission {
+pub fn opinion(id: &str) -> NewSubmission {
     NewSubmission {
         id: id.to_owned(),
         person: hanako(),

@@ -76,6 +76,19 @@ async fn the_role_of_servers_does_its_work_and_can_change_nothing_that_was_recor
                 assert_eq!(refusal(&app, sql).await, DENIED, "{sql}");
             }
         }
+        // Of the originals it removes those whose last day has passed, whatever it asks for.
+        for (id, purge_after) in [("o1", 2020), ("o2", 2120)] {
+            world.write(async |tx| tx.put_submission(&crate::files::opinion(id)).await).await.unwrap();
+            let submission = world.store.submission(insurer(), id).await.unwrap().unwrap();
+            let last_day = jiff::civil::date(purge_after, 1, 1);
+            world.write(async |tx| tx.keep_original(&submission, number, last_day).await).await.unwrap();
+        }
+        let mut connection = PgConnection::connect(&app).await.unwrap();
+        let gone = connection.execute("DELETE FROM record_original").await.unwrap();
+        assert_eq!(gone.rows_affected(), 1);
+        connection.close().await.unwrap();
+        assert!(world.store.kept_original(insurer(), "o2").await.unwrap().is_some());
+        assert_eq!(refusal(&app, "UPDATE record_original SET purge_after = 20200101").await, DENIED);
         // A server makes keys and ends them, also under this role; the owner changes the master key, seals anew and removes.
         world.store.rotate_data_key(insurer().as_str()).await.unwrap();
         world.put_person(number, &known_hanako()).await;

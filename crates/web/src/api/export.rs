@@ -1,16 +1,16 @@
 //! A municipality's own data back, as one tar file: `package/` holds the package with its manifest last (with history
-//! `package/001/` and so on), `report.json` what was written. It is made while it is sent; cut in the middle it has no manifest and cannot be taken in.
+//! `package/001/` and so on), `others/` what a package has no place for, `report.json` what was written. It is made while it is sent; cut in the middle it has no manifest and cannot be taken in.
 
 use super::Answer;
-use crate::App;
 use crate::caller::Authenticated;
 use crate::input::Query;
+use crate::{App, Problem};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use hyper::body::Frame;
-use kiban_service::{Export, ExportContents, ExportPart};
+use kiban_service::{Export, ExportContents, ExportOrder, ExportPart, ItemFault};
 use serde::Deserialize;
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -23,17 +23,28 @@ pub(crate) struct Wanted {
     /// Earlier contents too.
     #[serde(default)]
     history: bool,
+    /// `csv` (default) or `json`.
+    format: Option<String>,
 }
 
 impl Wanted {
-    fn contents(self) -> ExportContents {
-        if self.history { ExportContents::WithHistory } else { ExportContents::Present }
+    fn order(self) -> Result<ExportOrder, Problem> {
+        let contents = if self.history { ExportContents::WithHistory } else { ExportContents::Present };
+        let json = match self.format.as_deref() {
+            None | Some("csv") => false,
+            Some("json") => true,
+            Some(_) => {
+                let text = "csv か json を指定してください";
+                return Err(Problem::invalid(vec![ItemFault::new("format", text)]));
+            }
+        };
+        Ok(ExportOrder { contents, json })
     }
 }
 
 pub(crate) async fn package(State(app): State<App>, who: Authenticated, Query(wanted): Query<Wanted>) -> Answer {
-    let contents = wanted.map(Wanted::contents);
-    let export = app.platform.export_package(&who.caller, contents, &who.context).await?;
+    let order = wanted.and_then(Wanted::order);
+    let export = app.platform.export_package(&who.caller, order, &who.context).await?;
     let made_at = u64::try_from(who.context.now.as_second()).unwrap_or_default();
     let headers = [
         (header::CONTENT_TYPE, "application/x-tar"),
@@ -62,6 +73,7 @@ impl Tar {
     fn take(&mut self, part: ExportPart) -> Result<(), std::io::Error> {
         match part {
             ExportPart::File((name, content)) => self.add(&format!("package/{name}"), content),
+            ExportPart::Other((name, content)) => self.add(&name, content),
             ExportPart::Done(report) => {
                 self.add("report.json", serde_json::to_vec_pretty(&report)?);
                 self.ready.push_back(Bytes::from_static(&[0; 2 * BLOCK]));

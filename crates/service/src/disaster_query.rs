@@ -141,6 +141,8 @@ mod tests {
             acquired_on: jiff::civil::date(2006, 5, 2),
             lost: None,
             domicile_exception: false,
+            acquired_because: None,
+            domicile_facility: None,
         }
     }
 

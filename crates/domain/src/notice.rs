@@ -18,6 +18,8 @@ pub enum NoticeKind {
     DisasterLooks,
     /// To the operator and the organisation's administrator: the limit of disaster searches or views was reached (T-6).
     DisasterLimit,
+    /// To the organisation's administrator: a refresh token was used twice or over another certificate; the log-in has ended.
+    RefreshReused,
     /// To an office: its registration for a person is looked at again by the municipality (P-111).
     RegistrationReview,
     /// To its sender: the municipality sent a document back (P-133, P-138).
@@ -26,7 +28,7 @@ pub enum NoticeKind {
 
 impl NoticeKind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::WithheldTyped,
         Self::ManyMismatches,
         Self::UnknownCertificate,
@@ -35,6 +37,7 @@ impl NoticeKind {
         Self::SubmissionReturned,
         Self::DisasterLooks,
         Self::DisasterLimit,
+        Self::RefreshReused,
     ];
 
     /// Code under which it is stored.
@@ -46,6 +49,7 @@ impl NoticeKind {
             Self::RevokedCertificate => "revoked_certificate",
             Self::DisasterLooks => "disaster_looks",
             Self::DisasterLimit => "disaster_limit",
+            Self::RefreshReused => "refresh_reused",
             Self::RegistrationReview => "registration_review",
             Self::SubmissionReturned => "submission_returned",
         }
@@ -65,6 +69,7 @@ impl NoticeKind {
             Self::RevokedCertificate => "失効した電子証明書で接続しようとした端末があります",
             Self::DisasterLooks => "災害時モードで被保険者が検索されました",
             Self::DisasterLimit => "災害時の検索・閲覧が回数の上限に達しました",
+            Self::RefreshReused => "使い終わった更新トークンが使われたため、そのログインを終わらせました",
             Self::RegistrationReview => "担当事業所登録を市区町村が見直しています",
             Self::SubmissionReturned => "提出した書類が差し戻されました",
         }
@@ -90,6 +95,9 @@ impl NoticeKind {
             }
             Self::DisasterLimit => {
                 "避難者の多い事業所であれば、上限を上げるか時間をおいてください。そうでなければ、検索した職員に事情を確かめてください"
+            }
+            Self::RefreshReused => {
+                "ソフトが同じ更新トークンを二度送っていないか、ベンダーに確かめてください。心当たりがないときはトークンが盗まれた可能性があります。端末を調べ、運用者に電子証明書の失効を相談してください"
             }
             Self::RegistrationReview => {
                 "閲覧期限までに前の月の精算を終え、担当が続く場合は市区町村に連絡してください。担当が終わったときは登録を終了してください"

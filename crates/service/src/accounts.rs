@@ -2,7 +2,8 @@
 //! caller type it yields is final.
 
 use crate::caller::fingerprint_bytes;
-use crate::{Caller, Context, Error, Peer, Platform, random};
+use crate::refresh::{NewTokens, REFRESH_HOURS, TOKEN_MINUTES};
+use crate::{Caller, Context, Error, Peer, Platform, random, random_id};
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
 use kiban_domain::office::{JobType, Office, OfficeClass, Staff, StaffId};
@@ -27,8 +28,12 @@ pub struct LogIn {
 pub struct LoggedIn {
     /// Bearer token, 256 random bits in hexadecimal.
     pub token: String,
-    /// End of validity.
+    /// End of its validity.
     pub expires_at: Timestamp,
+    /// Good once, for the next two tokens: the id of the log-in and 256 random bits in hexadecimal.
+    pub refresh_token: String,
+    /// End of the log-in, which no refresh token moves.
+    pub refresh_until: Timestamp,
     /// Whose it is.
     pub staff: Staff,
     /// Where they work.
@@ -54,8 +59,6 @@ pub struct NewAccount {
     pub password: String,
 }
 
-/// P-164: an access token lasts 60 minutes.
-const TOKEN_MINUTES: i64 = 60;
 /// What is compared when there is no such account, so that it costs the same.
 const DUMMY_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$a2liYW4ta2liYW4ta2li$hKkQeLhBP5rb0lhHBbkkyfJ54j5gIe2LUgEwNGWQPHo";
@@ -220,15 +223,16 @@ impl Platform {
         software: Option<String>,
         context: &Context,
     ) -> Result<LoggedIn, Error> {
-        let bytes: [u8; 32] = random()?;
-        let token: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-        let expires_at = context.now + jiff::SignedDuration::from_mins(TOKEN_MINUTES);
+        let now = context.now;
+        let new = NewTokens::make(&random_id()?)?;
         let session = Session {
+            id: new.id.clone(),
             staff: account.staff.id.clone(),
             fingerprint: peer.fingerprint.clone(),
             way: if software.is_some() { SessionWay::Program } else { SessionWay::Interactive },
             software,
-            expires_at,
+            expires_at: now + jiff::SignedDuration::from_mins(TOKEN_MINUTES),
+            refresh_until: now + jiff::SignedDuration::from_hours(REFRESH_HOURS),
             ended_at: None,
         };
         let mut tx = self.store().begin().await?;
@@ -240,10 +244,10 @@ impl Platform {
             return Err(Error::Unauthenticated("wrong_password"));
         }
         tx.clear_login_failures(account.organization, &account.staff.id).await?;
-        tx.put_session(account.organization, token.as_bytes(), &session).await?;
+        tx.put_session(account.organization, new.tokens(), &session).await?;
         tx.commit(log_in_entry(peer, account.organization, Some(&account.staff.id), "login", Outcome::Done, context))
             .await?;
-        Ok(LoggedIn { token, expires_at, staff: account.staff, organization: account.organization })
+        Ok(new.logged_in(&session, account.staff, account.organization))
     }
 
     async fn count_failure(
@@ -286,7 +290,7 @@ impl Platform {
     }
 
     /// The same, and a refusal is recorded: on an open connection this is the first to notice a revocation.
-    async fn organization_in_standing(&self, peer: &Peer, context: &Context) -> Result<Organization, Error> {
+    pub(crate) async fn organization_in_standing(&self, peer: &Peer, context: &Context) -> Result<Organization, Error> {
         let result = self.organization_of(peer, context);
         if let Err(Error::Unauthenticated(reason)) = result {
             context.note_entry();
@@ -369,7 +373,7 @@ impl Platform {
         Ok(Caller { organization, office, staff, way: Way::Connector, peer, software: None, may_export })
     }
 
-    fn office_in_standing(
+    pub(crate) fn office_in_standing(
         &self,
         organization: Organization,
         context: &Context,
@@ -381,10 +385,13 @@ impl Platform {
         Ok(Some((office, class)))
     }
 
-    /// Ends a session.
+    /// Ends a session with both its tokens.
     pub async fn log_out(&self, caller: &Caller, token: &str, context: &Context) -> Result<(), Error> {
+        let session = self.store().session(caller.organization, token.as_bytes()).await?;
         let mut tx = self.store().begin().await?;
-        tx.end_session(caller.organization, token.as_bytes(), context.now).await?;
+        if let Some(session) = session {
+            tx.end_session(caller.organization, &session.id, context.now).await?;
+        }
         let committed = tx.commit(caller.entry(context, "logout", Outcome::Done)).await;
         let digest = self.store().platform_keys().await?.digest(token.as_bytes());
         self.inner.sessions.forget(&(caller.organization, digest));
@@ -410,7 +417,7 @@ impl Platform {
     }
 }
 
-fn log_in_entry(
+pub(crate) fn log_in_entry(
     peer: &Peer,
     organization: Organization,
     staff: Option<&StaffId>,

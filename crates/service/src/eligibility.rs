@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// The cards of the long-term care insurance.
-const CARDS: [Kind; 3] = [Kind::A3a, Kind::A3b, Kind::A3c];
+pub(crate) const CARDS: [Kind; 3] = [Kind::A3a, Kind::A3b, Kind::A3c];
 
 /// The card page.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -60,12 +60,24 @@ impl Platform {
         let insurer = self.standing().paying_insurer(card_insurer, context.today());
         let person = PersonKey { insurer, insured };
         let (case, unopened) = self.case_with(caller, person, (&with_companions(asked), true), context).await?;
-        let opened = self.open_kinds(caller, (&case, &unopened), asked, "eligibility", context).await?;
+        self.cards_of(caller, (&case, &unopened), asked, "eligibility", context).await
+    }
+
+    /// The cards of a person that were asked for with the facts.
+    pub(crate) async fn cards_of(
+        &self,
+        caller: &Caller,
+        (case, unopened): (&Case, &UnopenedPerson),
+        asked: &[Kind],
+        action: &str,
+        context: &Context,
+    ) -> Result<Eligibility, Error> {
+        let opened = self.open_kinds(caller, (case, unopened), asked, action, context).await?;
         if opened.shown.is_empty() {
-            return Err(self.refuse(caller, &case, Question::read(Kind::A3a), "eligibility", context).await?);
+            return Err(self.refuse(caller, case, Question::read(Kind::A3a), action, context).await?);
         }
-        let (kinds, hidden, shown) = self.release_cards(&case, &unopened, opened).await?;
-        Ok(Eligibility { handle: self.handle_of(caller, person).await?, person: shown, kinds, hidden })
+        let (kinds, hidden, shown) = self.release_cards(case, unopened, opened).await?;
+        Ok(Eligibility { handle: self.handle_of(caller, case.person).await?, person: shown, kinds, hidden })
     }
 
     /// The cards and, under the entry of the 被保険者証, who it is.

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod caller;
+mod claim_values;
 mod clock;
 mod consent;
 mod decision;
@@ -40,6 +41,7 @@ mod plan_offices;
 mod purge;
 mod quota;
 mod recorded;
+mod refresh;
 mod registration;
 mod renewals;
 mod result_file;
@@ -51,11 +53,13 @@ mod standing;
 mod start;
 mod statistics;
 mod submission;
+mod tag;
 mod union_members;
 mod view;
 
 pub use accounts::{LogIn, LoggedIn, NewAccount, hash_password};
 pub use caller::{Caller, Context, Peer};
+pub use claim_values::{ClaimPart, ClaimValues, DayValues};
 pub use consent::ConsentRequest;
 pub use disaster::{DisasterFound, DisasterProposal, FoundPerson, NotStarted};
 pub use disaster_looks::SeenInDisaster;
@@ -69,7 +73,7 @@ pub use intake_dry::{DryRun, Missing, MissingRow, RowChanges};
 pub use intake_upload::{Received, Upload};
 pub use intake_work::Work;
 pub use kiban_formats::text::holds_individual_number;
-pub use kiban_policy::Way;
+pub use kiban_policy::{Rule, Way};
 pub use kiban_store::Original;
 pub use look_ups::LookUp;
 pub use notices::{NoticePage, NoticeView};

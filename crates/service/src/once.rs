@@ -98,7 +98,7 @@ impl Context {
 }
 
 /// Parts with their lengths, so that no two lists give the same bytes.
-fn joined(parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn joined(parts: &[&[u8]]) -> Vec<u8> {
     parts.iter().flat_map(|part| [&(part.len() as u64).to_be_bytes()[..], part].concat()).collect()
 }
 

@@ -59,11 +59,13 @@ mod tests {
     fn a_session_is_believed_for_two_seconds_and_not_after_it_was_forgotten() {
         let at = |micros| Timestamp::from_microsecond(micros).unwrap();
         let session = Session {
+            id: "0a1b".to_owned(),
             staff: StaffId("operator/a".to_owned()),
             fingerprint: "f".repeat(64),
             way: SessionWay::Interactive,
             software: None,
             expires_at: at(60_000_000),
+            refresh_until: at(60_000_000),
             ended_at: None,
         };
         let (sessions, key) = (Sessions::default(), (Organization::Operator, [1; 32]));

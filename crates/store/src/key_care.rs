@@ -1021,6 +1021,7 @@ mod tests {
         ("certificate", "mac"),
         ("staff", "mac"),
         ("session", "token_digest"),
+        ("session", "refresh_digest"),
         ("session", "mac"),
         ("staff_switch", "mac"),
         ("receipt", "digest"),

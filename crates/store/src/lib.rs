@@ -79,7 +79,7 @@ pub use relocate::{MovedTable, move_database};
 pub use retention::DueOriginal;
 pub use review::{RegistrationReview, ReviewCause};
 pub use roles::{APP_ROLE, Migrated, PURGE_ROLE, migrate_database};
-pub use session::{Idempotent, KeptAnswer, Session, SessionWay};
+pub use session::{Idempotent, KeptAnswer, Session, SessionWay, Tokens};
 pub use submission::{KeptOriginal, NewSubmission, Original, Submission};
 pub use upload::{SealedPiece, UploadFile};
 

@@ -1,4 +1,4 @@
-//! Log-ins, bound to the certificate they were made over, and answers to repeated writes (P-164, F-4, T-31).
+//! Log-ins, bound to the certificate they were made over, each with an access and a refresh token, and answers to repeated writes (P-164, F-4, T-31).
 
 use crate::door::Door;
 use crate::engine::{Row, args};
@@ -7,22 +7,26 @@ use crate::{Keyring, NO_INSURER, Store, StoreError, Tx};
 use kiban_domain::office::StaffId;
 use kiban_domain::{InsuredNumber, InsurerNumber, Organization, Timestamp};
 
-const PUT: &str =
-    "INSERT INTO session (organization, token_digest, staff_id, fingerprint, way, software, expires_at, ended_at, mac)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, $8) ON CONFLICT DO NOTHING";
-const ONE: &str = "SELECT staff_id, fingerprint, way, software, expires_at, ended_at, mac FROM session WHERE organization = $1 AND token_digest = $2";
+const PUT: &str = "INSERT INTO session (organization, session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, $11) ON CONFLICT DO NOTHING";
+const BY_TOKEN: &str = "SELECT session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac
+     FROM session WHERE organization = $1 AND token_digest = $2";
+const BY_ID: &str = "SELECT session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac
+     FROM session WHERE organization = $1 AND session_id = $2";
+/// Of several at once with one refresh token, one finds it unused.
+const RENEW: &str = "UPDATE session SET token_digest = $4, refresh_digest = $5, expires_at = $6, mac = $7
+     WHERE organization = $1 AND session_id = $2 AND refresh_digest = $3 AND ended_at IS NULL";
 const END: &str =
-    "UPDATE session SET ended_at = $3, mac = $4 WHERE organization = $1 AND token_digest = $2 AND ended_at IS NULL";
-const LIVE_OF_STAFF: &str =
-    "SELECT staff_id, fingerprint, way, software, expires_at, ended_at, mac, token_digest FROM session
-     WHERE organization = $1 AND staff_id = $2 AND ended_at IS NULL AND expires_at > $3";
+    "UPDATE session SET ended_at = $3, mac = $4 WHERE organization = $1 AND session_id = $2 AND ended_at IS NULL";
+const LIVE_OF_STAFF: &str = "SELECT session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac
+     FROM session WHERE organization = $1 AND staff_id = $2 AND ended_at IS NULL AND refresh_until > $3";
 const REMEMBER: &str = "INSERT INTO idempotency (organization, key_digest, request_digest, answer, recorded_at, insurer_number, insured_number)
      VALUES ($1, $2, $3, $4, $5, $6, $7)
      ON CONFLICT (organization, key_digest) DO NOTHING";
 const REMEMBERED: &str = "SELECT request_digest, answer, insurer_number, insured_number FROM idempotency WHERE organization = $1 AND key_digest = $2";
 const FORGET: &str = "DELETE FROM idempotency WHERE recorded_at < $1";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, ONE, END, LIVE_OF_STAFF, REMEMBER, REMEMBERED, FORGET];
+pub(crate) const ALL: &[&str] = &[PUT, BY_TOKEN, BY_ID, RENEW, END, LIVE_OF_STAFF, REMEMBER, REMEMBERED, FORGET];
 
 /// How a session was opened; decides what it may do (P-165, P-166).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +49,8 @@ impl SessionWay {
 /// A log-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
+    /// Random, the same for all tokens of the log-in.
+    pub id: String,
     /// Whose.
     pub staff: StaffId,
     /// Certificate it is bound to.
@@ -53,10 +59,28 @@ pub struct Session {
     pub way: SessionWay,
     /// Name of the vendor's program.
     pub software: Option<String>,
-    /// End of validity.
+    /// End of the access token.
     pub expires_at: Timestamp,
+    /// End of the log-in: until then a refresh token may be used.
+    pub refresh_until: Timestamp,
     /// Ended before.
     pub ended_at: Option<Timestamp>,
+}
+
+/// The two tokens of a log-in, as its owner has them. Only their keyed digests are stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Tokens<'a> {
+    /// Of every request.
+    pub access: &'a [u8],
+    /// Good once, for the next two.
+    pub refresh: &'a [u8],
+}
+
+/// A log-in as it is stored.
+struct StoredSession {
+    session: Session,
+    token: [u8; 32],
+    refresh: [u8; 32],
 }
 
 /// What is known of an idempotency key.
@@ -100,29 +124,33 @@ impl KeptAnswer {
 }
 
 impl Tx {
-    /// Opens a session; only the keyed digest of the token is stored.
+    /// Opens a session; only the keyed digests of its tokens are stored.
     pub async fn put_session(
         &mut self,
         organization: Organization,
-        token: &[u8],
+        tokens: Tokens<'_>,
         session: &Session,
     ) -> Result<(), StoreError> {
-        let digest = self.keys_of(NO_INSURER).await?.digest(token);
-        let organization = organization.to_string();
         let session = Session { ended_at: None, ..session.clone() };
-        let mac = session_door(&organization, &digest, &session).mac(&self.keys);
+        let stored = self.stored(tokens, session).await?;
+        let organization = organization.to_string();
+        let mac = stored.door(&organization).mac(&self.keys);
+        let StoredSession { session, token, refresh } = &stored;
         let added = self
             .raw
             .run(
                 PUT,
                 args![
                     &organization,
-                    &digest,
+                    &session.id,
+                    token,
+                    refresh,
                     &session.staff.0,
                     &session.fingerprint,
                     session.way.code(),
                     session.software.as_deref(),
                     session.expires_at.as_microsecond(),
+                    session.refresh_until.as_microsecond(),
                     &mac
                 ],
             )
@@ -130,24 +158,59 @@ impl Tx {
         if added == 1 { Ok(()) } else { Err(StoreError::Conflict("the token is in use")) }
     }
 
-    /// Ends a session; one that has ended, or whose MAC fails, stays as it is.
+    /// Gives a session that was read a moment ago new tokens in place of its own, which are good for nothing from then on;
+    /// the keyed digest of the access token that is replaced. `None`: the refresh token is not the one that has not been
+    /// used, or the session has ended.
+    pub async fn renew_session(
+        &mut self,
+        organization: Organization,
+        used: &[u8],
+        tokens: Tokens<'_>,
+        session: &Session,
+    ) -> Result<Option<[u8; 32]>, StoreError> {
+        let before = self.open_session(organization, &session.id).await?;
+        let used = self.keys_of(NO_INSURER).await?.digest(used);
+        let stored = self.stored(tokens, session.clone()).await?;
+        let organization = organization.to_string();
+        let mac = stored.door(&organization).mac(&self.keys);
+        let StoredSession { session, token, refresh } = &stored;
+        let expires_at = session.expires_at.as_microsecond();
+        let args = args![&organization, &session.id, &used, token, refresh, expires_at, &mac];
+        let renewed = self.raw.run(RENEW, args).await? == 1;
+        Ok(before.filter(|_| renewed).map(|before| before.token))
+    }
+
+    /// Ends a session; one that has ended, or whose MAC fails, stays as it is. The keyed digest of its access token if it
+    /// ends now.
     pub async fn end_session(
         &mut self,
         organization: Organization,
-        token: &[u8],
+        id: &str,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let digest = self.keys_of(NO_INSURER).await?.digest(token);
+    ) -> Result<Option<[u8; 32]>, StoreError> {
+        let Some(mut stored) = self.open_session(organization, id).await? else { return Ok(None) };
         let organization = organization.to_string();
-        let rows = self.raw.rows(ONE, args![&organization, &digest]).await?;
-        let session =
-            rows.first().map(|row| session_row(&self.keys, &organization, &digest, row)).transpose()?.flatten();
-        if let Some(session) = session {
-            let ended = Session { ended_at: Some(now), ..session };
-            let mac = session_door(&organization, &digest, &ended).mac(&self.keys);
-            self.raw.run(END, args![&organization, &digest, now.as_microsecond(), &mac]).await?;
-        }
-        Ok(())
+        stored.session.ended_at = Some(now);
+        let mac = stored.door(&organization).mac(&self.keys);
+        let ended = self.raw.run(END, args![&organization, id, now.as_microsecond(), &mac]).await? == 1;
+        Ok(ended.then_some(stored.token))
+    }
+
+    /// A session that has not ended.
+    async fn open_session(
+        &mut self,
+        organization: Organization,
+        id: &str,
+    ) -> Result<Option<StoredSession>, StoreError> {
+        let organization = organization.to_string();
+        let rows = self.raw.rows(BY_ID, args![&organization, id]).await?;
+        let stored = first_session(&self.keys, &organization, &rows)?;
+        Ok(stored.filter(|stored| stored.session.ended_at.is_none()))
+    }
+
+    async fn stored(&mut self, tokens: Tokens<'_>, session: Session) -> Result<StoredSession, StoreError> {
+        let keys = self.keys_of(NO_INSURER).await?;
+        Ok(StoredSession { session, token: keys.digest(tokens.access), refresh: keys.digest(tokens.refresh) })
     }
 
     /// Ends the sessions of an account; how many. One whose MAC fails is none.
@@ -161,11 +224,10 @@ impl Tx {
         let rows = self.raw.rows(LIVE_OF_STAFF, args![&organization, &staff.0, now_at]).await?;
         let mut ended = 0;
         for row in &rows {
-            let digest: [u8; 32] = row.blob(7)?.try_into().map_err(|_| StoreError::Unreadable("session"))?;
-            if let Some(session) = session_row(&self.keys, &organization, &digest, row)? {
-                let session = Session { ended_at: Some(now), ..session };
-                let mac = session_door(&organization, &digest, &session).mac(&self.keys);
-                ended += self.raw.run(END, args![&organization, &digest, now_at, &mac]).await?;
+            if let Some(mut stored) = session_row(&self.keys, &organization, row)? {
+                stored.session.ended_at = Some(now);
+                let mac = stored.door(&organization).mac(&self.keys);
+                ended += self.raw.run(END, args![&organization, &stored.session.id, now_at, &mac]).await?;
             }
         }
         Ok(ended)
@@ -214,12 +276,21 @@ impl Tx {
 }
 
 impl Store {
-    /// The session of a token of an organisation; `None` also when its MAC fails.
+    /// The session of an access token of an organisation; `None` also when its MAC fails.
     pub async fn session(&self, organization: Organization, token: &[u8]) -> Result<Option<Session>, StoreError> {
         let digest = self.keys.keys_of(NO_INSURER).await?.digest(token);
         let organization = organization.to_string();
-        let rows = self.engine.rows(ONE, args![&organization, &digest]).await?;
-        rows.first().map_or(Ok(None), |row| session_row(&self.keys, &organization, &digest, row))
+        let rows = self.engine.rows(BY_TOKEN, args![&organization, &digest]).await?;
+        let stored = first_session(&self.keys, &organization, &rows)?;
+        Ok(stored.map(|stored| stored.session))
+    }
+
+    /// The session of this id; `None` also when its MAC fails.
+    pub async fn session_of_id(&self, organization: Organization, id: &str) -> Result<Option<Session>, StoreError> {
+        let organization = organization.to_string();
+        let rows = self.engine.rows(BY_ID, args![&organization, id]).await?;
+        let stored = first_session(&self.keys, &organization, &rows)?;
+        Ok(stored.map(|stored| stored.session))
     }
 
     /// What is known of an idempotency key of a caller.
@@ -247,37 +318,46 @@ impl Store {
     }
 }
 
-/// A row of [`ONE`]; `None` when its MAC fails.
-fn session_row(
-    keys: &Keyring,
-    organization: &str,
-    digest: &[u8; 32],
-    row: &Row,
-) -> Result<Option<Session>, StoreError> {
-    let session = Session {
-        staff: StaffId(row.text(0)?),
-        fingerprint: row.text(1)?,
-        way: if row.text(2)? == "interactive" { SessionWay::Interactive } else { SessionWay::Program },
-        software: row.text_or_null(3)?,
-        expires_at: instant(row.big(4)?)?,
-        ended_at: row.big_or_null(5)?.map(instant).transpose()?,
-    };
-    let fits = session_door(organization, digest, &session).fits(keys, &row.blob(6)?);
-    Ok(fits.then_some(session))
+/// The row of [`BY_TOKEN`] or [`BY_ID`]; `None` also when its MAC fails.
+fn first_session(keys: &Keyring, organization: &str, rows: &[Row]) -> Result<Option<StoredSession>, StoreError> {
+    rows.first().map_or(Ok(None), |row| session_row(keys, organization, row))
 }
 
-/// Whose session it is, how long it lasts, and its end once it has ended.
-fn session_door(organization: &str, digest: &[u8; 32], session: &Session) -> Door {
-    let door = Door::new("session")
-        .text(organization)
-        .bytes(digest)
-        .text(&session.staff.0)
-        .text(&session.fingerprint)
-        .text(session.way.code())
-        .maybe_text(session.software.as_deref())
-        .number(session.expires_at.as_microsecond());
-    match session.ended_at {
-        Some(ended) => door.number(ended.as_microsecond()),
-        None => door,
+/// A row of those; `None` when its MAC fails.
+fn session_row(keys: &Keyring, organization: &str, row: &Row) -> Result<Option<StoredSession>, StoreError> {
+    let digest = |column| -> Result<[u8; 32], StoreError> {
+        row.blob(column)?.try_into().map_err(|_| StoreError::Unreadable("session"))
+    };
+    let session = Session {
+        id: row.text(0)?,
+        staff: StaffId(row.text(3)?),
+        fingerprint: row.text(4)?,
+        way: if row.text(5)? == "interactive" { SessionWay::Interactive } else { SessionWay::Program },
+        software: row.text_or_null(6)?,
+        expires_at: instant(row.big(7)?)?,
+        refresh_until: instant(row.big(8)?)?,
+        ended_at: row.big_or_null(9)?.map(instant).transpose()?,
+    };
+    let stored = StoredSession { session, token: digest(1)?, refresh: digest(2)? };
+    let fits = stored.door(organization).fits(keys, &row.blob(10)?);
+    Ok(fits.then_some(stored))
+}
+
+impl StoredSession {
+    /// Whose session it is, its tokens, how long it lasts, and its end once it has ended.
+    fn door(&self, organization: &str) -> Door {
+        let session = &self.session;
+        Door::new("session")
+            .text(organization)
+            .text(&session.id)
+            .bytes(&self.token)
+            .bytes(&self.refresh)
+            .text(&session.staff.0)
+            .text(&session.fingerprint)
+            .text(session.way.code())
+            .maybe_text(session.software.as_deref())
+            .number(session.expires_at.as_microsecond())
+            .number(session.refresh_until.as_microsecond())
+            .maybe_number(session.ended_at.map(Timestamp::as_microsecond))
     }
 }

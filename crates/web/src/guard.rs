@@ -1,10 +1,11 @@
-//! What every request passes on its way in and every answer on its way out: request id, host name, quotas, back-pressure, time
+//! What every request passes on its way in and every answer on its way out: request id, host name, quotas, back-pressure, tags, time
 //! limit, panics, problem documents, security headers (decision 0006.28, 29; T-28, T-32).
 
 use crate::caller::peer_of;
+use crate::etag::Read;
 use crate::record::Recorder;
 use crate::router::{Listener, Route, route_of};
-use crate::{App, Problem};
+use crate::{App, Problem, Seen};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -33,7 +34,11 @@ pub(crate) async fn guard(State((app, listener)): State<(App, Listener)>, reques
         Err(error) => return finish(Problem::from(error).into_response(), "00000000000000000000000000000000"),
     };
     let request_id = context.request_id.clone();
+    let watched = app.settings.watch.clone().map(|watch| (watch, Seen::asked(listener, &request)));
     let response = pass(app, listener, context, request, next).await.unwrap_or_else(Problem::into_response);
+    if let Some((watch, seen)) = watched {
+        watch(seen.answered(&response));
+    }
     finish(response, &request_id)
 }
 
@@ -64,11 +69,15 @@ async fn pass(
     request.extensions_mut().insert(context);
     request.extensions_mut().insert(listener);
     let recorder_of_panic = recorder.clone();
+    let read = Read::of(&app, &request);
     // A task of its own: a client that goes away, or a time limit, never cuts a write or its entry in the middle.
     let running = tokio::spawn(async move {
         let response = settle(recorder, as_problem(next.run(request).await)).await;
         drop(place);
-        response
+        match read {
+            Some(read) => read.answer(response).await,
+            None => response,
+        }
     });
     match tokio::time::timeout(limit, running).await {
         Ok(Ok(response)) => Ok(response),

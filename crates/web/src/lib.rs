@@ -10,6 +10,8 @@
 
 mod api;
 mod caller;
+pub mod codes;
+mod etag;
 mod guard;
 mod input;
 mod multipart;
@@ -22,10 +24,12 @@ mod router;
 mod schema;
 mod server;
 pub mod tls;
+mod watch;
 
 pub use problem::Problem;
 pub use router::{Audience, Listener, ROUTES, Route, closed_line_router, organisations_router, public_router};
 pub use server::{Server, Socket};
+pub use watch::{Seen, Watch};
 
 use crate::places::Places;
 use jiff::Timestamp;
@@ -58,6 +62,8 @@ pub struct Settings {
     pub request_time: Duration,
     /// Time for one upload with everything that follows from it. 30 min.
     pub upload_time: Duration,
+    /// Who sees every answer, in a sandbox for vendors; otherwise nobody.
+    pub watch: Option<Watch>,
 }
 
 impl Settings {
@@ -73,6 +79,7 @@ impl Settings {
             uploads: 2,
             request_time: Duration::from_secs(10),
             upload_time: Duration::from_secs(30 * 60),
+            watch: None,
         }
     }
 }

@@ -60,12 +60,12 @@ pub fn document() -> Value {
         "components": {
             "securitySchemes": {
                 "certificate": { "type": "mutualTLS", "description": "端末の電子証明書" },
-                "token": { "type": "http", "scheme": "bearer", "description": "ログインで受け取るトークン。60分有効。その電子証明書でだけ使える" },
+                "token": { "type": "http", "scheme": "bearer", "description": "ログインで受け取るトークン。60分有効で、更新トークンで8時間まで続けられる。その電子証明書でだけ使える" },
             },
             "responses": {
                 "Problem": {
                     "description": "問題文書。status と code が種類を、detail が次にすることを示す",
-                    "headers": request_id_header(),
+                    "headers": problem_headers(),
                     "content": { "application/problem+json": { "schema": reference("Problem") } },
                 },
             },
@@ -76,7 +76,9 @@ pub fn document() -> Value {
 
 pub(crate) fn schemas() -> Value {
     // The text is part of the program; a test reads it.
-    serde_json::from_str(include_str!("openapi/schemas.json")).unwrap_or_default()
+    let mut schemas: Value = serde_json::from_str(include_str!("openapi/schemas.json")).unwrap_or_default();
+    schemas["Problem"]["properties"]["code"]["x-extensible-enum"] = crate::codes::all().collect();
+    schemas
 }
 
 fn operation(route: &Route, shape: &Shape) -> Value {
@@ -100,6 +102,12 @@ fn operation(route: &Route, shape: &Shape) -> Value {
         let mut accepted = success.clone();
         accepted["description"] = json!("受け付けました。処理は続きます。受付番号で状態を尋ねてください");
         responses.insert("202".to_owned(), accepted);
+    }
+    if has_tag(route, shape) {
+        success["headers"]["ETag"] = json!({ "description": "この答えの印。If-None-Match で送ると、変わっていなければ 304", "schema": { "type": "string" } });
+        let unchanged =
+            json!({ "description": "変わっていない。閲覧として判断し、記録している", "headers": success["headers"] });
+        responses.insert("304".to_owned(), unchanged);
     }
     responses.insert(shape.status.to_owned(), success);
     responses.insert("default".to_owned(), json!({ "$ref": "#/components/responses/Problem" }));
@@ -158,7 +166,7 @@ fn parameters(route: &Route, shape: &Shape) -> Vec<Value> {
     let in_query = shape.query.iter().map(|(name, words)| {
         let schema = match *name {
             "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 200 }),
-            "seen" | "history" | "dry_run" | "full" => json!({ "type": "boolean" }),
+            "seen" | "history" | "dry_run" | "full" | "people" => json!({ "type": "boolean" }),
             _ => json!({ "type": "string" }),
         };
         json!({ "name": name, "in": "query", "required": false, "description": words, "schema": schema })
@@ -170,7 +178,19 @@ fn parameters(route: &Route, shape: &Shape) -> Vec<Value> {
             "schema": { "type": "string", "maxLength": 64 },
         })
     });
-    in_path.chain(in_query).chain(key).collect()
+    let tag = has_tag(route, shape).then(|| {
+        json!({
+            "name": "If-None-Match", "in": "header", "required": false,
+            "description": "前の答えの ETag。変わっていなければ 304 で、本文はない",
+            "schema": { "type": "string" },
+        })
+    });
+    in_path.chain(in_query).chain(key).chain(tag).collect()
+}
+
+/// Whether its answer carries an ETag.
+fn has_tag(route: &Route, shape: &Shape) -> bool {
+    route.method == axum::http::Method::GET && matches!(shape.answer, Content::Json(_))
 }
 
 /// Name of the schema of the JSON body of a route.
@@ -181,13 +201,13 @@ pub(crate) fn request_schema(route: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a repetition under an `Idempotency-Key` is answered as the first time: every write, but not log-in and log-out,
-/// which are nobody's yet or no longer, not the three searches, which change nothing and are recorded each time, and not the two
+/// Whether a repetition under an `Idempotency-Key` is answered as the first time: every write, but not log-in, refresh and
+/// log-out, which are nobody's yet or no longer and whose tokens are not kept, not the three searches, which change nothing and are recorded each time, and not the two
 /// of a municipality that leave the same state however often they are sent.
 pub(crate) fn takes_key(route: &Route) -> bool {
     let free =
         // A package is known again by its bytes: its receipt is the answer however often it comes.
-        ["log_in", "log_in_program", "log_out", "find_insured", "eligibility", "search_disaster", "count_statistics", "change_start", "import_package"];
+        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "count_statistics", "change_start", "import_package"];
     route.listener == Listener::Organisations && route.method != axum::http::Method::GET && !free.contains(&route.name)
 }
 
@@ -199,12 +219,19 @@ fn request_id_header() -> Value {
     json!({ "X-Request-Id": { "description": "この要求の番号", "schema": { "type": "string" } } })
 }
 
+fn problem_headers() -> Value {
+    let mut headers = request_id_header();
+    headers["Retry-After"] = json!({ "description": "429・503: 待つ秒数", "schema": { "type": "integer" } });
+    headers
+}
+
 /// What each route takes and answers, in the order of the table of routes.
 fn shape(name: &str) -> Option<Shape> {
     use {Content as C, Request as R};
     let (request, status, answer) = match name {
         "log_in" => (R::Json("PersonLogIn"), "200", C::Json("Session")),
         "log_in_program" => (R::Json("ProgramLogIn"), "200", C::Json("Session")),
+        "refresh_session" => (R::Json("Refresh"), "200", C::Json("Session")),
         "log_out" => (R::Nothing, "204", C::Nothing),
         "register_office" => (R::Json("Registration"), "200", C::Json("Registered")),
         "list_people" => (R::Nothing, "200", C::Json("People")),
@@ -213,6 +240,8 @@ fn shape(name: &str) -> Option<Shape> {
         "person_numbers" => (R::Nothing, "200", C::Json("PersonNumbers")),
         "view_person" => (R::Nothing, "200", C::Json("PersonPage")),
         "view_kind" => (R::Nothing, "200", C::Json("KindView")),
+        "claim_values" => (R::Nothing, "200", C::Json("ClaimValues")),
+        "claim_values_file" => (R::Nothing, "200", C::Csv),
         "why" => (R::Nothing, "200", C::Json("WhyList")),
         "end_registration" => (R::Nothing, "204", C::Nothing),
         "decide_office" => (R::Json("OfficeDecision"), "204", C::Nothing),
@@ -286,6 +315,11 @@ fn shape(name: &str) -> Option<Shape> {
             ("prefecture", "都道府県コード2桁"),
             ("state", "開始・予定・調整中・未定"),
             ("name", "市区町村の名前の一部か保険者番号"),
+        ],
+        "claim_values" => &[("month", "対象月（例 202611。既定は今月）")],
+        "claim_values_file" => &[
+            ("month", "対象月（例 202611。既定は今月）"),
+            ("people", "true: 表計算ソフトで開く形（日本語の見出し、式と読まれるセルに '）"),
         ],
         "view_kind" => &[("known_on", "この日の終わり（または時刻）に知られていた内容を見る")],
         _ => &[],

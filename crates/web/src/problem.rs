@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 pub struct Problem {
     /// HTTP status.
     pub status: StatusCode,
-    /// Stable code; also the end of `type`.
+    /// Stable code, one of [`crate::codes`]; also the end of `type`.
     pub code: &'static str,
     /// What happened, in Japanese.
     pub title: String,
@@ -39,6 +39,7 @@ const PAD: usize = 64;
 impl Problem {
     /// A problem of these words.
     pub fn new(status: StatusCode, code: &'static str, title: &str, detail: &str) -> Self {
+        debug_assert!(crate::codes::is_listed(status.as_u16(), code), "{status} {code} is not in codes.rs");
         Self { status, code, title: title.to_owned(), detail: detail.to_owned(), rest: Box::default() }
     }
 
@@ -72,6 +73,10 @@ impl Problem {
             "binding" => (
                 "ログインした電子証明書と違います",
                 "ログインしたときと同じ端末の電子証明書で接続するか、この端末でログインし直してください",
+            ),
+            "refresh_reused" => (
+                "使い終わった更新トークンです",
+                "安全のため、このログインを終わらせました。ログインし直してください。心当たりがないときは管理者に知らせてください",
             ),
             "certificate_required" => {
                 ("電子証明書が必要です", "この事業所の端末用電子証明書を組み込んで、接続し直してください")

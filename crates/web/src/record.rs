@@ -23,6 +23,11 @@ impl LoggedInAs {
     pub(crate) fn note(&self, caller: &Caller) {
         let _ = self.0.set(caller.clone());
     }
+
+    /// Who is logged in; empty when nobody is.
+    pub(crate) fn name(&self) -> String {
+        self.0.get().map(|caller| caller.staff.id.0.clone()).unwrap_or_default()
+    }
 }
 
 /// Sees to the entry of one request.

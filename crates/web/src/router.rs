@@ -3,8 +3,8 @@
 
 use self::{Audience::*, Listener::*};
 use crate::api::{
-    consent, disaster, export, files, insurers, notices, opinions, people, public, session, statistics, submissions,
-    view,
+    claim_values, consent, disaster, export, files, insurers, notices, opinions, people, public, session, statistics,
+    submissions, view,
 };
 use crate::guard::guard;
 use crate::{App, Problem, Ready, Settings, pages};
@@ -101,6 +101,7 @@ macro_rules! routes {
 routes! {
     Organisations post   POST   "/api/v1/session"                            log_in                Certificate    "職員のログイン（画面）"                    session::log_in;
     Organisations post   POST   "/api/v1/token"                              log_in_program        Certificate    "職員の代理で動くソフトのログイン"          session::log_in_program;
+    Organisations post   POST   "/api/v1/session/refresh"                    refresh_session        Certificate    "ログインの延長（更新トークン）"            session::refresh;
     Organisations delete DELETE "/api/v1/session"                            log_out               Staff          "ログアウト"                                session::log_out;
     Organisations post   POST   "/api/v1/people"                             register_office       Offices        "本人確認（4項目）と担当事業所登録"         people::register;
     Organisations get    GET    "/api/v1/people"                             list_people           Offices        "担当利用者の一覧"                          people::list;
@@ -109,6 +110,8 @@ routes! {
     Organisations get    GET    "/api/v1/people/{handle}/numbers"            person_numbers        Municipalities "新旧の被保険者番号（番号異動）"             people::numbers;
     Organisations get    GET    "/api/v1/people/{handle}"                    view_person           Both           "利用者のページ"                            view::page;
     Organisations get    GET    "/api/v1/people/{handle}/records/{kind}"     view_kind             Both           "1種別の情報と履歴"                         view::kind;
+    Organisations get    GET    "/api/v1/people/{handle}/claim-values"       claim_values           Both           "請求に要る値（月ごと。JSON）"              claim_values::values;
+    Organisations get    GET    "/api/v1/people/{handle}/claim-values.csv"   claim_values_file      Both           "請求に要る値（月ごと。CSV）"               claim_values::file;
     Organisations get    GET    "/api/v1/people/{handle}/why"                why                   Both           "なぜ見られる・見られないか"                view::why;
     Organisations delete DELETE "/api/v1/people/{handle}/registration"       end_registration      Offices        "担当事業所登録の終了"                      people::end;
     Organisations put    PUT    "/api/v1/people/{handle}/offices/{office}"   decide_office         Municipalities "担当登録の継続・不開示の人の事業所の確認・終了" people::decide_office;

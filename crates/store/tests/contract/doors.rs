@@ -1,5 +1,6 @@
 //! Somebody who can write to the database but has no key opens no door (T-9): the row he makes or alters does not exist.
 
+use crate::logins::TOKENS;
 use crate::world::*;
 use kiban_domain::assignment::{DisasterMode, EndReason};
 use kiban_domain::consent::ConsentAct;
@@ -334,11 +335,13 @@ fn a_password_hash_never_gets_into_a_log() {
 async fn a_session_turned_into_a_colleagues_or_prolonged_does_not_exist() {
     on_each_engine(async |world| {
         let session = Session {
+            id: "0a1b".to_owned(),
             staff: StaffId("4370100017/s1".to_owned()),
             fingerprint: "ab".repeat(32),
             way: SessionWay::Program,
             software: Some("架空ソフト".to_owned()),
             expires_at: at(100),
+            refresh_until: at(800),
             ended_at: None,
         };
         let organization = Organization::Office(office());
@@ -347,10 +350,12 @@ async fn a_session_turned_into_a_colleagues_or_prolonged_does_not_exist() {
             "organization = 'operator'",
             "way = 'interactive'",
             "expires_at = expires_at + 1",
+            "refresh_until = refresh_until + 1",
+            "refresh_digest = token_digest",
             "fingerprint = ''",
         ] {
             world.by_hand("DELETE FROM session").await;
-            world.write(async |tx| tx.put_session(organization, b"token", &session).await).await.unwrap();
+            world.write(async |tx| tx.put_session(organization, TOKENS, &session).await).await.unwrap();
             assert_eq!(world.store.session(organization, b"token").await.unwrap(), Some(session.clone()));
             world.by_hand(&format!("UPDATE session SET {change}")).await;
             assert_eq!(world.store.session(organization, b"token").await.unwrap(), None, "{change}");
@@ -364,17 +369,19 @@ async fn a_session_turned_into_a_colleagues_or_prolonged_does_not_exist() {
 async fn an_ended_session_opened_again_by_hand_does_not_exist() {
     on_each_engine(async |world| {
         let session = Session {
+            id: "0a1b".to_owned(),
             staff: StaffId("4370100017/s1".to_owned()),
             fingerprint: "ab".repeat(32),
             way: SessionWay::Interactive,
             software: None,
             expires_at: at(100),
+            refresh_until: at(800),
             ended_at: None,
         };
         let organization = Organization::Office(office());
-        let end = async || world.write(async |tx| tx.end_session(organization, b"token", at(50)).await).await;
+        let end = async || world.write(async |tx| tx.end_session(organization, "0a1b", at(50)).await).await;
         let found = async || world.store.session(organization, b"token").await.unwrap();
-        world.write(async |tx| tx.put_session(organization, b"token", &session).await).await.unwrap();
+        world.write(async |tx| tx.put_session(organization, TOKENS, &session).await).await.unwrap();
         end().await.unwrap();
         assert_eq!(found().await.unwrap().ended_at, Some(at(50)));
         for change in ["ended_at = NULL", "ended_at = ended_at + 60000000"] {

@@ -3,17 +3,21 @@
 use crate::world::*;
 use kiban_domain::Organization;
 use kiban_domain::office::StaffId;
-use kiban_store::{Idempotent, KeptAnswer, LockState, Session, SessionWay, StoreError};
+use kiban_store::{Idempotent, KeptAnswer, LockState, Session, SessionWay, StoreError, Tokens};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub const TOKENS: Tokens<'static> = Tokens { access: b"token", refresh: b"refresh" };
+
 fn session() -> Session {
     Session {
+        id: "0a1b".to_owned(),
         staff: StaffId("4370100017/s1".to_owned()),
         fingerprint: "ab".repeat(32),
         way: SessionWay::Interactive,
         software: None,
         expires_at: at(100),
+        refresh_until: at(800),
         ended_at: None,
     }
 }
@@ -22,17 +26,70 @@ fn session() -> Session {
 async fn a_token_opens_the_session_it_was_given_for_until_it_is_ended() {
     on_each_engine(async |world| {
         let organization = Organization::Office(office());
-        world.write(async |tx| tx.put_session(organization, b"token", &session()).await).await.unwrap();
+        world.write(async |tx| tx.put_session(organization, TOKENS, &session()).await).await.unwrap();
         assert_eq!(world.store.session(organization, b"token").await.unwrap(), Some(session()));
         assert_eq!(world.store.session(organization, b"Token").await.unwrap(), None);
         assert_eq!(world.store.session(Organization::Office(other_office()), b"token").await.unwrap(), None);
-        assert_eq!(world.ask("SELECT count(*) FROM session WHERE length(token_digest) = 32").await, 1);
-        let taken = world.write(async |tx| tx.put_session(organization, b"token", &session()).await).await;
+        assert_eq!(
+            world
+                .ask("SELECT count(*) FROM session WHERE length(token_digest) = 32 AND length(refresh_digest) = 32")
+                .await,
+            1
+        );
+        let taken = world.write(async |tx| tx.put_session(organization, TOKENS, &session()).await).await;
         assert!(matches!(taken, Err(StoreError::Conflict(_))));
-        let end = async |second| world.write(async |tx| tx.end_session(organization, b"token", at(second)).await).await;
+        let end = async |second| world.write(async |tx| tx.end_session(organization, "0a1b", at(second)).await).await;
         end(50).await.unwrap();
         end(60).await.unwrap();
         assert_eq!(world.store.session(organization, b"token").await.unwrap().unwrap().ended_at, Some(at(50)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_good_once_and_replaces_both_tokens() {
+    on_each_engine(async |world| {
+        let organization = Organization::Office(office());
+        world.write(async |tx| tx.put_session(organization, TOKENS, &session()).await).await.unwrap();
+        let next = Tokens { access: b"second", refresh: b"third" };
+        let later = Session { expires_at: at(200), ..session() };
+        let renew = async |used: &[u8], next| {
+            world.write(async |tx| tx.renew_session(organization, used, next, &later).await).await.unwrap()
+        };
+        assert_eq!(renew(b"another", next).await, None);
+        assert_eq!(world.store.session(organization, b"token").await.unwrap(), Some(session()));
+        assert!(renew(b"refresh", next).await.is_some());
+        assert_eq!(world.store.session(organization, b"token").await.unwrap(), None, "good for nothing any more");
+        assert_eq!(world.store.session(organization, b"second").await.unwrap(), Some(later.clone()));
+        assert_eq!(renew(b"refresh", TOKENS).await, None, "a second time");
+        assert_eq!(world.store.session_of_id(organization, "0a1b").await.unwrap(), Some(later.clone()));
+        let ended = world.write(async |tx| tx.end_session(organization, "0a1b", at(50)).await).await.unwrap();
+        assert!(ended.is_some());
+        assert_eq!(renew(b"third", TOKENS).await, None, "the log-in has ended");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_refreshes_at_the_same_moment_the_database_lets_one_through() {
+    on_each_engine(async |world| {
+        let organization = Organization::Office(office());
+        world.write(async |tx| tx.put_session(organization, TOKENS, &session()).await).await.unwrap();
+        let world = Arc::new(world);
+        let mut tasks = Vec::new();
+        for n in 0u8..8 {
+            let world = Arc::clone(&world);
+            tasks.push(tokio::spawn(async move {
+                let (access, refresh) = ([b'a', n], [b'r', n]);
+                let next = Tokens { access: &access, refresh: &refresh };
+                world.write(async |tx| tx.renew_session(organization, b"refresh", next, &session()).await).await
+            }));
+        }
+        let mut through = 0;
+        for task in tasks {
+            through += usize::from(task.await.unwrap().unwrap().is_some());
+        }
+        assert_eq!(through, 1);
     })
     .await;
 }

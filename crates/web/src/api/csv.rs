@@ -1,4 +1,5 @@
-//! CSV answers that people open in a spreadsheet: UTF-8 with a byte order mark, cells that could be a formula as text.
+//! CSV answers. Those that people open in a spreadsheet: UTF-8 with a byte order mark, cells that could be a formula as
+//! text. Those that programs read: the values as they are (T-20).
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -14,6 +15,14 @@ pub(crate) fn file(name: &str, body: String) -> Response {
 /// The beginning of a file with its header.
 pub(crate) fn begin(header: &str) -> String {
     format!("\u{feff}{header}\r\n")
+}
+
+/// One line for programs: cells are exactly the values, quoted only where RFC 4180 asks for it.
+pub(crate) fn exact_line(cells: impl IntoIterator<Item = String>) -> String {
+    let quoted = |text: String| {
+        if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    };
+    cells.into_iter().map(quoted).collect::<Vec<_>>().join(",") + "\r\n"
 }
 
 /// One line.

@@ -1,4 +1,4 @@
-//! Log-in and log-out (P-164): a person at a screen, or a vendor's program that names itself.
+//! Log-in, refresh and log-out (P-164): a person at a screen, or a vendor's program that names itself.
 
 use super::{Answer, done, ok, once};
 use crate::caller::{Authenticated, Certified};
@@ -6,7 +6,7 @@ use crate::input::Json;
 use crate::{App, Problem};
 use axum::extract::{Path, State};
 use kiban_domain::Organization;
-use kiban_service::LogIn;
+use kiban_service::{LogIn, LoggedIn};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -16,6 +16,13 @@ use serde_json::json;
 pub(crate) struct PersonLogIn {
     account: String,
     password: String,
+}
+
+/// What lets a log-in go on.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Refresh {
+    refresh_token: String,
 }
 
 /// What a program sends.
@@ -43,11 +50,20 @@ pub(crate) async fn log_in_program(State(app): State<App>, peer: Certified, body
 }
 
 async fn open(app: App, peer: Certified, request: LogIn) -> Answer {
-    let session = app.platform.log_in(&peer.peer, request, &peer.context).await?;
+    logged_in(app.platform.log_in(&peer.peer, request, &peer.context).await?)
+}
+
+pub(crate) async fn refresh(State(app): State<App>, peer: Certified, body: Json<Refresh>) -> Answer {
+    logged_in(app.platform.refresh(&peer.peer, &body.value?.refresh_token, &peer.context).await?)
+}
+
+fn logged_in(session: LoggedIn) -> Answer {
     ok(json!({
         "token": session.token,
         "token_type": "Bearer",
         "expires_at": session.expires_at,
+        "refresh_token": session.refresh_token,
+        "refresh_until": session.refresh_until,
         "organization": session.organization,
         "staff": {
             "id": session.staff.id,

@@ -3,7 +3,8 @@
 
 use crate::world::Reply;
 use axum::http::Method;
-use kiban_web::{Listener, ROUTES, openapi};
+use kiban_policy::SharingTable;
+use kiban_web::{Listener, ROUTES, codes, openapi};
 use serde_json::Value;
 use std::sync::OnceLock;
 
@@ -45,11 +46,65 @@ fn the_guide_lists_every_route() {
         let who = route.audience.name_ja();
         table += &format!("| {listener} | `{} {}` | {} | {who} |\n", route.method, route.path, route.summary);
     }
-    let expected = format!("{before}{begin}{table}{end}{after}");
+    let guide = format!("{before}{begin}{table}{end}{after}");
+    let (begin, end) = ("<!-- codes: begin -->\n", "<!-- codes: end -->");
+    let (before, rest) = guide.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let expected = format!("{before}{begin}{}{end}{after}", table_of_codes());
     if std::env::var_os("UPDATE_OPENAPI").is_some() {
         std::fs::write(GUIDE, &expected).unwrap();
     }
     assert!(std::fs::read_to_string(GUIDE).unwrap() == expected, "docs/api.md is old; run with UPDATE_OPENAPI=1");
+}
+
+fn table_of_codes() -> String {
+    let mut table = String::from("| 状態 | code | 意味 |\n|---|---|---|\n");
+    for code in codes::CODES.iter().filter(|code| code.status < 403) {
+        table += &format!("| {} | `{}` | {} |\n", code.status, code.code, code.meaning);
+    }
+    let rules = SharingTable::at("2026-11-22".parse().unwrap()).unwrap();
+    for rule in codes::refusing() {
+        let reason = rules.reason(rule);
+        table += &format!("| 403 | `{}` | {}（{}） |\n", rule.code(), reason.reason, reason.requirement);
+    }
+    for code in codes::CODES.iter().filter(|code| code.status > 403) {
+        table += &format!("| {} | `{}` | {} |\n", code.status, code.code, code.meaning);
+    }
+    table
+}
+
+/// Every code in the sources of the platform is in the list; answers are held to it by [`conform`].
+#[test]
+fn every_code_of_a_problem_is_in_the_list() {
+    let (web, service) = ("/src", "/../service/src");
+    let mut found = 0;
+    for folder in [web, service] {
+        let mut folders = vec![std::path::PathBuf::from(format!("{}{folder}", env!("CARGO_MANIFEST_DIR")))];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|end| end == "rs") {
+                    for code in codes_in(&std::fs::read_to_string(&path).unwrap()) {
+                        found += 1;
+                        let listed = codes::CODES.iter().any(|one| one.code == code);
+                        assert!(listed, "{code} in {} is not in codes.rs", path.display());
+                    }
+                }
+            }
+        }
+    }
+    assert!(found > 30, "only {found} codes found: is the reader of sources out of date?");
+}
+
+/// What stands behind `StatusCode::NAME,` or in `…nauthenticated("…")`.
+fn codes_in(source: &str) -> Vec<String> {
+    let quoted = |rest: &str| rest.trim_start().strip_prefix('"')?.split('"').next().map(str::to_owned);
+    let behind_status = source.split("StatusCode::").skip(1).filter_map(|rest| quoted(rest.split_once(',')?.1));
+    let of_log_in = source.split("nauthenticated(").skip(1).filter_map(quoted);
+    let is_code = |text: &String| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    behind_status.chain(of_log_in).filter(is_code).collect()
 }
 
 #[test]
@@ -80,13 +135,22 @@ fn every_reference_leads_somewhere() {
 pub fn conform(method: &Method, path: &str, reply: &Reply) {
     let media = reply.headers.get("content-type").map_or("", |value| value.to_str().unwrap());
     let media = media.split(';').next().unwrap();
+    if reply.status == axum::http::StatusCode::NOT_MODIFIED {
+        let operation = operation(method, path).unwrap_or_else(|| panic!("{method} {path} is not described"));
+        assert!(operation["responses"]["304"].is_object() && reply.body.is_empty(), "{method} {path}");
+        return assert!(reply.headers.contains_key("etag"));
+    }
     if !reply.status.is_success() {
+        let status = reply.status.as_u16();
+        assert!(codes::is_listed(status, &reply.code()), "{method} {path}: {status} {}", reply.code());
         assert_eq!(media, "application/problem+json", "{method} {path}: {}", reply.text());
         return fits(&document()["components"]["schemas"]["Problem"], &reply.json(), "problem");
     }
     let operation = operation(method, path).unwrap_or_else(|| panic!("{method} {path} is not described"));
     let success = &operation["responses"][reply.status.as_str()];
     assert!(success.is_object(), "{method} {path}: {} is not described", reply.status);
+    let promises_tag = success["headers"].get("ETag").is_some();
+    assert_eq!(promises_tag && *method == Method::GET, reply.headers.contains_key("etag"), "{method} {path}");
     match success.get("content").and_then(|content| content.get(media)) {
         Some(content) if media == "application/json" => fits(&content["schema"], &reply.json(), path),
         Some(_) => {}

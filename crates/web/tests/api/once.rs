@@ -28,6 +28,7 @@ fn takes_no_key(route: &Route) -> bool {
     let free = [
         "log_in",
         "log_in_program",
+        "refresh_session",
         "log_out",
         "find_insured",
         "eligibility",

@@ -55,6 +55,90 @@ async fn a_token_lasts_an_hour_or_until_log_out() {
 }
 
 #[tokio::test]
+async fn a_log_in_goes_on_for_eight_hours_by_refresh_tokens_and_not_longer() {
+    let world = World::new().await;
+    let mut planner = world.with_certificate(Role::Planner);
+    let mut log_in = world.fresh_log_in(Role::Planner).await;
+    let until = log_in["refresh_until"].clone();
+    for _ in 0..9 {
+        world.pass(50 * 60).await;
+        let reply = planner.post("/api/v1/session/refresh", json!({ "refresh_token": log_in["refresh_token"] })).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        log_in = reply.json();
+        assert_eq!(log_in["refresh_until"], until, "a refresh does not move the end");
+        planner.token = log_in["token"].as_str().map(str::to_owned);
+        assert_eq!(planner.get("/api/v1/people").await.status, StatusCode::OK);
+        planner.token = None;
+    }
+    assert_eq!(log_in["expires_at"], until, "the last access token ends with the log-in");
+    world.pass(30 * 60).await;
+    let reply = planner.post("/api/v1/session/refresh", json!({ "refresh_token": log_in["refresh_token"] })).await;
+    assert_eq!(reply.refusal(), (401, "login_required".to_owned()));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_refreshed_program_stays_a_program_and_a_person_a_person() {
+    let world = World::new().await;
+    let handle = world.register(Role::Planner, Person::Hanako).await;
+    let consents = format!("/api/v1/people/{handle}/consents");
+    let consent = json!({ "act": "given", "declarant": "person", "proof": "insurance_card", "form": "第1版" });
+    for (role, expected) in [(Role::Vendor, 403), (Role::Planner, 200)] {
+        let log_in = world.fresh_log_in(role).await;
+        let mut client = world.with_certificate(role);
+        let reply = client.post("/api/v1/session/refresh", json!({ "refresh_token": log_in["refresh_token"] })).await;
+        client.token = reply.json()["token"].as_str().map(str::to_owned);
+        assert_eq!(client.post(&consents, consent.clone()).await.status.as_u16(), expected, "{role:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_ends_a_log_in_ends_its_refresh_token() {
+    let world = World::new().await;
+    let terminal = world.with_certificate(Role::Planner);
+    let refresh = async |log_in: &serde_json::Value| {
+        let body = json!({ "refresh_token": log_in["refresh_token"] });
+        terminal.post("/api/v1/session/refresh", body).await.refusal()
+    };
+    let gone = (401, "login_required".to_owned());
+
+    let out = world.fresh_log_in(Role::Planner).await;
+    let mut client = terminal.clone();
+    client.token = out["token"].as_str().map(str::to_owned);
+    assert_eq!(client.delete("/api/v1/session").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(refresh(&out).await, gone);
+
+    let log_in = world.fresh_log_in(Role::Planner).await;
+    let left = kiban_store::Account { active: false, ..account(Role::Planner) };
+    world.change(async |tx| tx.put_account(&left).await.unwrap()).await;
+    assert_eq!(refresh(&log_in).await, gone);
+
+    world.change(async |tx| tx.put_account(&account(Role::Planner)).await.unwrap()).await;
+    let mut row = certificate(Role::Planner, &Role::Planner.fingerprint(), world.now());
+    row.revoked_at = Some(world.now());
+    world.change(async |tx| tx.put_certificate(&row).await.unwrap()).await;
+    assert_eq!(refresh(&log_in).await, (401, "certificate_revoked".to_owned()));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn what_is_no_refresh_token_is_one_answer() {
+    let world = World::new().await;
+    let terminal = world.with_certificate(Role::Planner);
+    let log_in = world.fresh_log_in(Role::Planner).await;
+    let of_another = world.fresh_log_in(Role::Helper).await;
+    let (access, other) = (log_in["token"].as_str().unwrap(), of_another["refresh_token"].as_str().unwrap());
+    let mut replies = Vec::new();
+    for text in ["", "あ", access, other, &"0".repeat(96), &"Z".repeat(96), &"a".repeat(5_000)] {
+        replies.push(terminal.post("/api/v1/session/refresh", json!({ "refresh_token": text })).await);
+    }
+    assert_eq!(replies[0].refusal(), (401, "login_required".to_owned()));
+    assert!(replies.iter().all(|reply| reply.comparable() == replies[0].comparable()));
+    let kept = terminal.post("/api/v1/session/refresh", json!({ "refresh_token": log_in["refresh_token"] })).await;
+    assert_eq!(kept.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_token_is_bound_to_the_certificate_it_was_made_over() {
     let world = World::new().await;
     // Another office's certificate: the token is not known there at all.

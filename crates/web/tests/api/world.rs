@@ -305,8 +305,18 @@ impl World {
         Client { world: self, fingerprint: Some(role.fingerprint()), token: Some(token), key: None }
     }
 
+    /// Everybody logs in anew.
+    pub fn forget_tokens(&self) {
+        self.tokens.lock().unwrap().clear();
+    }
+
     /// A new log-in of somebody who may be logged in already.
     pub async fn fresh_token(&self, role: Role) -> String {
+        self.fresh_log_in(role).await["token"].as_str().unwrap().to_owned()
+    }
+
+    /// The same with all that a log-in is answered with.
+    pub async fn fresh_log_in(&self, role: Role) -> Value {
         let client = Client { world: self, fingerprint: Some(role.fingerprint()), token: None, key: None };
         let mut body = json!({ "account": role.account(), "password": PASSWORD });
         let mut path = "/api/v1/session";
@@ -316,7 +326,7 @@ impl World {
         }
         let reply = client.post(path, body).await;
         assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
-        reply.json()["token"].as_str().unwrap().to_owned()
+        reply.json()
     }
 
     /// A second member of an office.
@@ -441,12 +451,16 @@ pub fn clock_of(now: &Arc<Mutex<Timestamp>>) -> kiban_web::Clock {
 }
 
 pub async fn open_store(dir: &TempDir, clock: kiban_web::Clock) -> Store {
-    let address = format!("sqlite:{}", dir.path().join("kiban.db").display());
+    open_store_at(&format!("sqlite:{}", dir.path().join("kiban.db").display()), dir, clock).await
+}
+
+/// The same with the database of this address.
+pub async fn open_store_at(address: &str, dir: &TempDir, clock: kiban_web::Clock) -> Store {
     let master = MasterKey::load_or_create(&dir.path().join("master.key")).unwrap();
     let anchor_dir = dir.path().join("anchors");
     std::fs::create_dir_all(&anchor_dir).unwrap();
     let signing_key = SigningKey::load_or_create(&dir.path().join("audit.key")).unwrap();
-    Store::open(&address, master, AuditSettings { signing_key, anchor_dir, clock }).await.unwrap()
+    Store::open(address, master, AuditSettings { signing_key, anchor_dir, clock }).await.unwrap()
 }
 
 /// Argon2 is slow on purpose; everybody has the same password.

@@ -8,7 +8,11 @@ impl Platform {
     /// Deletes what is past its time; leaves an entry when something was. Called at start and every hour.
     pub async fn keep_house(&self, context: &Context) -> Result<(), Error> {
         self.forget_abandoned_uploads(context).await?;
-        self.keep_retention(context).await?;
+        self.forget_what_was_for_a_while(context).await?;
+        self.keep_retention(context).await
+    }
+
+    async fn forget_what_was_for_a_while(&self, context: &Context) -> Result<(), Error> {
         let config = &self.inner.config;
         let answers = context.now - jiff::SignedDuration::from_hours(config.answer_hours);
         let notices = context.now - jiff::SignedDuration::from_hours(24 * config.notice_days);

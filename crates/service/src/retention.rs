@@ -42,15 +42,26 @@ impl Platform {
                         (insurer, self.store().audit().begin_pass(entry).await?)
                     }
                 };
-                if self.may_go(original, today, &open.1, context).await? {
-                    self.remove_original(original, today, context).await?;
-                }
+                passed_over(self.take_away(original, today, &open.1, context).await)?;
                 pass = Some(open);
             }
             match due.last() {
                 Some(done) => last = Some(done.clone()),
                 None => return Ok(()),
             }
+        }
+    }
+
+    async fn take_away(
+        &self,
+        original: &DueOriginal,
+        today: Date,
+        pass: &Pass,
+        context: &Context,
+    ) -> Result<(), Error> {
+        match self.may_go(original, today, pass, context).await? {
+            true => self.remove_original(original, today, context).await,
+            false => Ok(()),
         }
     }
 
@@ -120,9 +131,12 @@ impl Platform {
             let old = self.store().old_returned(before, last.as_ref(), PAGE).await?;
             for (insurer, id) in &old {
                 // One whose MAC fails is nobody's document; it stays for whoever looks into it.
-                if let Some(document) = self.store().submission(*insurer, id).await? {
-                    self.remove_content(&document, days, context).await?;
-                }
+                let removed = match self.store().submission(*insurer, id).await {
+                    Ok(Some(document)) => self.remove_content(&document, days, context).await,
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error.into()),
+                };
+                passed_over(removed)?;
             }
             match old.into_iter().next_back() {
                 Some(done) => last = Some(done),
@@ -141,6 +155,17 @@ impl Platform {
         let entry = house_entry("returned.removed", Outcome::Done, context);
         let entry = about(entry, document.person, document.kind, &document.id);
         Ok(tx.commit(Entry { detail: Some(detail.to_string()), ..entry }).await?)
+    }
+}
+
+/// What cannot be read stays, and keeps nothing else from going.
+fn passed_over(done: Result<(), Error>) -> Result<(), Error> {
+    match done {
+        Err(Error::Internal(problem)) => {
+            tracing::error!(%problem, "something past its time cannot be read and stays");
+            Ok(())
+        }
+        done => done,
     }
 }
 

@@ -101,7 +101,7 @@ async fn small_city(address: Option<String>) -> World {
     let mut restricted = card(Care1, date(2026, 10, 5), date(2026, 11, 1), date(2028, 10, 31));
     let period = Period::new(date(2026, 11, 1), Some(date(2027, 4, 30))).unwrap();
     restricted.restrictions =
-        vec![BenefitRestriction { content: "給付額減額".into(), period, benefit_percent: Some(70) }];
+        vec![BenefitRestriction { kind: None, content: "給付額減額".into(), period, benefit_percent: Some(70) }];
     let cards = [
         entry(&one, 1, card(Care1, date(2024, 12, 1), date(2025, 1, 1), date(2025, 12, 31))),
         entry(&one, 2, card(Care2, date(2025, 12, 10), date(2026, 1, 1), date(2026, 12, 31))),

@@ -38,3 +38,5 @@ cargo fmt --all --check
 cargo check --locked --quiet
 cargo clippy --workspace --all-targets --quiet -- -D warnings
 cargo test --workspace
+# The description of the API against a real server; without the Python package index (3) the test `fuzz` has to do.
+scripts/schemathesis.sh 5 || [ $? -eq 3 ]

@@ -214,8 +214,14 @@ mod tests {
         let issued = days_ago(80);
         let identities = (identity(&home, OFFICE, issued).unwrap(), identity(&home, PORTAL, issued).unwrap());
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let addresses =
-            Addresses { organizations: any, public: any, line: None, proxies: Vec::new(), hosts: Hosts::default() };
+        let addresses = Addresses {
+            organizations: any,
+            public: any,
+            line: None,
+            proxies: Vec::new(),
+            hosts: Hosts::default(),
+            watch: None,
+        };
         let running = start(&home, home.platform().await.unwrap(), &identities, &addresses).await.unwrap();
 
         let mut open = connect(&home, running.public).await;

@@ -8,7 +8,7 @@ use clap::Args;
 use kiban_pki::{Identity, tls};
 use kiban_service::Platform;
 use kiban_web::tls::{Limits, Network};
-use kiban_web::{Server, ServerCertificates, Settings, Socket};
+use kiban_web::{Server, ServerCertificates, Settings, Socket, Watch};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,6 +62,8 @@ pub struct Addresses {
     pub proxies: Vec<Network>,
     /// Host name of each.
     pub hosts: Hosts,
+    /// Sees every answer to an organisation; for the sandbox.
+    pub watch: Option<Watch>,
 }
 
 /// A running server.
@@ -110,6 +112,7 @@ pub async fn start(
     let socket = |tcp, tls, host: &str| {
         let mut settings = Settings::new(&[host], &public_url, Arc::clone(&clock));
         settings.certificates = certificates.clone();
+        settings.watch = addresses.watch.clone();
         Socket { tcp, tls, settings }
     };
     let (closed_line, line) = match addresses.line {
@@ -172,6 +175,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         line: options.line_listen,
         proxies: options.proxy_from,
         hosts,
+        watch: None,
     };
     let running = start(&home, platform, &identities, &addresses).await?;
     // Before anybody is told that it listens: who asks it to stop at once must be heard.

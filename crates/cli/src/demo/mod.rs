@@ -2,9 +2,10 @@
 //!
 //! Makes a CA and certificates, an embedded database, a synthetic city as files, starts both listeners, plays the story
 //! over HTTPS (`story`), then keeps serving and tells how to call it by hand. `--check` ends after the story with 0 or 1.
-//! Ctrl-C leaves nothing behind unless `--keep DIR`.
+//! Ctrl-C leaves nothing behind unless `--keep DIR`. `--sandbox` marks what a vendor's software calls (`sandbox`).
 
 mod city;
+mod sandbox;
 mod story;
 
 use crate::home::{Home, now};
@@ -32,12 +33,32 @@ pub struct Options {
     /// 乱数の種
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// 機関用のポート（0 は空いている番号）
-    #[arg(long, default_value_t = 0)]
-    port: u16,
-    /// 公開用のポート（0 は空いている番号）
-    #[arg(long, default_value_t = 0)]
-    public_port: u16,
+    /// ソフトを作る方の試し場にします: 呼出しを採点し、いつでも初めの状態に戻せます（内蔵の SQLite だけ）
+    #[arg(long, conflicts_with_all = ["check", "db"])]
+    sandbox: bool,
+    /// 機関用のポート（省略時は空いている番号、--sandbox では 8443）
+    #[arg(long)]
+    port: Option<u16>,
+    /// 公開用のポート（省略時は空いている番号、--sandbox では 9443）
+    #[arg(long)]
+    public_port: Option<u16>,
+    /// 採点の受口のポート（--sandbox だけ。省略時は 8480）
+    #[arg(long, requires = "sandbox")]
+    desk_port: Option<u16>,
+}
+
+impl Options {
+    fn addresses(&self) -> Addresses {
+        let (inside, outside, _) = if self.sandbox { sandbox::PORTS } else { (0, 0, 0) };
+        Addresses {
+            organizations: ([127, 0, 0, 1], self.port.unwrap_or(inside)).into(),
+            public: ([127, 0, 0, 1], self.public_port.unwrap_or(outside)).into(),
+            line: None,
+            proxies: Vec::new(),
+            hosts: Hosts::default(),
+            watch: None,
+        }
+    }
 }
 
 /// Password of every account of the demo. It guards invented people only.
@@ -48,6 +69,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     let folder = Folder::new(options.keep.as_deref())?;
     let outcome = tokio::select! {
         played = play(&options, &folder) => match played {
+            Ok(played) if options.sandbox && played.is_good => played.go_on(&options, &folder.path, ended.as_mut()).await,
             Ok(played) => played.finish(&options, ended.as_mut()).await,
             Err(error) => Err(error),
         },
@@ -69,14 +91,7 @@ async fn play(options: &Options, folder: &Folder) -> Result<Played> {
     println!("介護情報基盤 kaigo-kiban の実演をはじめます。登場する人・事業所・市はすべて架空です。");
     let home = Home::create(&folder.path, options.db.as_deref())?;
     let world = city::build(&home, options.people, options.seed).await?;
-    let addresses = Addresses {
-        organizations: ([127, 0, 0, 1], options.port).into(),
-        public: ([127, 0, 0, 1], options.public_port).into(),
-        line: None,
-        proxies: Vec::new(),
-        hosts: Hosts::default(),
-    };
-    let server = start(&home, world.platform.clone(), &world.server, &addresses).await?;
+    let server = start(&home, world.platform.clone(), &world.server, &options.addresses()).await?;
     println!("待受けを開始しました: 機関用 {}、公開用 {}", server.organizations, server.public);
     let mut story = story::Story::new(&world, &server);
     let told = story.tell().await;
@@ -93,6 +108,26 @@ async fn play(options: &Options, folder: &Folder) -> Result<Played> {
 }
 
 impl Played {
+    /// Serves as a sandbox until somebody ends it.
+    async fn go_on(self, options: &Options, folder: &Path, ended: impl Future<Output = ()>) -> Result<ExitCode> {
+        let Self { world, server, .. } = self;
+        let account = world.care_manager_account();
+        server.stop().await?;
+        let city::World { platform, server: identities, certificates, .. } = world;
+        // Nobody holds the database open when its files are copied.
+        drop(platform);
+        let told = |server: &Running| {
+            println!("\n── サンドボックス（Ctrl-C で終了） ──");
+            println!("機関用 API: https://office.localhost:{}", server.organizations.port());
+            println!("電子証明書: {}/care-manager.crt と care-manager.key、認証局 ca.crt", certificates.display());
+            println!("ログイン: アカウント {account}、パスワード {DEMO_PASSWORD}");
+            println!("手順: docs/vendor.md");
+        };
+        sandbox::Sandbox::new(options, folder, identities)?.serve(options, told, ended).await?;
+        println!("\n終了します。");
+        Ok(ExitCode::SUCCESS)
+    }
+
     /// Goes on serving until somebody ends it, unless the story was all that was wanted.
     async fn finish(self, options: &Options, ended: impl Future<Output = ()>) -> Result<ExitCode> {
         if !options.check && self.is_good {

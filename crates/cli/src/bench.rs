@@ -12,6 +12,7 @@ mod load;
 mod plans;
 mod report;
 mod server;
+mod slips;
 
 use crate::home::Home;
 use anyhow::{Context as _, Result, bail};
@@ -45,7 +46,7 @@ pub struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "import,read,lookup,page,write,register,disaster,consent,handshake,plans,differences,burden"
+        default_value = "import,read,lookup,page,write,register,disaster,consent,handshake,plans,slips,differences,burden"
     )]
     only: Vec<Job>,
     /// 下限（床）を測らない
@@ -85,6 +86,8 @@ pub enum Job {
     Handshake,
     /// Reading and checking of care-plan files, one thread.
     Plans,
+    /// Sets of slips from one office to another, as at a month end.
+    Slips,
     /// A package that changes 1 % of the people, over HTTPS.
     Differences,
     /// A 負担割合 for everybody in one package, over HTTPS.

@@ -74,17 +74,17 @@ fn difference(entry: &StoredEntry) -> Option<String> {
     };
     let recorded = Outcome::parse(&entry.outcome);
     let same_outcome = match recorded {
-        Some(Outcome::Allowed | Outcome::Done) => decision.is_allowed(),
-        Some(Outcome::Refused) => !decision.is_allowed(),
+        Some(Outcome::Allowed | Outcome::Done) => decision.allowed,
+        Some(Outcome::Refused) => !decision.allowed,
         _ => false,
     };
     let rule = entry.rule.as_deref().unwrap_or("なし");
-    if same_outcome && rule == decision.rule().code() {
+    if same_outcome && rule == decision.rule.code() {
         return None;
     }
     let recorded = recorded.map_or("不明", Outcome::name_ja);
-    let again = if decision.is_allowed() { Outcome::Allowed } else { Outcome::Refused };
-    Some(format!("記録 {recorded} {rule} 再判断 {} {}", again.name_ja(), decision.rule().code()))
+    let again = if decision.allowed { Outcome::Allowed } else { Outcome::Refused };
+    Some(format!("記録 {recorded} {rule} 再判断 {} {}", again.name_ja(), decision.rule.code()))
 }
 
 /// A day as a person types it.

@@ -23,6 +23,7 @@ pub mod office;
 pub mod physician_opinion;
 pub mod plan_request;
 mod samples;
+pub mod slip;
 pub mod survey;
 
 pub use ids::{

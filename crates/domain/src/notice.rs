@@ -24,11 +24,13 @@ pub enum NoticeKind {
     RegistrationReview,
     /// To its sender: the municipality sent a document back (P-133, P-138).
     SubmissionReturned,
+    /// To an office: another office sent it a plan, slips or results (P-142).
+    SlipReceived,
 }
 
 impl NoticeKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::WithheldTyped,
         Self::ManyMismatches,
         Self::UnknownCertificate,
@@ -38,6 +40,7 @@ impl NoticeKind {
         Self::DisasterLooks,
         Self::DisasterLimit,
         Self::RefreshReused,
+        Self::SlipReceived,
     ];
 
     /// Code under which it is stored.
@@ -52,6 +55,7 @@ impl NoticeKind {
             Self::RefreshReused => "refresh_reused",
             Self::RegistrationReview => "registration_review",
             Self::SubmissionReturned => "submission_returned",
+            Self::SlipReceived => "slip_received",
         }
     }
 
@@ -72,6 +76,7 @@ impl NoticeKind {
             Self::RefreshReused => "使い終わった更新トークンが使われたため、そのログインを終わらせました",
             Self::RegistrationReview => "担当事業所登録を市区町村が見直しています",
             Self::SubmissionReturned => "提出した書類が差し戻されました",
+            Self::SlipReceived => "ケアプラン・提供票・実績が届きました",
         }
     }
 
@@ -103,6 +108,9 @@ impl NoticeKind {
                 "閲覧期限までに前の月の精算を終え、担当が続く場合は市区町村に連絡してください。担当が終わったときは登録を終了してください"
             }
             Self::SubmissionReturned => "差戻しの理由を確かめ、直して提出し直してください",
+            Self::SlipReceived => {
+                "受信の一覧から取得して、介護ソフトに取り込んでください。一覧にないときは、送信元が取り消しています"
+            }
         }
     }
 }

@@ -1,8 +1,10 @@
 //! 再判断: a decision of the past taken again from what its audit entry keeps, by the table of that time (P-188,
 //! decision 0006.9).
 
-use crate::decide::{Decision, decide};
+use crate::decide::decide;
 use crate::facts::Facts;
+use crate::rule::Rule;
+use crate::slip::{SlipFacts, decide_slip};
 use crate::table::{SharingTable, TableError};
 use std::fmt;
 
@@ -29,11 +31,26 @@ impl fmt::Display for NotReplayable {
 
 impl std::error::Error for NotReplayable {}
 
-/// The decision on the facts of an entry ([`Facts::to_bits`]) by the table of its version ([`SharingTable::version`]).
-pub fn replay(facts: u64, version: &str) -> Result<Decision, NotReplayable> {
+/// A decision taken again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replayed {
+    /// Whether it is a yes.
+    pub allowed: bool,
+    /// The rule that settled it.
+    pub rule: Rule,
+}
+
+/// The decision on the facts of an entry ([`Facts::to_bits`], [`SlipFacts::to_bits`]) by the table of its version
+/// ([`SharingTable::version`]).
+pub fn replay(facts: u64, version: &str) -> Result<Replayed, NotReplayable> {
     let table = SharingTable::of_version(version).map_err(NotReplayable::Table)?.ok_or(NotReplayable::Version)?;
+    if let Some(facts) = SlipFacts::from_bits(facts) {
+        let decision = decide_slip(&facts, table);
+        return Ok(Replayed { allowed: decision.is_allowed(), rule: decision.rule() });
+    }
     let facts = Facts::from_bits(facts).ok_or(NotReplayable::Facts)?;
-    Ok(decide(&facts, table))
+    let decision = decide(&facts, table);
+    Ok(Replayed { allowed: decision.is_allowed(), rule: decision.rule() })
 }
 
 #[cfg(test)]
@@ -45,7 +62,14 @@ mod tests {
     fn a_decision_taken_again_is_the_decision() {
         let version = table().version();
         for facts in Facts::all().step_by(97) {
-            assert_eq!(replay(facts.to_bits(), &version), Ok(decide(&facts, table())));
+            let decision = decide(&facts, table());
+            let again = Replayed { allowed: decision.is_allowed(), rule: decision.rule() };
+            assert_eq!(replay(facts.to_bits(), &version), Ok(again));
+        }
+        for facts in SlipFacts::all() {
+            let decision = decide_slip(&facts, table());
+            let again = Replayed { allowed: decision.is_allowed(), rule: decision.rule() };
+            assert_eq!(replay(facts.to_bits(), &version), Ok(again));
         }
         let facts = Facts::all().next().unwrap().to_bits();
         assert_eq!(replay(facts, "2019-04"), Err(NotReplayable::Version));

@@ -49,6 +49,10 @@ rules! {
     DisasterWithoutConsent "disaster_without_consent",
     /// The caller may write this kind (P-005).
     Writer "writer",
+    /// The caller's office sent this message, or may send such ones (P-142).
+    SlipSender "slip_sender",
+    /// This message was sent to the caller's office (P-142).
+    SlipAddressee "slip_addressee",
     /// Certificate or log-in not valid (P-180).
     SessionInvalid "session_invalid",
     /// The municipality has not started (P-150).
@@ -101,6 +105,14 @@ rules! {
     NotAdministrator "not_administrator",
     /// Not open to this way in (P-165).
     NotThisWay "not_this_way",
+    /// Such an office does not send such files (P-142).
+    NotSlipSender "not_slip_sender",
+    /// Neither sender nor addressee: as if there were no such message (P-142).
+    NotSlipParty "not_slip_party",
+    /// The message stands where this is not possible (any more).
+    SlipState "slip_state",
+    /// A function that is not offered (P-144).
+    NotOffered "not_offered",
 }
 
 /// What a rule says for itself.

@@ -16,6 +16,7 @@ use crate::facts::CLASSES;
 use crate::office::{self, ClassRule, ServiceTypeRule};
 use crate::register::{self, Means, Writer};
 use crate::rule::{self, Reason, Rule};
+use crate::slip::{self, SlipAct, SlipClass, SlipParty, SlipRule};
 use crate::tsv;
 use crate::way::{self, WayRule};
 use crate::withheld::{self, WhereaboutsItem};
@@ -212,6 +213,8 @@ pub struct SharingTable {
     disaster: Vec<DisasterRule>,
     whereabouts: Vec<WhereaboutsItem>,
     ways: Vec<WayRule>,
+    slips: Vec<SlipRule>,
+    slip_classes: Vec<SlipClass>,
 }
 
 /// The text of one version.
@@ -226,6 +229,8 @@ struct Texts {
     disaster: &'static str,
     whereabouts: &'static str,
     ways: &'static str,
+    slips: &'static str,
+    slip_classes: &'static str,
 }
 
 const V2025_07: Texts = Texts {
@@ -239,6 +244,8 @@ const V2025_07: Texts = Texts {
     disaster: include_str!("../tables/disaster.tsv"),
     whereabouts: include_str!("../tables/whereabouts.tsv"),
     ways: include_str!("../tables/ways.tsv"),
+    slips: include_str!("../tables/slips.tsv"),
+    slip_classes: include_str!("../tables/slip_classes.tsv"),
 };
 
 /// Every version, oldest first. A new version of the law is one more entry.
@@ -313,6 +320,14 @@ impl SharingTable {
         self.ways.iter().find(|rule| rule.code == code)
     }
 
+    pub(crate) fn slip_rule(&self, act: SlipAct, party: SlipParty) -> Option<&SlipRule> {
+        self.slips.iter().find(|rule| (rule.act, rule.party) == (act, party))
+    }
+
+    pub(crate) fn slip_class(&self, class: OfficeClass) -> SlipClass {
+        self.slip_classes[class_index(class)]
+    }
+
     fn parse(texts: &Texts) -> Result<Self, TableError> {
         Ok(Self {
             from: start_date(texts.sharing)?,
@@ -326,6 +341,8 @@ impl SharingTable {
             disaster: disaster::parse(texts.disaster)?,
             whereabouts: withheld::parse(texts.whereabouts)?,
             ways: way::parse(texts.ways)?,
+            slips: slip::parse(texts.slips)?,
+            slip_classes: slip::parse_classes(texts.slip_classes)?,
         })
     }
 }

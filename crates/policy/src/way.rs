@@ -33,6 +33,8 @@ pub enum UseCase {
     ListPeople,
     /// ケアプランの送受信, 交付用登録.
     ExchangePlan,
+    /// 同意・確認用登録: a draft for the person to agree to online. No way is open for it: it is not offered (P-144).
+    ConfirmPlan,
     /// Who looked at this person.
     LookUpLog,
     /// A file package.
@@ -63,6 +65,7 @@ impl UseCase {
             Self::Disaster => "disaster",
             Self::ListPeople => "list_people",
             Self::ExchangePlan => "exchange_plan",
+            Self::ConfirmPlan => "confirm_plan",
             Self::LookUpLog => "look_up_log",
             Self::ImportPackage => "import_package",
             Self::Inbox => "inbox",

@@ -1,6 +1,7 @@
 //! What a use case answers when it does not do what was asked, by meaning (decision 0001). Where existence is secret the
 //! answer is [`Error::Unknown`], the same for an unknown number, a blank cell, another office's person (P-041).
 
+use crate::intake::ReportedProblem;
 use crate::start::not_started;
 use kiban_domain::Date;
 use kiban_domain::municipality::StartState;
@@ -41,6 +42,12 @@ pub enum Error {
     /// A commit was sent and no clear answer came; ask again with the same idempotency key.
     #[error("outcome unknown")]
     OutcomeUnknown,
+    /// Files that cannot be taken, with every problem of them.
+    #[error("{} problems of files", .0.len())]
+    Files(Vec<ReportedProblem>),
+    /// The addressee cannot be sent anything yet; what to do instead, in Japanese.
+    #[error("the addressee is not connected")]
+    NotConnected(&'static str),
     /// A fault of the platform.
     #[error("internal: {0}")]
     Internal(String),

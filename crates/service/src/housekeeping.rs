@@ -1,5 +1,5 @@
-//! What is kept only for a while goes: answers remembered for a repetition, old notices, uploads that were never ended, and
-//! what has reached its last day (`retention`).
+//! What is kept only for a while goes: answers remembered for a repetition, old notices, messages between offices past their
+//! time (P-201), uploads that were never ended, and what has reached its last day (`retention`).
 
 use crate::{Context, Error, Platform};
 use kiban_store::{Entry, Outcome};
@@ -16,12 +16,14 @@ impl Platform {
         let config = &self.inner.config;
         let answers = context.now - jiff::SignedDuration::from_hours(config.answer_hours);
         let notices = context.now - jiff::SignedDuration::from_hours(24 * config.notice_days);
+        let slips = context.now - jiff::SignedDuration::from_hours(24 * config.slip_days);
         let mut tx = self.store().begin().await?;
         let (answers, notices) = (tx.forget_answers(answers).await?, tx.delete_notices(notices).await?);
-        if answers + notices == 0 {
+        let slips = tx.delete_slips(slips).await?;
+        if answers + notices + slips == 0 {
             return Ok(());
         }
-        let detail = serde_json::json!({ "answers": answers, "notices": notices }).to_string();
+        let detail = serde_json::json!({ "answers": answers, "notices": notices, "slips": slips }).to_string();
         let entry = Entry::new(context.now, &context.request_id, "server", "keep_house", Outcome::Done);
         Ok(tx.commit(Entry { detail: Some(detail), ..entry }).await?)
     }

@@ -11,7 +11,7 @@ use crate::intake::{IntakeResult, PackageReport, answer, bundle, is_safe_name, m
 use crate::plan_documents::{PlanChanges, PlanDocument, PresentPlans, documents};
 use crate::{Caller, Context, Error, Platform, random_id};
 use kiban_domain::office::Office;
-use kiban_domain::{InsurerNumber, Kind, OfficeNumber, PersonKey, municipality};
+use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, PersonKey, municipality};
 use kiban_formats::Problem;
 use kiban_formats::care_plan::{PlanFileKind, PlanFileName, Received, Sent, read_set};
 use kiban_policy::{UseCase, Writer};
@@ -28,6 +28,7 @@ const NOTHING: &str = "取り込めるケアプランのファイルがありま
 struct PlanUpload {
     /// The files as one run of bytes.
     bytes: Vec<u8>,
+    agreed_on: Option<Date>,
     documents: Vec<PlanDocument>,
     problems: Vec<Problem>,
 }
@@ -55,6 +56,17 @@ impl Platform {
         files: Vec<(String, Vec<u8>)>,
         context: &Context,
     ) -> Result<IntakeResult, Error> {
+        self.import_agreed_plans(caller, files, None, context).await
+    }
+
+    /// The same with the day on which the person agreed to the plan, if it is known (交付用登録).
+    pub(crate) async fn import_agreed_plans(
+        &self,
+        caller: &Caller,
+        files: Vec<(String, Vec<u8>)>,
+        agreed_on: Option<Date>,
+        context: &Context,
+    ) -> Result<IntakeResult, Error> {
         let table = self.table_at(context.now)?;
         caller.require_way(UseCase::ExchangePlan, table)?;
         let Some((office, class)) = &caller.office else {
@@ -64,6 +76,9 @@ impl Platform {
             return Err(Error::rule(kiban_policy::Rule::NotWriter, table));
         }
         let mut upload = self.read_plans(caller, office, &files, context)?;
+        if let Some(agreed_on) = agreed_on {
+            upload.agree(agreed_on)?;
+        }
         if upload.has_errors() {
             return self.refuse_plans(caller, office, &upload, context).await;
         }
@@ -107,7 +122,7 @@ impl Platform {
         if documents.is_empty() && !problems.iter().any(Problem::is_error) {
             problems.push(Problem::of_file("", "empty", NOTHING));
         }
-        Ok(PlanUpload { bytes: bundle(files), documents, problems })
+        Ok(PlanUpload { bytes: bundle(files), agreed_on: None, documents, problems })
     }
 
     /// Services may be provided by an office that does not take part, so this is only said.
@@ -161,7 +176,8 @@ impl Platform {
             }
         }
         let insurers: Vec<&str> = parts.keys().map(InsurerNumber::as_str).collect();
-        let label = format!("plans of {}", insurers.join(","));
+        let agreed_on = upload.agreed_on.map_or_else(String::new, |day| format!(" agreed on {day}"));
+        let label = format!("plans of {}{agreed_on}", insurers.join(","));
         for part in parts.values_mut() {
             part.digest = part.keys.digest(&[label.as_bytes(), &part.keys.digest(&upload.bytes)].concat());
         }
@@ -326,6 +342,12 @@ impl Platform {
 impl PlanUpload {
     fn has_errors(&self) -> bool {
         self.problems.iter().any(Problem::is_error)
+    }
+
+    /// The person agreed to what it holds on this day.
+    fn agree(&mut self, on: Date) -> Result<(), Error> {
+        self.agreed_on = Some(on);
+        self.documents.iter_mut().try_for_each(|document| document.agree(on))
     }
 
     /// The report when nothing of it is taken.

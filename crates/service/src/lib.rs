@@ -49,6 +49,8 @@ mod retention;
 mod row_order;
 mod running;
 mod sessions;
+mod slip_checks;
+mod slips;
 mod standing;
 mod start;
 mod statistics;
@@ -74,7 +76,7 @@ pub use intake_upload::{Received, Upload};
 pub use intake_work::Work;
 pub use kiban_formats::text::holds_individual_number;
 pub use kiban_policy::{Rule, Way};
-pub use kiban_store::Original;
+pub use kiban_store::{Original, SlipSide};
 pub use look_ups::LookUp;
 pub use notices::{NoticePage, NoticeView};
 pub use numbers::{NumberChange, PersonNumber, PersonNumbers};
@@ -87,6 +89,7 @@ pub use recorded::Answered;
 pub use registration::{OfficeDecision, Registered, RegistrationRequest};
 pub use renewals::{Lines, LinesPart, RenewalDue, RenewalsDue, Warning};
 pub use result_file::cell as csv_cell;
+pub use slips::{PrintedSlips, Reachable, SentSlip, SlipFile, SlipPage, SlipView, SlipWanted};
 pub use standing::Standing;
 pub use start::{InsurerStart, Reconciliation, StartChange, StartFilter, StartView};
 pub use statistics::{Pending, Rate, Statistics, StatisticsState, Table, TableRow};
@@ -141,6 +144,8 @@ pub struct Config {
     pub notice_days: i64,
     /// Days after its return for which the content of a document is kept that nobody hands in again (P-201).
     pub returned_days: i64,
+    /// Days after its sending after which a message between offices is deleted, whatever became of it (P-201).
+    pub slip_days: i64,
 }
 
 impl Default for Config {
@@ -165,6 +170,7 @@ impl Default for Config {
             answer_hours: 24,
             notice_days: 365,
             returned_days: 180,
+            slip_days: 180,
         }
     }
 }

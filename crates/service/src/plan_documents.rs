@@ -156,7 +156,18 @@ impl PlanDocument {
         self.origin.problem("insured", self.record.person.insured.as_str(), rule, expected)
     }
 
-    fn problem(&self, rule: &'static str, expected: &str) -> Problem {
+    /// Keeps with it the day on which the person agreed to it (交付用登録).
+    pub(crate) fn agree(&mut self, on: Date) -> Result<(), Error> {
+        let internal = |error: serde_json::Error| Error::Internal(error.to_string());
+        let mut content: serde_json::Value = serde_json::from_slice(&self.record.payload).map_err(internal)?;
+        if !self.record.deleted {
+            content["agreed_on"] = serde_json::json!(on);
+            self.record.payload = serde_json::to_vec(&content).map_err(internal)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn problem(&self, rule: &'static str, expected: &str) -> Problem {
         let (item, found) = &self.item;
         self.origin.problem(item, found, rule, expected)
     }

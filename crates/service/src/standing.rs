@@ -6,7 +6,7 @@ use kiban_domain::assignment::DisasterMode;
 use kiban_domain::office::{Office, StaffId};
 use kiban_domain::{Date, InsurerNumber, OfficeNumber, Organization, Timestamp, municipality};
 use kiban_store::{Account, CertificateRow, Connector, Store, StoredMember};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Seconds after which a map that could not be refreshed is no longer trusted.
 const STALE_AFTER_SECONDS: i64 = 60;
@@ -21,18 +21,31 @@ pub struct Standing {
     accounts: HashMap<StaffId, Account>,
     disasters: Vec<DisasterMode>,
     members: Vec<StoredMember>,
+    reachable: HashSet<OfficeNumber>,
 }
 
 impl Standing {
     /// Reads it from the store. Rows whose MAC fails are not there.
     pub async fn read(store: &Store, now: Timestamp) -> Result<Self, Error> {
-        let certificates = store.certificates().await?.into_iter().map(|row| (row.fingerprint.clone(), row)).collect();
-        let offices =
+        let certificates: HashMap<_, _> =
+            store.certificates().await?.into_iter().map(|row| (row.fingerprint.clone(), row)).collect();
+        let offices: HashMap<OfficeNumber, Office> =
             store.offices().await?.into_iter().filter(|(_, active)| *active).map(|(o, _)| (o.number, o)).collect();
-        let accounts = store.accounts().await?.into_iter().map(|account| (account.staff.id.clone(), account)).collect();
-        let connectors = store.connectors().await?.into_iter().map(|row| (row.fingerprint.clone(), row)).collect();
+        let accounts: HashMap<StaffId, Account> =
+            store.accounts().await?.into_iter().map(|account| (account.staff.id.clone(), account)).collect();
+        let connectors: HashMap<_, _> =
+            store.connectors().await?.into_iter().map(|row| (row.fingerprint.clone(), row)).collect();
         let members = store.union_members().await?;
+        let staffed: HashSet<Organization> =
+            accounts.values().filter(|account| account.active).map(|account| account.organization).collect();
+        let reachable = certificates
+            .values()
+            .filter(|row: &&CertificateRow| row.not_after > now && row.revoked_at.is_none_or(|at| at > now))
+            .filter(|row| !connectors.contains_key(&row.fingerprint) && staffed.contains(&row.organization))
+            .filter_map(|row| row.organization.office().filter(|number| offices.contains_key(number)))
+            .collect();
         Ok(Self {
+            reachable,
             members,
             read_at: now,
             certificates,
@@ -91,6 +104,11 @@ impl Standing {
     /// An active office.
     pub fn office(&self, number: OfficeNumber) -> Option<&Office> {
         self.offices.get(&number)
+    }
+
+    /// Whether somebody of an active office can come in: a certificate in good standing and an account (P-142).
+    pub fn is_reachable(&self, number: OfficeNumber) -> bool {
+        self.reachable.contains(&number)
     }
 
     /// An account, active or not.

@@ -11,7 +11,7 @@ use crate::migrations::finish;
 use crate::record::RecordAad;
 use crate::seal::{SealKeys, generation_of, hex, random_bytes};
 use crate::{Entry, KeptAnswer, NO_INSURER, Outcome, ReceiptState, Store, StoreError, Tx};
-use crate::{consent, disaster_look, notice, person, receipt, report, submission, upload};
+use crate::{consent, disaster_look, notice, person, receipt, report, slip, submission, upload};
 use kiban_domain::insured::NORMALIZER_VERSION;
 use kiban_domain::notice::NoticeKind;
 use kiban_domain::{InsuredNumber, InsurerNumber, Kind, PersonKey};
@@ -77,6 +77,11 @@ const OLD_LOOKS: &str = "SELECT look_id, reason FROM disaster_look
      WHERE insurer_number = $1 AND look_id > $2 AND substr(reason, 2, 4) < $3 ORDER BY look_id LIMIT $4";
 const SET_LOOK: &str = "UPDATE disaster_look SET reason = $3
      WHERE insurer_number = $1 AND look_id = $2 AND reason = $4";
+const OLD_SLIPS: &str = "SELECT receiver, slip_id, sender, about, files FROM slip
+     WHERE (receiver, slip_id) > ($1, $2) AND (substr(about, 2, 4) < $3 OR substr(files, 2, 4) < $3)
+     ORDER BY receiver, slip_id LIMIT $4";
+const SET_SLIP_ABOUT: &str = "UPDATE slip SET about = $3 WHERE receiver = $1 AND slip_id = $2 AND about = $4";
+const SET_SLIP_FILES: &str = "UPDATE slip SET files = $3 WHERE receiver = $1 AND slip_id = $2 AND files = $4";
 const SET_ORIGINAL: &str =
     "UPDATE receipt SET original = $3 WHERE insurer_number = $1 AND receipt_number = $2 AND original = $4";
 const SET_RESULT: &str =
@@ -127,6 +132,9 @@ pub(crate) const ALL: &[&str] = &[
     SET_PIECE,
     OLD_LOOKS,
     SET_LOOK,
+    OLD_SLIPS,
+    SET_SLIP_ABOUT,
+    SET_SLIP_FILES,
     SET_ORIGINAL,
     SET_RESULT,
     SET_NAME,
@@ -158,6 +166,8 @@ pub const SEALED_COLUMNS: &[(&str, &str)] = &[
     ("upload_file", "head"),
     ("upload_piece", "content"),
     ("disaster_look", "reason"),
+    ("slip", "about"),
+    ("slip", "files"),
     ("staff", "name"),
     ("idempotency", "answer"),
 ];
@@ -259,6 +269,7 @@ impl Store {
         let mut done = 0;
         if owner == NO_INSURER {
             self.reseal_staff(&mut done, progress).await?;
+            self.reseal_slips(&mut done, progress).await?;
         } else {
             let insurer = InsurerNumber::parse(owner).map_err(|_| StoreError::Unreadable("insurer number"))?;
             self.reseal_people(insurer, &mut done, progress).await?;
@@ -499,6 +510,29 @@ impl Store {
                 let (id, old) = (row.text(0)?, row.blob(1)?);
                 if let Some(new) = reseal.anew(&[b"staff", id.as_bytes()], &old)? {
                     reseal.set(SET_NAME, args![&id, &new, &old]).await?;
+                }
+            }
+            reseal.finish(self, done).await?;
+            progress(*done);
+        }
+    }
+
+    async fn reseal_slips(&self, done: &mut u64, progress: &mut (dyn FnMut(u64) + Send)) -> Result<(), StoreError> {
+        let mut after = (String::new(), String::new());
+        loop {
+            let mut reseal = Reseal::begin(self, NO_INSURER).await?;
+            let newest = reseal.keys.sealing().to_be_bytes();
+            // Few at a time: files may be large.
+            let rows = self.engine.rows(OLD_SLIPS, args![&after.0, &after.1, &newest, 4]).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = (last.text(0)?, last.text(1)?);
+            for row in &rows {
+                let (receiver, id, sender) = (row.text(0)?, row.text(1)?, row.text(2)?);
+                for (column, part, sql) in [(3, slip::ABOUT, SET_SLIP_ABOUT), (4, slip::FILES_PART, SET_SLIP_FILES)] {
+                    let Some(old) = row.blob_or_null(column)? else { continue };
+                    if let Some(new) = reseal.anew(&slip::aad(&receiver, &sender, &id, part), &old)? {
+                        reseal.set(sql, args![&receiver, &id, &new, &old]).await?;
+                    }
                 }
             }
             reseal.finish(self, done).await?;
@@ -751,6 +785,8 @@ pub(crate) const UNDER: &[(&str, &str, bool, &str)] = &[
         true,
         "SELECT reason FROM disaster_look WHERE insurer_number = $1 AND substr(reason, 2, 4) BETWEEN $2 AND $3 LIMIT 1",
     ),
+    ("slip", "about", false, "SELECT about FROM slip WHERE substr(about, 2, 4) BETWEEN $1 AND $2 LIMIT 1"),
+    ("slip", "files", false, "SELECT files FROM slip WHERE substr(files, 2, 4) BETWEEN $1 AND $2 LIMIT 1"),
     ("staff", "name", false, "SELECT name FROM staff WHERE substr(name, 2, 4) BETWEEN $1 AND $2 LIMIT 1"),
     (
         "idempotency",
@@ -1060,6 +1096,9 @@ mod tests {
         ("disaster_look", "mac"),
         ("person_link", "mac"),
         ("union_member", "mac"),
+        ("slip", "digest"),
+        ("slip", "mac"),
+        ("slip_document", "token"),
     ];
 
     #[test]

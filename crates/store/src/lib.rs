@@ -45,6 +45,7 @@ mod review;
 mod roles;
 mod seal;
 mod session;
+mod slip;
 #[cfg(test)]
 mod statements;
 mod submission;
@@ -80,6 +81,7 @@ pub use retention::DueOriginal;
 pub use review::{RegistrationReview, ReviewCause};
 pub use roles::{APP_ROLE, Migrated, PURGE_ROLE, migrate_database};
 pub use session::{Idempotent, KeptAnswer, Session, SessionWay, Tokens};
+pub use slip::{NewSlip, OtherSlip, Slip, SlipDocument, SlipSide};
 pub use submission::{KeptOriginal, NewSubmission, Original, Submission};
 pub use upload::{SealedPiece, UploadFile};
 

@@ -7,7 +7,7 @@ use crate::{
     assignment, block, bulk, claim, connector, consent, counter, disaster, disaster_look, gather, history, insurer,
     lease, migrations, notice, numbers, office, person, plan,
 };
-use crate::{readiness, receipt, record, report, retention, review, session, submission, upload};
+use crate::{readiness, receipt, record, report, retention, review, session, slip, submission, upload};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
 use std::collections::BTreeSet;
 
@@ -37,6 +37,7 @@ const SHARED: &[&[&str]] = &[
     counter::ALL,
     session::ALL,
     notice::ALL,
+    slip::ALL,
 ];
 
 /// Read whole on purpose: small, nearly read-only tables, for the standing map and the operator's pages.
@@ -245,6 +246,7 @@ fn sample(table: &str, column: &str, kind: &str) -> &'static str {
         (_, "insurer_number" | "card_insurer" | "municipality" | "before_insurer" | "union_number", _) => {
             "lpad((i % 40)::text, 6, '0')"
         }
+        ("slip" | "slip_document", "receiver" | "sender", _) => "lpad(i::text, 10, '0')",
         (_, "insured_number" | "office_number" | "before_insured", _) => "lpad(i::text, 10, '0')",
         (_, "fingerprint", _) => "lpad(i::text, 64, '0')",
         ("audit_writer", "state", _) => "'anchored'",

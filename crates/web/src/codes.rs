@@ -43,10 +43,11 @@ pub static CODES: &[Code] = &[
     code(405, "method_not_allowed", "このパスでは使えないメソッド。使えるものは `Allow`"),
     code(408, "slow", "送信に時間がかかりすぎた"),
     code(409, "conflict", "今の状態ではできない。または同じ `Idempotency-Key` の要求を処理している"),
+    code(409, "not_connected", "宛先の事業所がまだ接続していない。印刷した提供票を渡す（docs/exchange.md）"),
     code(
         413,
         "too_large",
-        "送られた内容が大きすぎる。JSON は 1 MiB、ケアプランのファイルは合わせて 256 MiB、市区町村のパッケージは合わせて 4 GiB まで（どちらも 1,000 ファイル・30 分まで）。閉域網の意見書は 1 MiB まで",
+        "送られた内容が大きすぎる。JSON は 1 MiB、ケアプランのファイルは合わせて 256 MiB、事業所への送信は 16 MiB、市区町村のパッケージは合わせて 4 GiB まで（どちらも 1,000 ファイル・30 分まで）。閉域網の意見書は 1 MiB まで",
     ),
     code(415, "media_type", "`Content-Type` が違う"),
     code(421, "wrong_host", "宛先のホスト名が違う"),
@@ -54,7 +55,7 @@ pub static CODES: &[Code] = &[
     code(
         422,
         "refused_files",
-        "ファイルを取り込まなかった。`result` に受付番号と、行・列ごとの問題（意見書は `report`）",
+        "ファイルを取り込まなかった・送らなかった。`result` に受付番号と、行・列ごとの問題（意見書は `report`、送信は `problems`）",
     ),
     code(429, "too_many", "4項目の間違いが続いた。`Retry-After`"),
     code(

@@ -22,6 +22,8 @@ use tokio::time::Instant;
 pub(crate) const JSON_LIMIT: usize = 1 << 20;
 /// Longest upload that is held in memory: 256 MiB.
 pub(crate) const UPLOAD_LIMIT: usize = 256 << 20;
+/// Longest set of the exchange: 16 MiB. It goes like any other request, so that a month end has more than two places.
+pub(crate) const SLIP_LIMIT: usize = 16 << 20;
 /// Longest package, which is not: 4 GiB.
 pub(crate) const PACKAGE_LIMIT: usize = 4 << 30;
 /// Time for a JSON body; a body that trickles in would hold a place for ever.
@@ -110,20 +112,25 @@ impl<S: Sync> FromRequest<S> for Files {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let mut files: Vec<(String, Vec<u8>)> = Vec::new();
-        let mut incoming = Incoming::of(request, UPLOAD_LIMIT)?;
-        while let Some(events) = incoming.next().await? {
-            for event in events {
-                match (event, files.last_mut()) {
-                    (Event::File(name), _) => files.push((name, Vec::new())),
-                    (Event::Bytes(bytes), Some((_, file))) => file.extend(bytes),
-                    (Event::Bytes(_), None) => {}
-                }
+        files(request, UPLOAD_LIMIT).await.map(Self)
+    }
+}
+
+/// The files of a form of at most so many bytes.
+pub(crate) async fn files(request: Request, limit: usize) -> Result<Vec<(String, Vec<u8>)>, Problem> {
+    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut incoming = Incoming::of(request, limit)?;
+    while let Some(events) = incoming.next().await? {
+        for event in events {
+            match (event, files.last_mut()) {
+                (Event::File(name), _) => files.push((name, Vec::new())),
+                (Event::Bytes(bytes), Some((_, file))) => file.extend(bytes),
+                (Event::Bytes(_), None) => {}
             }
         }
-        count_files(files.len())?;
-        Ok(Self(files))
     }
+    count_files(files.len())?;
+    Ok(files)
 }
 
 /// Whether there is a sensible number of files.

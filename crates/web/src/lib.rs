@@ -23,6 +23,7 @@ mod record;
 mod router;
 mod schema;
 mod server;
+mod slip_page;
 pub mod tls;
 mod watch;
 

@@ -98,6 +98,11 @@ fn operation(route: &Route, shape: &Shape) -> Value {
         }
         Content::Csv => success["content"] = json!({ "text/csv": { "schema": { "type": "string" } } }),
     }
+    if route.name == "send_slips" {
+        let mut repeated = success.clone();
+        repeated["description"] = json!("同じ内容を送信済みです。前の送信を答えます");
+        responses.insert("200".to_owned(), repeated);
+    }
     if route.name == "import_package" {
         let mut accepted = success.clone();
         accepted["description"] = json!("受け付けました。処理は続きます。受付番号で状態を尋ねてください");
@@ -158,6 +163,8 @@ fn parameters(route: &Route, shape: &Shape) -> Vec<Value> {
             "organization" => (reference("Organization"), "事業所番号・保険者番号・都道府県コード・operator"),
             "receipt" => (json!({ "type": "string" }), "受付番号"),
             "notice" => (json!({ "type": "string" }), "知らせの番号"),
+            "slip" => (json!({ "type": "string" }), "送信の番号"),
+            "file" => (json!({ "type": "string" }), "ファイル名"),
             "insurer" => (reference("InsurerNumber"), "保険者番号"),
             _ => (json!({ "type": "string" }), "番号"),
         };
@@ -207,7 +214,7 @@ pub(crate) fn request_schema(route: &str) -> Option<&'static str> {
 pub(crate) fn takes_key(route: &Route) -> bool {
     let free =
         // A package is known again by its bytes: its receipt is the answer however often it comes.
-        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "count_statistics", "change_start", "import_package"];
+        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "count_statistics", "change_start", "import_package", "print_slips", "confirm_plan"];
     route.listener == Listener::Organisations && route.method != axum::http::Method::GET && !free.contains(&route.name)
 }
 
@@ -261,6 +268,15 @@ fn shape(name: &str) -> Option<Shape> {
         "fetch_submission" | "accept_submission" => (R::Nothing, "200", C::Json("InboxItem")),
         "return_submission" => (R::Json("Reason"), "200", C::Json("InboxItem")),
         "import_package" | "import_plans" => (R::Files, "200", C::Json("IntakeResult")),
+        "reachable_office" => (R::Nothing, "200", C::Json("Reachable")),
+        "send_slips" => (R::Files, "201", C::Json("SentSlip")),
+        "print_slips" => (R::Files, "200", C::Html),
+        "print_slip" => (R::Nothing, "200", C::Html),
+        "sent_slips" | "received_slips" => (R::Nothing, "200", C::Json("Slips")),
+        "view_slip" | "fetch_slip" | "withdraw_slip" => (R::Nothing, "200", C::Json("Slip")),
+        "slip_file" => (R::Nothing, "200", C::Bytes),
+        "register_slip" => (R::Json("Agreement"), "200", C::Json("IntakeResult")),
+        "confirm_plan" => (R::Nothing, "204", C::Nothing),
         "receipt" => (R::Nothing, "200", C::Json("IntakeResult")),
         "result_file" => (R::Nothing, "200", C::Csv),
         "propose_disaster" => (R::Json("DisasterProposal"), "201", C::Json("DisasterId")),
@@ -290,6 +306,16 @@ fn shape(name: &str) -> Option<Shape> {
         }
         "inbox" => &[
             ("state", "waiting（既定。受理・差戻し前）、submitted、fetched、accepted、returned"),
+            ("after", "前のページの next"),
+            ("limit", "件数（既定 50）"),
+        ],
+        "send_slips" => &[
+            ("to", "宛先の事業所番号。必須。ファイル名の送信先と同じであること"),
+            ("reply_to", "実績を返すとき、返信する受信の番号（slip）"),
+        ],
+        "reachable_office" => &[("office", "相手の事業所番号。必須")],
+        "sent_slips" | "received_slips" => &[
+            ("state", "sent、fetched、answered、withdrawn（既定はすべて。受信では withdrawn は出ない）"),
             ("after", "前のページの next"),
             ("limit", "件数（既定 50）"),
         ],

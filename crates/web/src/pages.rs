@@ -211,7 +211,7 @@ pub(crate) async fn start(State(app): State<App>, peer: Certified) -> Answer {
 }
 
 /// A page. `who` is HTML of whose page it is, in the header; `main` the classes of the body.
-fn page(title: &str, who: &str, main: &str, body: &str) -> Answer {
+pub(crate) fn page(title: &str, who: &str, main: &str, body: &str) -> Answer {
     let html = format!(
         "<!doctype html>\n<html lang=\"ja\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -225,7 +225,7 @@ fn page(title: &str, who: &str, main: &str, body: &str) -> Answer {
 }
 
 /// Text as HTML text or attribute value.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

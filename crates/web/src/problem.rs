@@ -210,6 +210,16 @@ impl From<Error> for Problem {
                 "被保険者証の4項目と一致する人がいません",
                 "被保険者証を見て、番号・氏名カナ・生年月日・性別を確かめてください。合っているときは市区町村に問い合わせてください",
             ),
+            Error::Files(problems) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "refused_files",
+                "ファイルに誤りがあります",
+                "problems の内容を直して、もう一度送ってください。何も送っていません",
+            )
+            .with("problems", problems),
+            Error::NotConnected(next) => {
+                Self::new(StatusCode::CONFLICT, "not_connected", "宛先の事業所に送れません", next)
+            }
             Error::Refused(refusal) => {
                 let problem = Self::new(StatusCode::FORBIDDEN, refusal.rule.code(), &refusal.reason, &refusal.next)
                     .with("rule", refusal.rule.code())

@@ -3,8 +3,8 @@
 
 use self::{Audience::*, Listener::*};
 use crate::api::{
-    claim_values, consent, disaster, export, files, insurers, notices, opinions, people, public, session, statistics,
-    submissions, view,
+    claim_values, consent, disaster, export, files, insurers, notices, opinions, people, public, session, slips,
+    statistics, submissions, view,
 };
 use crate::guard::guard;
 use crate::{App, Problem, Ready, Settings, pages};
@@ -129,6 +129,18 @@ routes! {
     Organisations get    GET    "/api/v1/registration-reviews"               reviews               Municipalities "見直しを待つ担当事業所登録の一覧"          submissions::reviews;
     Organisations post   POST   "/api/v1/packages"                           import_package        Municipalities "市区町村データの一括取込み"                files::package;
     Organisations post   POST   "/api/v1/plans"                              import_plans          Offices        "ケアプラン標準仕様4.1のファイルの取込み"   files::plans;
+    Organisations get    GET    "/api/v1/offices/reachable"                  reachable_office       Offices        "送る前に、相手の事業所に届くかを確かめる"   slips::reachable;
+    Organisations post   POST   "/api/v1/slips"                              send_slips             Offices        "ケアプラン・提供票・実績の送信（1組を1事業所へ）" slips::send;
+    Organisations post   POST   "/api/v1/slips/print"                        print_slips            Offices        "接続していない相手に渡す提供票の印刷（ページ）" slips::print;
+    Organisations get    GET    "/api/v1/slips/sent"                         sent_slips             Offices        "送信の一覧（相手が取得した日時も）"         slips::sent;
+    Organisations get    GET    "/api/v1/slips/received"                     received_slips         Offices        "受信の一覧"                                slips::received;
+    Organisations get    GET    "/api/v1/slips/{slip}"                       view_slip              Offices        "1件の送信・受信の状態（取得にはならない）"  slips::view;
+    Organisations post   POST   "/api/v1/slips/{slip}/fetch"                 fetch_slip             Offices        "受信の取得"                                slips::fetch;
+    Organisations get    GET    "/api/v1/slips/{slip}/files/{file}"          slip_file              Offices        "送られたままのファイル1つ"                 slips::file;
+    Organisations post   POST   "/api/v1/slips/{slip}/withdraw"              withdraw_slip          Offices        "送信の取消（宛先が取得する前）"             slips::withdraw;
+    Organisations get    GET    "/api/v1/slips/{slip}/print"                 print_slip             Offices        "送信・取得した提供票の印刷（ページ）"       slips::print_one;
+    Organisations post   POST   "/api/v1/slips/{slip}/registration"          register_slip          Offices        "交付用登録（同意を得た計画を記録にする）"   slips::register;
+    Organisations post   POST   "/api/v1/slips/{slip}/confirmation"          confirm_plan           Offices        "同意・確認用登録（提供していない）"         slips::confirm;
     Organisations get    GET    "/api/v1/receipts/{receipt}"                 receipt               Both           "取込みの結果"                              files::receipt;
     Organisations get    GET    "/api/v1/receipts/{receipt}/result.csv"      result_file           Both           "取込みの結果ファイル（CSV）"               files::result_file;
     Organisations post   POST   "/api/v1/disasters"                          propose_disaster      Operators      "災害時モードの提案"                        disaster::propose;

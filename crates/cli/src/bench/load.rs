@@ -69,6 +69,9 @@ pub async fn all(
     if wants(Job::Consent) {
         load.consent(report).await?;
     }
+    if wants(Job::Slips) {
+        load.slips(report).await?;
+    }
     if wants(Job::Handshake) {
         floors.handshake(world, report)?;
         load.handshakes(report).await?;
@@ -138,10 +141,16 @@ impl Load<'_> {
         Ok(handles)
     }
 
-    /// A request may be answered by 200 or 204 only.
+    /// A request may be answered by 200, 201 or 204 only.
     async fn run(&self, name: &str, who: &Login, requests: &[Request], report: &mut Report) -> Result<()> {
         let token = self.client(who).await?.token().context("no token")?.to_owned();
-        let requests: Arc<Vec<Vec<u8>>> = Arc::new(requests.iter().map(|request| request.bytes(&token)).collect());
+        let requests = requests.iter().map(|request| request.bytes(&token)).collect();
+        self.run_bytes(name, who, requests, report).await.map(drop)
+    }
+
+    /// The same with whole requests; how many were answered.
+    async fn run_bytes(&self, name: &str, who: &Login, requests: Vec<Vec<u8>>, report: &mut Report) -> Result<usize> {
+        let requests = Arc::new(requests);
         let connections = usize::from(self.options.connections);
         let mut open = Vec::with_capacity(connections);
         for _ in 0..connections {
@@ -164,7 +173,7 @@ impl Load<'_> {
         }
         let percentiles = Percentiles::of(&mut latencies);
         report.operations(name, latencies.len(), self.options.time(), &percentiles, &cpu);
-        Ok(())
+        Ok(latencies.len())
     }
 
     /// Name of the database on PostgreSQL.
@@ -190,6 +199,25 @@ impl Load<'_> {
         let requests: Vec<_> =
             self.world.sample.iter().map(|person| post("/api/v1/eligibility", &numbers(person))).collect();
         self.run("lookup", &self.world.officer, &requests, report).await
+    }
+
+    /// Messages of a month end about people of the care manager's office: what the platform holds about each is compared.
+    async fn slips(&self, report: &mut Report) -> Result<()> {
+        self.register_all().await?;
+        let who = &self.world.care_manager;
+        let token = self.client(who).await?.token().context("no token")?.to_owned();
+        let made = super::slips::messages(self.world, self.options.seconds, &token)?;
+        let (files, rows, bytes, most) = (made.files, made.rows, made.bytes, made.requests.len());
+        let sent = self.run_bytes("slips", who, made.requests, report).await?;
+        if sent >= most {
+            bail!("送信の計測用の組が足りません（{sent} 件送信）");
+        }
+        let a_second = sent as f64 / self.options.time().as_secs_f64();
+        report.add("slips", "slips_per_s", a_second * super::slips::PEOPLE as f64);
+        report.add("slips", "files_per_s", a_second * files as f64);
+        report.add("slips", "rows_per_s", a_second * rows as f64);
+        report.add("slips", "megabytes_per_s", a_second * bytes as f64 / 1e6);
+        Ok(())
     }
 
     async fn disaster(&self, report: &mut Report) -> Result<()> {
@@ -313,7 +341,7 @@ impl Connection {
             }
         }
         match self.buffer.get(9..12) {
-            Some(b"200" | b"204") => Ok(()),
+            Some(b"200" | b"201" | b"204") => Ok(()),
             _ => bail!("予期しない答え: {}", String::from_utf8_lossy(&self.buffer)),
         }
     }

@@ -17,6 +17,7 @@ const GOALS: &[(&str, &str, bool, f64)] = &[
     ("write", "per_s", true, 2_000.0),
     ("write", "p99_ms", false, 50.0),
     ("import", "rows_per_s", true, 30_000.0),
+    ("slips", "slips_per_s", true, 2_000.0),
     ("differences", "seconds", false, 60.0),
     ("burden", "seconds", false, 60.0),
     ("disaster", "p99_ms", false, 50.0),
@@ -89,6 +90,13 @@ impl Report {
         let ours = cpu.server + cpu.database + cpu.client;
         value["cores_used_by_others"] = json!(rounded((cpu.machine - ours).max(0.0) / time.as_secs_f64()));
         self.figure(name, value);
+    }
+
+    /// One more value of a figure that is there.
+    pub fn add(&mut self, name: &str, key: &str, value: f64) {
+        if let Some(figure) = self.figures.get_mut(name) {
+            figure[key] = json!(rounded(value));
+        }
     }
 
     /// Handshakes; what counts is how many fit into one CPU second of the server.

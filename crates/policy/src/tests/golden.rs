@@ -252,6 +252,7 @@ fn side_tables(out: &mut String, table: &SharingTable) {
             .map(|way| circle(way_allows(way, use_case, table)));
         let _ = writeln!(out, "{use_case:?}\t{}", open.join(" "));
     }
+    slips(out, table);
     let _ = writeln!(out, "\n== サービス種類の区分（※1 計画を作る種類）");
     for rule in &table.service_types {
         let code = ServiceType::parse(&rule.code).unwrap();
@@ -266,6 +267,37 @@ fn side_tables(out: &mut String, table: &SharingTable) {
             rule.from,
             rule.to
         );
+    }
+}
+
+/// Messages between offices: whoever has to do with one, by its state.
+fn slips(out: &mut String, table: &SharingTable) {
+    use crate::slip::{SlipAct as A, SlipFacts, SlipParty as P, decide_slip};
+    use kiban_domain::slip::{SlipContent as C, SlipState as S};
+    let _ = writeln!(out, "\n== やりとり（送信済・取得済・実績返信済・取消済。– できない  無 ないのと同じ答え）");
+    let states = [S::Sent, S::Fetched, S::Answered, S::Withdrawn];
+    let facts =
+        |act, party, state, content, class| SlipFacts { act, party, state, content, class, session_valid: true };
+    for act in [A::Read, A::Files, A::Fetch, A::Withdraw, A::Answer, A::Register] {
+        for (party, name) in [(P::Sender, "送信元"), (P::Addressee, "宛先"), (P::Nobody, "ほか")] {
+            let answer = |state| {
+                let decision = decide_slip(&facts(act, party, state, C::Plan, Some(CLASSES[0])), table);
+                match decision.disclosure() {
+                    _ if decision.is_allowed() => "○",
+                    Disclosure::Blind => "無",
+                    Disclosure::Told => "–",
+                }
+            };
+            let _ = writeln!(out, "{act:?}\t{name}\t{}", states.map(answer).join(" "));
+        }
+    }
+    let _ = writeln!(out, "\n== やりとりの相手（予定を送る・実績を送る・受け取る）");
+    for class in CLASSES {
+        let sends = |content| {
+            circle(decide_slip(&facts(A::Send, P::Sender, S::Sent, content, Some(class)), table).is_allowed())
+        };
+        let receives = circle(crate::slip::may_receive_slips(class, table));
+        let _ = writeln!(out, "{}\t{} {} {receives}", table.class_name(class), sends(C::Plan), sends(C::Actuals));
     }
 }
 
@@ -297,6 +329,7 @@ pub(super) fn use_cases() -> impl Iterator<Item = UseCase> {
         U::Disaster,
         U::ListPeople,
         U::ExchangePlan,
+        U::ConfirmPlan,
         U::LookUpLog,
         U::ImportPackage,
         U::Inbox,

@@ -226,6 +226,8 @@ pub(super) fn wrong_taker(table: &SharingTable, steps: Steps) -> Option<String> 
 fn is_open(way: Way, use_case: UseCase) -> bool {
     use UseCase as U;
     match way {
+        // Not offered at all (P-144).
+        _ if use_case == U::ConfirmPlan => false,
         Way::Interactive => true,
         Way::VendorProgram => match use_case {
             U::ListPeople | U::ExchangePlan => true,

@@ -224,6 +224,7 @@ async fn fill(world: &World) {
     let returned = SubmissionState::Returned { reason: "架空の理由".to_owned() };
     world.write(async |tx| tx.move_submission(&stored, &returned, at(1)).await).await.unwrap();
     world.write(async |tx| tx.put_statistics(insurer(), 20261122, at(0), b"{}").await).await.unwrap();
+    world.write(async |tx| tx.put_slip(&crate::slips::slip("sl1", 20_261_122_000_001)).await).await.unwrap();
     world.write(async |tx| tx.put_account(&account("架空 三郎")).await).await.unwrap();
     let organization = Organization::Office(office());
     world
@@ -264,6 +265,7 @@ async fn everything_opens(store: &Store) {
         let notice = store.notice(Organization::Municipality(insurer()), id).await.unwrap().unwrap();
         assert_eq!(notice.facts, b"{}");
     }
+    crate::slips::opens(store, "sl1").await;
     assert_eq!(store.accounts().await.unwrap()[0].staff.name, "架空 三郎");
     assert_eq!(store.statistics(insurer(), 20261122).await.unwrap().unwrap(), b"{}");
     for (key, answer) in [(b"key", nobodys_answer()), (b"KEY", hanakos_answer())] {

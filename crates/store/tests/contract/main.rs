@@ -19,4 +19,5 @@ mod people;
 mod records;
 mod relocate;
 mod roles;
+mod slips;
 mod world;

@@ -89,7 +89,7 @@ pub(crate) async fn plans(State(app): State<App>, who: Authenticated, request: R
 }
 
 /// A refused file is a problem document that carries the result (docs/decisions/0001).
-fn judged(result: Value) -> Answer {
+pub(super) fn judged(result: Value) -> Answer {
     if result["state"] != "refused" {
         return ok(result);
     }

@@ -13,6 +13,7 @@ pub(crate) mod opinions;
 pub(crate) mod people;
 pub(crate) mod public;
 pub(crate) mod session;
+pub(crate) mod slips;
 pub(crate) mod statistics;
 pub(crate) mod submissions;
 pub(crate) mod view;

@@ -1,6 +1,7 @@
 //! The sweep: every route of the table × everybody who may ask, against a committed table of statuses. A new route
 //! without a line fails, and so does a status that changed without anybody looking (T-41).
 
+use crate::slips;
 use crate::submissions::plan_request;
 use crate::view::opinion;
 use crate::world::{COLLEAGUE, Client, PASSWORD, Person, ROLES, Reply, Role, World, city, form, later_city, package};
@@ -96,12 +97,31 @@ pub async fn path(world: &World, route: &Route, role: Role) -> String {
     if route.name == "copayment_changes" {
         path += "?day=2026-08-01";
     }
+    if route.name == "reachable_office" {
+        path += &format!("?office={}", Role::Helper.organization());
+    }
+    if route.name == "send_slips" {
+        let to = if role == Role::Helper { Role::Planner } else { Role::Helper };
+        path += &format!("?to={}", to.organization());
+    }
     path = path.replace("{kind}", "A3a").replace("{account}", COLLEAGUE);
+    if path.contains("{file}") {
+        let slip = path.split('/').nth(4).unwrap();
+        let sender = world.log_in(Role::Planner).await;
+        let slip = sender.get(&format!("/api/v1/slips/{slip}")).await.json();
+        path = path.replace("{file}", slip["files"][0]["name"].as_str().unwrap());
+    }
     path.replace("{office}", &Role::Stranger.organization().to_string())
 }
 
 /// Asks a route with a right body.
 pub async fn ask_at(world: &World, route: &Route, client: &Client<'_>, role: Role, path: &str) -> Reply {
+    if matches!(route.name, "send_slips" | "print_slips") {
+        // Under a key it is the same set each time.
+        let serial = client.key.as_ref().map_or_else(slips::serial, |key| 20_261_123_000_000 + key.len() as u64);
+        let files = slips_of(role, serial);
+        return client.upload(path, &files).await;
+    }
     if matches!(route.name, "import_package" | "import_plans") {
         let media = "multipart/form-data; boundary=x-x-x";
         return client.send(Method::POST, path, media, Body::from(form(&package(world.now())))).await;
@@ -115,10 +135,22 @@ pub async fn ask_at(world: &World, route: &Route, client: &Client<'_>, role: Rol
     client.send(route.method.clone(), path, "application/json", body).await
 }
 
+/// A right set of somebody who takes part in the exchange; for others the planner's.
+fn slips_of(role: Role, serial: u64) -> Vec<(String, Vec<u8>)> {
+    match role {
+        Role::Helper => slips::results(Role::Helper, Role::Planner, serial),
+        Role::Stranger => slips::set(Role::Stranger, Role::Helper, serial),
+        _ => slips::set(Role::Planner, Role::Helper, serial),
+    }
+}
+
 /// A handle made for the caller, or the number of something that is there.
 async fn first_parameter(world: &World, route: &Route, role: Role) -> String {
     if route.path.starts_with("/api/v1/people") {
         return world.stolen_handle(role, Person::Hanako.key()).await;
+    }
+    if route.path.starts_with("/api/v1/slips/{slip}") {
+        return slips::message(world).await;
     }
     let number = |reply: Reply, name: &str| reply.json()[name].as_str().unwrap().to_owned();
     if route.path.starts_with("/api/v1/inbox") {
@@ -196,6 +228,7 @@ pub fn body(world: &World, name: &str, role: Role) -> Option<Value> {
         }
         "file_plan_request" => plan_request(world),
         "change_start" => json!({ "state": "started", "date": "2026-04-01" }),
+        "register_slip" => json!({ "agreed_on": today }),
         "return_submission" => json!({ "reason": "記載もれがあります" }),
         // Of another city, so that a mode approved here opens nothing for the rest of the sweep.
         "propose_disaster" => json!({ "event": "見本地震", "areas": [later_city()], "from": today, "to": today }),

@@ -50,6 +50,8 @@ struct Subject {
     world: World,
     person: Person,
     receipts: Vec<String>,
+    /// A message of the planner to an office that is none of the roles, and one of its files.
+    slip: (String, String),
     disaster: String,
     notice: String,
     asked: std::cell::Cell<u32>,
@@ -84,10 +86,11 @@ impl Subject {
         assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text());
         receipts.push(number(&reply, "receipt"));
 
+        let slip = message_to_a_partner(&world, &planner, person).await;
         let mode = json!({ "event": "見本地震", "areas": [crate::world::later_city()], "from": world.today(), "to": world.today() });
         let reply = world.log_in(Role::Operator).await.post("/api/v1/disasters", mode).await;
         let disaster = number(&reply, "id");
-        let subject = Self { world, person, receipts, disaster, notice, asked: Default::default() };
+        let subject = Self { world, person, receipts, slip, disaster, notice, asked: Default::default() };
         subject.require_that_the_city_sees_all().await;
         subject
     }
@@ -146,6 +149,7 @@ impl Subject {
         let path = path.replace("{id}", &self.disaster).replace("{notice}", &self.notice);
         let path = path.replace("{office}", &role.organization().to_string()).replace("{account}", role.account());
         let path = path.replace("{organization}", &role.organization().to_string());
+        let path = path.replace("{slip}", &self.slip.0).replace("{file}", &self.slip.1);
         if path.contains("{kind}") {
             return Kind::ALL.iter().map(|kind| path.replace("{kind}", kind.code())).collect();
         }
@@ -166,7 +170,7 @@ impl Subject {
             client.token = Some(self.world.fresh_token(role).await);
         }
         let mut replies = Vec::new();
-        if matches!(route.name, "import_package" | "import_plans") {
+        if matches!(route.name, "import_package" | "import_plans" | "send_slips" | "print_slips") {
             let files = form(&package(self.world.now()));
             let media = "multipart/form-data; boundary=x-x-x";
             return vec![client.send(Method::POST, path, media, Body::from(files)).await];
@@ -214,7 +218,47 @@ impl Subject {
 /// Programs of the person's own city hand over packages and documents of its insured; that is what they are for (P-165).
 fn is_for_its_own_city(route: &Route, role: Role) -> bool {
     let exchange = ["/api/v1/inbox", "/api/v1/receipts", "/api/v1/packages", "/api/v1/export"];
-    matches!(role, Role::CityProgram | Role::CityConnector) && exchange.iter().any(|path| route.path.starts_with(path))
+    // The planner's program sends and lists what the planner does (P-166).
+    let own = role == Role::Vendor && route.path.starts_with("/api/v1/slips");
+    let is_city = matches!(role, Role::CityProgram | Role::CityConnector);
+    own || is_city && exchange.iter().any(|path| route.path.starts_with(path))
+}
+
+/// The planner's plan sent to another office, which takes part and is nobody of this test.
+async fn message_to_a_partner(world: &World, planner: &Client<'_>, person: Person) -> (String, String) {
+    let number = OfficeNumber::parse("9970000052").unwrap();
+    let fingerprint = format!("{:064x}", 0xffu32);
+    let mut account = crate::world::account_of(Role::Helper, "partner");
+    account.staff.id = kiban_domain::office::StaffId("9970000052/partner".to_owned());
+    account.organization = kiban_domain::Organization::Office(number);
+    let mut certificate = crate::world::certificate(Role::Helper, &fingerprint, world.now());
+    certificate.organization = account.organization;
+    let office = kiban_domain::office::Office {
+        number,
+        name: "訪問介護みほん".to_owned(),
+        address: None,
+        telephone: None,
+        municipality: city(),
+        is_hospital: false,
+        service_types: vec![kiban_domain::ServiceType::parse("11").unwrap()],
+    };
+    world
+        .change(async |tx| {
+            tx.put_office(&office, true).await.unwrap();
+            tx.put_account(&account).await.unwrap();
+            tx.put_certificate(&certificate).await.unwrap();
+        })
+        .await;
+    let files: Vec<_> = plan(person)
+        .into_iter()
+        .map(|(name, bytes)| (name.replace("9970000029", "9970000052").replace("000002.CSV", "000003.CSV"), bytes))
+        .collect();
+    let reply = planner.upload("/api/v1/slips?to=9970000052", &files).await;
+    assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text());
+    let slip = reply.json()["slip"]["slip"].as_str().unwrap().to_owned();
+    let bytes = planner.get(&format!("/api/v1/slips/{slip}/files/{}", files[0].0)).await.body;
+    assert!(Needle::new(&plan_texts()).find(&bytes).is_some(), "the words are there to be found");
+    (slip, files[0].0.clone())
 }
 
 /// A notice of the city about the person under 不開示.

@@ -22,6 +22,7 @@ mod quota;
 mod recorded;
 mod registration;
 mod session;
+mod slips;
 mod submissions;
 mod tls;
 mod tokens;

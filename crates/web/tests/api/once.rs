@@ -12,6 +12,7 @@ use serde_json::json;
 fn doer(route: &Route) -> Role {
     match (route.name, route.audience) {
         ("submit_opinion", _) => Role::Hospital,
+        ("fetch_slip", _) => Role::Helper,
         ("approve_disaster", _) => Role::SecondOperator,
         ("notices" | "read_notice", _) | (_, Audience::Municipalities | Audience::CityOrOperator) => Role::City,
         (_, Audience::Operators) => Role::Operator,
@@ -36,6 +37,9 @@ fn takes_no_key(route: &Route) -> bool {
         // Answers how far the figures are; has tests of its own.
         "count_statistics",
         "import_package",
+        // Keep nothing.
+        "print_slips",
+        "confirm_plan",
     ];
     route.method == Method::GET || free.contains(&route.name)
 }

@@ -1,0 +1,430 @@
+//! What a set of plans or slips should be looked at for before it goes out (P-142): warnings for its sender, never a change
+//! of the files. What the platform holds is compared only where the sender may see it by the sharing table, and that it was
+//! looked at is recorded with the person like any other look.
+
+use crate::decision::{Case, Question};
+use crate::slips::SlipSet;
+use crate::{Caller, Context, Error, Platform};
+use kiban_domain::care_plan::{CarePlan, Coverage, PlannedService, ServiceActuals, ServiceSlip, SlipLine, Table7Line};
+use kiban_domain::certification::CareLevel;
+use kiban_domain::insurance_card::{CertifiedLevel, InsuranceCard};
+use kiban_domain::limits::limit_units;
+use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, Organization, PersonKey, ServiceType};
+use kiban_formats::Problem;
+use kiban_formats::care_plan::Sent;
+use kiban_policy::{Decision, KindFacts, Opinion, SharingTable, UseCase, service_type_rule, way_allows};
+use kiban_store::{Entry, Outcome, StoredRecord, UnopenedPerson, Unreleased};
+use std::collections::{BTreeMap, BTreeSet};
+use tokio::task::JoinSet;
+
+const NOT_FOR_RECEIVER: &str =
+    "この利用者には、宛先の事業所のサービスがありません。別の事業所の利用者が混ざっていないか確かめてください";
+const NOT_OWN_RESULTS: &str =
+    "この利用者には、送信元の事業所の実績がありません。サービス事業者コードを確かめてください";
+const NOT_IN_TABLE7: &str = "第6表にあるこのサービスコードが、第7表にありません。第7表を作り直してください";
+const NOT_IN_TABLE6: &str = "第7表にあるこのサービスコードが、第6表にありません。第6表を確かめてください";
+const OUTSIDE_PLAN: &str = "計画の第2表にないサービスです。計画を変更するか、サービスコードと事業所を確かめてください";
+const NOT_REGISTERED: &str =
+    "この利用者は、この事業所の担当利用者として登録されていません（送信はできます）。番号を確かめてください";
+const RECEIVER_NOT_REGISTERED: &str =
+    "宛先の事業所は、この利用者の担当事業所として登録されていません（送信はできます）。宛先と利用者を確かめてください";
+const NOT_CERTIFIED: &str = "被保険者証の認定の有効期間に、この月がありません。更新・区分変更の状況を確かめてください";
+const OTHER_LEVEL: &str = "被保険者証の要介護状態区分と違います。被保険者証を確かめてください";
+const OTHER_LIMIT: &str = "被保険者証の区分支給限度基準額と違います。被保険者証を確かめてください";
+const EXPIRED: &str = "認定の有効期間（限度額適用期間）に、この月がありません。期間を確かめてください";
+const EXPIRED_PLAN: &str = "認定の有効期間が終わっています。更新の状況を確かめてください";
+
+/// People asked about, and recorded, together.
+const TOGETHER: usize = 100;
+
+/// What was found.
+pub(crate) struct Checked {
+    pub(crate) warnings: Vec<Problem>,
+}
+
+/// A plan, a slip or results of a set.
+#[derive(Clone, Copy)]
+enum Part<'s> {
+    Plan(&'s Sent<CarePlan>),
+    Slip(&'s Sent<ServiceSlip>),
+    Actuals(&'s Sent<ServiceActuals>),
+}
+
+impl<'s> Part<'s> {
+    fn of(set: &'s SlipSet) -> Vec<Self> {
+        let received = &set.received;
+        let plans = received.plans.iter().map(Self::Plan);
+        let (slips, actuals) = (received.slips.iter().map(Self::Slip), received.actuals.iter().map(Self::Actuals));
+        plans.chain(slips).chain(actuals).collect()
+    }
+
+    /// As the files name it.
+    fn person(self) -> PersonKey {
+        match self {
+            Self::Plan(plan) => plan.person,
+            Self::Slip(slip) => slip.person,
+            Self::Actuals(actuals) => actuals.person,
+        }
+    }
+
+    /// A warning at its first row, quoting the person.
+    fn warn(self, rule: &'static str, text: impl Into<String>) -> Problem {
+        let number = self.person().insured.to_string();
+        self.warn_at("insured", &number, rule, text)
+    }
+
+    fn warn_at(self, key: &str, found: &str, rule: &'static str, text: impl Into<String>) -> Problem {
+        let origin = match self {
+            Self::Plan(plan) => &plan.origin,
+            Self::Slip(slip) => &slip.origin,
+            Self::Actuals(actuals) => &actuals.origin,
+        };
+        origin.problem(key, found, rule, text).warning()
+    }
+
+    /// Days on which it holds.
+    fn days(self, today: Date) -> (Date, Date) {
+        match self {
+            Self::Plan(_) => (today, today),
+            Self::Slip(slip) => (slip.month.first_day(), slip.month.last_day()),
+            Self::Actuals(actuals) => (actuals.month.first_day(), actuals.month.last_day()),
+        }
+    }
+
+    fn level(self) -> Option<CareLevel> {
+        match self {
+            Self::Plan(plan) => plan.table1.level,
+            Self::Slip(slip) => slip.supplement.as_ref().and_then(|s| s.level),
+            Self::Actuals(_) => None,
+        }
+    }
+
+    fn limit(self) -> Option<i32> {
+        match self {
+            Self::Slip(slip) => slip.supplement.as_ref().and_then(|s| s.limit_units),
+            _ => None,
+        }
+    }
+}
+
+impl Platform {
+    /// Everything about a set that its sender should look at.
+    pub(crate) async fn check_slips(
+        &self,
+        caller: &Caller,
+        set: &SlipSet,
+        context: &Context,
+    ) -> Result<Checked, Error> {
+        let sender = caller.organization.office();
+        let table = self.table_at(context.now)?;
+        let parts = Part::of(set);
+        let mut warnings = Vec::new();
+        for part in &parts {
+            match part {
+                Part::Plan(plan) => check_plan(*part, plan, set.to, context.today(), &mut warnings),
+                Part::Slip(slip) => {
+                    check_slip(*part, slip, set.to, &mut warnings);
+                    let plan = set.received.plans.iter().find(|plan| plan.person == slip.person);
+                    if let Some(plan) = plan {
+                        warnings.extend(outside_plan(*part, &slip.lines, plan, table));
+                    }
+                }
+                Part::Actuals(actuals) => {
+                    if !actuals.lines.iter().any(|line| Some(line.office) == sender) {
+                        warnings.push(part.warn("not_own_results", NOT_OWN_RESULTS));
+                    }
+                }
+            }
+        }
+        warnings.extend(self.compare_slips(caller, set, &parts, context).await?);
+        Ok(Checked { warnings })
+    }
+
+    /// What differs from what the platform holds about the people of a set. One entry for each kind looked at, with everybody
+    /// whose it was: each of them finds the look. Not for which message: that is between two offices.
+    async fn compare_slips(
+        &self,
+        caller: &Caller,
+        set: &SlipSet,
+        parts: &[Part<'_>],
+        context: &Context,
+    ) -> Result<Vec<Problem>, Error> {
+        let standing = self.standing();
+        let mut people: BTreeMap<PersonKey, Vec<Part<'_>>> = BTreeMap::new();
+        for part in parts {
+            let person = part.person();
+            let insurer = standing.paying_insurer(person.insurer, context.today());
+            people.entry(PersonKey { insurer, ..person }).or_default().push(*part);
+        }
+        let everybody: Vec<PersonKey> = people.keys().copied().collect();
+        let mut warnings = Vec::new();
+        for some in everybody.chunks(TOGETHER) {
+            let mut looks = Looks::new();
+            for (person, known) in self.known_people(caller, some, set.to, context).await? {
+                let parts = people.get(&person).map_or(&[][..], Vec::as_slice);
+                warnings.extend(compare_person(caller, &known, parts, &mut looks, context)?);
+            }
+            let looks = looks.into_iter().map(|((insurer, kind), (found, subjects))| {
+                let entry = caller.entry(context, "compare", Outcome::Allowed);
+                let kind = Some(kind.code().to_owned());
+                (found, Entry { insurer: Some(insurer.to_string()), kind, subjects, ..entry })
+            });
+            let found = self.store().audit().release_all(looks.collect()).await?;
+            warnings.extend(found.into_iter().flatten());
+        }
+        Ok(warnings)
+    }
+
+    /// The facts about several people, asked for at the same time: what waits together goes in one statement.
+    async fn known_people(
+        &self,
+        caller: &Caller,
+        people: &[PersonKey],
+        to: OfficeNumber,
+        context: &Context,
+    ) -> Result<BTreeMap<PersonKey, Known>, Error> {
+        let mut asked = JoinSet::new();
+        for person in people {
+            let (platform, caller, person, context) = (self.clone(), caller.clone(), *person, context.clone());
+            asked.spawn(async move {
+                let kinds = [Kind::A3a, Kind::Cp1];
+                let (case, unopened) = platform.case_with(&caller, person, (&kinds, false), &context).await?;
+                let receiver = platform.store().person_facts(person, Organization::Office(to), Some(to), None).await?;
+                let receiver = receiver.assignment.is_some_and(|assignment| assignment.is_live(context.today()));
+                Ok::<_, Error>((person, Known { case, unopened, receiver }))
+            });
+        }
+        let mut known = BTreeMap::new();
+        while let Some(one) = asked.join_next().await {
+            let (person, one) = one.map_err(|error| Error::Internal(error.to_string()))??;
+            known.insert(person, one);
+        }
+        Ok(known)
+    }
+}
+
+/// What is known about a person of a set.
+struct Known {
+    case: Case,
+    unopened: UnopenedPerson,
+    /// The addressee is registered for the person.
+    receiver: bool,
+}
+
+/// What was found by insurer and kind, still unreleased, and whose it was.
+type Looks = BTreeMap<(InsurerNumber, Kind), (Unreleased<Vec<Problem>>, Vec<String>)>;
+
+/// About one person: what needs no look; what does goes to the looks.
+fn compare_person(
+    caller: &Caller,
+    Known { case, unopened, receiver }: &Known,
+    parts: &[Part<'_>],
+    looks: &mut Looks,
+    context: &Context,
+) -> Result<Vec<Problem>, Error> {
+    if !case.is_assigned() {
+        // Said of a municipality that has started only: elsewhere nobody can be registered. The words are the same for an
+        // unknown number and for somebody else's user.
+        let started = case.stored.start.is_started(context.today());
+        let told = parts.iter().take(usize::from(started));
+        return Ok(told.map(|part| part.warn("not_registered", NOT_REGISTERED)).collect());
+    }
+    let known = |records| StoredRecord::as_known(records, context.now, &case.stored.unapplied);
+    let mut look = |kind: Kind, found: &dyn Fn(Vec<StoredRecord>) -> Vec<Problem>| -> Result<(), Error> {
+        if !may_compare(caller, case, kind) {
+            return Ok(());
+        }
+        let found = unopened.records(kind)?.map(|records| found(known(records)));
+        let key = (case.person.insurer, kind);
+        let (all, mut subjects) = match looks.remove(&key) {
+            Some((before, subjects)) => (before.zip(found).map(|(before, found)| [before, found].concat()), subjects),
+            None => (found, Vec::new()),
+        };
+        subjects.push(case.person.insured.to_string());
+        looks.insert(key, (all, subjects));
+        Ok(())
+    };
+    look(Kind::A3a, &|records| {
+        let cards = certified(&records);
+        parts.iter().flat_map(|part| compare_card(*part, &cards, context.today())).collect()
+    })?;
+    look(Kind::Cp1, &|records| {
+        let own: Vec<StoredRecord> =
+            records.into_iter().filter(|record| record.header.creator == caller.organization).collect();
+        let against = |part: &Part<'_>| match part {
+            Part::Slip(slip) => plan_of(&own, slip.month.last_day())
+                .map(|plan| outside_plan(*part, &slip.lines, &plan, case.table))
+                .unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        parts.iter().flat_map(against).collect()
+    })?;
+    // Results go to the care manager, who is registered as such or not: that is theirs to know.
+    let plan = parts.iter().find(|part| !matches!(part, Part::Actuals(_)));
+    if let Some(part) = plan {
+        look(Kind::G1, &|_| {
+            let warning = || part.warn("receiver_not_registered", RECEIVER_NOT_REGISTERED);
+            if *receiver { Vec::new() } else { vec![warning()] }
+        })?;
+    }
+    Ok(Vec::new())
+}
+
+/// Whether a kind may be looked at to compare it: the caller may read it by this way in, as the person's registered office,
+/// and nothing of it is hidden (P-037).
+fn may_compare(caller: &Caller, case: &Case, kind: Kind) -> bool {
+    let row = KindFacts::of(kind, Opinion::Accepted).row();
+    let is_whole = matches!(case.decide(Question::read(kind)), Decision::Allow { whereabouts_hidden: false, .. });
+    is_whole && way_allows(caller.way, UseCase::View(row), case.table)
+}
+
+fn check_plan(part: Part<'_>, plan: &CarePlan, to: OfficeNumber, today: Date, warnings: &mut Vec<Problem>) {
+    let offices: BTreeSet<OfficeNumber> = services(plan).filter_map(|service| service.office).collect();
+    if !offices.is_empty() && !offices.contains(&to) {
+        warnings.push(part.warn("not_for_receiver", NOT_FOR_RECEIVER));
+    }
+    if plan.table1.valid_to.is_some_and(|last| last < today) {
+        warnings.push(part.warn("certification_expired", EXPIRED_PLAN));
+    }
+}
+
+fn check_slip(part: Part<'_>, slip: &ServiceSlip, to: OfficeNumber, warnings: &mut Vec<Problem>) {
+    if !slip.lines.iter().any(|line| line.office == to) {
+        warnings.push(part.warn("not_for_receiver", NOT_FOR_RECEIVER));
+    }
+    warnings.extend(over_limit(part, slip));
+    warnings.extend(mismatches(part, slip));
+    let Some(supplement) = &slip.supplement else { return };
+    let (first, last) = part.days(slip.month.first_day());
+    let ended = supplement.limit_to.is_some_and(|to| to < first);
+    let not_begun = supplement.limit_from.is_some_and(|from| from > last);
+    if ended || not_begun {
+        warnings.push(part.warn("certification_expired", EXPIRED));
+    }
+}
+
+/// 区分支給限度基準額 exceeded by what counts against it (給付管理単位数 of the code rows of 第7表).
+fn over_limit(part: Part<'_>, slip: &ServiceSlip) -> Option<Problem> {
+    let by_level = || limit_units(slip.supplement.as_ref()?.level?, slip.month.first_day()).map(i64::from);
+    let limit = part.limit().map(i64::from).or_else(by_level)?;
+    let codes = slip.table7.iter().filter(|line| !is_total(&line.service_code));
+    let total: i64 = codes.filter_map(|line| line.managed_units).map(i64::from).sum();
+    let text = format!(
+        "区分支給限度基準額 {limit} 単位を {} 単位超えています。超えた分は全額利用者負担になります。第7表の超過の単位数と、ご本人への説明を確かめてください",
+        total - limit
+    );
+    (total > limit).then(|| part.warn_at("units", &total.to_string(), "over_limit", text))
+}
+
+/// A row of 第7表 that sums up others.
+fn is_total(code: &str) -> bool {
+    code == "999999" || ["AAAA", "EEEE", "ZZZZ"].iter().any(|mark| code.ends_with(mark))
+}
+
+/// 第6表 against 第7表: every service code of an office in both, with the same number of times and the same units.
+fn mismatches(part: Part<'_>, slip: &ServiceSlip) -> Vec<Problem> {
+    type Codes<'s, T> = BTreeMap<(String, &'s str), Vec<&'s T>>;
+    let (mut planned, mut counted): (Codes<'_, SlipLine>, Codes<'_, Table7Line>) = Default::default();
+    for line in &slip.lines {
+        planned.entry((line.office.to_string(), &line.service_code)).or_default().push(line);
+    }
+    for line in slip.table7.iter().filter(|line| !is_total(&line.service_code)) {
+        counted.entry((line.office.to_string(), &line.service_code)).or_default().push(line);
+    }
+    let mut found = Vec::new();
+    let warn = |code: &str, rule, text: String| part.warn_at("service_code", code, rule, text);
+    for (key, lines) in &planned {
+        let Some(rows) = counted.get(key) else {
+            found.push(warn(key.1, "not_in_table7", NOT_IN_TABLE7.to_owned()));
+            continue;
+        };
+        // A month charged by the day is counted otherwise.
+        if lines.iter().any(|line| !line.prorated_days.is_empty()) {
+            continue;
+        }
+        let times = |counts: &mut dyn Iterator<Item = i32>| counts.map(i64::from).sum::<i64>();
+        let (in6, in7) = (times(&mut lines.iter().map(|l| l.count)), times(&mut rows.iter().map(|r| r.count)));
+        if in6 != in7 {
+            let text = format!("第6表の回数の合計は {in6}、第7表の回数は {in7} です。どちらかを直してください");
+            found.push(warn(key.1, "count_mismatch", text));
+        }
+        let in6: BTreeSet<i32> = lines.iter().filter_map(|line| line.units).filter(|units| *units != 0).collect();
+        let in7: BTreeSet<i32> = rows.iter().map(|row| row.discounted_units.unwrap_or(row.units)).collect();
+        if let (Some(six), Some(seven)) = (in6.difference(&in7).next(), in7.first()) {
+            let text = format!("第6表の単位数 {six} が、第7表の単位数 {seven} と違います。どちらかを直してください");
+            found.push(warn(key.1, "unit_mismatch", text));
+        }
+    }
+    let only7 = counted.keys().filter(|key| !planned.contains_key(*key));
+    found.extend(only7.map(|key| warn(key.1, "not_in_table6", NOT_IN_TABLE6.to_owned())));
+    found
+}
+
+/// Services of a plan that the insurance covers; blank means not covered, but a plan that says it nowhere counts whole.
+fn services(plan: &CarePlan) -> impl Iterator<Item = &PlannedService> {
+    let goals = plan.table2.needs.iter().flat_map(|need| &need.long_goals).flat_map(|goal| &goal.short_goals);
+    goals.flat_map(|goal| &goal.services)
+}
+
+/// Services of a slip that 第2表 does not name: neither the office nor, where no office stands, the kind of service. サービス種別
+/// is free text, so an office that is named is enough.
+fn outside_plan(part: Part<'_>, lines: &[SlipLine], plan: &CarePlan, table: &SharingTable) -> Vec<Problem> {
+    let planned: Vec<_> = services(plan).filter(|service| service.coverage != Some(Coverage::NotCovered)).collect();
+    if planned.is_empty() {
+        return Vec::new();
+    }
+    let name = |code: &str| -> Option<&str> {
+        let service = ServiceType::parse(code.get(..2)?).ok()?;
+        service_type_rule(&service, table).map(|rule| rule.name.as_str())
+    };
+    let is_planned = |line: &SlipLine| {
+        planned.iter().any(|service| match service.office {
+            Some(office) => office == line.office,
+            None => name(&line.service_code).is_none_or(|name| service.kind.is_empty() || service.kind.contains(name)),
+        })
+    };
+    let mut told = BTreeSet::new();
+    let outside = lines.iter().filter(|line| !is_planned(line));
+    outside
+        .filter(|line| told.insert((line.office.to_string(), &line.service_code)))
+        .map(|line| part.warn_at("service_code", &line.service_code, "outside_plan", OUTSIDE_PLAN))
+        .collect()
+}
+
+fn certified(cards: &[StoredRecord]) -> Vec<CertifiedLevel> {
+    let read = |record: &StoredRecord| serde_json::from_slice::<InsuranceCard>(&record.payload).ok()?.certified;
+    cards.iter().filter_map(read).collect()
+}
+
+/// A part against the certifications on the person's cards.
+fn compare_card(part: Part<'_>, cards: &[CertifiedLevel], today: Date) -> Vec<Problem> {
+    let (first, last) = part.days(today);
+    let overlaps = |card: &&CertifiedLevel| {
+        card.valid.is_none_or(|valid| valid.from() <= last && valid.to().is_none_or(|to| to >= first))
+    };
+    // Of certifications for the same days the one decided last holds; an older one may still cover other days of a month.
+    let in_force: Vec<&CertifiedLevel> = cards.iter().filter(overlaps).collect();
+    if in_force.is_empty() {
+        return if cards.is_empty() { Vec::new() } else { vec![part.warn("not_certified", NOT_CERTIFIED)] };
+    }
+    let mut found = Vec::new();
+    if let Some(level) = part.level().filter(|level| in_force.iter().all(|card| card.level != *level)) {
+        found.push(part.warn_at("level", level.code(), "level_differs", OTHER_LEVEL));
+    }
+    let limits: Vec<u32> = in_force.iter().filter_map(|card| card.limit_units).collect();
+    if let Some(limit) =
+        part.limit().filter(|limit| !limits.is_empty() && !limits.iter().any(|l| i64::from(*l) == i64::from(*limit)))
+    {
+        found.push(part.warn_at("limit_units", &limit.to_string(), "limit_differs", OTHER_LIMIT));
+    }
+    found
+}
+
+/// The office's own plan that holds on a day: the one changed last by then.
+fn plan_of(records: &[StoredRecord], on: Date) -> Option<CarePlan> {
+    let plans = records.iter().filter(|record| record.header.natural_key.starts_with("plan-"));
+    let in_force = plans.filter(|record| record.header.valid.from() <= on);
+    let latest = in_force.max_by_key(|record| record.header.valid.from())?;
+    let mut content: serde_json::Value = serde_json::from_slice(&latest.payload).ok()?;
+    serde_json::from_value(content["plan"].take()).ok()
+}

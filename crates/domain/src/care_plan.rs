@@ -1,8 +1,11 @@
-//! CP1 居宅サービス計画: 第1・2・3・6・7表 and 利用者補足情報 (P-020, ケアプラン標準仕様 Ver. 4.1).
+//! CP1 居宅サービス計画: 第1・2・3・6・7表 and 利用者補足情報 (P-020, ケアプラン標準仕様 Ver. 4.1), and 介護予防
+//! ([`preventive`]).
 //!
 //! A plan is known by its person and its 計画作成（変更）日: a changed plan is a new plan and the old one stays as
 //! history. A slip (第6・7表) is known by its person and its service month; resending replaces it as a whole.
 //! Blank text is an empty string, because the exchange files cannot tell blank from absent.
+
+pub mod preventive;
 
 use crate::certification::CareLevel;
 use crate::dates::ServiceMonth;
@@ -592,6 +595,20 @@ pub enum PlanWithdrawal {
         office: OfficeNumber,
         /// サービス種類コード
         service: ServiceType,
+    },
+    /// 利用者基本情報_削除: its 別表 and its picture go with it.
+    BasicInformation {
+        /// For whom.
+        person: PersonKey,
+        /// 相談日
+        consulted_on: Date,
+    },
+    /// 支援計画書_削除: its 別表 goes with it.
+    PreventivePlan {
+        /// For whom.
+        person: PersonKey,
+        /// 計画作成(変更)日
+        changed_on: Date,
     },
 }
 

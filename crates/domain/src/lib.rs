@@ -6,6 +6,7 @@ mod choices;
 pub mod allowance;
 pub mod application;
 pub mod assignment;
+pub mod base64;
 pub mod care_plan;
 pub mod certification;
 pub mod consent;

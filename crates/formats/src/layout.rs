@@ -212,6 +212,12 @@ pub fn care_plan() -> &'static LayoutSet {
     SET.get_or_init(|| parse_set("care_plan-202407", 20250401, true, include_str!("../layouts/care_plan-202407.tsv")))
 }
 
+/// ケアプラン標準仕様 Ver. 3 to 3.2, CSVバージョン 202208, for service months 2023-01 to 2025-03.
+pub fn care_plan_202208() -> &'static LayoutSet {
+    static SET: OnceLock<LayoutSet> = OnceLock::new();
+    SET.get_or_init(|| parse_set("care_plan-202208", 20230101, true, include_str!("../layouts/care_plan-202208.tsv")))
+}
+
 /// The municipal package, profile KGKB-1 of this project. Not the official layout.
 pub fn municipal() -> &'static LayoutSet {
     static SET: OnceLock<LayoutSet> = OnceLock::new();
@@ -224,7 +230,7 @@ pub fn operator() -> &'static LayoutSet {
     SET.get_or_init(|| parse_set("operator-1", 20260401, false, include_str!("../layouts/operator-1.tsv")))
 }
 
-/// Every set of layouts.
+/// Every set of layouts in force today.
 pub fn all() -> [&'static LayoutSet; 3] {
     [care_plan(), municipal(), operator()]
 }
@@ -308,10 +314,9 @@ impl<'a, R: Read> Reader<'a, R> {
     /// Starts reading; a wrong encoding of the whole file is told once and the file is read in the other one. Bytes in
     /// memory (`&[u8]`) are a source like any other.
     pub fn new(layout: &'a FileLayout, source: R, mut dialect: Dialect, problems: &mut Problems) -> Self {
-        const BOM: &[u8] = &[0xef, 0xbb, 0xbf];
         let mut scanner = Scanner::new(source, layout.items.len());
         let bytes = text::whole_characters(scanner.head());
-        let body = bytes.strip_prefix(BOM).unwrap_or(bytes);
+        let body = bytes.strip_prefix(text::BOM).unwrap_or(bytes);
         let mark = bytes.len() - body.len();
         match dialect.encoding {
             Encoding::Cp932 if dialect.json => {
@@ -320,7 +325,11 @@ impl<'a, R: Read> Reader<'a, R> {
                 problems.push(Problem::of_file(problems.file(), "encoding", text));
             }
             Encoding::Utf8 if dialect.json => {}
-            Encoding::Cp932 if mark > 0 || text::is_utf8_japanese(bytes) => {
+            Encoding::Cp932 if mark > 0 && !text::is_utf8_japanese(body) => {
+                let text = "先頭にBOMがあります。Shift_JIS(MS932)のファイルには付けないでください";
+                problems.push(Problem::of_file(problems.file(), "encoding", text).warning());
+            }
+            Encoding::Cp932 if text::is_utf8_japanese(body) => {
                 dialect.encoding = Encoding::Utf8;
                 let text = "文字コードがUTF-8です。Shift_JIS(MS932)で保存し直してください";
                 problems.push(Problem::of_file(problems.file(), "encoding", text));
@@ -597,6 +606,10 @@ pub fn write<'r>(
         if dialect.json && out.last() == Some(&b'}') {
             out.extend_from_slice(b",\n");
         }
+        if record.lost_a_value() {
+            let text = "この版のファイルにない項目に値があります。新しい版で書いてください";
+            problems.push(Problem::of_file(file, "version", text).at_line(line));
+        }
         let before = out.len();
         for (i, (item, value)) in layout.items.iter().zip(record.values()).enumerate() {
             if i > 0 && !dialect.json {
@@ -672,7 +685,8 @@ mod tests {
     #[test]
     fn the_item_tables_have_no_gaps_and_unique_keys() {
         for (set, files, lines) in [
-            (care_plan(), 10, include_str!("../layouts/care_plan-202407.tsv").lines().count()),
+            (care_plan(), 17, include_str!("../layouts/care_plan-202407.tsv").lines().count()),
+            (care_plan_202208(), 9, include_str!("../layouts/care_plan-202208.tsv").lines().count()),
             (municipal(), 13, include_str!("../layouts/municipal-1.tsv").lines().count()),
             (operator(), 1, include_str!("../layouts/operator-1.tsv").lines().count()),
         ] {
@@ -690,10 +704,24 @@ mod tests {
                 }
             }
         }
-        let counts =
-            [("UPHOSOKU", 63), ("UP1KYO", 28), ("UP2KYO", 22), ("UP3KYO", 13), ("UPPLAN", 25), ("UPSIKYU", 37)];
+        let counts = [
+            ("UPHOSOKU", 63),
+            ("UP1KYO", 28),
+            ("UP2KYO", 22),
+            ("UP3KYO", 13),
+            ("UPPLAN", 25),
+            ("UPSIKYU", 37),
+            ("UPKIHON", 71),
+            ("UPKIHON_SUB1", 7),
+            ("UPKIHON_SUB2", 11),
+            ("UPYOBO", 57),
+            ("UPYOBO_SUB", 17),
+        ];
         for (file, items) in counts {
             assert_eq!(care_plan().file(file).unwrap().items.len(), items);
+        }
+        for (file, items) in [("UPPLAN", 22), ("UPJSK", 22), ("UPSIKYU", 34), ("UPHOSOKU", 63)] {
+            assert_eq!(care_plan_202208().file(file).unwrap().items.len(), items);
         }
     }
 

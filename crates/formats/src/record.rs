@@ -87,6 +87,14 @@ impl<'a> Fields<'a> {
         self.str(key).to_owned()
     }
 
+    /// The next item as text where this version of the file has it, else empty.
+    pub fn text_if_there(&mut self, key: &str) -> String {
+        match self.layout.items.get(self.at).is_some_and(|item| item.key == key) {
+            true => self.text(key),
+            false => String::new(),
+        }
+    }
+
     /// The next item as text, if there is any.
     pub fn opt_text(&mut self, key: &str) -> Option<String> {
         Some(self.str(key)).filter(|text| !text.is_empty()).map(str::to_owned)
@@ -151,12 +159,14 @@ impl<'a> Fields<'a> {
 pub struct Record<'a> {
     layout: &'a FileLayout,
     values: Vec<String>,
+    /// A value was set that this version of the file has no item for.
+    lost: bool,
 }
 
 impl<'a> Record<'a> {
     /// An empty row.
     pub fn new(layout: &'a FileLayout) -> Self {
-        Self { layout, values: Vec::with_capacity(layout.items.len()) }
+        Self { layout, values: Vec::with_capacity(layout.items.len()), lost: false }
     }
 
     /// The values so far.
@@ -169,6 +179,20 @@ impl<'a> Record<'a> {
         debug_assert_eq!(self.layout.items.get(self.values.len()).map(|item| item.key), Some(key));
         self.values.push(value.to_string());
         self
+    }
+
+    /// Sets the next item where this version of the file has it. A value without an item makes the row unfit for writing.
+    pub fn put_if_there(&mut self, key: &str, value: &str) -> &mut Self {
+        if self.layout.items.get(self.values.len()).is_some_and(|item| item.key == key) {
+            return self.put(key, value);
+        }
+        self.lost |= !value.is_empty();
+        self
+    }
+
+    /// Whether a value was set that this version of the file has no item for.
+    pub(crate) fn lost_a_value(&self) -> bool {
+        self.lost
     }
 
     /// Sets the next item if there is a value.

@@ -9,6 +9,9 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::io::Read;
 
+/// Byte order mark of UTF-8.
+pub(crate) const BOM: &[u8] = &[0xef, 0xbb, 0xbf];
+
 /// Character code of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {

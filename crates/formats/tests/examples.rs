@@ -77,11 +77,17 @@ fn valid_care_plan_files_come_back_byte_for_byte() {
         if let Some(sending) = sending(&files, "UPJSK") {
             written.extend(care_plan::write_actuals(&values(&received.actuals), &sending).unwrap());
         }
-        for start in ["DLT1KYO", "DLTPLAN", "DLTJSK"] {
+        if let Some(sending) = sending(&files, "UPKIHON") {
+            let (basics, plans) = (values(&received.basics), values(&received.preventive_plans));
+            written.extend(care_plan::write_preventive_set(&basics, &plans, &sending).unwrap());
+        }
+        for start in ["DLT1KYO", "DLTPLAN", "DLTJSK", "DLTKIHON", "DLTYOBO"] {
             let of_kind = |withdrawal: &&PlanWithdrawal| match withdrawal {
                 PlanWithdrawal::Plan { .. } => start == "DLT1KYO",
                 PlanWithdrawal::Slip { .. } => start == "DLTPLAN",
                 PlanWithdrawal::Actuals { .. } => start == "DLTJSK",
+                PlanWithdrawal::BasicInformation { .. } => start == "DLTKIHON",
+                PlanWithdrawal::PreventivePlan { .. } => start == "DLTYOBO",
             };
             if let Some(sending) = sending(&files, start) {
                 let all = values(&received.withdrawals);

@@ -1,4 +1,4 @@
-//! 取込み of care plans (CP1: 第1–3表, 第6・7表, 実績 and withdrawals) from a care manager's software, ケアプラン標準仕様 4.1
+//! 取込み of care plans (CP1: 第1–3表, 第6・7表, 実績, 介護予防 and withdrawals) from a care manager's software, ケアプラン標準仕様 4.1
 //! (P-142, P-143).
 //!
 //! The sender named in the files must be the caller's office (with 実績 also the receiver), and each person must be
@@ -22,7 +22,7 @@ use std::sync::Arc;
 const NOT_ASSIGNED: &str = "この利用者は、この事業所の担当利用者として登録されていません。番号を確認し、先に本人確認と担当事業所登録をしてください";
 const UNKNOWN_OFFICE: &str = "この事業所は基盤に登録されていません。番号を確認してください。正しければ、このままで登録できます（登録のない事業所は閲覧できません）";
 const FOREIGN: &str = "ファイル名の送信元事業所番号が、ログインしている事業所の番号と違います";
-const NOTHING: &str = "取り込めるケアプランのファイルがありません（UP1KYO・UP2KYO・UP3KYO・UPHOSOKU・UPPLAN・UPSIKYU・UPJSK・DLT1KYO・DLTPLAN・DLTJSK）";
+const NOTHING: &str = "取り込めるケアプランのファイルがありません（UP1KYO・UP2KYO・UP3KYO・UPHOSOKU・UPPLAN・UPSIKYU・UPJSK・UPKIHON・UPYOBO・DLT1KYO・DLTPLAN・DLTJSK・DLTKIHON・DLTYOBO）";
 
 /// One upload, read.
 struct PlanUpload {

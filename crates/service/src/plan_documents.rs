@@ -28,6 +28,10 @@ enum About {
     Slip(ServiceMonth),
     /// 実績 of a month, one service type of one office.
     Actuals(ServiceMonth, OfficeNumber, String),
+    /// 利用者基本情報 of 相談日.
+    Basic(Date),
+    /// 介護予防サービス・支援計画書 of 計画作成(変更)日.
+    Preventive(Date),
 }
 
 impl About {
@@ -36,12 +40,15 @@ impl About {
             Self::Plan(changed_on) => format!("plan-{}-{creator}", yyyymmdd(*changed_on)),
             Self::Slip(month) => format!("slip-{month}-{creator}"),
             Self::Actuals(month, office, service) => format!("actuals-{month}-{office}-{service}-{creator}"),
+            Self::Basic(consulted_on) => format!("basic-{}-{creator}", yyyymmdd(*consulted_on)),
+            Self::Preventive(changed_on) => format!("preventive-{}-{creator}", yyyymmdd(*changed_on)),
         }
     }
 
     fn item(&self) -> (&'static str, String) {
         match self {
-            Self::Plan(changed_on) => ("changed_on", yyyymmdd(*changed_on)),
+            Self::Plan(changed_on) | Self::Preventive(changed_on) => ("changed_on", yyyymmdd(*changed_on)),
+            Self::Basic(consulted_on) => ("consulted_on", yyyymmdd(*consulted_on)),
             Self::Slip(month) | Self::Actuals(month, ..) => ("month", month.to_string()),
         }
     }
@@ -49,7 +56,7 @@ impl About {
     /// Days on which it holds, and the day of its completion.
     fn days(&self) -> Result<(Period, Date), Error> {
         let (first, last) = match self {
-            Self::Plan(changed_on) => (*changed_on, None),
+            Self::Plan(day) | Self::Basic(day) | Self::Preventive(day) => (*day, None),
             Self::Slip(month) | Self::Actuals(month, ..) => (month.first_day(), Some(month.last_day())),
         };
         let valid = Period::new(first, last).map_err(|error| Error::Internal(error.to_string()))?;
@@ -106,6 +113,8 @@ impl Maker<'_> {
         let (person, about) = match &sent.value {
             PlanWithdrawal::Plan { person, changed_on } => (*person, About::Plan(*changed_on)),
             PlanWithdrawal::Slip { person, month } => (*person, About::Slip(*month)),
+            PlanWithdrawal::BasicInformation { person, consulted_on } => (*person, About::Basic(*consulted_on)),
+            PlanWithdrawal::PreventivePlan { person, changed_on } => (*person, About::Preventive(*changed_on)),
             PlanWithdrawal::Actuals { person, month, office, service } => {
                 (*person, About::Actuals(*month, *office, service.to_string()))
             }
@@ -133,6 +142,14 @@ pub(crate) fn documents(
     }
     for actuals in &received.actuals {
         all.extend(maker.actuals(actuals)?);
+    }
+    for basic in &received.basics {
+        let content = (false, serde_json::json!({ "basic_information": basic.value }));
+        all.push(maker.document(basic.person, &About::Basic(basic.consulted_on), &basic.origin, content)?);
+    }
+    for plan in &received.preventive_plans {
+        let content = (false, serde_json::json!({ "preventive_plan": plan.value }));
+        all.push(maker.document(plan.person, &About::Preventive(plan.changed_on), &plan.origin, content)?);
     }
     for withdrawal in &received.withdrawals {
         all.push(maker.withdrawal(withdrawal)?);

@@ -142,9 +142,9 @@ fn sending(generator: &Generator, person: &SimPerson, number: u32) -> Option<Sen
     let clock = format!("{:02}{:02}{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
     Some(Sending {
         sender: sender.number(),
-        sender_type: sender.service_type()?,
+        sender_type: Some(sender.service_type()?),
         receiver: receiver.number(),
-        receiver_type: receiver.service_type()?,
+        receiver_type: Some(receiver.service_type()?),
         serial: format!("{}{clock}", yyyymmdd(plus(generator.spec().today, -1))),
     })
 }

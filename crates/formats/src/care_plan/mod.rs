@@ -1,19 +1,23 @@
-//! ケアプランデータ連携標準仕様 Ver. 4.1 (CSVバージョン 202407): 第1・2・3・6・7表, 利用者補足情報, 実績 and withdrawals.
+//! ケアプランデータ連携標準仕様 Ver. 4.1 (CSVバージョン 202407, and 202208 for service months until 2025-03): 第1・2・3・6・7表,
+//! 利用者補足情報, 実績, 介護予防 with the picture of the family, and withdrawals: all 17 files and the JPEG.
 //!
 //! Files come in units of sending that share a ファイル連番. A unit is taken as a whole or not at all: when one of its
-//! files has an error, nothing of it is returned, and every problem of every file is. Preventive-care files (UPKIHON,
-//! UPYOBO) are not read yet.
+//! files has an error, nothing of it is returned, and every problem of every file is.
 
+mod jpeg;
 mod name;
 mod origin;
+mod preventive;
 mod rows;
 mod rules;
 
-pub use name::{PlanFileKind, PlanFileName, Sending};
+pub use jpeg::MAX_BYTES as MAX_PICTURE_BYTES;
+pub use name::{CsvVersion, PlanFileKind, PlanFileName, Sending};
 pub use origin::{Origin, Sent};
 
 use crate::layout::{self, Dialect, FileLayout, Record};
 use crate::{Problem, Problems, check, text};
+use kiban_domain::care_plan::preventive::{BasicInformation, FamilyPicture, PreventivePlan};
 use kiban_domain::care_plan::{
     CarePlan, PlanWithdrawal, ServiceActuals, ServiceSlip, Supplement, Table1, Table2, Table3,
 };
@@ -31,6 +35,10 @@ pub struct Received {
     pub slips: Vec<Sent<ServiceSlip>>,
     /// 第6表 実績
     pub actuals: Vec<Sent<ServiceActuals>>,
+    /// 利用者基本情報 with its 別表 and picture
+    pub basics: Vec<Sent<BasicInformation>>,
+    /// 介護予防サービス・支援計画書 with its 別表
+    pub preventive_plans: Vec<Sent<PreventivePlan>>,
     /// Withdrawals
     pub withdrawals: Vec<Sent<PlanWithdrawal>>,
     /// サービス事業者コード in 第2・6・7表 and 実績, each where its unit names it first.
@@ -75,23 +83,29 @@ pub fn read_slip_set<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> (Vec<Se
     (received.slips.into_iter().map(|slip| slip.value).collect(), problems)
 }
 
-/// Reads one file by the layout its name begins with. Only a name that says nothing of the content is an error here.
+/// Reads one file by the layout its name begins with. Only a file of which nothing can be said is an error here.
 fn read_file<'a>(name: &str, bytes: &[u8]) -> Result<ReadFile<'a>, Box<Problem>> {
-    let mut problems = Problems::new(name);
+    if bytes.starts_with(b"PK\x03\x04") {
+        let text = "圧縮したファイル(ZIP)は受け付けません。展開して、中のファイルを送ってください";
+        return Err(Box::new(Problem::of_file(name, "unsupported_file", text)));
+    }
     let parsed = PlanFileName::parse(name);
-    let kind = PlanFileKind::of_name(name);
-    let layout = kind.and_then(|kind| layout::care_plan().file(kind.prefix()));
-    let (parsed, kind, layout) = match (parsed, kind, layout) {
-        (Ok(parsed), Some(kind), Some(layout)) => (Some(parsed), kind, layout),
-        (Err(problem), Some(kind), Some(layout)) => {
-            problems.push(*problem);
-            (None, kind, layout)
-        }
-        (Err(problem), ..) => return Err(problem),
-        (Ok(_), ..) => {
-            return Err(Box::new(Problem::of_file(name, "unsupported_file", "この版では受け付けていません")));
-        }
+    let Some(kind) = PlanFileKind::of_name(name) else {
+        return Err(parsed
+            .err()
+            .unwrap_or_else(|| Box::new(Problem::of_file(name, "file_name", name::form(PlanFileKind::Table1)))));
     };
+    if !kind.has_rows() {
+        return Ok(read_picture(kind, name, parsed?, bytes));
+    }
+    let version = version_of(bytes);
+    let Some(layout) = version.layouts().file(kind.prefix()) else {
+        let text = format!("CSVバージョン {} に {} のファイルはありません", version.code(), kind.prefix());
+        return Err(Box::new(Problem::of_file(name, "unsupported_file", text)));
+    };
+    let mut problems = Problems::new(name);
+    let parsed = parsed.and_then(|parsed| check_name(name, parsed, version, &mut problems));
+    let parsed = parsed.map_err(|problem| problems.push(*problem)).ok();
     let mut reader = layout::Reader::new(layout, bytes, Dialect::CARE_PLAN, &mut problems);
     let mut rows = Vec::new();
     while let Some(row) = reader.next_row(&mut problems) {
@@ -100,12 +114,69 @@ fn read_file<'a>(name: &str, bytes: &[u8]) -> Result<ReadFile<'a>, Box<Problem>>
     if reader.rows_seen() == 0 {
         let text = "データの行がありません。出力し直してください";
         let problem = Problem::of_file(name, "no_rows", text);
-        let may_be_empty = matches!(kind, PlanFileKind::Table2 | PlanFileKind::Table3);
-        problems.push(if may_be_empty { problem.warning() } else { problem });
+        problems.push(if may_be_empty(kind) { problem.warning() } else { problem });
     }
-    let mut file = ReadFile { kind, name: parsed, layout, rows, problems };
+    let mut file = ReadFile { kind, version, name: parsed, layout, rows, picture: None, problems };
     rules::check_file(&mut file);
     Ok(file)
+}
+
+/// Tables of a document that may have no row at all.
+fn may_be_empty(kind: PlanFileKind) -> bool {
+    use PlanFileKind::{BasicDay, BasicIllness, PreventiveSupport, Table2, Table3};
+    matches!(kind, Table2 | Table3 | BasicDay | BasicIllness | PreventiveSupport)
+}
+
+/// The version by the first value of a file; the current one where there is no telling, so that its rules say what is wrong.
+fn version_of(bytes: &[u8]) -> CsvVersion {
+    let code = |line: &[u8]| {
+        let first = line.split(|b| *b == b',').next()?;
+        let first = first.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(first);
+        CsvVersion::from_code(std::str::from_utf8(first).ok()?)
+    };
+    let body = bytes.strip_prefix(text::BOM).unwrap_or(bytes);
+    // A header row may stand first.
+    body.split(|b| *b == b'\n').take(2).find_map(code).unwrap_or(CsvVersion::V202407)
+}
+
+/// A name whose form is that of the version inside; what an official sample does differently warns.
+fn check_name(
+    name: &str,
+    parsed: PlanFileName,
+    version: CsvVersion,
+    problems: &mut Problems,
+) -> Result<PlanFileName, Box<Problem>> {
+    if parsed.sending.version() != version {
+        let text = match version {
+            CsvVersion::V202407 => name::old_form(parsed.kind),
+            CsvVersion::V202208 => {
+                "CSVバージョン 202208 のファイル名にはサービス種類コードがありません。取り除くか、2025年4月提供分からの 202407 で作り直してください".to_owned()
+            }
+        };
+        return Err(Box::new(Problem::of_file(name, "file_name", text)));
+    }
+    let standard = parsed.to_string();
+    if !standard.eq_ignore_ascii_case(name) {
+        let text = format!("標準のファイル名は {standard} です。この名前として読みました");
+        problems.push(Problem::of_file(name, "file_name", text).warning());
+    }
+    Ok(parsed)
+}
+
+/// 家族構成の画像: judged as a picture, without rows.
+fn read_picture<'a>(kind: PlanFileKind, name: &str, parsed: PlanFileName, bytes: &[u8]) -> ReadFile<'a> {
+    let mut problems = Problems::new(name);
+    let branch = parsed.branch.unwrap_or_default();
+    let picture = match jpeg::size(bytes) {
+        Ok((width, height)) => Some(FamilyPicture { branch, width, height, jpeg: bytes.to_vec() }),
+        Err(text) => {
+            problems.push(Problem::of_file(name, "picture", text));
+            None
+        }
+    };
+    let version = parsed.sending.version();
+    let layout = &rules::NO_LAYOUT;
+    ReadFile { kind, version, name: Some(parsed), layout, rows: Vec::new(), picture, problems }
 }
 
 /// Which files belong together.
@@ -113,6 +184,7 @@ fn read_file<'a>(name: &str, bytes: &[u8]) -> Result<ReadFile<'a>, Box<Problem>>
 enum Family {
     Plan,
     Slip,
+    Preventive,
     Alone(PlanFileKind),
 }
 
@@ -120,6 +192,12 @@ fn family(file: &ReadFile<'_>) -> Family {
     match file.kind {
         PlanFileKind::Table1 | PlanFileKind::Table2 | PlanFileKind::Table3 => Family::Plan,
         PlanFileKind::Slip | PlanFileKind::Table7 => Family::Slip,
+        PlanFileKind::BasicInformation
+        | PlanFileKind::BasicDay
+        | PlanFileKind::BasicIllness
+        | PlanFileKind::FamilyPicture
+        | PlanFileKind::PreventivePlan
+        | PlanFileKind::PreventiveSupport => Family::Preventive,
         PlanFileKind::Supplement => {
             let month = file.layout.column("month").0 as usize - 1;
             let with_plan = match &file.name {
@@ -173,6 +251,8 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
     let mut plan_order = Vec::new();
     let mut slips: Vec<Sent<ServiceSlip>> = Vec::new();
     let mut actuals: Vec<Sent<ServiceActuals>> = Vec::new();
+    let mut basics: Vec<Sent<BasicInformation>> = Vec::new();
+    let mut preventive: Vec<Sent<PreventivePlan>> = Vec::new();
     let mut supplements: Vec<(PersonKey, Supplement, Origin)> = Vec::new();
     for file in &files {
         for row in &file.rows {
@@ -216,10 +296,54 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
                         actuals_of(&mut actuals, person, month, origin).lines.push(line);
                     }
                 }
-                _ => {
+                PlanFileKind::WithdrawPlan
+                | PlanFileKind::WithdrawSlip
+                | PlanFileKind::WithdrawActuals
+                | PlanFileKind::WithdrawBasic
+                | PlanFileKind::WithdrawPreventive => {
                     let read = rows::withdrawal(layout, row);
                     received.withdrawals.extend(read.map(|value| Sent { value, origin: origin() }));
                 }
+                PlanFileKind::BasicInformation => {
+                    let read = preventive::basic_information(layout, row);
+                    basics.extend(read.map(|value| Sent { value, origin: origin() }));
+                }
+                PlanFileKind::BasicDay => {
+                    if let Some((person, day, row)) = preventive::day_row(layout, row)
+                        && let Some(basic) = basic_of(&mut basics, person, day)
+                    {
+                        basic.day.push(row);
+                    }
+                }
+                PlanFileKind::BasicIllness => {
+                    if let Some((person, day, illness)) = preventive::illness(layout, row)
+                        && let Some(basic) = basic_of(&mut basics, person, day)
+                    {
+                        basic.illnesses.push(illness);
+                    }
+                }
+                PlanFileKind::PreventivePlan => {
+                    let read = preventive::preventive_plan(layout, row);
+                    preventive.extend(read.map(|value| Sent { value, origin: origin() }));
+                }
+                PlanFileKind::PreventiveSupport => {
+                    if let Some((person, day, row)) = preventive::support_row(layout, row)
+                        && let Some(plan) =
+                            preventive.iter_mut().find(|p| p.value.person == person && p.value.changed_on == day)
+                    {
+                        preventive::add_support(&mut plan.value.issues, row);
+                    }
+                }
+                PlanFileKind::FamilyPicture => {}
+            }
+        }
+    }
+    for file in &files {
+        if let (Some(name), Some(picture)) = (&file.name, &file.picture) {
+            let name = name.to_string();
+            let named = basics.iter_mut().find(|basic| basic.value.items.picture_name.eq_ignore_ascii_case(&name));
+            if let Some(basic) = named {
+                basic.value.picture = Some(picture.clone());
             }
         }
     }
@@ -236,7 +360,14 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
     }
     received.slips.append(&mut slips);
     received.actuals.append(&mut actuals);
+    received.basics.append(&mut basics);
+    received.preventive_plans.append(&mut preventive);
     received.offices.append(&mut origin::named_offices(&files));
+}
+
+fn basic_of(basics: &mut [Sent<BasicInformation>], person: PersonKey, day: Date) -> Option<&mut BasicInformation> {
+    let found = basics.iter_mut().find(|basic| basic.value.person == person && basic.value.consulted_on == day);
+    found.map(|basic| &mut basic.value)
 }
 
 fn slip_of(
@@ -301,28 +432,30 @@ pub type Files = Vec<(String, Vec<u8>)>;
 
 /// Writes plans as one unit: UP1KYO, UP2KYO, UP3KYO, UPHOSOKU. Every plan needs its supplement.
 pub fn write_plan_set(plans: &[CarePlan], sending: &Sending) -> Result<Files, Vec<Problem>> {
-    let set = layout::care_plan();
     let mut unit = Writer::new(sending, None);
-    unit.file(PlanFileKind::Table1, set.file("UP1KYO"), |layout| {
+    unit.file(PlanFileKind::Table1, |layout| {
         plans.iter().map(|plan| rows::write_table1(layout, &plan.person, plan.changed_on, &plan.table1)).collect()
     });
-    unit.file(PlanFileKind::Table2, set.file("UP2KYO"), |layout| {
+    unit.file(PlanFileKind::Table2, |layout| {
         let needs = |plan: &CarePlan| {
             let made_on = plan.table2.made_on.unwrap_or(plan.table1.made_on);
             rows::write_needs(layout, &plan.person, plan.changed_on, made_on, &plan.table2.needs)
         };
         plans.iter().flat_map(needs).collect()
     });
-    unit.file(PlanFileKind::Table3, set.file("UP3KYO"), |layout| {
-        let mut records = Vec::new();
-        for plan in plans {
-            let made_on = plan.table3.made_on.unwrap_or(plan.table1.made_on);
-            let week = plan.table3.rows.iter();
-            records.extend(week.map(|row| rows::write_table3(layout, &plan.person, plan.changed_on, made_on, row)));
-        }
-        records
-    });
-    unit.file(PlanFileKind::Supplement, set.file("UPHOSOKU"), |layout| {
+    let has_week = plans.iter().any(|plan| !plan.table3.rows.is_empty());
+    if has_week || sending.version() != CsvVersion::V202208 {
+        unit.file(PlanFileKind::Table3, |layout| {
+            let mut records = Vec::new();
+            for plan in plans {
+                let made_on = plan.table3.made_on.unwrap_or(plan.table1.made_on);
+                let week = plan.table3.rows.iter();
+                records.extend(week.map(|row| rows::write_table3(layout, &plan.person, plan.changed_on, made_on, row)));
+            }
+            records
+        });
+    }
+    unit.file(PlanFileKind::Supplement, |layout| {
         let with = plans.iter().filter_map(|plan| plan.supplement.as_ref().map(|s| (&plan.person, s)));
         with.map(|(person, supplement)| rows::write_supplement(layout, person, supplement)).collect()
     });
@@ -331,21 +464,20 @@ pub fn write_plan_set(plans: &[CarePlan], sending: &Sending) -> Result<Files, Ve
 
 /// Writes slips of one month as one unit: UPPLAN, UPSIKYU, UPHOSOKU.
 pub fn write_slip_set(slips: &[ServiceSlip], sending: &Sending) -> Result<Files, Vec<Problem>> {
-    let set = layout::care_plan();
     let mut unit = Writer::new(sending, slips.first().map(|slip| slip.month));
-    unit.file(PlanFileKind::Slip, set.file("UPPLAN"), |layout| {
+    unit.file(PlanFileKind::Slip, |layout| {
         let lines = |slip: &ServiceSlip| -> Vec<Record<'_>> {
             slip.lines.iter().map(|line| rows::write_slip_line(layout, &slip.person, slip.month, line)).collect()
         };
         slips.iter().flat_map(lines).collect()
     });
-    unit.file(PlanFileKind::Table7, set.file("UPSIKYU"), |layout| {
+    unit.file(PlanFileKind::Table7, |layout| {
         let lines = |slip: &ServiceSlip| -> Vec<Record<'_>> {
             slip.table7.iter().map(|line| rows::write_table7(layout, &slip.person, slip.month, line)).collect()
         };
         slips.iter().flat_map(lines).collect()
     });
-    unit.file(PlanFileKind::Supplement, set.file("UPHOSOKU"), |layout| {
+    unit.file(PlanFileKind::Supplement, |layout| {
         let with = slips.iter().filter_map(|slip| slip.supplement.as_ref().map(|s| (&slip.person, s)));
         with.map(|(person, supplement)| rows::write_supplement(layout, person, supplement)).collect()
     });
@@ -355,7 +487,7 @@ pub fn write_slip_set(slips: &[ServiceSlip], sending: &Sending) -> Result<Files,
 /// Writes actuals of one month as UPJSK.
 pub fn write_actuals(actuals: &[ServiceActuals], sending: &Sending) -> Result<Files, Vec<Problem>> {
     let mut unit = Writer::new(sending, actuals.first().map(|one| one.month));
-    unit.file(PlanFileKind::Actuals, layout::care_plan().file("UPJSK"), |layout| {
+    unit.file(PlanFileKind::Actuals, |layout| {
         let lines = |one: &ServiceActuals| -> Vec<Record<'_>> {
             one.lines.iter().map(|line| rows::write_slip_line(layout, &one.person, one.month, line)).collect()
         };
@@ -364,17 +496,53 @@ pub fn write_actuals(actuals: &[ServiceActuals], sending: &Sending) -> Result<Fi
     unit.finish()
 }
 
+/// Writes 利用者基本情報 and 支援計画書 as one unit: UPKIHON with its 別表 and pictures, UPYOBO with its 別表. Each kind may
+/// be absent; a 別表 without rows is left out.
+pub fn write_preventive_set(
+    basics: &[BasicInformation],
+    plans: &[PreventivePlan],
+    sending: &Sending,
+) -> Result<Files, Vec<Problem>> {
+    use PlanFileKind::{BasicDay, BasicIllness, BasicInformation, PreventiveSupport};
+    let mut unit = Writer::new(sending, None);
+    if !basics.is_empty() {
+        let named: Vec<_> = basics.iter().map(|basic| unit.picture(basic)).collect();
+        unit.file(BasicInformation, |layout| {
+            named.iter().map(|basic| preventive::write_basic_information(layout, basic)).collect()
+        });
+    }
+    if basics.iter().any(|basic| !basic.day.is_empty()) {
+        unit.file(BasicDay, |layout| basics.iter().flat_map(|basic| preventive::write_days(layout, basic)).collect());
+    }
+    if basics.iter().any(|basic| !basic.illnesses.is_empty()) {
+        unit.file(BasicIllness, |layout| {
+            basics.iter().flat_map(|basic| preventive::write_illnesses(layout, basic)).collect()
+        });
+    }
+    if !plans.is_empty() {
+        unit.file(PlanFileKind::PreventivePlan, |layout| {
+            plans.iter().map(|plan| preventive::write_preventive_plan(layout, plan)).collect()
+        });
+    }
+    if plans.iter().any(|plan| !plan.issues.is_empty()) {
+        unit.file(PreventiveSupport, |layout| {
+            plans.iter().flat_map(|plan| preventive::write_supports(layout, plan)).collect()
+        });
+    }
+    unit.finish()
+}
+
 /// Writes withdrawals of one kind and, for slips and actuals, of one month.
 pub fn write_withdrawals(withdrawals: &[PlanWithdrawal], sending: &Sending) -> Result<Files, Vec<Problem>> {
     let (kind, month) = match withdrawals.first() {
         Some(PlanWithdrawal::Slip { month, .. }) => (PlanFileKind::WithdrawSlip, Some(*month)),
         Some(PlanWithdrawal::Actuals { month, .. }) => (PlanFileKind::WithdrawActuals, Some(*month)),
-        _ => (PlanFileKind::WithdrawPlan, None),
+        Some(PlanWithdrawal::BasicInformation { .. }) => (PlanFileKind::WithdrawBasic, None),
+        Some(PlanWithdrawal::PreventivePlan { .. }) => (PlanFileKind::WithdrawPreventive, None),
+        Some(PlanWithdrawal::Plan { .. }) | None => (PlanFileKind::WithdrawPlan, None),
     };
     let mut unit = Writer::new(sending, month);
-    unit.file(kind, layout::care_plan().file(kind.prefix()), |layout| {
-        withdrawals.iter().map(|withdrawal| rows::write_withdrawal(layout, withdrawal)).collect()
-    });
+    unit.file(kind, |layout| withdrawals.iter().map(|withdrawal| rows::write_withdrawal(layout, withdrawal)).collect());
     unit.finish()
 }
 
@@ -392,18 +560,33 @@ impl<'a> Writer<'a> {
         Self { sending, month, files: Vec::new(), problems: Vec::new() }
     }
 
-    fn file<'l>(
-        &mut self,
-        kind: PlanFileKind,
-        layout: Option<&'l FileLayout>,
-        records: impl FnOnce(&'l FileLayout) -> Vec<Record<'l>>,
-    ) {
-        let Some(layout) = layout else { return };
-        let name = PlanFileName { kind, month: self.month, sending: self.sending.clone() }.to_string();
+    fn file(&mut self, kind: PlanFileKind, records: impl FnOnce(&'static FileLayout) -> Vec<Record<'static>>) {
+        let name = self.name(kind, None);
+        let Some(layout) = self.sending.version().layouts().file(kind.prefix()) else {
+            let text = format!("CSVバージョン {} では {} を書けません", self.sending.version().code(), kind.prefix());
+            return self.problems.push(Problem::of_file(&name, "unsupported_file", text));
+        };
         match layout::write(layout, &name, &records(layout), Dialect::CARE_PLAN) {
             Ok(bytes) => self.files.push((name, bytes)),
             Err(problems) => self.problems.extend(problems),
         }
+    }
+
+    fn name(&self, kind: PlanFileKind, branch: Option<u16>) -> String {
+        PlanFileName { kind, month: self.month, sending: self.sending.clone(), branch }.to_string()
+    }
+
+    /// Adds the picture of 利用者基本情報 and answers it with the name of the file, kept in the case in which it was sent.
+    fn picture(&mut self, basic: &BasicInformation) -> BasicInformation {
+        let mut basic = basic.clone();
+        if let Some(picture) = basic.picture.take() {
+            let name = self.name(PlanFileKind::FamilyPicture, Some(picture.branch));
+            if !basic.items.picture_name.eq_ignore_ascii_case(&name) {
+                basic.items.picture_name = name;
+            }
+            self.files.push((basic.items.picture_name.clone(), picture.jpeg));
+        }
+        basic
     }
 
     fn finish(mut self) -> Result<Files, Vec<Problem>> {

@@ -1,9 +1,9 @@
 //! Where a document of a sending stood, so that what is found wrong with it later is told like everything else.
 
-use super::PlanFileKind;
 use super::rules::ReadFile;
+use super::{CsvVersion, PlanFileKind};
 use crate::Problem;
-use crate::layout::{self, Row};
+use crate::layout::Row;
 use kiban_domain::OfficeNumber;
 use std::collections::HashSet;
 use std::ops::Deref;
@@ -13,6 +13,8 @@ use std::ops::Deref;
 pub struct Origin {
     /// What the file holds.
     pub kind: PlanFileKind,
+    /// Version of the file.
+    pub version: CsvVersion,
     /// Name of the file.
     pub file: String,
     /// Physical line, 1-based.
@@ -25,6 +27,7 @@ impl Origin {
     pub(super) fn of(file: &ReadFile<'_>, row: &Row) -> Self {
         Self {
             kind: file.kind,
+            version: file.version,
             file: file.problems.file().to_owned(),
             line: row.line(),
             serial: file.name.as_ref().map(|name| name.sending.serial.clone()).unwrap_or_default(),
@@ -34,7 +37,7 @@ impl Origin {
     /// A problem of an item of this row; `key` as in the layout of the file, `found` the value as it was typed.
     pub fn problem(&self, key: &str, found: &str, rule: &'static str, expected: impl Into<String>) -> Problem {
         let problem = Problem::of_file(&self.file, rule, expected).at_line(self.line).found(found);
-        match layout::care_plan().file(self.kind.prefix()) {
+        match self.version.layouts().file(self.kind.prefix()) {
             Some(layout) => {
                 let (column, item) = layout.column(key);
                 problem.at_item(column, item)

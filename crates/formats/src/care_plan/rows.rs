@@ -11,16 +11,14 @@ use kiban_domain::dates::ServiceMonth;
 use kiban_domain::insured::Sex;
 use kiban_domain::{Date, PersonKey};
 
-/// CSVバージョン that is written.
-const VERSION: &str = "202407";
-
-fn begin<'a>(layout: &'a FileLayout, person: &PersonKey) -> Record<'a> {
+pub fn begin<'a>(layout: &'a FileLayout, person: &PersonKey) -> Record<'a> {
     let mut record = Record::new(layout);
-    record.put("version", VERSION).put("insurer", person.insurer).put("insured", person.insured);
+    let version = layout.items.first().and_then(|item| item.codes.first()).map_or("", |(code, _)| code);
+    record.put("version", version).put("insurer", person.insurer).put("insured", person.insured);
     record
 }
 
-fn person(fields: &mut Fields<'_>) -> Option<PersonKey> {
+pub fn person(fields: &mut Fields<'_>) -> Option<PersonKey> {
     fields.str("version");
     fields.person()
 }
@@ -417,9 +415,9 @@ pub fn slip_line(layout: &FileLayout, row: &Row) -> Option<(PersonKey, ServiceMo
         to: f.time("to"),
         count: f.number("count")?,
         service_code: f.text("service_code"),
-        tais_code: f.text("tais_code"),
-        equipment_code: f.text("equipment_code"),
-        equipment_name: f.text("equipment_name"),
+        tais_code: f.text_if_there("tais_code"),
+        equipment_code: f.text_if_there("equipment_code"),
+        equipment_name: f.text_if_there("equipment_name"),
         detail_number: f.number("detail_number"),
         office: f.office("office")?,
         office_name: f.text("office_name"),
@@ -452,9 +450,9 @@ pub fn write_slip_line<'a>(
         .put("to", time(l.to))
         .put("count", l.count)
         .put("service_code", &l.service_code)
-        .put("tais_code", &l.tais_code)
-        .put("equipment_code", &l.equipment_code)
-        .put("equipment_name", &l.equipment_name)
+        .put_if_there("tais_code", &l.tais_code)
+        .put_if_there("equipment_code", &l.equipment_code)
+        .put_if_there("equipment_name", &l.equipment_name)
         .opt("detail_number", l.detail_number)
         .put("office", l.office)
         .put("office_name", &l.office_name)
@@ -477,9 +475,9 @@ pub fn table7(layout: &FileLayout, row: &Row) -> Option<(PersonKey, ServiceMonth
         office: f.office("office")?,
         satellite: f.text("satellite"),
         service_code: f.text("service_code"),
-        tais_code: f.text("tais_code"),
-        equipment_code: f.text("equipment_code"),
-        equipment_name: f.text("equipment_name"),
+        tais_code: f.text_if_there("tais_code"),
+        equipment_code: f.text_if_there("equipment_code"),
+        equipment_name: f.text_if_there("equipment_name"),
         units: f.number("units")?,
         discount_percent: f.number("discount_percent"),
         discounted_units: f.number("discounted_units"),
@@ -518,9 +516,9 @@ pub fn write_table7<'a>(layout: &'a FileLayout, person: &PersonKey, month: Servi
         .put("office", l.office)
         .put("satellite", &l.satellite)
         .put("service_code", &l.service_code)
-        .put("tais_code", &l.tais_code)
-        .put("equipment_code", &l.equipment_code)
-        .put("equipment_name", &l.equipment_name)
+        .put_if_there("tais_code", &l.tais_code)
+        .put_if_there("equipment_code", &l.equipment_code)
+        .put_if_there("equipment_name", &l.equipment_name)
         .put("units", l.units)
         .opt("discount_percent", l.discount_percent)
         .opt("discounted_units", l.discounted_units)
@@ -549,13 +547,15 @@ pub fn write_table7<'a>(layout: &'a FileLayout, person: &PersonKey, month: Servi
     r
 }
 
-/// 第1表_削除, 第6表予定_削除 or 実績_削除, told apart by the layout.
+/// What a 削除 file withdraws, told apart by the layout.
 pub fn withdrawal(layout: &FileLayout, row: &Row) -> Option<PlanWithdrawal> {
     let mut f = Fields::of(layout, row);
     let person = person(&mut f)?;
     Some(match layout.file {
         "DLT1KYO" => PlanWithdrawal::Plan { person, changed_on: f.date("changed_on")? },
         "DLTPLAN" => PlanWithdrawal::Slip { person, month: f.month("month")? },
+        "DLTKIHON" => PlanWithdrawal::BasicInformation { person, consulted_on: f.date("consulted_on")? },
+        "DLTYOBO" => PlanWithdrawal::PreventivePlan { person, changed_on: f.date("changed_on")? },
         _ => PlanWithdrawal::Actuals {
             person,
             month: f.month("month")?,
@@ -568,9 +568,14 @@ pub fn withdrawal(layout: &FileLayout, row: &Row) -> Option<PlanWithdrawal> {
 /// Inverse of [`withdrawal`].
 pub fn write_withdrawal<'a>(layout: &'a FileLayout, withdrawal: &PlanWithdrawal) -> Record<'a> {
     match withdrawal {
-        PlanWithdrawal::Plan { person, changed_on } => {
+        PlanWithdrawal::Plan { person, changed_on } | PlanWithdrawal::PreventivePlan { person, changed_on } => {
             let mut r = begin(layout, person);
             r.date("changed_on", *changed_on);
+            r
+        }
+        PlanWithdrawal::BasicInformation { person, consulted_on } => {
+            let mut r = begin(layout, person);
+            r.date("consulted_on", *consulted_on);
             r
         }
         PlanWithdrawal::Slip { person, month } => {

@@ -1,20 +1,27 @@
 //! Rules between rows and between files (docs/requirements.md §16): what the item checks cannot see.
 
-use super::name::{PlanFileKind, PlanFileName};
+use super::name::{CsvVersion, PlanFileKind, PlanFileName};
 use crate::layout::{FileLayout, Row};
 use crate::{Problem, Problems};
+use kiban_domain::care_plan::preventive::FamilyPicture;
 use std::collections::{HashMap, HashSet};
 
 /// One file read, with its problems so far.
 #[derive(Debug)]
 pub struct ReadFile<'a> {
     pub kind: PlanFileKind,
+    pub version: CsvVersion,
     /// None when the name is wrong.
     pub name: Option<PlanFileName>,
     pub layout: &'a FileLayout,
     pub rows: Vec<Row>,
+    /// Instead of rows.
+    pub picture: Option<FamilyPicture>,
     pub problems: Problems,
 }
+
+/// The layout of a file without rows.
+pub static NO_LAYOUT: FileLayout = FileLayout { file: "", items: Vec::new() };
 
 impl ReadFile<'_> {
     fn index(&self, key: &str) -> usize {
@@ -64,7 +71,21 @@ pub fn check_file(file: &mut ReadFile<'_>) {
         PlanFileKind::WithdrawPlan => unique(file, &["insurer", "insured", "changed_on"], "changed_on"),
         PlanFileKind::WithdrawSlip => unique(file, &["insurer", "insured", "month"], "month"),
         PlanFileKind::WithdrawActuals => unique(file, &["insurer", "insured", "month", "office", "service"], "service"),
-        PlanFileKind::Table3 => {}
+        PlanFileKind::BasicInformation => {
+            unique(file, &["insurer", "insured", "consulted_on"], "consulted_on");
+            ordered(file, "valid_from", "valid_to");
+        }
+        PlanFileKind::PreventivePlan => {
+            unique(file, &["insurer", "insured", "changed_on"], "changed_on");
+            ordered(file, "valid_from", "valid_to");
+        }
+        PlanFileKind::PreventiveSupport => {
+            let keys = ["insurer", "insured", "changed_on", "issue_no", "support_no", "service_no"];
+            unique(file, &keys, "service_no");
+        }
+        PlanFileKind::WithdrawBasic => unique(file, &["insurer", "insured", "consulted_on"], "consulted_on"),
+        PlanFileKind::WithdrawPreventive => unique(file, &["insurer", "insured", "changed_on"], "changed_on"),
+        PlanFileKind::Table3 | PlanFileKind::BasicDay | PlanFileKind::BasicIllness | PlanFileKind::FamilyPicture => {}
     }
 }
 
@@ -193,10 +214,26 @@ fn grand_total(file: &mut ReadFile<'_>) {
     file.push_all(found);
 }
 
+/// Documents and the files that belong to them, with the item that links their rows beside the person.
+const LINKS: [(PlanFileKind, &str, &[PlanFileKind]); 4] = {
+    use PlanFileKind::{
+        BasicDay, BasicIllness, BasicInformation, PreventivePlan, PreventiveSupport, Slip, Supplement, Table1, Table2,
+        Table3, Table7,
+    };
+    [
+        (Table1, "changed_on", &[Table2, Table3, Supplement]),
+        (Slip, "month", &[Table7, Supplement]),
+        (BasicInformation, "consulted_on", &[BasicDay, BasicIllness]),
+        (PreventivePlan, "changed_on", &[PreventiveSupport]),
+    ]
+};
+
 /// Rules of one unit of sending: every part present once, every child with its parent.
 pub fn check_unit(files: &mut [ReadFile<'_>]) {
     let kinds: Vec<PlanFileKind> = files.iter().map(|file| file.kind).collect();
-    let Some(parts) = parts_of(&kinds) else { return };
+    let version = files.first().map_or(CsvVersion::V202407, |file| file.version);
+    let mut parts = parts_of(&kinds);
+    parts.retain(|kind| version.layouts().file(kind.prefix()).is_some());
     let missing: Vec<&str> = parts.iter().filter(|kind| !kinds.contains(kind)).map(|kind| kind.prefix()).collect();
     if !missing.is_empty() {
         let all: Vec<&str> = parts.iter().map(|kind| kind.prefix()).collect();
@@ -209,37 +246,85 @@ pub fn check_unit(files: &mut [ReadFile<'_>]) {
         first.push(Problem::of_file(first.file(), "unit", text));
     }
     for i in 1..files.len() {
-        if kinds[..i].contains(&kinds[i]) {
+        if kinds[i].has_rows() && kinds[..i].contains(&kinds[i]) {
             let text = "同じファイル連番に同じ種類のファイルが2つあります。どちらかを取り除いてください";
             let problems = &mut files[i].problems;
             problems.push(Problem::of_file(problems.file(), "unit", text));
         }
     }
-    let (parent, day) = if parts.contains(&PlanFileKind::Table1) {
-        (PlanFileKind::Table1, "changed_on")
-    } else {
-        (PlanFileKind::Slip, "month")
-    };
-    check_parents(files, parent, day);
+    one_month(files);
+    pictures(files);
+    for (parent, key, children) in LINKS {
+        check_parents(files, parent, key, children);
+    }
 }
 
-/// The files of the unit to which these belong; none for files that stand alone.
-fn parts_of(kinds: &[PlanFileKind]) -> Option<&'static [PlanFileKind]> {
-    use PlanFileKind::{Slip, Supplement, Table1, Table2, Table3, Table7};
-    if kinds.iter().any(|kind| matches!(kind, Table1 | Table2 | Table3)) {
-        Some(&[Table1, Table2, Table3, Supplement])
-    } else if kinds.iter().any(|kind| matches!(kind, Slip | Table7)) {
-        Some(&[Slip, Table7, Supplement])
-    } else if kinds.contains(&Supplement) {
-        Some(&[Table1, Table2, Table3, Supplement])
-    } else {
-        None
+/// The files without which these are no unit.
+fn parts_of(kinds: &[PlanFileKind]) -> Vec<PlanFileKind> {
+    use PlanFileKind::{
+        BasicDay, BasicIllness, BasicInformation, FamilyPicture, PreventivePlan, PreventiveSupport, Slip, Supplement,
+        Table1, Table2, Table3, Table7,
+    };
+    let any = |wanted: &[PlanFileKind]| kinds.iter().any(|kind| wanted.contains(kind));
+    if any(&[Slip, Table7]) {
+        return vec![Slip, Table7, Supplement];
+    }
+    if any(&[Table1, Table2, Table3, Supplement]) {
+        return vec![Table1, Table2, Table3, Supplement];
+    }
+    let mut parts = Vec::new();
+    for (document, children) in
+        [(BasicInformation, &[BasicDay, BasicIllness, FamilyPicture][..]), (PreventivePlan, &[PreventiveSupport])]
+    {
+        if any(children) {
+            parts.push(document);
+        }
+    }
+    parts
+}
+
+/// The files of a slip are of one month.
+fn one_month(files: &mut [ReadFile<'_>]) {
+    let month = |file: &ReadFile<'_>| file.name.as_ref().and_then(|name| name.month);
+    let Some(first) = files.iter().find_map(month) else { return };
+    for file in files.iter_mut().filter(|f| f.problems.errors() == 0 && month(f).is_some_and(|month| month != first)) {
+        let text =
+            format!("同じファイル連番のほかのファイルは {first} です。一つの送付単位には1つの年月だけを入れてください");
+        file.problems.push(Problem::of_file(file.problems.file(), "month_mismatch", text));
+    }
+}
+
+/// Every picture is named by 利用者基本情報, and every picture named is there; either way the rest can be read.
+fn pictures(files: &mut [ReadFile<'_>]) {
+    let sent: HashSet<String> =
+        files.iter().filter(|file| !file.kind.has_rows()).map(|file| file.problems.file().to_lowercase()).collect();
+    let mut named = HashSet::new();
+    for file in files.iter_mut().filter(|file| file.kind == PlanFileKind::BasicInformation) {
+        let at = file.index("picture_name");
+        let mut found = Vec::new();
+        for row in file.rows.iter().filter(|row| row.is_sound() && !row.get(at).is_empty()) {
+            let name = row.get(at).to_lowercase();
+            if !sent.contains(&name) {
+                let text = "この名前の画像が同じファイル連番にありません。画像を添えて送ってください";
+                found.push(file.problem(row, "picture_name", "picture", text).found(row.get(at)).warning());
+            } else if !named.insert(name) {
+                let text = "同じ画像がほかの利用者の欄にも書かれています。画像の名前を確認してください";
+                found.push(file.problem(row, "picture_name", "picture", text).found(row.get(at)));
+            }
+        }
+        file.push_all(found);
+    }
+    let is_unnamed =
+        |file: &&mut ReadFile<'_>| !file.kind.has_rows() && !named.contains(&file.problems.file().to_lowercase());
+    for file in files.iter_mut().filter(is_unnamed) {
+        let text = "この画像の名前が利用者基本情報の「家族構成 画像ファイル名」にないため、登録しません";
+        file.problems.push(Problem::of_file(file.problems.file(), "picture", text).warning());
     }
 }
 
 /// Every row has a parent row with the same person and day (or month). A parent file that is missing or faulty has
 /// been told already, so nothing more is said then.
-fn check_parents(files: &mut [ReadFile<'_>], parent: PlanFileKind, key: &str) {
+fn check_parents(files: &mut [ReadFile<'_>], parent: PlanFileKind, key: &str, children: &[PlanFileKind]) {
     let keys_of = |file: &ReadFile<'_>, row: &Row| {
         let at = [file.index("insurer"), file.index("insured"), file.index(key)];
         at.map(|at| row.get(at).to_owned())
@@ -256,7 +341,7 @@ fn check_parents(files: &mut [ReadFile<'_>], parent: PlanFileKind, key: &str) {
     if !any {
         return;
     }
-    for file in files.iter_mut().filter(|file| file.kind != parent) {
+    for file in files.iter_mut().filter(|file| children.contains(&file.kind)) {
         let mut told = HashSet::new();
         let mut found = Vec::new();
         for row in file.rows.iter().filter(|row| row.is_sound()) {

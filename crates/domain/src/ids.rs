@@ -75,20 +75,18 @@ macro_rules! code_type {
         impl $name {
             /// Parses and checks; the only way to a value.
             pub fn parse(text: &str) -> Result<Self, IdError> {
+                let check: fn(&[u8; $len]) -> Result<(), IdError> = $check;
+                if let Ok(bytes) = <[u8; $len]>::try_from(text.as_bytes())
+                    && bytes.iter().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
+                {
+                    return check(&bytes).map(|()| Self(bytes));
+                }
                 let found = text.chars().count();
                 if found != $len {
                     return Err(IdError::Length { expected: $len, found });
                 }
-                let mut bytes = [0u8; $len];
-                for (i, c) in text.chars().enumerate() {
-                    if !c.is_ascii_alphanumeric() || c.is_ascii_lowercase() {
-                        return Err(IdError::Character { position: i + 1 });
-                    }
-                    bytes[i] = c as u8;
-                }
-                let check: fn(&[u8; $len]) -> Result<(), IdError> = $check;
-                check(&bytes)?;
-                Ok(Self(bytes))
+                let wrong = text.chars().position(|c| !(c.is_ascii_digit() || c.is_ascii_uppercase()));
+                Err(IdError::Character { position: wrong.map_or(1, |at| at + 1) })
             }
 
             /// The number as text.

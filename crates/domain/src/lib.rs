@@ -24,6 +24,7 @@ pub mod office;
 pub mod physician_opinion;
 pub mod plan_request;
 mod samples;
+pub mod service_type;
 pub mod slip;
 pub mod survey;
 

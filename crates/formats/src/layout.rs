@@ -5,12 +5,16 @@
 mod json;
 
 use crate::check::{self, Misfit};
-pub use crate::record::{Fields, Record, Row};
+use crate::problem::INDIVIDUAL_NUMBER;
+use crate::record::Rows;
+pub use crate::record::{Fields, Record, Row, RowRef};
 use crate::scan::{MAX_COLUMNS, MAX_ROW, RawField, RawRow, RowEnd, RowFault, Scanner};
 use crate::text::{self, Encoding};
 use crate::{Problem, Problems};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::Read;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// What stands in an item.
@@ -286,10 +290,7 @@ impl Dialect {
 pub fn read(layout: &FileLayout, file: &str, bytes: &[u8], dialect: Dialect) -> (Vec<Row>, Vec<Problem>) {
     let mut problems = Problems::new(file);
     let mut reader = Reader::new(layout, bytes, dialect, &mut problems);
-    let mut rows = Vec::new();
-    while let Some(row) = reader.next_row(&mut problems) {
-        rows.push(row);
-    }
+    let rows = all_rows(&mut reader, &mut problems);
     (rows, problems.finish())
 }
 
@@ -343,6 +344,15 @@ impl<'a, R: Read> Reader<'a, R> {
             _ => {}
         }
         scanner.skip(mark);
+        Self::over(layout, scanner, dialect)
+    }
+
+    /// Starts reading a source that is known to be what the dialect says.
+    fn plain(layout: &'a FileLayout, source: R, dialect: Dialect) -> Self {
+        Self::over(layout, Scanner::new(source, layout.items.len()), dialect)
+    }
+
+    fn over(layout: &'a FileLayout, scanner: Scanner<R>, dialect: Dialect) -> Self {
         Self {
             layout,
             dialect,
@@ -372,6 +382,12 @@ impl<'a, R: Read> Reader<'a, R> {
         if self.dialect.json {
             return self.next_object(problems);
         }
+        let sound = self.next_whole(problems)?;
+        Some(self.decode_row(sound, problems))
+    }
+
+    /// Goes to the next row with the right number of columns; whether its end is sound.
+    fn next_whole(&mut self, problems: &mut Problems) -> Option<bool> {
         while self.scanner.next_row(&mut self.raw) {
             if self.raw.continued {
                 self.find_individual_number(problems);
@@ -391,9 +407,47 @@ impl<'a, R: Read> Reader<'a, R> {
             if self.is_broken(problems) {
                 continue;
             }
-            return Some(self.decode_row(sound_end, problems));
+            return Some(sound_end);
         }
         None
+    }
+
+    /// All rows of a source that was decoded as a whole, which is `text`; none when one of its values is to be told by its
+    /// bytes. Most rows of a file repeat most values of the row before, which are not judged again.
+    fn rows_of(&mut self, text: &str, problems: &mut Problems) -> Option<Rows> {
+        let mut rows = Rows::new(self.layout.items.len());
+        let mut before: Vec<Option<Range<usize>>> = vec![None; self.layout.items.len()];
+        while let Some(sound) = self.next_whole(problems) {
+            rows.begin(self.raw.line, sound);
+            for ((item, field), before) in self.layout.items.iter().zip(&self.raw.fields).zip(&mut before) {
+                let place = self.scanner.place(field);
+                let value = text.get(place.clone()).unwrap_or_default();
+                if before.clone().and_then(|place| text.get(place)) == Some(value) {
+                    rows.place(&place);
+                    continue;
+                }
+                if !text::is_plain(value) {
+                    return None;
+                }
+                let value = if field.doubled { Cow::Owned(value.replace("\"\"", "\"")) } else { Cow::Borrowed(value) };
+                match field.doubled {
+                    true => rows.add(&value, text.len()),
+                    false => rows.place(&place),
+                }
+                *before = Some(place).filter(|_| !field.doubled);
+                let Some((misfit, found)) = judge(item, &value) else { continue };
+                *before = None;
+                if !misfit.warning {
+                    rows.spoil();
+                }
+                if tell(&mut self.told, item, &misfit, found) {
+                    let problem = Problem::of_file(problems.file(), misfit.rule, misfit.expected);
+                    let problem = problem.at_line(self.raw.line).at_item(item.no, item.name).found(found);
+                    problems.push(if misfit.warning { problem.warning() } else { problem });
+                }
+            }
+        }
+        Some(rows)
     }
 
     /// Reports what is wrong with the form of the row.
@@ -544,6 +598,39 @@ impl<'a, R: Read> Reader<'a, R> {
     }
 }
 
+/// All rows of a care-plan file and how many rows of data it seems to have, broken ones included. A file that decodes as a
+/// whole is read from its text; one with a fault in its characters is read again from its bytes, so that the fault is told as
+/// it stands in the file.
+pub(crate) fn read_rows(layout: &FileLayout, bytes: &[u8], dialect: Dialect, problems: &mut Problems) -> (Rows, u64) {
+    let text = text::decode_whole(bytes).filter(|_| dialect.encoding == Encoding::Cp932);
+    if let Some(text) = text {
+        let mut found = Problems::new(problems.file());
+        let mut reader = Reader::plain(layout, text.as_bytes(), Dialect { encoding: Encoding::Utf8, ..dialect });
+        let rows = reader.rows_of(&text, &mut found);
+        let seen = reader.seen;
+        // Both are looked for in the bytes of the file: the most that a row may have, and a number in a broken row.
+        if let Some(rows) = rows.filter(|_| !found.has("row_length") && !found.has(INDIVIDUAL_NUMBER)) {
+            problems.append(found);
+            return (rows.end(text.into_owned()), seen);
+        }
+    }
+    read_rows_by_value(layout, bytes, dialect, problems)
+}
+
+fn read_rows_by_value(layout: &FileLayout, bytes: &[u8], dialect: Dialect, problems: &mut Problems) -> (Rows, u64) {
+    let mut reader = Reader::new(layout, bytes, dialect, problems);
+    let rows = all_rows(&mut reader, problems);
+    (Rows::of(layout.items.len(), &rows), reader.seen)
+}
+
+fn all_rows<R: Read>(reader: &mut Reader<'_, R>, problems: &mut Problems) -> Vec<Row> {
+    let mut rows = Vec::new();
+    while let Some(row) = reader.next_row(problems) {
+        rows.push(row);
+    }
+    rows
+}
+
 /// Whether to tell: the same version or office number is told once a file.
 fn tell(told: &mut HashSet<(u32, String)>, item: &Item, misfit: &Misfit, found: &str) -> bool {
     let repeats = item.kind == ItemKind::Version || misfit.warning && !found.is_empty();
@@ -681,6 +768,7 @@ fn write_value(item: &Item, value: &str, encoding: Encoding, out: &mut Vec<u8>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_item_tables_have_no_gaps_and_unique_keys() {
@@ -756,6 +844,44 @@ mod tests {
         assert_eq!(found(all, first), (0, vec!["columns".to_owned()]), "a row that was cut");
         assert_eq!(found(first - 1, first).1, ["header", "columns"]);
         assert!(care_plan().files.iter().all(|layout| layout.first_columns() == layout.items.len()));
+    }
+
+    /// A file as its rows and problems, one way and the other.
+    fn both_ways(layout: &FileLayout, bytes: &[u8]) -> [(Vec<(u64, bool, Vec<String>)>, u64, Vec<Problem>); 2] {
+        [read_rows, read_rows_by_value].map(|read| {
+            let mut problems = Problems::new("x.CSV");
+            let (rows, seen) = read(layout, bytes, Dialect::CARE_PLAN, &mut problems);
+            let values = |row: RowRef<'_>| (0..layout.items.len()).map(|at| row.get(at).to_owned()).collect();
+            let rows = rows.iter().map(|row| (row.line(), row.is_sound(), values(row))).collect();
+            (rows, seen, problems.finish())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_file_read_as_a_whole_is_read_as_it_is_value_by_value(
+            which in 0usize..4,
+            changes in prop::collection::vec((any::<usize>(), 0u8..4, prop::sample::select(b"\",\r\n0129AH\0\x1b\\\x83\xf0\x40\xa0\xfd".to_vec())), 0..4),
+        ) {
+            let (file, bytes): (&str, &[u8]) = [
+                ("UP1KYO", &include_bytes!("../../../examples/care-plan/valid/plan/UP1KYO_9970000015_43_9970000023_11_20260326101500.CSV")[..]),
+                ("UP2KYO", include_bytes!("../../../examples/care-plan/valid/plan/UP2KYO_9970000015_43_9970000023_11_20260326101500.CSV")),
+                ("UPPLAN", include_bytes!("../../../examples/care-plan/valid/slip/UPPLAN_202604_9970000015_43_9970000023_11_20260328153000.CSV")),
+                ("UPHOSOKU", include_bytes!("../../../examples/care-plan/valid/slip/UPHOSOKU_202604_9970000015_43_9970000023_11_20260328153000.CSV")),
+            ][which];
+            let mut bytes = bytes.to_vec();
+            for (place, how, byte) in changes {
+                let place = place % bytes.len().max(1);
+                match how {
+                    0 => bytes[place] = byte,
+                    1 => bytes.insert(place, byte),
+                    2 => drop(bytes.remove(place)),
+                    _ => bytes.truncate(place + 1),
+                }
+            }
+            let [whole, by_value] = both_ways(care_plan().file(file).unwrap(), &bytes);
+            prop_assert_eq!(whole, by_value);
+        }
     }
 
     #[test]

@@ -160,6 +160,18 @@ impl Problems {
         }
     }
 
+    /// Takes over what another list of the same file holds.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.dropped += other.dropped;
+        self.errors += other.errors - other.list.iter().filter(|problem| problem.is_error()).count() as u64;
+        other.list.into_iter().for_each(|problem| self.push(problem));
+    }
+
+    /// Whether a problem of this rule was told.
+    pub(crate) fn has(&self, rule: &str) -> bool {
+        self.rules.contains(rule)
+    }
+
     /// Number of errors so far, those counted only included.
     pub fn errors(&self) -> u64 {
         self.errors

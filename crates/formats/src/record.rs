@@ -5,6 +5,14 @@ use crate::layout::FileLayout;
 use kiban_domain::care_plan::ClockTime;
 use kiban_domain::dates::{ServiceMonth, parse_yyyymmdd};
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, OfficeNumber, PersonKey, ServiceType};
+use std::ops::Range;
+
+/// Where a value stands in the text that holds it.
+type Span = (u32, u32);
+
+fn span(start: usize, end: usize) -> Span {
+    (u32::try_from(start).unwrap_or(u32::MAX), u32::try_from(end).unwrap_or(u32::MAX))
+}
 
 /// The values of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,18 +20,19 @@ pub struct Row {
     line: u64,
     sound: bool,
     text: String,
-    ends: Vec<u32>,
+    spans: Vec<Span>,
 }
 
 impl Row {
     /// An empty row with room for this many values and bytes.
     pub(crate) fn new(line: u64, sound: bool, values: usize, bytes: usize) -> Self {
-        Self { line, sound, text: String::with_capacity(bytes), ends: Vec::with_capacity(values) }
+        Self { line, sound, text: String::with_capacity(bytes), spans: Vec::with_capacity(values) }
     }
 
     pub(crate) fn push(&mut self, value: &str) {
+        let start = self.text.len();
         self.text.push_str(value);
-        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+        self.spans.push(span(start, self.text.len()));
     }
 
     pub(crate) fn spoil(&mut self) {
@@ -42,14 +51,117 @@ impl Row {
 
     /// Value of an item, 0-based; empty when there is none.
     pub fn get(&self, index: usize) -> &str {
-        let end = self.ends.get(index).map_or(0, |end| *end as usize);
-        let start = if index == 0 { 0 } else { self.ends.get(index - 1).map_or(0, |end| *end as usize) };
-        self.text.get(start..end).unwrap_or_default()
+        RowRef::from(self).get(index)
     }
 
     /// All values joined, for comparing two rows.
-    pub(crate) fn content(&self) -> (&str, &[u32]) {
-        (&self.text, &self.ends)
+    pub(crate) fn content(&self) -> (&str, &[Span]) {
+        (&self.text, &self.spans)
+    }
+}
+
+/// A row that lies among others.
+#[derive(Debug, Clone, Copy)]
+pub struct RowRef<'a> {
+    line: u64,
+    sound: bool,
+    text: &'a str,
+    spans: &'a [Span],
+}
+
+impl<'a> RowRef<'a> {
+    /// Physical line on which the row begins.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// Whether every item passed its checks.
+    pub fn is_sound(&self) -> bool {
+        self.sound
+    }
+
+    /// Value of an item, 0-based; empty when there is none.
+    pub fn get(&self, index: usize) -> &'a str {
+        let (start, end) = self.spans.get(index).copied().unwrap_or_default();
+        self.text.get(start as usize..end as usize).unwrap_or_default()
+    }
+}
+
+impl<'a> From<&'a Row> for RowRef<'a> {
+    fn from(row: &'a Row) -> Self {
+        Self { line: row.line, sound: row.sound, text: &row.text, spans: &row.spans }
+    }
+}
+
+/// All rows of a file over one text: the file itself, decoded, and behind it what does not stand in it as it is.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    text: String,
+    /// What is to stand behind the text.
+    added: String,
+    width: usize,
+    heads: Vec<(u64, bool)>,
+    spans: Vec<Span>,
+}
+
+impl Rows {
+    /// For rows of so many values.
+    pub fn new(width: usize) -> Self {
+        Self { width, ..Self::default() }
+    }
+
+    /// Begins a row.
+    pub fn begin(&mut self, line: u64, sound: bool) {
+        self.spans.resize(self.heads.len() * self.width, (0, 0));
+        self.heads.push((line, sound));
+    }
+
+    /// The next value of the row begun last, by its place in the text.
+    pub fn place(&mut self, place: &Range<usize>) {
+        self.spans.push(span(place.start, place.end));
+    }
+
+    /// The next value of the row begun last, which does not stand in the text of `length` bytes.
+    pub fn add(&mut self, value: &str, length: usize) {
+        let start = length + self.added.len();
+        self.added.push_str(value);
+        self.spans.push(span(start, start + value.len()));
+    }
+
+    /// The row begun last is not sound.
+    pub fn spoil(&mut self) {
+        if let Some((_, sound)) = self.heads.last_mut() {
+            *sound = false;
+        }
+    }
+
+    /// Ends with the text in which the places are.
+    pub fn end(mut self, text: String) -> Self {
+        self.spans.resize(self.heads.len() * self.width, (0, 0));
+        self.text = text;
+        self.text.push_str(&std::mem::take(&mut self.added));
+        self
+    }
+
+    /// The same of rows that stand alone.
+    pub fn of(width: usize, rows: &[Row]) -> Self {
+        let mut all = Self::new(width);
+        for row in rows {
+            all.begin(row.line, row.sound);
+            (0..width).for_each(|at| all.add(row.get(at), 0));
+        }
+        all.end(String::new())
+    }
+
+    /// The rows in their order.
+    pub fn iter(&self) -> impl Iterator<Item = RowRef<'_>> {
+        let row = |(at, (line, sound)): (usize, &(u64, bool))| RowRef {
+            line: *line,
+            sound: *sound,
+            text: &self.text,
+            spans: &self.spans[at * self.width..(at + 1) * self.width],
+        };
+        self.heads.iter().enumerate().map(row)
     }
 }
 
@@ -57,14 +169,14 @@ impl Row {
 #[derive(Debug)]
 pub struct Fields<'a> {
     layout: &'a FileLayout,
-    row: &'a Row,
+    row: RowRef<'a>,
     at: usize,
 }
 
 impl<'a> Fields<'a> {
     /// From the first item.
-    pub fn of(layout: &'a FileLayout, row: &'a Row) -> Self {
-        Self { layout, row, at: 0 }
+    pub fn of(layout: &'a FileLayout, row: impl Into<RowRef<'a>>) -> Self {
+        Self { layout, row: row.into(), at: 0 }
     }
 
     /// Key of an item that comes so many items ahead, 0 for the next one. It must be this one; of items that are numbered the

@@ -48,6 +48,23 @@ impl RawField {
     }
 }
 
+/// First place of a byte, eight bytes at a time.
+fn position(data: &[u8], byte: u8) -> Option<usize> {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let mut words = data.chunks_exact(8);
+    for (i, word) in words.by_ref().enumerate() {
+        let Ok(word) = word.try_into() else { break };
+        let other = u64::from_le_bytes(word) ^ (LOW * u64::from(byte));
+        let found = other.wrapping_sub(LOW) & !other & HIGH;
+        if found != 0 {
+            return Some(i * 8 + (found.trailing_zeros() / 8) as usize);
+        }
+    }
+    let tail = words.remainder();
+    tail.iter().position(|b| *b == byte).map(|at| data.len() - tail.len() + at)
+}
+
 /// One row; reused from row to row, good until the next one is read.
 #[derive(Debug)]
 pub struct RawRow {
@@ -62,12 +79,14 @@ pub struct RawRow {
     pub continued: bool,
     start: usize,
     next: usize,
+    /// Line ends inside its values.
+    breaks: usize,
 }
 
 impl RawRow {
     pub fn new() -> Self {
         let (fields, end) = (Vec::new(), RowEnd::Eof);
-        Self { line: 0, fields, fault: None, end, blank: false, continued: false, start: 0, next: 0 }
+        Self { line: 0, fields, fault: None, end, blank: false, continued: false, start: 0, next: 0, breaks: 0 }
     }
 }
 
@@ -86,6 +105,8 @@ pub struct Scanner<R> {
     ended: bool,
     failed: Option<std::io::Error>,
     data: Vec<u8>,
+    /// Bytes of the source that have left the window.
+    passed: usize,
     at: usize,
     line: u64,
     columns: usize,
@@ -98,7 +119,7 @@ impl<R: Read> Scanner<R> {
     /// `columns` is what the layout expects; it helps to find the next row after a broken quote.
     pub fn new(source: R, columns: usize) -> Self {
         let (data, budget) = (Vec::new(), RESCAN_BUDGET);
-        Self { source, ended: false, failed: None, data, at: 0, line: 1, columns, budget, inside: false }
+        Self { source, ended: false, failed: None, data, passed: 0, at: 0, line: 1, columns, budget, inside: false }
     }
 
     /// What the file begins with, before the first row is read.
@@ -122,6 +143,11 @@ impl<R: Read> Scanner<R> {
         &self.data[field.start..field.end]
     }
 
+    /// Where a value of the row just read stands in the whole source.
+    pub fn place(&self, field: &RawField) -> std::ops::Range<usize> {
+        self.passed + field.start..self.passed + field.end
+    }
+
     /// The whole row just read as it stands in the file.
     pub fn row_bytes(&self, row: &RawRow) -> &[u8] {
         &self.data[row.start..row.next]
@@ -139,6 +165,7 @@ impl<R: Read> Scanner<R> {
         }
         let behind = self.at.min(BEHIND);
         self.data.drain(..self.at - behind);
+        self.passed += self.at - behind;
         self.at = behind;
         let wanted = STEP - self.data.len().min(STEP);
         match (&mut self.source).take(wanted as u64).read_to_end(&mut self.data) {
@@ -160,6 +187,7 @@ impl<R: Read> Scanner<R> {
         row.line = self.line;
         row.fields.clear();
         row.fault = None;
+        row.breaks = 0;
         row.continued = self.inside;
         let start = self.at;
         let next = if self.inside {
@@ -174,7 +202,12 @@ impl<R: Read> Scanner<R> {
         row.blank = row.fault.is_none() && row.fields.len() == 1 && row.fields[0].len() == 0;
         row.next = next;
         self.inside = next == self.data.len() && !self.ended && self.data[next - 1] != b'\n';
-        self.line += self.data[start..next].iter().filter(|b| **b == b'\n').count() as u64;
+        // A sound row has the line ends inside its values and its own; of others each byte is asked.
+        self.line += match (row.fault, row.end) {
+            (None, RowEnd::Eof) => row.breaks as u64,
+            (None, _) => row.breaks as u64 + 1,
+            (Some(_), _) => self.data[start..next].iter().filter(|b| **b == b'\n').count() as u64,
+        };
         self.at = next;
         true
     }
@@ -200,6 +233,9 @@ impl<R: Read> Scanner<R> {
 
     /// Where to go on: behind the row, or behind its first line when a broken quote has swallowed the following ones.
     fn resume(&mut self, start: usize, next: usize, row: &RawRow) -> usize {
+        if row.fault.is_none() {
+            return next;
+        }
         let first_line = line_end(&self.data, start);
         let swallowed = match row.fault {
             Some(RowFault::Quote(_)) => row.fields.len() != self.columns || self.begins_alike(start, first_line),
@@ -281,7 +317,8 @@ impl<R: Read> Scanner<R> {
         let mut doubled = false;
         let mut i = at;
         while i < limit {
-            let Some(ahead) = self.data[i..limit].iter().position(|b| *b == b'"') else { break };
+            let Some(ahead) = position(&self.data[i..limit], b'"') else { break };
+            row.breaks += self.data[i..i + ahead].iter().filter(|b| **b == b'\n').count();
             i += ahead;
             match self.data.get(i + 1) {
                 None | Some(b',' | b'\n') => {
@@ -307,7 +344,7 @@ impl<R: Read> Scanner<R> {
 
 /// Position behind the next line end at or after `at`.
 fn line_end(data: &[u8], at: usize) -> usize {
-    data[at..].iter().position(|b| *b == b'\n').map_or(data.len(), |i| at + i + 1)
+    position(&data[at..], b'\n').map_or(data.len(), |i| at + i + 1)
 }
 
 #[cfg(test)]
@@ -324,6 +361,13 @@ mod tests {
             all.push((row.line, fields, row.fault));
         }
         all
+    }
+
+    proptest! {
+        #[test]
+        fn a_byte_is_found_where_it_first_stands(data in prop::collection::vec(any::<u8>(), 0..40), byte in any::<u8>()) {
+            prop_assert_eq!(position(&data, byte), data.iter().position(|b| *b == byte));
+        }
     }
 
     #[test]

@@ -86,6 +86,23 @@ pub fn decode(bytes: &[u8], encoding: Encoding) -> Result<Cow<'_, str>, CharFaul
     }
 }
 
+/// A whole file decoded at once, when every byte of it is a character of CP932 and it cannot be taken for anything else. What
+/// stands in it is still to be judged value by value: 外字 and controls are characters here.
+pub(crate) fn decode_whole(bytes: &[u8]) -> Option<Cow<'_, str>> {
+    if bytes.starts_with(BOM) || is_utf8_japanese(whole_characters(bytes)) {
+        return None;
+    }
+    SHIFT_JIS.decode_without_bom_handling_and_without_replacement(bytes)
+}
+
+/// Whether no character of a decoded value is hidden or private.
+pub(crate) fn is_plain(text: &str) -> bool {
+    if text.bytes().fold(true, |plain, b| plain & matches!(b, b' '..=b'~')) {
+        return true;
+    }
+    !text.chars().any(|c| is_suspect(c) && (is_private(c) || is_hidden(c)))
+}
+
 /// Appends one value in the encoding of the file, or names the character that it cannot hold.
 pub fn encode(text: &str, encoding: Encoding, out: &mut Vec<u8>) -> Result<(), char> {
     if let Some(c) = text.chars().find(|c| is_private(*c) || is_hidden(*c)) {

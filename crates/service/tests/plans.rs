@@ -11,7 +11,8 @@ use kiban_domain::municipality::StartState;
 use kiban_domain::office::JobType;
 use kiban_domain::{InsurerNumber, Kind, PersonKey};
 use kiban_formats::care_plan::{
-    PlanFileName, Sending, write_actuals, write_plan_set, write_slip_set, write_withdrawals,
+    PlanFileName, Sending, read_set, write_actuals, write_plan_set, write_preventive_set, write_slip_set,
+    write_withdrawals,
 };
 use kiban_service::{Caller, Context, Document, Error, IntakeResult, ReportedProblem};
 use kiban_sim::plans::{care_plan, service_slip};
@@ -478,4 +479,53 @@ async fn a_municipality_that_has_not_started_is_the_reason_told() {
     assert_eq!((refused.state, rules(&refused)), ("refused", vec!["not_started"]));
     let said = &refused.report.problems[0].message;
     assert!(said.contains("まだ情報共有を始めていません。未開始（時期は未定）。"), "{said}");
+}
+
+/// The preventive example, about one of the people of the desk, with this text of the plan.
+fn preventive(person: PersonKey, serial: u64, policy: &str) -> Files {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/care-plan/valid/preventive");
+    let read = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap())
+    };
+    let files: Files = std::fs::read_dir(folder).unwrap().map(read).collect();
+    let (received, problems) = read_set(&files);
+    assert!(problems.is_empty(), "{problems:?}");
+    let (mut basic, mut plan) = (received.basics[0].value.clone(), received.preventive_plans[0].value.clone());
+    (basic.person, plan.person) = (person, person);
+    plan.items.policy = policy.to_owned();
+    write_preventive_set(&[basic], &[plan], &sending(serial)).unwrap()
+}
+
+#[tokio::test]
+async fn preventive_plans_are_registered_updated_and_withdrawn_like_the_others() {
+    for address in addresses().await {
+        let desk = Desk::new(address).await;
+        let person = care_plan(&desk.generator, &desk.people[0]).unwrap().person;
+        let first = desk.upload(preventive(person, FIRST, "畑と将棋")).await;
+        assert_eq!((first.state, counts(&first)), ("applied", [2, 2, 0, 0]), "{first:?}");
+        let basic = desk.seen(0, "basic_information", 1).await;
+        let picture = &basic[0].content["basic_information"]["picture"];
+        assert_eq!((picture["width"].as_u64(), picture["jpeg"].is_string()), (Some(240), true));
+
+        let second = desk.upload_at(preventive(person, FIRST + 1, "畑だけ"), 10).await;
+        assert_eq!(counts(&second), [2, 1, 1, 0], "{second:?}");
+        let plans = desk.seen(0, "preventive_plan", 20).await;
+        let policies: Vec<_> =
+            plans.iter().map(|plan| plan.content["preventive_plan"]["items"]["policy"].as_str().unwrap()).collect();
+        assert_eq!(policies, ["畑だけ"]);
+
+        let day = jiff::civil::date(2026, 4, 1);
+        let withdrawals = [
+            PlanWithdrawal::BasicInformation { person, consulted_on: day },
+            PlanWithdrawal::PreventivePlan { person, changed_on: day },
+        ];
+        for (at, withdrawal) in withdrawals.into_iter().enumerate() {
+            let files = write_withdrawals(&[withdrawal], &sending(FIRST + 2 + at as u64)).unwrap();
+            assert_eq!(counts(&desk.upload_at(files, 30 + at as i64).await), [1, 1, 0, 0]);
+        }
+        assert!(desk.seen(0, "basic_information", 50).await.is_empty());
+        assert!(desk.seen(0, "preventive_plan", 50).await.is_empty());
+        assert_eq!(desk.seen(0, "preventive_plan", 25).await.len(), 1, "what was known before is still known");
+    }
 }

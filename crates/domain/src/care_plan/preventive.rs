@@ -213,7 +213,7 @@ pub struct BasicItems {
     pub visitor_relation: String,
     /// 緊急連絡先, up to four in order.
     pub contacts: Vec<EmergencyContact>,
-    /// 家族構成 画像ファイル名, as sent.
+    /// 家族構成 画像ファイル名 as sent; empty when the picture itself is there, because the name holds the serial of the sending.
     pub picture_name: String,
     /// 家族関係等の状況
     pub family: String,
@@ -286,6 +286,8 @@ pub struct Illness {
 pub struct FamilyPicture {
     /// 4-digit branch of its file name.
     pub branch: u16,
+    /// How its file name ends: `jpg` or `JPG`.
+    pub extension: String,
     /// Pixels from left to right.
     pub width: u16,
     /// Pixels from top to bottom.

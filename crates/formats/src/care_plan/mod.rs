@@ -16,6 +16,7 @@ pub use name::{CsvVersion, PlanFileKind, PlanFileName, Sending};
 pub use origin::{Origin, Sent};
 
 use crate::layout::{self, Dialect, FileLayout, Record};
+use crate::record::Rows;
 use crate::{Problem, Problems, check, text};
 use kiban_domain::care_plan::preventive::{BasicInformation, FamilyPicture, PreventivePlan};
 use kiban_domain::care_plan::{
@@ -106,12 +107,8 @@ fn read_file<'a>(name: &str, bytes: &[u8]) -> Result<ReadFile<'a>, Box<Problem>>
     let mut problems = Problems::new(name);
     let parsed = parsed.and_then(|parsed| check_name(name, parsed, version, &mut problems));
     let parsed = parsed.map_err(|problem| problems.push(*problem)).ok();
-    let mut reader = layout::Reader::new(layout, bytes, Dialect::CARE_PLAN, &mut problems);
-    let mut rows = Vec::new();
-    while let Some(row) = reader.next_row(&mut problems) {
-        rows.push(row);
-    }
-    if reader.rows_seen() == 0 {
+    let (rows, seen) = layout::read_rows(layout, bytes, Dialect::CARE_PLAN, &mut problems);
+    if seen == 0 {
         let text = "データの行がありません。出力し直してください";
         let problem = Problem::of_file(name, "no_rows", text);
         problems.push(if may_be_empty(kind) { problem.warning() } else { problem });
@@ -168,7 +165,10 @@ fn read_picture<'a>(kind: PlanFileKind, name: &str, parsed: PlanFileName, bytes:
     let mut problems = Problems::new(name);
     let branch = parsed.branch.unwrap_or_default();
     let picture = match jpeg::size(bytes) {
-        Ok((width, height)) => Some(FamilyPicture { branch, width, height, jpeg: bytes.to_vec() }),
+        Ok((width, height)) => {
+            let extension = name.rsplit('.').next().unwrap_or_default().to_owned();
+            Some(FamilyPicture { branch, extension, width, height, jpeg: bytes.to_vec() })
+        }
         Err(text) => {
             problems.push(Problem::of_file(name, "picture", text));
             None
@@ -176,7 +176,7 @@ fn read_picture<'a>(kind: PlanFileKind, name: &str, parsed: PlanFileName, bytes:
     };
     let version = parsed.sending.version();
     let layout = &rules::NO_LAYOUT;
-    ReadFile { kind, version, name: Some(parsed), layout, rows: Vec::new(), picture, problems }
+    ReadFile { kind, version, name: Some(parsed), layout, rows: Rows::default(), picture, problems }
 }
 
 /// Which files belong together.
@@ -202,7 +202,7 @@ fn family(file: &ReadFile<'_>) -> Family {
             let month = file.layout.column("month").0 as usize - 1;
             let with_plan = match &file.name {
                 Some(name) => name.month.is_none(),
-                None => file.rows.first().is_none_or(|row| row.get(month) == "000000"),
+                None => file.rows.iter().next().is_none_or(|row| row.get(month) == "000000"),
             };
             if with_plan { Family::Plan } else { Family::Slip }
         }
@@ -255,7 +255,7 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
     let mut preventive: Vec<Sent<PreventivePlan>> = Vec::new();
     let mut supplements: Vec<(PersonKey, Supplement, Origin)> = Vec::new();
     for file in &files {
-        for row in &file.rows {
+        for row in file.rows.iter() {
             let layout = file.layout;
             let origin = || Origin::of(file, row);
             match file.kind {
@@ -339,12 +339,11 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
         }
     }
     for file in &files {
-        if let (Some(name), Some(picture)) = (&file.name, &file.picture) {
-            let name = name.to_string();
-            let named = basics.iter_mut().find(|basic| basic.value.items.picture_name.eq_ignore_ascii_case(&name));
-            if let Some(basic) = named {
-                basic.value.picture = Some(picture.clone());
-            }
+        let (name, picture) = (file.problems.file(), file.picture.as_ref());
+        let is_named = |basic: &&mut Sent<BasicInformation>| basic.value.items.picture_name.eq_ignore_ascii_case(name);
+        if let (Some(picture), Some(basic)) = (picture, basics.iter_mut().find(is_named)) {
+            basic.value.picture = Some(picture.clone());
+            basic.value.items.picture_name.clear();
         }
     }
     for (person, supplement, origin) in supplements {
@@ -576,14 +575,12 @@ impl<'a> Writer<'a> {
         PlanFileName { kind, month: self.month, sending: self.sending.clone(), branch }.to_string()
     }
 
-    /// Adds the picture of 利用者基本情報 and answers it with the name of the file, kept in the case in which it was sent.
+    /// Adds the picture of 利用者基本情報 and answers the latter with the name of the file.
     fn picture(&mut self, basic: &BasicInformation) -> BasicInformation {
         let mut basic = basic.clone();
         if let Some(picture) = basic.picture.take() {
             let name = self.name(PlanFileKind::FamilyPicture, Some(picture.branch));
-            if !basic.items.picture_name.eq_ignore_ascii_case(&name) {
-                basic.items.picture_name = name;
-            }
+            basic.items.picture_name = name.replace(".jpg", &format!(".{}", picture.extension));
             self.files.push((basic.items.picture_name.clone(), picture.jpeg));
         }
         basic

@@ -3,7 +3,7 @@
 use super::rules::ReadFile;
 use super::{CsvVersion, PlanFileKind};
 use crate::Problem;
-use crate::layout::Row;
+use crate::layout::RowRef;
 use kiban_domain::OfficeNumber;
 use std::collections::HashSet;
 use std::ops::Deref;
@@ -24,7 +24,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub(super) fn of(file: &ReadFile<'_>, row: &Row) -> Self {
+    pub(super) fn of(file: &ReadFile<'_>, row: RowRef<'_>) -> Self {
         Self {
             kind: file.kind,
             version: file.version,
@@ -74,8 +74,15 @@ pub(super) fn named_offices(files: &[&ReadFile<'_>]) -> Vec<Sent<OfficeNumber>> 
     let mut named = Vec::new();
     for file in files.iter().filter(|file| matches!(file.kind, Table2 | Slip | Table7 | Actuals)) {
         let at = (file.layout.column("office").0 as usize).saturating_sub(1);
-        for row in file.rows.iter().filter(|row| row.get(at) != TOTAL) {
-            if let Ok(value) = OfficeNumber::parse(row.get(at))
+        // Rows of one office often follow one another.
+        let mut last = TOTAL;
+        for row in file.rows.iter() {
+            let number = row.get(at);
+            if number == last || number == TOTAL {
+                continue;
+            }
+            last = number;
+            if let Ok(value) = OfficeNumber::parse(number)
                 && known.insert(value)
             {
                 named.push(Sent { value, origin: Origin::of(file, row) });

@@ -2,7 +2,7 @@
 //! One list of items serves both ways.
 
 use super::rows::{begin, person};
-use crate::layout::{Fields, FileLayout, Record, Row};
+use crate::layout::{Fields, FileLayout, Record, RowRef};
 use kiban_domain::care_plan::preventive::{
     BasicInformation, BasicItems, CheckAreas, ChecklistResult, ConsultationCount, ConsultationMethod, DayRow,
     EmergencyContact, Entrustment, Housing, Illness, IllnessCourse, LifeArea, Presence, PreventiveIssue,
@@ -280,7 +280,7 @@ fn write_programs(r: &mut Record<'_>, key: &str, areas: &CheckAreas<ProgramNeed>
 }
 
 /// 利用者基本情報 without what stands in its other files.
-pub fn basic_information(layout: &FileLayout, row: &Row) -> Option<BasicInformation> {
+pub fn basic_information(layout: &FileLayout, row: RowRef<'_>) -> Option<BasicInformation> {
     let mut f = Fields::of(layout, row);
     let person = person(&mut f)?;
     let consulted_on = f.date("consulted_on")?;
@@ -297,13 +297,13 @@ pub fn write_basic_information<'a>(layout: &'a FileLayout, basic: &BasicInformat
 }
 
 /// Person, 相談日 and the row of 別表1.
-pub fn day_row(layout: &FileLayout, row: &Row) -> Option<(PersonKey, Date, DayRow)> {
+pub fn day_row(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, Date, DayRow)> {
     let mut f = Fields::of(layout, row);
     Some((person(&mut f)?, f.date("consulted_on")?, read_day(&mut f)))
 }
 
 /// Person, 相談日 and the row of 別表2.
-pub fn illness(layout: &FileLayout, row: &Row) -> Option<(PersonKey, Date, Illness)> {
+pub fn illness(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, Date, Illness)> {
     let mut f = Fields::of(layout, row);
     Some((person(&mut f)?, f.date("consulted_on")?, read_illness(&mut f)))
 }
@@ -331,7 +331,7 @@ pub fn write_illnesses<'a>(layout: &'a FileLayout, basic: &BasicInformation) -> 
 }
 
 /// 支援計画書 without its 別表.
-pub fn preventive_plan(layout: &FileLayout, row: &Row) -> Option<PreventivePlan> {
+pub fn preventive_plan(layout: &FileLayout, row: RowRef<'_>) -> Option<PreventivePlan> {
     let mut f = Fields::of(layout, row);
     let person = person(&mut f)?;
     let changed_on = f.date("changed_on")?;
@@ -348,7 +348,7 @@ pub fn write_preventive_plan<'a>(layout: &'a FileLayout, plan: &PreventivePlan) 
 }
 
 /// One line of the 別表 of 支援計画書 before the tree is built: an issue with one support with at most one service.
-pub fn support_row(layout: &FileLayout, row: &Row) -> Option<(PersonKey, Date, PreventiveIssue)> {
+pub fn support_row(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, Date, PreventiveIssue)> {
     let mut f = Fields::of(layout, row);
     let person = person(&mut f)?;
     let changed_on = f.date("changed_on")?;

@@ -1,6 +1,6 @@
 //! Rows of the exchange files ⇄ domain values, item by item.
 
-use crate::layout::{Fields, FileLayout, Record, Row};
+use crate::layout::{Fields, FileLayout, Record, RowRef};
 use kiban_domain::care_plan::{
     CertificationState, ClockTime, Coverage, DailyActivity, HouseworkReason, LongGoal, Need, PlanKind, PlanWithdrawal,
     PlannedService, ServiceTypeLimit, ShortGoal, SlipLine, Supplement, Table1, Table7Line, WeekRow, Weekday,
@@ -24,7 +24,7 @@ pub fn person(fields: &mut Fields<'_>) -> Option<PersonKey> {
 }
 
 /// Person, 計画作成（変更）日 and the table.
-pub fn table1(layout: &FileLayout, row: &Row) -> Option<(PersonKey, Date, Table1)> {
+pub fn table1(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, Date, Table1)> {
     let mut f = Fields::of(layout, row);
     let person = person(&mut f)?;
     let made_on = f.date("made_on")?;
@@ -113,7 +113,7 @@ pub struct Table2Row {
 }
 
 /// Person, 計画作成（変更）日 and the line.
-pub fn table2(layout: &FileLayout, row: &Row) -> Option<(PersonKey, Date, Table2Row)> {
+pub fn table2(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, Date, Table2Row)> {
     let mut f = Fields::of(layout, row);
     let person = person(&mut f)?;
     let made_on = f.date("made_on");
@@ -259,7 +259,7 @@ fn write_service(r: &mut Record<'_>, service: &PlannedService) {
 }
 
 /// Person, 計画作成（変更）日, 作成年月日 and the row of 第3表.
-pub fn table3(layout: &FileLayout, row: &Row) -> Option<(PersonKey, Date, Option<Date>, WeekRow)> {
+pub fn table3(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, Date, Option<Date>, WeekRow)> {
     let mut f = Fields::of(layout, row);
     let person = person(&mut f)?;
     let made_on = f.date("made_on");
@@ -308,7 +308,7 @@ pub fn write_table3<'a>(
 }
 
 /// Person and the supplement.
-pub fn supplement(layout: &FileLayout, row: &Row) -> Option<(PersonKey, Supplement)> {
+pub fn supplement(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, Supplement)> {
     let mut f = Fields::of(layout, row);
     let person = person(&mut f)?;
     let mut s = Supplement {
@@ -339,11 +339,17 @@ pub fn supplement(layout: &FileLayout, row: &Row) -> Option<(PersonKey, Suppleme
         marker: String::new(),
     };
     for slot in 1..=9 {
+        let [service, limit, total, over] = [
+            f.key(0, format_args!("limit{slot}_service")),
+            f.key(1, format_args!("limit{slot}_units")),
+            f.key(2, format_args!("limit{slot}_total")),
+            f.key(3, format_args!("limit{slot}_over")),
+        ];
         s.service_limits.push(ServiceTypeLimit {
-            service: f.service(&format!("limit{slot}_service")),
-            limit_units: f.number(&format!("limit{slot}_units")),
-            total_units: f.number(&format!("limit{slot}_total")),
-            over_units: f.number(&format!("limit{slot}_over")),
+            service: f.service(service),
+            limit_units: f.number(limit),
+            total_units: f.number(total),
+            over_units: f.number(over),
         });
     }
     while s.service_limits.last().is_some_and(|slot| *slot == ServiceTypeLimit::default()) {
@@ -398,7 +404,7 @@ pub fn write_supplement<'a>(layout: &'a FileLayout, person: &PersonKey, s: &Supp
 }
 
 /// Person, month and the line of 第6表 (予定 or 実績).
-pub fn slip_line(layout: &FileLayout, row: &Row) -> Option<(PersonKey, ServiceMonth, SlipLine)> {
+pub fn slip_line(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, ServiceMonth, SlipLine)> {
     let mut f = Fields::of(layout, row);
     let person = person(&mut f)?;
     let made_on = f.date("made_on")?;
@@ -464,7 +470,7 @@ pub fn write_slip_line<'a>(
 }
 
 /// Person, month and the line of 第7表.
-pub fn table7(layout: &FileLayout, row: &Row) -> Option<(PersonKey, ServiceMonth, Table7Line)> {
+pub fn table7(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, ServiceMonth, Table7Line)> {
     let mut f = Fields::of(layout, row);
     let person = person(&mut f)?;
     let made_on = f.date("made_on")?;
@@ -548,7 +554,7 @@ pub fn write_table7<'a>(layout: &'a FileLayout, person: &PersonKey, month: Servi
 }
 
 /// What a 削除 file withdraws, told apart by the layout.
-pub fn withdrawal(layout: &FileLayout, row: &Row) -> Option<PlanWithdrawal> {
+pub fn withdrawal(layout: &FileLayout, row: RowRef<'_>) -> Option<PlanWithdrawal> {
     let mut f = Fields::of(layout, row);
     let person = person(&mut f)?;
     Some(match layout.file {

@@ -1,7 +1,8 @@
 //! Rules between rows and between files (docs/requirements.md §16): what the item checks cannot see.
 
 use super::name::{CsvVersion, PlanFileKind, PlanFileName};
-use crate::layout::{FileLayout, Row};
+use crate::layout::{FileLayout, RowRef};
+use crate::record::Rows;
 use crate::{Problem, Problems};
 use kiban_domain::care_plan::preventive::FamilyPicture;
 use std::collections::{HashMap, HashSet};
@@ -14,7 +15,7 @@ pub struct ReadFile<'a> {
     /// None when the name is wrong.
     pub name: Option<PlanFileName>,
     pub layout: &'a FileLayout,
-    pub rows: Vec<Row>,
+    pub rows: Rows,
     /// Instead of rows.
     pub picture: Option<FamilyPicture>,
     pub problems: Problems,
@@ -28,7 +29,7 @@ impl ReadFile<'_> {
         (self.layout.column(key).0 as usize).saturating_sub(1)
     }
 
-    fn problem(&self, row: &Row, key: &str, rule: &'static str, text: impl Into<String>) -> Problem {
+    fn problem(&self, row: RowRef<'_>, key: &str, rule: &'static str, text: impl Into<String>) -> Problem {
         let (column, name) = self.layout.column(key);
         Problem::of_file(self.problems.file(), rule, text).at_line(row.line()).at_item(column, name)
     }
@@ -325,36 +326,45 @@ fn pictures(files: &mut [ReadFile<'_>]) {
 /// Every row has a parent row with the same person and day (or month). A parent file that is missing or faulty has
 /// been told already, so nothing more is said then.
 fn check_parents(files: &mut [ReadFile<'_>], parent: PlanFileKind, key: &str, children: &[PlanFileKind]) {
-    let keys_of = |file: &ReadFile<'_>, row: &Row| {
-        let at = [file.index("insurer"), file.index("insured"), file.index(key)];
-        at.map(|at| row.get(at).to_owned())
-    };
     let mut parents = HashSet::new();
-    let mut any = false;
     for file in files.iter().filter(|file| file.kind == parent) {
-        any = true;
         if file.problems.errors() > 0 {
             return;
         }
-        parents.extend(file.rows.iter().map(|row| keys_of(file, row)));
+        let columns = link(file, key);
+        let mut last = None;
+        for keys in file.rows.iter().map(|row| columns.map(|at| row.get(at))) {
+            if last.replace(keys) != Some(keys) {
+                parents.insert(keys.map(str::to_owned));
+            }
+        }
     }
-    if !any {
+    if !files.iter().any(|file| file.kind == parent) {
         return;
     }
     for file in files.iter_mut().filter(|file| children.contains(&file.kind)) {
+        let columns = link(file, key);
         let mut told = HashSet::new();
         let mut found = Vec::new();
+        // Rows of one document follow one another.
+        let mut last = None;
         for row in file.rows.iter().filter(|row| row.is_sound()) {
-            let keys = keys_of(file, row);
-            if !parents.contains(&keys) && told.insert(keys) {
-                let text = format!(
-                    "同じ保険者番号・被保険者番号・{}の行が{}にありません。番号と日付を確認してください",
-                    file.layout.column(key).1,
-                    parent.prefix()
-                );
-                found.push(file.problem(row, key, "parent", text).found(row.get(file.index(key))));
+            let keys = columns.map(|at| row.get(at));
+            if last.replace(keys) == Some(keys) || parents.contains(&keys.map(str::to_owned)) || !told.insert(keys) {
+                continue;
             }
+            let text = format!(
+                "同じ保険者番号・被保険者番号・{}の行が{}にありません。番号と日付を確認してください",
+                file.layout.column(key).1,
+                parent.prefix()
+            );
+            found.push(file.problem(row, key, "parent", text).found(row.get(file.index(key))));
         }
         file.push_all(found);
     }
+}
+
+/// The columns of the person and of the item that links two files.
+fn link(file: &ReadFile<'_>, key: &str) -> [usize; 3] {
+    [file.index("insurer"), file.index("insured"), file.index(key)]
 }

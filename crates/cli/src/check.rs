@@ -125,7 +125,8 @@ impl Files {
         Ok(Self(files))
     }
 
-    fn read(&self) -> Result<Vec<(String, Vec<u8>)>> {
+    /// All of them in memory.
+    pub fn read(&self) -> Result<Vec<(String, Vec<u8>)>> {
         let read = |(name, path): &(String, PathBuf)| {
             let bytes = std::fs::read(path).with_context(|| format!("{} を読めません", path.display()))?;
             Ok((name.clone(), bytes))

@@ -6,6 +6,7 @@ mod ca;
 mod check;
 mod client;
 mod connect;
+mod convert;
 mod demo;
 mod export;
 mod hardening;
@@ -44,6 +45,8 @@ enum Command {
     Export(export::Options),
     /// ファイルを検査します（サーバー不要）
     Check(check::Options),
+    /// ケアプランの CSV（標準仕様 4.1）と本プロジェクトの JSON を互いに変換します（サーバー不要）
+    Convert(convert::Options),
     /// 認証局: 作成・発行・失効・一覧
     Ca(ca::Options),
     /// 事業所・アカウント・利用開始日・広域連合の構成市町村の登録（運用者）
@@ -93,6 +96,7 @@ fn run(arguments: Arguments) -> Result<std::process::ExitCode> {
             Command::Import(options) => import::run(options).await,
             Command::Export(options) => export::run(options).await,
             Command::Check(options) => check::run(&options),
+            Command::Convert(options) => convert::run(&options),
             Command::Ca(options) => ca::run(options).await,
             Command::Operate(options) => operate::run(options).await,
             Command::Migrate(options) => migrate::run(options).await,

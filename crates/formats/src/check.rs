@@ -18,11 +18,17 @@ pub struct Misfit {
     pub warning: bool,
     /// Not to be shown.
     pub secret: bool,
+    /// The value that is meant and taken instead, with a warning.
+    pub repaired: Option<String>,
 }
 
 impl Misfit {
     fn error(rule: &'static str, expected: impl Into<String>) -> Self {
-        Self { rule, expected: expected.into(), warning: false, secret: false }
+        Self { rule, expected: expected.into(), warning: false, secret: false, repaired: None }
+    }
+
+    fn repaired(rule: &'static str, expected: impl Into<String>, value: String) -> Self {
+        Self { repaired: Some(value), ..Self::warning(rule, expected) }
     }
 
     fn warning(rule: &'static str, expected: impl Into<String>) -> Self {
@@ -52,11 +58,15 @@ pub fn check(item: &Item, value: &str) -> Result<(), Misfit> {
     }
     match item.kind {
         ItemKind::Text => max_len(item, value).and_then(|()| formula(value)),
-        ItemKind::Ascii => {
-            if !value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
-                return Err(Misfit::error("characters", "半角の英数字・記号で入れてください"));
+        ItemKind::Ascii => ascii(item, value),
+        ItemKind::Folded => {
+            let folded: String = value.chars().map(half_width).collect();
+            ascii(item, &folded)?;
+            if folded == value {
+                return Ok(());
             }
-            max_len(item, value)
+            let text = format!("半角で入れてください。「{folded}」として読みました");
+            Err(Misfit::repaired("characters", text, folded))
         }
         ItemKind::Digits => digits(value).and_then(|()| max_len(item, value)),
         ItemKind::Integer => {
@@ -121,6 +131,16 @@ pub fn check(item: &Item, value: &str) -> Result<(), Misfit> {
         ItemKind::Organization => organization(value),
         ItemKind::Office => office(value),
         ItemKind::Code => code(item, value),
+        ItemKind::PaddedCode => {
+            let padded = item.codes.iter().find(|(code, _)| code.strip_prefix('0') == Some(value));
+            match padded {
+                Some((code, _)) => {
+                    let text = format!("先頭の 0 がありません。「{code}」として読みました");
+                    Err(Misfit::repaired("code", text, (*code).to_owned()))
+                }
+                None => code(item, value),
+            }
+        }
         ItemKind::Version => version(item, value),
     }
 }
@@ -134,7 +154,7 @@ pub fn hint(item: &Item) -> String {
         ItemKind::MonthOrZero => "6桁の年月(YYYYMM)または 000000 を入れてください".to_owned(),
         ItemKind::Time => "4桁の時刻(HHMM)を入れてください".to_owned(),
         ItemKind::TimeOr9999 => "4桁の時刻(HHMM)、時刻のないサービスは 9999 を入れてください".to_owned(),
-        ItemKind::Code | ItemKind::Version => choices(item),
+        ItemKind::Code | ItemKind::PaddedCode | ItemKind::Version => choices(item),
         ItemKind::Text => "必ず記入してください".to_owned(),
         ItemKind::Insurer => "6桁の保険者番号を入れてください".to_owned(),
         ItemKind::Insured => "10桁の被保険者番号を入れてください".to_owned(),
@@ -143,6 +163,23 @@ pub fn hint(item: &Item) -> String {
             Some(len) => format!("{len}桁以内で入れてください"),
             None => "必ず入れてください".to_owned(),
         },
+    }
+}
+
+fn ascii(item: &Item, value: &str) -> Result<(), Misfit> {
+    if !value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+        return Err(Misfit::error("characters", "半角の英数字・記号で入れてください"));
+    }
+    max_len(item, value)
+}
+
+/// A full-width letter, digit or sign as half-width; others as they are.
+fn half_width(c: char) -> char {
+    match c {
+        '！'..='～' => char::from_u32(c as u32 - '！' as u32 + u32::from(b'!')).unwrap_or(c),
+        '−' | '‐' | '―' => '-',
+        '　' => ' ',
+        c => c,
     }
 }
 
@@ -261,8 +298,14 @@ fn version(item: &Item, value: &str) -> Result<(), Misfit> {
         return Ok(());
     }
     let known: Vec<String> = item.codes.iter().map(|(code, name)| format!("{code}（{name}）")).collect();
-    let text =
-        format!("受け付けられる版は {} です。1つのファイルの全行をこの版にして作り直してください", known.join("、"));
+    let old = match value {
+        "201910" | "202003" => "2022年12月提供分までの旧版で、受け付けていません。",
+        _ => "",
+    };
+    let text = format!(
+        "{old}受け付けられる版は {} です。1つのファイルの全行をこの版にして作り直してください",
+        known.join("、")
+    );
     Err(Misfit::error("version", text))
 }
 

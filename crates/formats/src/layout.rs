@@ -24,6 +24,8 @@ pub enum ItemKind {
     Text,
     /// `ascii`: half-width letters, digits and signs.
     Ascii,
+    /// `folded`: the same; full-width letters, digits and signs are read as half-width with a warning.
+    Folded,
     /// `digits`: digits, leading zeros kept.
     Digits,
     /// `integer`: a number, may be negative.
@@ -67,6 +69,8 @@ pub enum ItemKind {
     Service,
     /// `code`: one of the codes listed.
     Code,
+    /// `padded_code`: the same; a code without its leading zero is read with it, with a warning.
+    PaddedCode,
     /// `version`: a version this layout is for.
     Version,
 }
@@ -76,6 +80,7 @@ impl ItemKind {
         Some(match text {
             "text" => Self::Text,
             "ascii" => Self::Ascii,
+            "folded" => Self::Folded,
             "digits" => Self::Digits,
             "integer" => Self::Integer,
             "decimal" => Self::Decimal,
@@ -97,6 +102,7 @@ impl ItemKind {
             "organization" => Self::Organization,
             "service" => Self::Service,
             "code" => Self::Code,
+            "padded_code" => Self::PaddedCode,
             "version" => Self::Version,
             _ => return None,
         })
@@ -106,7 +112,7 @@ impl ItemKind {
     pub fn name_ja(self) -> &'static str {
         match self {
             Self::Text => "文字",
-            Self::Ascii => "半角",
+            Self::Ascii | Self::Folded => "半角",
             Self::Digits => "数字",
             Self::Integer => "整数",
             Self::Decimal => "小数",
@@ -127,7 +133,7 @@ impl ItemKind {
             Self::Office => "事業所番号",
             Self::Organization => "保険者番号または事業所番号",
             Self::Service => "サービス種類コード",
-            Self::Code => "コード",
+            Self::Code | Self::PaddedCode => "コード",
             Self::Version => "版",
         }
     }
@@ -430,12 +436,14 @@ impl<'a, R: Read> Reader<'a, R> {
                     return None;
                 }
                 let value = if field.doubled { Cow::Owned(value.replace("\"\"", "\"")) } else { Cow::Borrowed(value) };
-                match field.doubled {
-                    true => rows.add(&value, text.len()),
-                    false => rows.place(&place),
+                let misfit = judge(item, &value);
+                match repaired(&misfit) {
+                    Some(value) => rows.add(value, text.len()),
+                    None if field.doubled => rows.add(&value, text.len()),
+                    None => rows.place(&place),
                 }
                 *before = Some(place).filter(|_| !field.doubled);
-                let Some((misfit, found)) = judge(item, &value) else { continue };
+                let Some((misfit, found)) = misfit else { continue };
                 *before = None;
                 if !misfit.warning {
                     rows.spoil();
@@ -579,8 +587,9 @@ impl<'a, R: Read> Reader<'a, R> {
                     continue;
                 }
             };
-            row.push(&value);
-            if let Some((misfit, found)) = judge(item, &value) {
+            let misfit = judge(item, &value);
+            row.push(repaired(&misfit).unwrap_or(&value));
+            if let Some((misfit, found)) = misfit {
                 if !misfit.warning {
                     row.spoil();
                 }
@@ -645,11 +654,19 @@ fn judge<'v>(item: &Item, value: &'v str) -> Option<(Misfit, &'v str)> {
             Required::Probably => true,
             Required::Conditional | Required::No | Required::Added => return None,
         };
-        return Some((Misfit { rule: "required", expected: check::hint(item), warning, secret: false }, ""));
+        return Some((
+            Misfit { rule: "required", expected: check::hint(item), warning, secret: false, repaired: None },
+            "",
+        ));
     }
     let misfit = check::check(item, value).err()?;
     let found = if misfit.secret { "" } else { value };
     Some((misfit, found))
+}
+
+/// The value meant, where it was written differently.
+fn repaired<'m>(misfit: &'m Option<(Misfit, &str)>) -> Option<&'m str> {
+    misfit.as_ref().and_then(|(misfit, _)| misfit.repaired.as_deref())
 }
 
 fn undouble(bytes: &[u8]) -> Vec<u8> {
@@ -704,7 +721,7 @@ pub fn write<'r>(
             }
             let problem =
                 |rule, text: String| Problem::of_file(file, rule, text).at_line(line).at_item(item.no, item.name);
-            if let Some((misfit, found)) = judge(item, value).filter(|(misfit, _)| !misfit.warning) {
+            if let Some((misfit, found)) = judge(item, value).filter(|(m, _)| !m.warning || m.repaired.is_some()) {
                 problems.push(problem(misfit.rule, misfit.expected).found(found));
             }
             if dialect.json {
@@ -788,7 +805,10 @@ mod tests {
                 assert!(names.len() == layout.items.len() || set.name != "municipal-1", "{}", layout.file);
                 for (i, item) in layout.items.iter().enumerate() {
                     assert_eq!(item.no as usize, i + 1, "{}", layout.file);
-                    assert_eq!(item.codes.is_empty(), !matches!(item.kind, ItemKind::Code | ItemKind::Version));
+                    assert_eq!(
+                        item.codes.is_empty(),
+                        !matches!(item.kind, ItemKind::Code | ItemKind::PaddedCode | ItemKind::Version)
+                    );
                 }
             }
         }

@@ -4,7 +4,9 @@
 //! Files come in units of sending that share a ファイル連番. A unit is taken as a whole or not at all: when one of its
 //! files has an error, nothing of it is returned, and every problem of every file is.
 
+mod cross;
 mod jpeg;
+mod json;
 mod name;
 mod origin;
 mod preventive;
@@ -12,6 +14,7 @@ mod rows;
 mod rules;
 
 pub use jpeg::MAX_BYTES as MAX_PICTURE_BYTES;
+pub use json::{FORMAT as JSON_FORMAT, from_json, is_json, to_json};
 pub use name::{CsvVersion, PlanFileKind, PlanFileName, Sending};
 pub use origin::{Origin, Sent};
 

@@ -5,6 +5,7 @@ use crate::Problem;
 use crate::layout::{self, LayoutSet};
 use kiban_domain::dates::ServiceMonth;
 use kiban_domain::{OfficeNumber, ServiceType};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What a file of the exchange holds. A file that names a document comes before those that belong to it.
@@ -155,7 +156,7 @@ impl CsvVersion {
 }
 
 /// Between whom and when: the part of the name that all files of one unit share.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Sending {
     /// Office that sends.
     pub sender: OfficeNumber,

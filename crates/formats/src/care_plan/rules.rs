@@ -5,6 +5,8 @@ use crate::layout::{FileLayout, RowRef};
 use crate::record::Rows;
 use crate::{Problem, Problems};
 use kiban_domain::care_plan::preventive::FamilyPicture;
+use kiban_domain::dates::ServiceMonth;
+use kiban_domain::service_type::service_type;
 use std::collections::{HashMap, HashSet};
 
 /// One file read, with its problems so far.
@@ -25,11 +27,11 @@ pub struct ReadFile<'a> {
 pub static NO_LAYOUT: FileLayout = FileLayout { file: "", items: Vec::new() };
 
 impl ReadFile<'_> {
-    fn index(&self, key: &str) -> usize {
+    pub fn index(&self, key: &str) -> usize {
         (self.layout.column(key).0 as usize).saturating_sub(1)
     }
 
-    fn problem(&self, row: RowRef<'_>, key: &str, rule: &'static str, text: impl Into<String>) -> Problem {
+    pub fn problem(&self, row: RowRef<'_>, key: &str, rule: &'static str, text: impl Into<String>) -> Problem {
         let (column, name) = self.layout.column(key);
         Problem::of_file(self.problems.file(), rule, text).at_line(row.line()).at_item(column, name)
     }
@@ -39,13 +41,10 @@ impl ReadFile<'_> {
     }
 }
 
-/// Service types whose records are not exchanged (docs/requirements.md §16).
-const OUT_OF_SCOPE: [&str; 17] =
-    ["33", "36", "32", "41", "42", "51", "52", "53", "54", "59", "81", "35", "37", "44", "45", "5A", "5B"];
-
 /// Rules of one file.
 pub fn check_file(file: &mut ReadFile<'_>) {
     check_month(file);
+    check_version(file);
     match file.kind {
         PlanFileKind::Table1 => {
             unique(file, &["insurer", "insured", "changed_on"], "changed_on");
@@ -62,16 +61,20 @@ pub fn check_file(file: &mut ReadFile<'_>) {
         }
         PlanFileKind::Slip | PlanFileKind::Actuals => {
             equipment_code(file);
-            out_of_scope(file);
+            service_codes(file, "service_code");
             days_in_month(file);
         }
         PlanFileKind::Table7 => {
             equipment_code(file);
+            service_codes(file, "service_code");
             grand_total(file);
         }
         PlanFileKind::WithdrawPlan => unique(file, &["insurer", "insured", "changed_on"], "changed_on"),
         PlanFileKind::WithdrawSlip => unique(file, &["insurer", "insured", "month"], "month"),
-        PlanFileKind::WithdrawActuals => unique(file, &["insurer", "insured", "month", "office", "service"], "service"),
+        PlanFileKind::WithdrawActuals => {
+            unique(file, &["insurer", "insured", "month", "office", "service"], "service");
+            service_codes(file, "service");
+        }
         PlanFileKind::BasicInformation => {
             unique(file, &["insurer", "insured", "consulted_on"], "consulted_on");
             ordered(file, "valid_from", "valid_to");
@@ -165,6 +168,9 @@ fn supplement_key(file: &mut ReadFile<'_>) {
 
 /// 福祉用具貸与 (17, 67) needs a TAISコード or a 届出コード.
 fn equipment_code(file: &mut ReadFile<'_>) {
+    if file.version == CsvVersion::V202208 {
+        return;
+    }
     let (code, tais, equipment) = (file.index("service_code"), file.index("tais_code"), file.index("equipment_code"));
     let text = "福祉用具貸与(17・67)の行には、TAISコードか福祉用具届出コードのどちらかを入れてください";
     let wrong = file.rows.iter().filter(|row| {
@@ -177,18 +183,80 @@ fn equipment_code(file: &mut ReadFile<'_>) {
     file.push_all(found);
 }
 
-fn out_of_scope(file: &mut ReadFile<'_>) {
-    let code = file.index("service_code");
-    let mut told = HashSet::new();
-    let mut found = Vec::new();
-    for row in file.rows.iter().filter(|row| row.is_sound()) {
-        let service = row.get(code).get(..2).unwrap_or_default();
-        if OUT_OF_SCOPE.contains(&service) && told.insert(service) {
-            let text = "データ連携の対象外のサービス種類です。この行は送らないでください";
-            found.push(file.problem(row, "service_code", "out_of_scope", text).found(row.get(code)).warning());
+/// First service month of CSVバージョン 202407.
+const V202407_FROM: &str = "202504";
+
+/// The version is that of the service month; a newer one than needed only warns.
+fn check_version(file: &mut ReadFile<'_>) {
+    if !file.kind.has_month() {
+        return;
+    }
+    let at = file.index("month");
+    let month = |row: &RowRef<'_>| row.is_sound() && row.get(at) != "000000";
+    let Some(row) = file.rows.iter().find(month) else { return };
+    let found = file.version.code();
+    let problem = match (file.version, row.get(at) >= V202407_FROM) {
+        (CsvVersion::V202208, true) => {
+            let text = "2025年4月提供分からは CSVバージョン 202407 です。新しい版で出力し直してください";
+            file.problem(row, "version", "version", text).found(found)
         }
+        (CsvVersion::V202407, false) => {
+            let text = "2025年3月提供分までは CSVバージョン 202208 です。202407 として読みました";
+            file.problem(row, "version", "version", text).found(found).warning()
+        }
+        _ => return,
+    };
+    file.problems.push(problem);
+}
+
+/// Six characters that begin with a サービス種類 given in the month, one that is exchanged; in 第7表 also the marks of totals.
+/// Each code is told once.
+fn service_codes(file: &mut ReadFile<'_>, key: &str) {
+    let (code, month) = (file.index(key), file.index("month"));
+    let mut judged = HashSet::new();
+    let mut found = Vec::new();
+    let mut last = "";
+    for row in file.rows.iter().filter(|row| row.is_sound()) {
+        let service = row.get(code);
+        if service == last || !judged.insert(service) {
+            continue;
+        }
+        last = service;
+        if file.kind == PlanFileKind::Table7 && service == GRAND_TOTAL {
+            continue;
+        }
+        let Some((rule, text, is_error)) = misfit_of_service(service, key == "service", row.get(month)) else {
+            continue;
+        };
+        let problem = file.problem(row, key, rule, text).found(service);
+        found.push(if is_error { problem } else { problem.warning() });
     }
     file.push_all(found);
+}
+
+/// Mark of the grand total of 第7表.
+pub const GRAND_TOTAL: &str = "999999";
+
+/// Rule, what to do, and whether it is an error.
+fn misfit_of_service(code: &str, type_only: bool, month: &str) -> Option<(&'static str, String, bool)> {
+    let is_form = code.len() == 6 && code.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+    if !type_only && !is_form {
+        let text = "サービスコードは半角の英大文字と数字6文字（種類2桁と項目4桁）で入れてください";
+        return Some(("service_code", text.to_owned(), true));
+    }
+    let Some(entry) = service_type(code.get(..2).unwrap_or_default()) else {
+        let text = "このサービス種類コードはありません。先頭2桁を確認してください";
+        return Some(("service_code", text.to_owned(), true));
+    };
+    if ServiceMonth::parse(month).is_ok_and(|month| !entry.is_in_force(month)) {
+        let text = format!("{}は、対象年月 {month} には使えないサービス種類です", entry.name_ja);
+        return Some(("service_code", text, true));
+    }
+    if !entry.exchanged {
+        let text = "データ連携の対象外のサービス種類です。この行は送らないでください";
+        return Some(("out_of_scope", text.to_owned(), false));
+    }
+    None
 }
 
 fn days_in_month(file: &mut ReadFile<'_>) {
@@ -204,7 +272,7 @@ fn days_in_month(file: &mut ReadFile<'_>) {
 fn grand_total(file: &mut ReadFile<'_>) {
     let (insured, code) = (file.index("insured"), file.index("service_code"));
     let total: HashSet<&str> =
-        file.rows.iter().filter(|row| row.get(code) == "999999").map(|row| row.get(insured)).collect();
+        file.rows.iter().filter(|row| row.get(code) == GRAND_TOTAL).map(|row| row.get(insured)).collect();
     let mut told = HashSet::new();
     let text = "この利用者の総合計の行(サービスコード 999999)がありません。加えてください";
     let wrong = file
@@ -255,6 +323,9 @@ pub fn check_unit(files: &mut [ReadFile<'_>]) {
     }
     one_month(files);
     pictures(files);
+    if files.iter().all(|file| file.problems.errors() == 0) {
+        super::cross::check(files);
+    }
     for (parent, key, children) in LINKS {
         check_parents(files, parent, key, children);
     }

@@ -9,7 +9,7 @@
 //! ]
 //! ```
 
-use super::{FileLayout, Reader, judge, tell};
+use super::{FileLayout, Reader, judge, repaired, tell};
 use crate::record::{Record, Row};
 use crate::scan::{MAX_ROW, RowFault};
 use crate::text::{self, Encoding};
@@ -189,8 +189,9 @@ impl<R: Read> Reader<'_, R> {
                 row.spoil();
                 continue;
             }
-            row.push(&value);
-            if let Some((misfit, found)) = judge(item, &value) {
+            let misfit = judge(item, &value);
+            row.push(repaired(&misfit).unwrap_or(&value));
+            if let Some((misfit, found)) = misfit {
                 if !misfit.warning {
                     row.spoil();
                 }

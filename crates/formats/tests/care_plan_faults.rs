@@ -1,0 +1,345 @@
+//! One test per slip that real software makes and per fault that is refused: care-plan files, ケアプラン標準仕様 4.1.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its files should fail")]
+
+use kiban_formats::care_plan::{self, Received};
+use kiban_formats::text::{Encoding, encode};
+use kiban_formats::{Problem, Severity};
+use std::fs;
+use std::path::Path;
+
+type Files = Vec<(String, Vec<u8>)>;
+
+fn folder(sub: &str) -> Files {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/care-plan/valid").join(sub);
+    let mut files: Files = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+fn cp932(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(text, Encoding::Cp932, &mut bytes).unwrap();
+    bytes
+}
+
+fn file<'f>(files: &'f mut Files, start: &str) -> &'f mut (String, Vec<u8>) {
+    files.iter_mut().find(|(name, _)| name.starts_with(start)).unwrap()
+}
+
+fn replace(files: &mut Files, start: &str, from: &[u8], to: &[u8]) {
+    let bytes = &mut file(files, start).1;
+    let at = bytes.windows(from.len()).position(|window| window == from).expect("text to replace");
+    bytes.splice(at..at + from.len(), to.to_vec());
+}
+
+fn replace_all(files: &mut Files, from: &str, to: &str) {
+    for (name, bytes) in files.iter_mut() {
+        *name = name.replace(from, to);
+        let mut at = 0;
+        while let Some(found) = bytes[at..].windows(from.len()).position(|window| window == from.as_bytes()) {
+            bytes.splice(at + found..at + found + from.len(), to.bytes());
+            at += found + to.len();
+        }
+    }
+}
+
+/// Rule, line, column, 項目名 and value of each problem.
+fn places(problems: &[Problem]) -> Vec<(&str, u64, u32, &str, &str)> {
+    problems.iter().map(|p| (p.rule.as_ref(), p.line, p.column, p.item.as_str(), p.found.as_str())).collect()
+}
+
+fn documents(received: &Received) -> usize {
+    received.plans.len()
+        + received.slips.len()
+        + received.actuals.len()
+        + received.basics.len()
+        + received.preventive_plans.len()
+        + received.withdrawals.len()
+}
+
+/// Nothing is taken, and this is told of it.
+fn refused(files: &Files) -> Vec<Problem> {
+    let (received, problems) = care_plan::read_set(files);
+    assert!(problems.iter().any(Problem::is_error), "taken: {problems:?}");
+    assert_eq!(documents(&received), 0);
+    problems
+}
+
+/// It is taken as if nothing were wrong, with these warnings.
+fn taken(files: &Files, like: &Files) -> Vec<Problem> {
+    let (received, problems) = care_plan::read_set(files);
+    assert!(problems.iter().all(|problem| problem.severity == Severity::Warning), "{problems:?}");
+    let values = |received: Received| {
+        let plans: Vec<_> = received.plans.into_iter().map(|sent| sent.value).collect();
+        let slips: Vec<_> = received.slips.into_iter().map(|sent| sent.value).collect();
+        let basics: Vec<_> = received.basics.into_iter().map(|sent| sent.value).collect();
+        (plans, slips, basics)
+    };
+    assert_eq!(values(received), values(care_plan::read_set(like).0));
+    problems
+}
+
+#[test]
+fn a_character_cut_in_two_is_told_with_its_place() {
+    let mut files = folder("plan");
+    replace(&mut files, "UPHOSOKU", &cp932("架空 花子"), b"\x89\xcb\x8b\xf3 \x89\xd4\x8e");
+    let problems = refused(&files);
+    assert_eq!(places(&problems), [("encoding", 1, 6, "利用者氏名", "")]);
+    assert!(problems[0].message_ja().contains("5文字目"), "{}", problems[0].message_ja());
+}
+
+#[test]
+fn user_defined_characters_are_told_with_their_code() {
+    let mut files = folder("plan");
+    replace(&mut files, "UP1KYO", &cp932("見本 計子"), b"\xf0\x41");
+    let problems = refused(&files);
+    assert_eq!(places(&problems), [("encoding", 1, 8, "居宅サービス計画作成者氏名", "")]);
+    assert!(problems[0].message_ja().contains("外字(F0 41)"));
+}
+
+#[test]
+fn half_width_kana_is_text_in_a_name_and_a_fault_in_a_code() {
+    let mut files = folder("plan");
+    replace(&mut files, "UPHOSOKU", &cp932("カクウ ハナコ"), &cp932("ｶｸｳ ﾊﾅｺ"));
+    let (received, problems) = care_plan::read_set(&files);
+    assert_eq!((problems.len(), received.plans[0].supplement.as_ref().unwrap().kana.as_str()), (0, "ｶｸｳ ﾊﾅｺ"));
+    let mut files = folder("slip");
+    replace(&mut files, "UPPLAN", b",111211,", &cp932(",11ｶ211,"));
+    assert_eq!(places(&refused(&files)), [("characters", 1, 15, "サービスコード", "11ｶ211")]);
+}
+
+#[test]
+fn a_quote_inside_a_value_is_told_and_costs_its_own_row_only() {
+    let mut files = folder("slip");
+    replace(&mut files, "UPPLAN", &cp932("\"訪問介護みほん\""), &cp932("\"訪問\"介護みほん\""));
+    assert_eq!(places(&refused(&files)), [("quote", 1, 21, "サービス事業所名", "")]);
+}
+
+#[test]
+fn a_byte_order_mark_before_cp932_is_skipped_and_before_utf8_the_file_is_utf8() {
+    let mut files = folder("plan");
+    let bytes = &mut file(&mut files, "UP2KYO").1;
+    *bytes = [b"\xef\xbb\xbf", &bytes[..]].concat();
+    assert_eq!(places(&taken(&files, &folder("plan"))), [("encoding", 0, 0, "", "")]);
+    let mut files = folder("plan");
+    let bytes = &mut file(&mut files, "UPHOSOKU").1;
+    let text = kiban_formats::text::decode(bytes, Encoding::Cp932).unwrap().into_owned();
+    *bytes = [b"\xef\xbb\xbf", text.as_bytes()].concat();
+    assert!(refused(&files)[0].message_ja().contains("文字コードがUTF-8です"));
+}
+
+#[test]
+fn forty_columns_instead_of_thirty_seven_are_counted() {
+    let mut files = folder("slip");
+    replace(&mut files, "UPSIKYU", b",9970000015,\r\n", b",9970000015,,,,\r\n");
+    let problems = refused(&files);
+    assert_eq!(places(&problems), [("columns", 1, 0, "", "")]);
+    assert!(problems[0].message_ja().contains("37列のはずが40列"), "{}", problems[0].message_ja());
+}
+
+#[test]
+fn the_thirtieth_of_february_is_told_with_its_value() {
+    let mut files = folder("slip");
+    replace(&mut files, "UPPLAN", b",20260402,", b",20250230,");
+    assert_eq!(places(&refused(&files)), [("date", 1, 10, "サービス利用日", "20250230")]);
+}
+
+#[test]
+fn a_service_that_is_unknown_or_not_given_in_that_month_is_told_once_for_its_code() {
+    for (code, rule) in [("991211", "service_code"), ("611111", "service_code"), ("11121a", "service_code")] {
+        let mut files = folder("slip");
+        replace_all(&mut files, ",111211,", &format!(",{code},"));
+        let problems = refused(&files);
+        let found: Vec<_> =
+            problems.iter().map(|p| (p.rule.as_ref(), p.line, p.item.as_str(), p.found.as_str())).collect();
+        let item = "サービスコード";
+        assert_eq!(found, [(rule, 1, item, code), (rule, 1, item, code)], "in 第6表 and in 第7表");
+    }
+    let mut files = folder("withdrawals");
+    replace(&mut files, "DLTJSK", b",11\r\n", b",53\r\n");
+    let (received, problems) = care_plan::read_set(&files);
+    assert_eq!(received.withdrawals.len(), 3);
+    assert_eq!(places(&problems), [("service_code", 1, 6, "サービス種類コード", "53")]);
+    assert!(problems[0].message_ja().contains("対象年月 202604 には使えない"));
+}
+
+#[test]
+fn a_service_out_of_scope_is_taken_with_a_warning() {
+    let mut files = folder("slip");
+    replace_all(&mut files, ",111211,", ",331211,");
+    let (received, problems) = care_plan::read_set(&files);
+    assert_eq!(received.slips.len(), 1);
+    assert_eq!(problems.iter().map(|p| p.rule.as_ref()).collect::<Vec<_>>(), ["out_of_scope", "out_of_scope"]);
+}
+
+#[test]
+fn files_of_two_months_in_one_set_are_told() {
+    let mut files = folder("slip");
+    let (name, bytes) = file(&mut files, "UPSIKYU");
+    *name = name.replace("202604", "202605");
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    assert!(text.contains(",202604,"));
+    let mut seven = vec![(name.clone(), bytes.clone())];
+    replace_all(&mut seven, ",202604,", ",202605,");
+    *bytes = seven.remove(0).1;
+    let problems = refused(&files);
+    assert_eq!(problems[0].rule, "month_mismatch");
+    assert!(problems[0].message_ja().contains("ほかのファイルは 202604"), "{}", problems[0].message_ja());
+}
+
+#[test]
+fn a_zip_is_refused_unopened_whatever_its_name_says() {
+    for name in ["plan.zip", "UP1KYO_9970000015_43_9970000023_11_20260326101500.CSV"] {
+        let problems = refused(&vec![(name.to_owned(), [b"PK\x03\x04", &[0u8; 60][..]].concat())]);
+        assert_eq!((problems.len(), problems[0].rule.as_ref()), (1, "unsupported_file"));
+        assert!(problems[0].message_ja().contains("展開して"));
+    }
+}
+
+#[test]
+fn a_picture_that_is_no_jpeg_keeps_its_unit_out() {
+    let good = folder("preventive");
+    let picture = good.iter().find(|(name, _)| name.ends_with(".jpg")).unwrap().1.clone();
+    let broken: [Vec<u8>; 4] = [
+        b"\x89PNG\r\n\x1a\n".to_vec(),
+        picture[..picture.len() - 2].to_vec(),
+        [&picture[..], b"<script>"].concat(),
+        Vec::new(),
+    ];
+    for bytes in broken {
+        let mut files = good.clone();
+        file(&mut files, "UPKIHON_IMAGE").1 = bytes;
+        assert_eq!(places(&refused(&files)), [("picture", 0, 0, "", "")]);
+    }
+}
+
+#[test]
+fn a_picture_and_its_name_belong_together() {
+    let mut files = folder("preventive");
+    files.retain(|(name, _)| !name.ends_with(".jpg"));
+    let (received, problems) = care_plan::read_set(&files);
+    assert_eq!(
+        (received.basics[0].picture.is_none(), problems[0].rule.as_ref(), problems[0].column),
+        (true, "picture", 62)
+    );
+    let mut files = folder("preventive");
+    file(&mut files, "UPKIHON_IMAGE").0 =
+        "UPKIHON_IMAGE_9900000051_46_9970000023_A2_20260401133000_0002.jpg".to_owned();
+    let (received, problems) = care_plan::read_set(&files);
+    assert_eq!((received.basics[0].picture.is_none(), problems.len()), (true, 2));
+    assert!(problems.iter().all(|problem| !problem.is_error()));
+}
+
+#[test]
+fn a_part_without_its_document_is_no_unit() {
+    for (missing, named) in [("UPKIHON_9", "UPKIHON がありません"), ("UPYOBO_9", "UPYOBO がありません")] {
+        let mut files = folder("preventive");
+        files.retain(|(name, _)| !name.starts_with(missing));
+        assert!(refused(&files).iter().any(|problem| problem.message_ja().contains(named)));
+    }
+    let mut files = folder("preventive");
+    replace(&mut files, "UPKIHON_SUB2", b",20260401,", b",20260402,");
+    assert_eq!(places(&refused(&files)), [("parent", 1, 4, "相談日", "20260402")]);
+}
+
+#[test]
+fn a_preventive_plan_is_a_tree_of_issues_supports_and_services() {
+    let (received, _) = care_plan::read_set(&folder("preventive"));
+    let plan = &received.preventive_plans[0];
+    assert_eq!(plan.issues.len(), 1);
+    let supports = &plan.issues[0].supports;
+    assert_eq!(supports.iter().map(|support| support.services.len()).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!((plan.items.checklist.exercise, plan.items.health.now.as_str()), (Some(3), "血圧は内服で安定"));
+    let basic = &received.basics[0];
+    assert_eq!((basic.day.len(), basic.illnesses.len(), basic.items.contacts.len()), (3, 2, 1));
+    assert_eq!(basic.picture.as_ref().map(|picture| (picture.width, picture.height)), Some((240, 160)));
+}
+
+#[test]
+fn a_name_without_month_may_hold_the_zeros_of_an_official_sample() {
+    let mut files = folder("preventive");
+    let name = &mut file(&mut files, "UPKIHON_9").0;
+    *name = name.replace("UPKIHON_9", "UPKIHON_000000_9");
+    assert_eq!(places(&taken(&files, &folder("preventive"))), [("file_name", 0, 0, "", "")]);
+}
+
+#[test]
+fn the_version_is_that_of_the_service_month() {
+    let mut files = folder("version-202208");
+    files.retain(|(name, _)| name.contains("_202404_"));
+    replace_all(&mut files, "202404", "202504");
+    let problems = refused(&files);
+    let versions: Vec<_> = problems.iter().filter(|p| p.rule == "version").collect();
+    assert_eq!(versions.len(), 3, "once in each file: {problems:?}");
+    assert!(versions[0].message_ja().contains("2025年4月提供分からは CSVバージョン 202407"));
+
+    let mut files = folder("slip");
+    replace_all(&mut files, "202604", "202404");
+    let (received, problems) = care_plan::read_set(&files);
+    assert_eq!((received.slips.len(), problems.len()), (1, 3));
+    assert!(problems.iter().all(|p| p.rule == "version" && !p.is_error()), "{problems:?}");
+}
+
+#[test]
+fn a_version_that_is_older_or_unknown_is_its_own_error() {
+    for (version, said) in [("202003", "2022年12月"), ("201910", "2022年12月"), ("202410", "202407（Ver. 4.1）")]
+    {
+        let mut files = folder("withdrawals");
+        replace_all(&mut files, "202407,", &format!("{version},"));
+        let problems = refused(&files);
+        assert!(problems.iter().all(|problem| problem.rule == "version" && problem.column == 1), "{problems:?}");
+        assert!(problems[0].message_ja().contains(said), "{}", problems[0].message_ja());
+    }
+}
+
+#[test]
+fn names_and_versions_go_together() {
+    let mut files = folder("version-202208");
+    files.retain(|(name, _)| name.contains("_202404_"));
+    for (name, _) in &mut files {
+        *name = name.replace("_9970000015_9970000023_", "_9970000015_43_9970000023_11_");
+    }
+    let problems = refused(&files);
+    assert!(problems.iter().all(|problem| problem.rule == "file_name"), "{problems:?}");
+    assert!(problems[0].message_ja().contains("サービス種類コードがありません"));
+}
+
+#[test]
+fn a_code_without_its_leading_zero_and_a_full_width_hyphen_are_read_with_a_warning() {
+    let mut files = folder("preventive");
+    replace(&mut files, "UPKIHON_SUB2", b",01,", b",1,");
+    assert_eq!(places(&taken(&files, &folder("preventive"))), [("code", 1, 10, "経過", "1")]);
+    let mut files = folder("slip");
+    replace(&mut files, "UPPLAN", b",00001-000010,", &cp932(",00001－000010,"));
+    assert_eq!(places(&taken(&files, &folder("slip"))), [("characters", 21, 16, "TAISコード", "00001－000010")]);
+}
+
+#[test]
+fn the_slip_and_its_second_sheet_are_held_against_each_other() {
+    let mismatches = |files: &Files| -> Vec<(String, String, String)> {
+        let (received, problems) = care_plan::read_set(files);
+        assert_eq!(received.slips.len(), 1, "{problems:?}");
+        assert!(
+            problems.iter().all(|problem| problem.rule == "table7_mismatch" && !problem.is_error()),
+            "{problems:?}"
+        );
+        problems.into_iter().map(|p| (p.file[..7].to_owned(), p.item, p.found)).collect()
+    };
+    let told = |file: &str, item: &str, found: &str| (file.to_owned(), item.to_owned(), found.to_owned());
+    assert_eq!(mismatches(&folder("slip")), []);
+    let mut files = folder("slip");
+    replace(&mut files, "UPSIKYU", b",387,,,9,", b",387,,,8,");
+    assert_eq!(mismatches(&files), [told("UPSIKYU", "回数／日数", "8")]);
+    let mut files = folder("slip");
+    replace(&mut files, "UPSIKYU", b",387,,,9,", b",388,,,9,");
+    let code = "サービスコード";
+    assert_eq!(mismatches(&files), [told("UPPLAN_", code, "111211"), told("UPSIKYU", code, "111211")]);
+    let mut files = folder("slip");
+    replace(&mut files, "UPSIKYU", b",10499,10499,0,", b",10499,10498,0,");
+    assert_eq!(mismatches(&files), [told("UPSIKYU", "給付管理単位数", "10498")]);
+}

@@ -5,6 +5,7 @@
 //! history. A slip (第6・7表) is known by its person and its service month; resending replaces it as a whole.
 //! Blank text is an empty string, because the exchange files cannot tell blank from absent.
 
+pub mod facility;
 pub mod preventive;
 
 use crate::certification::CareLevel;
@@ -227,19 +228,19 @@ pub struct Table2 {
 /// 生活全般の解決すべき課題（ニーズ）.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[doc(alias = "課題")]
-pub struct Need {
+pub struct Need<S = PlannedService> {
     /// 課題ＮＯ, 1–99.
     pub number: Option<u8>,
     /// 課題
     pub text: String,
     /// 目標
-    pub long_goals: Vec<LongGoal>,
+    pub long_goals: Vec<LongGoal<S>>,
 }
 
 /// 長期目標.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[doc(alias = "長期目標")]
-pub struct LongGoal {
+pub struct LongGoal<S = PlannedService> {
     /// 援助目標ＮＯ, 1–99 within the need.
     pub number: Option<u8>,
     /// 長期目標
@@ -247,19 +248,19 @@ pub struct LongGoal {
     /// 長期期間, free text.
     pub period: String,
     /// 短期目標
-    pub short_goals: Vec<ShortGoal>,
+    pub short_goals: Vec<ShortGoal<S>>,
 }
 
 /// 短期目標.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[doc(alias = "短期目標")]
-pub struct ShortGoal {
+pub struct ShortGoal<S = PlannedService> {
     /// 短期目標
     pub text: String,
     /// 短期期間, free text.
     pub period: String,
     /// 援助内容
-    pub services: Vec<PlannedService>,
+    pub services: Vec<S>,
 }
 
 /// 援助内容: one line of 第2表.
@@ -602,6 +603,13 @@ pub enum PlanWithdrawal {
         person: PersonKey,
         /// 相談日
         consulted_on: Date,
+    },
+    /// The facility plan of this day (profile of this project).
+    FacilityPlan {
+        /// For whom.
+        person: PersonKey,
+        /// 施設サービス計画作成（変更）日
+        changed_on: Date,
     },
     /// 支援計画書_削除: its 別表 goes with it.
     PreventivePlan {

@@ -228,6 +228,12 @@ pub fn care_plan_202208() -> &'static LayoutSet {
     SET.get_or_init(|| parse_set("care_plan-202208", 20230101, true, include_str!("../layouts/care_plan-202208.tsv")))
 }
 
+/// 施設サービス計画, profile KGSP-1 of this project. The standard has no file for it.
+pub fn facility() -> &'static LayoutSet {
+    static SET: OnceLock<LayoutSet> = OnceLock::new();
+    SET.get_or_init(|| parse_set("facility-1", 20260401, false, include_str!("../layouts/facility-1.tsv")))
+}
+
 /// The municipal package, profile KGKB-1 of this project. Not the official layout.
 pub fn municipal() -> &'static LayoutSet {
     static SET: OnceLock<LayoutSet> = OnceLock::new();
@@ -241,8 +247,8 @@ pub fn operator() -> &'static LayoutSet {
 }
 
 /// Every set of layouts in force today.
-pub fn all() -> [&'static LayoutSet; 3] {
-    [care_plan(), municipal(), operator()]
+pub fn all() -> [&'static LayoutSet; 4] {
+    [care_plan(), facility(), municipal(), operator()]
 }
 
 /// Reads a table of items. A line that is not an item is left out; tests hold the tables against gaps.
@@ -792,6 +798,7 @@ mod tests {
         for (set, files, lines) in [
             (care_plan(), 17, include_str!("../layouts/care_plan-202407.tsv").lines().count()),
             (care_plan_202208(), 9, include_str!("../layouts/care_plan-202208.tsv").lines().count()),
+            (facility(), 4, include_str!("../layouts/facility-1.tsv").lines().count()),
             (municipal(), 13, include_str!("../layouts/municipal-1.tsv").lines().count()),
             (operator(), 1, include_str!("../layouts/operator-1.tsv").lines().count()),
         ] {

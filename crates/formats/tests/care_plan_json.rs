@@ -20,7 +20,7 @@ fn folder(sub: &str) -> Files {
 }
 
 fn every_file() -> Files {
-    ["plan", "slip", "actuals", "withdrawals", "preventive", "preventive-withdrawals", "version-202208"]
+    ["plan", "slip", "actuals", "withdrawals", "preventive", "preventive-withdrawals", "version-202208", "facility", "facility-withdrawal"]
         .iter()
         .flat_map(|sub| folder(sub))
         .collect()

@@ -38,6 +38,32 @@ fn byte() -> impl Strategy<Value = u8> {
     prop_oneof![any::<u8>(), prop::sample::select(b"\",\r\n0129AH\0\x1b\\".to_vec())]
 }
 
+/// One line or one column of one line taken out, doubled, or put where another is; one value replaced by its neighbour's.
+fn mutate_rows(bytes: &mut Vec<u8>, place: usize, other: usize, how: u8) {
+    let mut lines: Vec<Vec<u8>> = bytes.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+    if lines.is_empty() {
+        return;
+    }
+    let (a, b) = (place % lines.len(), other % lines.len());
+    let mut columns: Vec<Vec<u8>> = lines[a].split(|b| *b == b',').map(<[u8]>::to_vec).collect();
+    let (c, d) = (other % columns.len(), place % columns.len());
+    match how % 7 {
+        0 => drop(lines.remove(a)),
+        1 => lines.insert(b, lines[a].clone()),
+        2 => lines.swap(a, b),
+        how => {
+            match how {
+                3 => drop(columns.remove(c)),
+                4 => columns.insert(c, columns[d].clone()),
+                5 => columns[c].clear(),
+                _ => columns.swap(c, d),
+            }
+            lines[a] = columns.join(&b","[..]);
+        }
+    }
+    *bytes = lines.concat();
+}
+
 fn assert_located(problems: &[Problem], files: &Files) {
     for problem in problems {
         let (_, bytes) = files.iter().find(|(name, _)| *name == problem.file).expect("a file of the set");
@@ -101,6 +127,43 @@ proptest! {
         let (received, problems) = care_plan::read_set(&files);
         assert_located(&problems, &files);
         prop_assert_eq!(received.slips.is_empty(), problems.iter().any(Problem::is_error));
+    }
+
+    #[test]
+    fn whatever_is_changed_in_a_set_is_told_or_reads_as_what_would_be_written(
+        folder_of in prop::sample::select(vec!["plan", "slip", "actuals", "withdrawals", "preventive", "preventive-withdrawals", "version-202208", "facility", "facility-json"]),
+        changes in prop::collection::vec((any::<usize>(), any::<usize>(), any::<u8>(), byte(), any::<bool>()), 1..3),
+    ) {
+        let mut files = folder(&format!("care-plan/valid/{folder_of}"));
+        for (place, other, how, byte, rows) in changes {
+            let count = files.len();
+            let bytes = &mut files[place % count].1;
+            match rows {
+                true => mutate_rows(bytes, place / count, other, how),
+                false if bytes.is_empty() => {}
+                false => mutate(bytes, place / count, byte, how),
+            }
+        }
+        let (received, problems) = care_plan::read_set(&files);
+        assert_located(&problems, &files);
+        match care_plan::to_json(&files) {
+            Err(told) => prop_assert!(told.iter().any(Problem::is_error)),
+            Ok((json, _)) => {
+                let written = care_plan::from_json("x.json", json.as_bytes()).unwrap();
+                let (again, problems) = care_plan::read_set(&written);
+                prop_assert!(problems.iter().all(|problem| !problem.is_error()), "{:?}", problems);
+                let plain = |all: care_plan::Received| serde_json::to_value((
+                    all.plans.into_iter().map(|sent| sent.value).collect::<Vec<_>>(),
+                    all.slips.into_iter().map(|sent| sent.value).collect::<Vec<_>>(),
+                    all.actuals.into_iter().map(|sent| sent.value).collect::<Vec<_>>(),
+                    all.basics.into_iter().map(|sent| sent.value).collect::<Vec<_>>(),
+                    all.preventive_plans.into_iter().map(|sent| sent.value).collect::<Vec<_>>(),
+                    all.facility_plans.into_iter().map(|sent| sent.value).collect::<Vec<_>>(),
+                    all.withdrawals.into_iter().map(|sent| sent.value).collect::<Vec<_>>(),
+                )).unwrap();
+                prop_assert_eq!(plain(again), plain(received));
+            }
+        }
     }
 
     #[test]

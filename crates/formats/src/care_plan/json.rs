@@ -3,10 +3,11 @@
 //! files again, and what a reader of the JSON does not know is an error, never left out.
 
 use super::{
-    Files, PlanFileName, Received, Sending, Sent, read_set, write_actuals, write_plan_set, write_preventive_set,
-    write_slip_set, write_withdrawals,
+    Files, PlanFileName, Received, Sending, Sent, read_set, write_actuals, write_facility_set, write_plan_set,
+    write_preventive_set, write_slip_set, write_withdrawals,
 };
 use crate::Problem;
+use kiban_domain::care_plan::facility::FacilityPlan;
 use kiban_domain::care_plan::preventive::{BasicInformation, PreventivePlan};
 use kiban_domain::care_plan::{CarePlan, PlanWithdrawal, ServiceActuals, ServiceSlip};
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,8 @@ struct Unit {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     preventive_plans: Vec<PreventivePlan>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    facility_plans: Vec<FacilityPlan>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     withdrawals: Vec<PlanWithdrawal>,
 }
 
@@ -55,6 +58,7 @@ impl Unit {
             actuals: Vec::new(),
             basics: Vec::new(),
             preventive_plans: Vec::new(),
+            facility_plans: Vec::new(),
             withdrawals: Vec::new(),
         }
     }
@@ -73,6 +77,9 @@ impl Unit {
         }
         if !(self.basics.is_empty() && self.preventive_plans.is_empty()) {
             files.extend(write_preventive_set(&self.basics, &self.preventive_plans, &self.sending)?);
+        }
+        if !self.facility_plans.is_empty() {
+            files.extend(write_facility_set(&self.facility_plans, &self.sending)?);
         }
         let mut rest = &self.withdrawals[..];
         while let Some(first) = rest.first() {
@@ -126,6 +133,7 @@ fn units_of(received: Received) -> Vec<Unit> {
     put(&mut units, received.actuals, |unit| &mut unit.actuals);
     put(&mut units, received.basics, |unit| &mut unit.basics);
     put(&mut units, received.preventive_plans, |unit| &mut unit.preventive_plans);
+    put(&mut units, received.facility_plans, |unit| &mut unit.facility_plans);
     put(&mut units, received.withdrawals, |unit| &mut unit.withdrawals);
     units.sort_by(|a, b| (&a.sending.serial, &a.sending).cmp(&(&b.sending.serial, &b.sending)));
     units

@@ -2,9 +2,11 @@
 //! 利用者補足情報, 実績, 介護予防 with the picture of the family, and withdrawals: all 17 files and the JPEG.
 //!
 //! Files come in units of sending that share a ファイル連番. A unit is taken as a whole or not at all: when one of its
-//! files has an error, nothing of it is returned, and every problem of every file is.
+//! files has an error, nothing of it is returned, and every problem of every file is. The plans of facilities, for which the
+//! standard has no file, come in a profile of this project (KGSP-1) by the same rules.
 
 mod cross;
+mod facility;
 mod jpeg;
 mod json;
 mod name;
@@ -21,9 +23,10 @@ pub use origin::{Origin, Sent};
 use crate::layout::{self, Dialect, FileLayout, Record};
 use crate::record::Rows;
 use crate::{Problem, Problems, check, text};
+use kiban_domain::care_plan::facility::{FacilityPlan, FacilityService, FacilityTable1, FacilityTable2};
 use kiban_domain::care_plan::preventive::{BasicInformation, FamilyPicture, PreventivePlan};
 use kiban_domain::care_plan::{
-    CarePlan, PlanWithdrawal, ServiceActuals, ServiceSlip, Supplement, Table1, Table2, Table3,
+    CarePlan, PlanWithdrawal, PlannedService, ServiceActuals, ServiceSlip, Supplement, Table1, Table2, Table3,
 };
 use kiban_domain::dates::ServiceMonth;
 use kiban_domain::{Date, OfficeNumber, PersonKey};
@@ -43,6 +46,8 @@ pub struct Received {
     pub basics: Vec<Sent<BasicInformation>>,
     /// 介護予防サービス・支援計画書 with its 別表
     pub preventive_plans: Vec<Sent<PreventivePlan>>,
+    /// 施設サービス計画 第1・2・3表
+    pub facility_plans: Vec<Sent<FacilityPlan>>,
     /// Withdrawals
     pub withdrawals: Vec<Sent<PlanWithdrawal>>,
     /// サービス事業者コード in 第2・6・7表 and 実績, each where its unit names it first.
@@ -103,14 +108,14 @@ fn read_file<'a>(name: &str, bytes: &[u8]) -> Result<ReadFile<'a>, Box<Problem>>
         return Ok(read_picture(kind, name, parsed?, bytes));
     }
     let version = version_of(bytes);
-    let Some(layout) = version.layouts().file(kind.prefix()) else {
+    let Some(layout) = version.layout(kind) else {
         let text = format!("CSVバージョン {} に {} のファイルはありません", version.code(), kind.prefix());
         return Err(Box::new(Problem::of_file(name, "unsupported_file", text)));
     };
     let mut problems = Problems::new(name);
     let parsed = parsed.and_then(|parsed| check_name(name, parsed, version, &mut problems));
     let parsed = parsed.map_err(|problem| problems.push(*problem)).ok();
-    let (rows, seen) = layout::read_rows(layout, bytes, Dialect::CARE_PLAN, &mut problems);
+    let (rows, seen) = layout::read_rows(layout, bytes, dialect_of(kind, name), &mut problems);
     if seen == 0 {
         let text = "データの行がありません。出力し直してください";
         let problem = Problem::of_file(name, "no_rows", text);
@@ -121,10 +126,21 @@ fn read_file<'a>(name: &str, bytes: &[u8]) -> Result<ReadFile<'a>, Box<Problem>>
     Ok(file)
 }
 
+/// How a file is written down, by its name.
+fn dialect_of(kind: PlanFileKind, name: &str) -> Dialect {
+    let is_json =
+        name.len() > 5 && name.is_char_boundary(name.len() - 5) && name[name.len() - 5..].eq_ignore_ascii_case(".json");
+    match (kind.is_facility(), is_json) {
+        (false, _) => Dialect::CARE_PLAN,
+        (true, false) => Dialect::MUNICIPAL,
+        (true, true) => Dialect::MUNICIPAL_JSON,
+    }
+}
+
 /// Tables of a document that may have no row at all.
 fn may_be_empty(kind: PlanFileKind) -> bool {
-    use PlanFileKind::{BasicDay, BasicIllness, PreventiveSupport, Table2, Table3};
-    matches!(kind, Table2 | Table3 | BasicDay | BasicIllness | PreventiveSupport)
+    use PlanFileKind::{BasicDay, BasicIllness, FacilityTable2, FacilityTable3, PreventiveSupport, Table2, Table3};
+    matches!(kind, Table2 | Table3 | BasicDay | BasicIllness | PreventiveSupport | FacilityTable2 | FacilityTable3)
 }
 
 /// The version by the first value of a file; the current one where there is no telling, so that its rules say what is wrong.
@@ -156,7 +172,7 @@ fn check_name(
         return Err(Box::new(Problem::of_file(name, "file_name", text)));
     }
     let standard = parsed.to_string();
-    if !standard.eq_ignore_ascii_case(name) {
+    if !parsed.kind.is_facility() && !standard.eq_ignore_ascii_case(name) {
         let text = format!("標準のファイル名は {standard} です。この名前として読みました");
         problems.push(Problem::of_file(name, "file_name", text).warning());
     }
@@ -188,6 +204,7 @@ enum Family {
     Plan,
     Slip,
     Preventive,
+    Facility,
     Alone(PlanFileKind),
 }
 
@@ -195,6 +212,7 @@ fn family(file: &ReadFile<'_>) -> Family {
     match file.kind {
         PlanFileKind::Table1 | PlanFileKind::Table2 | PlanFileKind::Table3 => Family::Plan,
         PlanFileKind::Slip | PlanFileKind::Table7 => Family::Slip,
+        PlanFileKind::FacilityTable1 | PlanFileKind::FacilityTable2 | PlanFileKind::FacilityTable3 => Family::Facility,
         PlanFileKind::BasicInformation
         | PlanFileKind::BasicDay
         | PlanFileKind::BasicIllness
@@ -251,6 +269,8 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
     // The file that names a document comes before those that belong to it.
     files.sort_by_key(|file| file.kind);
     let mut plans: BTreeMap<(PersonKey, Date), PlanParts> = BTreeMap::new();
+    let mut facilities: BTreeMap<(PersonKey, Date), FacilityParts> = BTreeMap::new();
+    let mut facility_order = Vec::new();
     let mut plan_order = Vec::new();
     let mut slips: Vec<Sent<ServiceSlip>> = Vec::new();
     let mut actuals: Vec<Sent<ServiceActuals>> = Vec::new();
@@ -303,7 +323,8 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
                 | PlanFileKind::WithdrawSlip
                 | PlanFileKind::WithdrawActuals
                 | PlanFileKind::WithdrawBasic
-                | PlanFileKind::WithdrawPreventive => {
+                | PlanFileKind::WithdrawPreventive
+                | PlanFileKind::WithdrawFacility => {
                     let read = rows::withdrawal(layout, row);
                     received.withdrawals.extend(read.map(|value| Sent { value, origin: origin() }));
                 }
@@ -337,6 +358,24 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
                         preventive::add_support(&mut plan.value.issues, row);
                     }
                 }
+                PlanFileKind::FacilityTable1 => {
+                    if let Some((person, day, table)) = facility::table1(layout, row) {
+                        facilities.entry((person, day)).or_default().table1 = Some(table);
+                        facility_order.push(((person, day), origin()));
+                    }
+                }
+                PlanFileKind::FacilityTable2 => {
+                    if let Some((person, day, line)) = facility::table2(layout, row) {
+                        facilities.entry((person, day)).or_default().table2.push(line);
+                    }
+                }
+                PlanFileKind::FacilityTable3 => {
+                    if let Some((person, day, made_on, week)) = rows::table3(layout, row) {
+                        let parts = facilities.entry((person, day)).or_default();
+                        parts.table3.made_on = parts.table3.made_on.or(made_on);
+                        parts.table3.rows.push(week);
+                    }
+                }
                 PlanFileKind::FamilyPicture => {}
             }
         }
@@ -359,6 +398,10 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
     for (key, origin) in plan_order {
         let plan = plans.remove(&key).and_then(|parts| parts.finish(key));
         received.plans.extend(plan.map(|value| Sent { value, origin }));
+    }
+    for (key, origin) in facility_order {
+        let plan = facilities.remove(&key).and_then(|parts| parts.finish_facility(key));
+        received.facility_plans.extend(plan.map(|value| Sent { value, origin }));
     }
     received.slips.append(&mut slips);
     received.actuals.append(&mut actuals);
@@ -401,14 +444,17 @@ fn actuals_of(
 
 /// A plan being put together.
 #[derive(Debug)]
-struct PlanParts {
-    table1: Option<Table1>,
-    table2: Vec<rows::Table2Row>,
+struct PlanParts<T = Table1, S = PlannedService> {
+    table1: Option<T>,
+    table2: Vec<rows::Table2Row<S>>,
     table3: Table3,
     supplement: Option<Supplement>,
 }
 
-impl Default for PlanParts {
+/// The same of a facility.
+type FacilityParts = PlanParts<FacilityTable1, FacilityService>;
+
+impl<T, S> Default for PlanParts<T, S> {
     fn default() -> Self {
         let table3 = Table3 { made_on: None, rows: Vec::new() };
         Self { table1: None, table2: Vec::new(), table3, supplement: None }
@@ -429,6 +475,19 @@ impl PlanParts {
     }
 }
 
+impl FacilityParts {
+    fn finish_facility(self, (person, changed_on): (PersonKey, Date)) -> Option<FacilityPlan> {
+        let made_on = self.table2.first().and_then(|row| row.made_on);
+        Some(FacilityPlan {
+            person,
+            changed_on,
+            table1: self.table1?,
+            table2: FacilityTable2 { made_on, needs: rows::build_needs(self.table2) },
+            table3: self.table3,
+        })
+    }
+}
+
 /// Files of one unit: name and bytes.
 pub type Files = Vec<(String, Vec<u8>)>;
 
@@ -441,7 +500,14 @@ pub fn write_plan_set(plans: &[CarePlan], sending: &Sending) -> Result<Files, Ve
     unit.file(PlanFileKind::Table2, |layout| {
         let needs = |plan: &CarePlan| {
             let made_on = plan.table2.made_on.unwrap_or(plan.table1.made_on);
-            rows::write_needs(layout, &plan.person, plan.changed_on, made_on, &plan.table2.needs)
+            let days = (plan.changed_on, made_on);
+            rows::write_needs(
+                layout,
+                &plan.person,
+                days,
+                &plan.table2.needs,
+                (rows::blank_service(), rows::write_service),
+            )
         };
         plans.iter().flat_map(needs).collect()
     });
@@ -534,12 +600,41 @@ pub fn write_preventive_set(
     unit.finish()
 }
 
+/// Writes plans of a facility as one unit of the profile of this project: KGSP1, KGSP2, KGSP3 in UTF-8. The sender is the
+/// facility, the receiver is not named.
+pub fn write_facility_set(plans: &[FacilityPlan], sending: &Sending) -> Result<Files, Vec<Problem>> {
+    let mut unit = Writer::new(sending, None);
+    unit.file(PlanFileKind::FacilityTable1, |layout| {
+        let row = |plan: &FacilityPlan| facility::write_table1(layout, &plan.person, plan.changed_on, &plan.table1);
+        plans.iter().map(row).collect()
+    });
+    unit.file(PlanFileKind::FacilityTable2, |layout| {
+        let needs = |plan: &FacilityPlan| {
+            let days = (plan.changed_on, plan.table2.made_on.unwrap_or(plan.table1.made_on));
+            let service = (facility::blank_service(), facility::write_service);
+            rows::write_needs(layout, &plan.person, days, &plan.table2.needs, service)
+        };
+        plans.iter().flat_map(needs).collect()
+    });
+    unit.file(PlanFileKind::FacilityTable3, |layout| {
+        let mut records = Vec::new();
+        for plan in plans {
+            let made_on = plan.table3.made_on.unwrap_or(plan.table1.made_on);
+            let week = plan.table3.rows.iter();
+            records.extend(week.map(|row| rows::write_table3(layout, &plan.person, plan.changed_on, made_on, row)));
+        }
+        records
+    });
+    unit.finish()
+}
+
 /// Writes withdrawals of one kind and, for slips and actuals, of one month.
 pub fn write_withdrawals(withdrawals: &[PlanWithdrawal], sending: &Sending) -> Result<Files, Vec<Problem>> {
     let (kind, month) = match withdrawals.first() {
         Some(PlanWithdrawal::Slip { month, .. }) => (PlanFileKind::WithdrawSlip, Some(*month)),
         Some(PlanWithdrawal::Actuals { month, .. }) => (PlanFileKind::WithdrawActuals, Some(*month)),
         Some(PlanWithdrawal::BasicInformation { .. }) => (PlanFileKind::WithdrawBasic, None),
+        Some(PlanWithdrawal::FacilityPlan { .. }) => (PlanFileKind::WithdrawFacility, None),
         Some(PlanWithdrawal::PreventivePlan { .. }) => (PlanFileKind::WithdrawPreventive, None),
         Some(PlanWithdrawal::Plan { .. }) | None => (PlanFileKind::WithdrawPlan, None),
     };
@@ -564,11 +659,11 @@ impl<'a> Writer<'a> {
 
     fn file(&mut self, kind: PlanFileKind, records: impl FnOnce(&'static FileLayout) -> Vec<Record<'static>>) {
         let name = self.name(kind, None);
-        let Some(layout) = self.sending.version().layouts().file(kind.prefix()) else {
+        let Some(layout) = self.sending.version().layout(kind) else {
             let text = format!("CSVバージョン {} では {} を書けません", self.sending.version().code(), kind.prefix());
             return self.problems.push(Problem::of_file(&name, "unsupported_file", text));
         };
-        match layout::write(layout, &name, &records(layout), Dialect::CARE_PLAN) {
+        match layout::write(layout, &name, &records(layout), dialect_of(kind, &name)) {
             Ok(bytes) => self.files.push((name, bytes)),
             Err(problems) => self.problems.extend(problems),
         }

@@ -2,7 +2,7 @@
 //! `PREFIX[_YYYYMM]_SENDER10_TYPE2_RECEIVER10_TYPE2_YYYYMMDDHHMMSS.CSV`, until Ver. 3.2 without the two types.
 
 use crate::Problem;
-use crate::layout::{self, LayoutSet};
+use crate::layout::{self, FileLayout, LayoutSet};
 use kiban_domain::dates::ServiceMonth;
 use kiban_domain::{OfficeNumber, ServiceType};
 use serde::{Deserialize, Serialize};
@@ -47,11 +47,19 @@ pub enum PlanFileKind {
     WithdrawBasic,
     /// DLTYOBO 支援計画書_削除
     WithdrawPreventive,
+    /// KGSP1 施設サービス計画 第1表 (profile of this project)
+    FacilityTable1,
+    /// KGSP2 施設サービス計画 第2表
+    FacilityTable2,
+    /// KGSP3 施設サービス計画 第3表
+    FacilityTable3,
+    /// KGSPD 施設サービス計画_削除
+    WithdrawFacility,
 }
 
 impl PlanFileKind {
     /// All kinds.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::Table1,
         Self::Table2,
         Self::Table3,
@@ -70,6 +78,10 @@ impl PlanFileKind {
         Self::PreventiveSupport,
         Self::WithdrawBasic,
         Self::WithdrawPreventive,
+        Self::FacilityTable1,
+        Self::FacilityTable2,
+        Self::FacilityTable3,
+        Self::WithdrawFacility,
     ];
 
     /// Prefix of the file name, which is also the name of the layout.
@@ -93,6 +105,10 @@ impl PlanFileKind {
             Self::PreventiveSupport => "UPYOBO_SUB",
             Self::WithdrawBasic => "DLTKIHON",
             Self::WithdrawPreventive => "DLTYOBO",
+            Self::FacilityTable1 => "KGSP1",
+            Self::FacilityTable2 => "KGSP2",
+            Self::FacilityTable3 => "KGSP3",
+            Self::WithdrawFacility => "KGSPD",
         }
     }
 
@@ -107,6 +123,11 @@ impl PlanFileKind {
     /// Whether it is a file of rows; the other kind is a picture.
     pub fn has_rows(self) -> bool {
         self != Self::FamilyPicture
+    }
+
+    /// Whether it is a file of the facility profile of this project, not of the standard.
+    pub fn is_facility(self) -> bool {
+        matches!(self, Self::FacilityTable1 | Self::FacilityTable2 | Self::FacilityTable3 | Self::WithdrawFacility)
     }
 
     /// Kind of a file by the beginning of its name, even when the rest of the name is wrong. Of two prefixes that fit, the
@@ -144,6 +165,11 @@ impl CsvVersion {
     /// The version of a CSVバージョン.
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|version| version.code() == code)
+    }
+
+    /// The items of a kind of file; none where the version has no such file.
+    pub fn layout(self, kind: PlanFileKind) -> Option<&'static FileLayout> {
+        if kind.is_facility() { layout::facility().file(kind.prefix()) } else { self.layouts().file(kind.prefix()) }
     }
 
     /// Its item tables.
@@ -207,6 +233,9 @@ impl PlanFileName {
     pub fn parse(name: &str) -> Result<Self, Box<Problem>> {
         let fault = |text: String| Box::new(Problem::of_file(name, "file_name", text));
         let Some(kind) = PlanFileKind::of_name(name) else { return Err(fault(unknown())) };
+        if kind.is_facility() {
+            return facility_name(kind, name).ok_or_else(|| fault(facility_form(kind)));
+        }
         let extension = if kind.has_rows() { "CSV" } else { "jpg" };
         let stem = name.rsplit_once('.').filter(|(_, ext)| ext.eq_ignore_ascii_case(extension)).map(|(stem, _)| stem);
         let Some(stem) = stem.and_then(|stem| stem.get(kind.prefix().len()..)) else {
@@ -232,6 +261,29 @@ impl PlanFileName {
         let sending = sending_of(kind, &parts).map_err(fault)?;
         Ok(Self { kind, month, sending, branch })
     }
+}
+
+/// `KGSP1_OFFICE10_TYPE2_YYYYMMDDHHMMSS.csv` (or `.json`): the office hands its plan to the platform, so that it is the
+/// receiver as well.
+fn facility_name(kind: PlanFileKind, name: &str) -> Option<PlanFileName> {
+    let (stem, extension) = name.rsplit_once('.')?;
+    let parts: Vec<&str> = stem.split('_').skip(1).collect();
+    let [office, service, serial] = parts[..] else { return None };
+    let sender = OfficeNumber::parse(office).ok()?;
+    let sender_type = Some(ServiceType::parse(service).ok()?);
+    let sound = serial.len() == 14
+        && serial.bytes().all(|b| b.is_ascii_digit())
+        && ["csv", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known));
+    let (receiver, receiver_type, serial) = (sender, sender_type, serial.to_owned());
+    let sending = Sending { sender, sender_type, receiver, receiver_type, serial };
+    sound.then_some(PlanFileName { kind, month: None, sending, branch: None })
+}
+
+fn facility_form(kind: PlanFileKind) -> String {
+    let prefix = kind.prefix();
+    format!(
+        "ファイル名を「{prefix}_事業所番号10桁_サービス種類2桁_作成日時14桁.csv」（または .json）の形にしてください"
+    )
 }
 
 /// Sender, receiver and serial, each with what is wrong with it.
@@ -277,6 +329,11 @@ impl fmt::Display for PlanFileName {
                 Some(month) => write!(f, "_{month}")?,
                 None => f.write_str("_000000")?,
             }
+        }
+        if self.kind.is_facility() {
+            let Sending { sender, sender_type, serial, .. } = &self.sending;
+            let service = sender_type.map(|service| service.to_string()).unwrap_or_default();
+            return write!(f, "_{sender}_{service}_{serial}.csv");
         }
         write!(f, "_{}", self.sending)?;
         match self.branch {

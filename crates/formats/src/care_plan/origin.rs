@@ -37,7 +37,7 @@ impl Origin {
     /// A problem of an item of this row; `key` as in the layout of the file, `found` the value as it was typed.
     pub fn problem(&self, key: &str, found: &str, rule: &'static str, expected: impl Into<String>) -> Problem {
         let problem = Problem::of_file(&self.file, rule, expected).at_line(self.line).found(found);
-        match self.version.layouts().file(self.kind.prefix()) {
+        match self.version.layout(self.kind) {
             Some(layout) => {
                 let (column, item) = layout.column(key);
                 problem.at_item(column, item)

@@ -100,16 +100,37 @@ pub fn write_table1<'a>(layout: &'a FileLayout, person: &PersonKey, changed_on: 
 
 /// One line of 第2表 before the tree is built.
 #[derive(Debug)]
-pub struct Table2Row {
+pub struct Table2Row<S = PlannedService> {
     pub made_on: Option<Date>,
-    pub need_no: Option<u8>,
+    need_no: Option<u8>,
     need: String,
-    pub goal_no: Option<u8>,
+    goal_no: Option<u8>,
     long_goal: String,
     short_goal: String,
     long_period: String,
     short_period: String,
-    pub service: PlannedService,
+    /// 援助内容ＮＯ
+    pub service_no: Option<u8>,
+    /// None on a line that holds goals only.
+    pub service: Option<S>,
+}
+
+impl<S> Table2Row<S> {
+    /// The items from 課題ＮＯ to 短期期間; the service is still to come.
+    pub fn goals(made_on: Option<Date>, f: &mut Fields<'_>) -> Self {
+        Self {
+            made_on,
+            need_no: f.number("need_no"),
+            need: f.text("need"),
+            goal_no: f.number("goal_no"),
+            long_goal: f.text("long_goal"),
+            short_goal: f.text("short_goal"),
+            long_period: f.text("long_period"),
+            short_period: f.text("short_period"),
+            service_no: None,
+            service: None,
+        }
+    }
 }
 
 /// Person, 計画作成（変更）日 and the line.
@@ -118,39 +139,32 @@ pub fn table2(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, Date, 
     let person = person(&mut f)?;
     let made_on = f.date("made_on");
     let changed_on = f.date("changed_on")?;
-    let line = Table2Row {
-        made_on,
-        need_no: f.number("need_no"),
-        need: f.text("need"),
-        goal_no: f.number("goal_no"),
-        long_goal: f.text("long_goal"),
-        short_goal: f.text("short_goal"),
-        long_period: f.text("long_period"),
-        short_period: f.text("short_period"),
-        service: PlannedService {
-            number: f.number("service_no"),
-            content: f.text("content"),
-            coverage: f.code("coverage", Coverage::from_code),
-            kind: f.text("service_kind"),
-            office: f.office("office"),
-            office_name: f.text("office_name"),
-            frequency: f.text("frequency"),
-            period: f.text("period"),
-            updated_by: f.office("updated_by"),
-            marker: f.text("marker"),
-        },
+    let mut line = Table2Row::goals(made_on, &mut f);
+    let service = PlannedService {
+        number: f.number("service_no"),
+        content: f.text("content"),
+        coverage: f.code("coverage", Coverage::from_code),
+        kind: f.text("service_kind"),
+        office: f.office("office"),
+        office_name: f.text("office_name"),
+        frequency: f.text("frequency"),
+        period: f.text("period"),
+        updated_by: f.office("updated_by"),
+        marker: f.text("marker"),
     };
+    line.service_no = service.number;
+    line.service = Some(service).filter(|service| *service != blank_service());
     Some((person, changed_on, line))
 }
 
 /// Builds the tree. Text stands where it first appears and holds for the rows below of the same number; a text that
 /// differs opens a new branch, a text repeated does not (docs/requirements.md §16).
-pub fn build_needs(mut rows: Vec<Table2Row>) -> Vec<Need> {
-    let number = |row: &Table2Row| Some((row.need_no?, row.goal_no?, row.service.number?));
+pub fn build_needs<S>(mut rows: Vec<Table2Row<S>>) -> Vec<Need<S>> {
+    let number = |row: &Table2Row<S>| Some((row.need_no?, row.goal_no?, row.service_no?));
     if rows.iter().all(|row| number(row).is_some()) {
         rows.sort_by_key(number);
     }
-    let mut needs: Vec<Need> = Vec::new();
+    let mut needs: Vec<Need<S>> = Vec::new();
     for row in rows {
         add_row(&mut needs, row);
     }
@@ -161,7 +175,7 @@ fn differs(new: &str, old: &str) -> bool {
     !new.is_empty() && new != old
 }
 
-fn add_row(needs: &mut Vec<Need>, row: Table2Row) {
+fn add_row<S>(needs: &mut Vec<Need<S>>, row: Table2Row<S>) {
     if needs.last().is_none_or(|last| last.number != row.need_no || differs(&row.need, &last.text)) {
         needs.push(Need { number: row.need_no, text: row.need, long_goals: Vec::new() });
     }
@@ -186,12 +200,11 @@ fn add_row(needs: &mut Vec<Need>, row: Table2Row) {
         goal.short_goals.push(ShortGoal { text: row.short_goal, period: row.short_period, services: Vec::new() });
     }
     let Some(short) = goal.short_goals.last_mut() else { return };
-    if row.service != blank_service() {
-        short.services.push(row.service);
-    }
+    short.services.extend(row.service);
 }
 
-fn blank_service() -> PlannedService {
+/// A line of 第2表 without a service.
+pub fn blank_service() -> PlannedService {
     PlannedService {
         number: None,
         content: String::new(),
@@ -207,15 +220,15 @@ fn blank_service() -> PlannedService {
 }
 
 /// Inverse of [`build_needs`]: one row per service, text only where it first appears.
-pub fn write_needs<'a>(
+pub fn write_needs<'a, S>(
     layout: &'a FileLayout,
     person: &PersonKey,
-    changed_on: Date,
-    made_on: Date,
-    needs: &[Need],
+    (changed_on, made_on): (Date, Date),
+    needs: &[Need<S>],
+    (blank, write): (S, impl Fn(&mut Record<'_>, &S)),
 ) -> Vec<Record<'a>> {
     let mut records = Vec::new();
-    let blank = [blank_service()];
+    let blank = [blank];
     for need in needs {
         let mut first_of_need = true;
         for goal in &need.long_goals {
@@ -234,7 +247,7 @@ pub fn write_needs<'a>(
                         .put("short_goal", shown(i == 0, &short.text))
                         .put("long_period", shown(first_of_goal, &goal.period))
                         .put("short_period", shown(i == 0, &short.period));
-                    write_service(&mut r, service);
+                    write(&mut r, service);
                     records.push(r);
                     first_of_need = false;
                     first_of_goal = false;
@@ -245,7 +258,8 @@ pub fn write_needs<'a>(
     records
 }
 
-fn write_service(r: &mut Record<'_>, service: &PlannedService) {
+/// The items of a service, behind those of its goals.
+pub fn write_service(r: &mut Record<'_>, service: &PlannedService) {
     r.opt("service_no", service.number)
         .put("content", &service.content)
         .opt("coverage", service.coverage.map(Coverage::code))
@@ -561,6 +575,7 @@ pub fn withdrawal(layout: &FileLayout, row: RowRef<'_>) -> Option<PlanWithdrawal
         "DLT1KYO" => PlanWithdrawal::Plan { person, changed_on: f.date("changed_on")? },
         "DLTPLAN" => PlanWithdrawal::Slip { person, month: f.month("month")? },
         "DLTKIHON" => PlanWithdrawal::BasicInformation { person, consulted_on: f.date("consulted_on")? },
+        "KGSPD" => PlanWithdrawal::FacilityPlan { person, changed_on: f.date("changed_on")? },
         "DLTYOBO" => PlanWithdrawal::PreventivePlan { person, changed_on: f.date("changed_on")? },
         _ => PlanWithdrawal::Actuals {
             person,
@@ -574,7 +589,9 @@ pub fn withdrawal(layout: &FileLayout, row: RowRef<'_>) -> Option<PlanWithdrawal
 /// Inverse of [`withdrawal`].
 pub fn write_withdrawal<'a>(layout: &'a FileLayout, withdrawal: &PlanWithdrawal) -> Record<'a> {
     match withdrawal {
-        PlanWithdrawal::Plan { person, changed_on } | PlanWithdrawal::PreventivePlan { person, changed_on } => {
+        PlanWithdrawal::Plan { person, changed_on }
+        | PlanWithdrawal::PreventivePlan { person, changed_on }
+        | PlanWithdrawal::FacilityPlan { person, changed_on } => {
             let mut r = begin(layout, person);
             r.date("changed_on", *changed_on);
             r

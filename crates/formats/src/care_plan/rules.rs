@@ -79,6 +79,15 @@ pub fn check_file(file: &mut ReadFile<'_>) {
             unique(file, &["insurer", "insured", "consulted_on"], "consulted_on");
             ordered(file, "valid_from", "valid_to");
         }
+        PlanFileKind::FacilityTable1 => {
+            unique(file, &["insurer", "insured", "changed_on"], "changed_on");
+            ordered(file, "valid_from", "valid_to");
+            own_office(file);
+        }
+        PlanFileKind::FacilityTable2 => {
+            let keys = ["insurer", "insured", "changed_on", "need_no", "goal_no", "service_no"];
+            unique(file, &keys, "service_no");
+        }
         PlanFileKind::PreventivePlan => {
             unique(file, &["insurer", "insured", "changed_on"], "changed_on");
             ordered(file, "valid_from", "valid_to");
@@ -88,8 +97,14 @@ pub fn check_file(file: &mut ReadFile<'_>) {
             unique(file, &keys, "service_no");
         }
         PlanFileKind::WithdrawBasic => unique(file, &["insurer", "insured", "consulted_on"], "consulted_on"),
-        PlanFileKind::WithdrawPreventive => unique(file, &["insurer", "insured", "changed_on"], "changed_on"),
-        PlanFileKind::Table3 | PlanFileKind::BasicDay | PlanFileKind::BasicIllness | PlanFileKind::FamilyPicture => {}
+        PlanFileKind::WithdrawPreventive | PlanFileKind::WithdrawFacility => {
+            unique(file, &["insurer", "insured", "changed_on"], "changed_on")
+        }
+        PlanFileKind::Table3
+        | PlanFileKind::FacilityTable3
+        | PlanFileKind::BasicDay
+        | PlanFileKind::BasicIllness
+        | PlanFileKind::FamilyPicture => {}
     }
 }
 
@@ -151,6 +166,18 @@ fn ordered(file: &mut ReadFile<'_>, from: &str, to: &str) {
     });
     let text = "終了日が開始日より前になっています。日付を確認してください";
     let found = wrong.map(|row| file.problem(row, to, "date_order", text).found(row.get(to_at))).collect();
+    file.push_all(found);
+}
+
+/// A facility hands in its own plans.
+fn own_office(file: &mut ReadFile<'_>) {
+    let at = file.index("office");
+    let Some(sender) = file.name.as_ref().map(|name| name.sending.sender) else { return };
+    let wrong = file.rows.iter().filter(|row| row.is_sound() && row.get(at) != sender.as_str());
+    let text = format!(
+        "ファイル名の事業所番号 {sender} と異なります。施設サービス計画は、つくった施設のものだけを入れてください"
+    );
+    let found = wrong.map(|row| file.problem(row, "office", "sender", text.as_str()).found(row.get(at))).collect();
     file.push_all(found);
 }
 
@@ -284,12 +311,13 @@ fn grand_total(file: &mut ReadFile<'_>) {
 }
 
 /// Documents and the files that belong to them, with the item that links their rows beside the person.
-const LINKS: [(PlanFileKind, &str, &[PlanFileKind]); 4] = {
+const LINKS: [(PlanFileKind, &str, &[PlanFileKind]); 5] = {
     use PlanFileKind::{
-        BasicDay, BasicIllness, BasicInformation, PreventivePlan, PreventiveSupport, Slip, Supplement, Table1, Table2,
-        Table3, Table7,
+        BasicDay, BasicIllness, BasicInformation, FacilityTable1, FacilityTable2, FacilityTable3, PreventivePlan,
+        PreventiveSupport, Slip, Supplement, Table1, Table2, Table3, Table7,
     };
     [
+        (FacilityTable1, "changed_on", &[FacilityTable2, FacilityTable3]),
         (Table1, "changed_on", &[Table2, Table3, Supplement]),
         (Slip, "month", &[Table7, Supplement]),
         (BasicInformation, "consulted_on", &[BasicDay, BasicIllness]),
@@ -302,7 +330,7 @@ pub fn check_unit(files: &mut [ReadFile<'_>]) {
     let kinds: Vec<PlanFileKind> = files.iter().map(|file| file.kind).collect();
     let version = files.first().map_or(CsvVersion::V202407, |file| file.version);
     let mut parts = parts_of(&kinds);
-    parts.retain(|kind| version.layouts().file(kind.prefix()).is_some());
+    parts.retain(|kind| version.layout(*kind).is_some());
     let missing: Vec<&str> = parts.iter().filter(|kind| !kinds.contains(kind)).map(|kind| kind.prefix()).collect();
     if !missing.is_empty() {
         let all: Vec<&str> = parts.iter().map(|kind| kind.prefix()).collect();
@@ -334,10 +362,13 @@ pub fn check_unit(files: &mut [ReadFile<'_>]) {
 /// The files without which these are no unit.
 fn parts_of(kinds: &[PlanFileKind]) -> Vec<PlanFileKind> {
     use PlanFileKind::{
-        BasicDay, BasicIllness, BasicInformation, FamilyPicture, PreventivePlan, PreventiveSupport, Slip, Supplement,
-        Table1, Table2, Table3, Table7,
+        BasicDay, BasicIllness, BasicInformation, FacilityTable1, FacilityTable2, FacilityTable3, FamilyPicture,
+        PreventivePlan, PreventiveSupport, Slip, Supplement, Table1, Table2, Table3, Table7,
     };
     let any = |wanted: &[PlanFileKind]| kinds.iter().any(|kind| wanted.contains(kind));
+    if any(&[FacilityTable1, FacilityTable2, FacilityTable3]) {
+        return vec![FacilityTable1, FacilityTable2, FacilityTable3];
+    }
     if any(&[Slip, Table7]) {
         return vec![Slip, Table7, Supplement];
     }

@@ -95,7 +95,7 @@ fn judge_care_files(files: &[(String, Vec<u8>)], options: &Options) -> Result<Ju
     if !plans.is_empty() {
         let (received, found) = care_plan::read_set(&plans);
         let records = received.plans.len() + received.slips.len() + received.actuals.len() + received.withdrawals.len();
-        let records = records + received.basics.len() + received.preventive_plans.len();
+        let records = records + received.basics.len() + received.preventive_plans.len() + received.facility_plans.len();
         add("ケアプラン標準仕様 4.1", records, found);
     }
     Ok((formats.join("・"), read, problems))

@@ -20,10 +20,20 @@ fn folder(sub: &str) -> Files {
 }
 
 fn every_file() -> Files {
-    ["plan", "slip", "actuals", "withdrawals", "preventive", "preventive-withdrawals", "version-202208", "facility", "facility-withdrawal"]
-        .iter()
-        .flat_map(|sub| folder(sub))
-        .collect()
+    [
+        "plan",
+        "slip",
+        "actuals",
+        "withdrawals",
+        "preventive",
+        "preventive-withdrawals",
+        "version-202208",
+        "facility",
+        "facility-withdrawal",
+    ]
+    .iter()
+    .flat_map(|sub| folder(sub))
+    .collect()
 }
 
 #[test]

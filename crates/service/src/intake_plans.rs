@@ -1,5 +1,5 @@
-//! 取込み of care plans (CP1: 第1–3表, 第6・7表, 実績, 介護予防 and withdrawals) from a care manager's software, ケアプラン標準仕様 4.1
-//! (P-142, P-143).
+//! 取込み of care plans (CP1: 第1–3表, 第6・7表, 実績, 介護予防 and withdrawals) from a care manager's software, ケアプラン標準仕様 4.1,
+//! and of the plans of facilities (CP2), in a profile of this project (P-142, P-143).
 //!
 //! The sender named in the files must be the caller's office (with 実績 also the receiver), and each person must be
 //! registered for it with the caller's office as 居宅介護支援 (or plan maker, ※1). An upload is taken whole or not at all: all
@@ -22,7 +22,7 @@ use std::sync::Arc;
 const NOT_ASSIGNED: &str = "この利用者は、この事業所の担当利用者として登録されていません。番号を確認し、先に本人確認と担当事業所登録をしてください";
 const UNKNOWN_OFFICE: &str = "この事業所は基盤に登録されていません。番号を確認してください。正しければ、このままで登録できます（登録のない事業所は閲覧できません）";
 const FOREIGN: &str = "ファイル名の送信元事業所番号が、ログインしている事業所の番号と違います";
-const NOTHING: &str = "取り込めるケアプランのファイルがありません（UP1KYO・UP2KYO・UP3KYO・UPHOSOKU・UPPLAN・UPSIKYU・UPJSK・UPKIHON・UPYOBO・DLT1KYO・DLTPLAN・DLTJSK・DLTKIHON・DLTYOBO）";
+const NOTHING: &str = "取り込めるケアプランのファイルがありません（UP1KYO・UP2KYO・UP3KYO・UPHOSOKU・UPPLAN・UPSIKYU・UPJSK・UPKIHON・UPYOBO・KGSP1・DLT1KYO・DLTPLAN・DLTJSK・DLTKIHON・DLTYOBO・KGSPD）";
 
 /// One upload, read.
 struct PlanUpload {
@@ -41,10 +41,13 @@ struct InsurerPart {
 
 type Parts = BTreeMap<InsurerNumber, InsurerPart>;
 
+/// Everybody's case, for each kind of plan that is sent.
+type Cases = BTreeMap<(PersonKey, Kind), Case>;
+
 /// An upload with everybody's case, all of whom the office may register plans for.
 struct Entitled<'a> {
     upload: &'a PlanUpload,
-    cases: BTreeMap<PersonKey, Case>,
+    cases: Cases,
     parts: Parts,
 }
 
@@ -72,7 +75,7 @@ impl Platform {
         let Some((office, class)) = &caller.office else {
             return Err(Error::rule(kiban_policy::Rule::NotWriter, table));
         };
-        if !may_import(Kind::Cp1, Writer::Office(*class), table) {
+        if ![Kind::Cp1, Kind::Cp2].iter().any(|kind| may_import(*kind, Writer::Office(*class), table)) {
             return Err(Error::rule(kiban_policy::Rule::NotWriter, table));
         }
         let mut upload = self.read_plans(caller, office, &files, context)?;
@@ -143,21 +146,21 @@ impl Platform {
         caller: &Caller,
         documents: &[PlanDocument],
         context: &Context,
-    ) -> Result<(BTreeMap<PersonKey, Case>, Vec<Problem>), Error> {
-        let question = Question::create(Kind::Cp1);
+    ) -> Result<(Cases, Vec<Problem>), Error> {
         let (mut cases, mut refused, mut problems) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for document in documents {
-            let person = document.person();
-            if !cases.contains_key(&person) && !refused.contains_key(&person) {
-                let case = self.case(caller, person, context).await?;
+            let key = (document.person(), document.kind());
+            if !cases.contains_key(&key) && !refused.contains_key(&key) {
+                let question = Question::create(document.kind());
+                let case = self.case(caller, document.person(), context).await?;
                 if case.decide(question).is_allowed() {
-                    cases.insert(person, case);
+                    cases.insert(key, case);
                 } else {
                     let why = self.refuse(caller, &case, question, "import.plan", context).await?;
-                    refused.insert(person, told(&why));
+                    refused.insert(key, told(&why));
                 }
             }
-            if let Some((rule, text)) = refused.get(&person) {
+            if let Some((rule, text)) = refused.get(&key) {
                 problems.push(document.person_problem(rule, text));
             }
         }
@@ -253,8 +256,8 @@ impl Platform {
         let mut tx = self.store().begin().await?;
         let numbers = put_receipts(&mut tx, caller, &public_id, entitled, context).await?;
         let mut present = PresentPlans::new();
-        for person in cases.keys() {
-            present.insert(*person, tx.present_plans(*person, Kind::Cp1).await?);
+        for (person, kind) in cases.keys() {
+            present.entry(*person).or_default().extend(tx.present_plans(*person, *kind).await?);
         }
         let mut changes = BTreeMap::new();
         for (insurer, part) in parts {
@@ -277,7 +280,9 @@ impl Platform {
         }
         let mut entries =
             vec![plans_entry(caller, ("import.plans", &public_id), report.counts, Outcome::Done, context)?];
-        entries.extend(cases.values().map(|case| person_entry(caller, case, &changes, &public_id, context)));
+        entries.extend(
+            cases.iter().map(|((_, kind), case)| person_entry(caller, (*kind, case), &changes, &public_id, context)),
+        );
         let result = IntakeResult {
             receipt: public_id,
             state: ReceiptState::Applied.code(),
@@ -447,15 +452,17 @@ fn plans_entry(
 /// The entry each person finds: what was registered and what was withdrawn.
 fn person_entry(
     caller: &Caller,
-    case: &Case,
+    (kind, case): (Kind, &Case),
     changes: &BTreeMap<InsurerNumber, PlanChanges>,
     receipt: &str,
     context: &Context,
 ) -> Entry {
-    let question = Question::create(Kind::Cp1);
+    let question = Question::create(kind);
     let own = changes.get(&case.person.insurer).map_or(&[][..], |change| &change.records[..]);
     let keys = |deleted: bool| -> Vec<&str> {
-        let own = own.iter().filter(|record| record.person == case.person && record.deleted == deleted);
+        let own = own
+            .iter()
+            .filter(|record| record.person == case.person && record.kind == kind && record.deleted == deleted);
         own.map(|record| record.natural_key.as_str()).collect()
     };
     let detail = serde_json::json!({ "registered": keys(false), "withdrawn": keys(true) }).to_string();

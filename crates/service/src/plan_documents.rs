@@ -32,6 +32,8 @@ enum About {
     Basic(Date),
     /// 介護予防サービス・支援計画書 of 計画作成(変更)日.
     Preventive(Date),
+    /// 施設サービス計画 of 計画作成（変更）日.
+    Facility(Date),
 }
 
 impl About {
@@ -42,12 +44,17 @@ impl About {
             Self::Actuals(month, office, service) => format!("actuals-{month}-{office}-{service}-{creator}"),
             Self::Basic(consulted_on) => format!("basic-{}-{creator}", yyyymmdd(*consulted_on)),
             Self::Preventive(changed_on) => format!("preventive-{}-{creator}", yyyymmdd(*changed_on)),
+            Self::Facility(changed_on) => format!("facility-{}-{creator}", yyyymmdd(*changed_on)),
         }
+    }
+
+    fn kind(&self) -> Kind {
+        if matches!(self, Self::Facility(_)) { Kind::Cp2 } else { Kind::Cp1 }
     }
 
     fn item(&self) -> (&'static str, String) {
         match self {
-            Self::Plan(changed_on) | Self::Preventive(changed_on) => ("changed_on", yyyymmdd(*changed_on)),
+            Self::Plan(day) | Self::Preventive(day) | Self::Facility(day) => ("changed_on", yyyymmdd(*day)),
             Self::Basic(consulted_on) => ("consulted_on", yyyymmdd(*consulted_on)),
             Self::Slip(month) | Self::Actuals(month, ..) => ("month", month.to_string()),
         }
@@ -56,7 +63,7 @@ impl About {
     /// Days on which it holds, and the day of its completion.
     fn days(&self) -> Result<(Period, Date), Error> {
         let (first, last) = match self {
-            Self::Plan(day) | Self::Basic(day) | Self::Preventive(day) => (*day, None),
+            Self::Plan(day) | Self::Basic(day) | Self::Preventive(day) | Self::Facility(day) => (*day, None),
             Self::Slip(month) | Self::Actuals(month, ..) => (month.first_day(), Some(month.last_day())),
         };
         let valid = Period::new(first, last).map_err(|error| Error::Internal(error.to_string()))?;
@@ -82,7 +89,7 @@ impl Maker<'_> {
         let (valid, completed) = about.days()?;
         let record = NewRecord {
             person: (self.paying)(person),
-            kind: Kind::Cp1,
+            kind: about.kind(),
             natural_key: about.natural_key(self.creator),
             creator: self.creator,
             valid,
@@ -114,6 +121,7 @@ impl Maker<'_> {
             PlanWithdrawal::Plan { person, changed_on } => (*person, About::Plan(*changed_on)),
             PlanWithdrawal::Slip { person, month } => (*person, About::Slip(*month)),
             PlanWithdrawal::BasicInformation { person, consulted_on } => (*person, About::Basic(*consulted_on)),
+            PlanWithdrawal::FacilityPlan { person, changed_on } => (*person, About::Facility(*changed_on)),
             PlanWithdrawal::PreventivePlan { person, changed_on } => (*person, About::Preventive(*changed_on)),
             PlanWithdrawal::Actuals { person, month, office, service } => {
                 (*person, About::Actuals(*month, *office, service.to_string()))
@@ -151,6 +159,10 @@ pub(crate) fn documents(
         let content = (false, serde_json::json!({ "preventive_plan": plan.value }));
         all.push(maker.document(plan.person, &About::Preventive(plan.changed_on), &plan.origin, content)?);
     }
+    for plan in &received.facility_plans {
+        let content = (false, serde_json::json!({ "facility_plan": plan.value }));
+        all.push(maker.document(plan.person, &About::Facility(plan.changed_on), &plan.origin, content)?);
+    }
     for withdrawal in &received.withdrawals {
         all.push(maker.withdrawal(withdrawal)?);
     }
@@ -161,6 +173,11 @@ pub(crate) fn documents(
 impl PlanDocument {
     pub(crate) fn person(&self) -> PersonKey {
         self.record.person
+    }
+
+    /// CP1, or CP2 of a facility.
+    pub(crate) fn kind(&self) -> Kind {
+        self.record.kind
     }
 
     /// The file that names it, such as `UP1KYO`: by these the report counts.

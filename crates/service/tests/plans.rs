@@ -11,8 +11,8 @@ use kiban_domain::municipality::StartState;
 use kiban_domain::office::JobType;
 use kiban_domain::{InsurerNumber, Kind, PersonKey};
 use kiban_formats::care_plan::{
-    PlanFileName, Sending, read_set, write_actuals, write_plan_set, write_preventive_set, write_slip_set,
-    write_withdrawals,
+    PlanFileName, Received, Sending, read_set, write_actuals, write_facility_set, write_plan_set, write_preventive_set,
+    write_slip_set, write_withdrawals,
 };
 use kiban_service::{Caller, Context, Document, Error, IntakeResult, ReportedProblem};
 use kiban_sim::plans::{care_plan, service_slip};
@@ -481,9 +481,8 @@ async fn a_municipality_that_has_not_started_is_the_reason_told() {
     assert!(said.contains("まだ情報共有を始めていません。未開始（時期は未定）。"), "{said}");
 }
 
-/// The preventive example, about one of the people of the desk, with this text of the plan.
-fn preventive(person: PersonKey, serial: u64, policy: &str) -> Files {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/care-plan/valid/preventive");
+fn example(sub: &str) -> Received {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/care-plan/valid").join(sub);
     let read = |entry: std::io::Result<std::fs::DirEntry>| {
         let path = entry.unwrap().path();
         (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap())
@@ -491,6 +490,12 @@ fn preventive(person: PersonKey, serial: u64, policy: &str) -> Files {
     let files: Files = std::fs::read_dir(folder).unwrap().map(read).collect();
     let (received, problems) = read_set(&files);
     assert!(problems.is_empty(), "{problems:?}");
+    received
+}
+
+/// The preventive example, about one of the people of the desk, with this text of the plan.
+fn preventive(person: PersonKey, serial: u64, policy: &str) -> Files {
+    let received = example("preventive");
     let (mut basic, mut plan) = (received.basics[0].value.clone(), received.preventive_plans[0].value.clone());
     (basic.person, plan.person) = (person, person);
     plan.items.policy = policy.to_owned();
@@ -527,5 +532,45 @@ async fn preventive_plans_are_registered_updated_and_withdrawn_like_the_others()
         assert!(desk.seen(0, "basic_information", 50).await.is_empty());
         assert!(desk.seen(0, "preventive_plan", 50).await.is_empty());
         assert_eq!(desk.seen(0, "preventive_plan", 25).await.len(), 1, "what was known before is still known");
+    }
+}
+
+#[tokio::test]
+async fn a_facility_registers_its_own_plans_as_cp2_and_no_other_office_does() {
+    for address in addresses().await {
+        let desk = Desk::new(address).await;
+        let platform = &desk.world.platform;
+        let manager = desk.world.office(Role::NursingHome, JobType::CareManager).await;
+        let person = &desk.people[0];
+        let registered = platform.register_office(&manager, asked(items(person, true)), &context()).await.unwrap();
+        let mut plan = example("facility").facility_plans[0].value.clone();
+        plan.person = care_plan(&desk.generator, person).unwrap().person;
+        let sending = |serial: u64| {
+            PlanFileName::parse(&format!("KGSP1_{}_51_{serial}.csv", plan.table1.office)).unwrap().sending
+        };
+        let files = write_facility_set(std::slice::from_ref(&plan), &sending(FIRST)).unwrap();
+        let refused = desk.upload(files.clone()).await;
+        assert_eq!((refused.state, rules(&refused).contains(&"sender")), ("refused", true), "{refused:?}");
+
+        let first = platform.import_plans(&manager, files, &at(10)).await.unwrap();
+        assert_eq!((first.state, counts(&first)), ("applied", [1, 1, 0, 0]), "{first:?}");
+        let seen = async |seconds: i64| {
+            let known = asked(Some(now() + jiff::SignedDuration::from_secs(seconds)));
+            let view = platform.view_kind(&manager, &registered.handle, Kind::Cp2, known, &at(100)).await.unwrap();
+            view.documents
+        };
+        let documents = seen(20).await;
+        assert_eq!(documents[0].content["facility_plan"]["table2"]["needs"][0]["text"], "日中を楽しく過ごしたい");
+        let others =
+            platform.view_kind(&desk.manager, &desk.handles[0], Kind::Cp2, asked(None), &at(100)).await.unwrap();
+        assert_eq!(others.documents.len(), 1, "the sharing table shows it to the 居宅介護支援 of the person");
+        let headers = platform.store().record_headers(person.insured.key).await.unwrap();
+        assert_eq!(headers.iter().map(|header| header.kind).collect::<Vec<_>>(), [Kind::Cp2]);
+
+        let withdrawal = PlanWithdrawal::FacilityPlan { person: plan.person, changed_on: plan.changed_on };
+        let files = write_withdrawals(&[withdrawal], &sending(FIRST + 1)).unwrap();
+        let withdrawn = platform.import_plans(&manager, files, &at(30)).await.unwrap();
+        assert_eq!(counts(&withdrawn), [1, 1, 0, 0]);
+        assert_eq!((seen(40).await.len(), seen(25).await.len()), (0, 1));
     }
 }

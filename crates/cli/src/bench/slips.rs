@@ -51,9 +51,9 @@ pub fn messages(world: &World, seconds: u64, token: &str) -> Result<Messages> {
         let slips: Vec<ServiceSlip> = own.map(|person| slip_of(&base, *person, month)).collect::<Result<_>>()?;
         let sending = Sending {
             sender,
-            sender_type: service(sender)?,
+            sender_type: Some(service(sender)?),
             receiver,
-            receiver_type: service(receiver)?,
+            receiver_type: Some(service(receiver)?),
             serial: format!("{:014}", 20_200_101_000_000 + n),
         };
         let files = write_slip_set(&slips, &sending)

@@ -6,6 +6,7 @@ use super::rules::{GRAND_TOTAL, ReadFile};
 use crate::Problem;
 use crate::layout::RowRef;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// A service of a person with an office: 保険者番号, 被保険者番号, 事業所, サテライト, サービスコード, 福祉用具, 単位数.
 type Service<'a> = [&'a str; 8];
@@ -62,6 +63,8 @@ fn lines<'a>(file: &'a ReadFile<'_>, units: &str) -> BTreeMap<Service<'a>, Line<
     let prorated = file.layout.column("prorated_days").0 as usize;
     let value = |row: RowRef<'a>, column: usize| if column == 0 { "" } else { row.get(column - 1) };
     let mut lines = BTreeMap::new();
+    // Rows of one service follow one another: they are added up before they are put among the others.
+    let mut run: Option<(Service<'a>, Line<'a>)> = None;
     for row in file.rows.iter().filter(|row| row.is_sound()) {
         let [insurer, insured, office, satellite, code, tais, equipment] = columns.map(|column| value(row, column));
         if is_total(code) {
@@ -69,11 +72,32 @@ fn lines<'a>(file: &'a ReadFile<'_>, units: &str) -> BTreeMap<Service<'a>, Line<
         }
         let units = if row.get(units).is_empty() { row.get(plain) } else { row.get(units) };
         let service = [insurer, insured, office, satellite, code, tais, equipment, units];
-        let line = lines.entry(service).or_insert(Line { row, count: 0, prorated: false });
-        line.count += row.get(count).parse::<i64>().unwrap_or_default();
-        line.prorated |= !value(row, prorated).is_empty();
+        let count = row.get(count).parse::<i64>().unwrap_or_default();
+        let prorated = !value(row, prorated).is_empty();
+        match run.as_mut().filter(|(same, _)| *same == service) {
+            Some((_, line)) => {
+                line.count += count;
+                line.prorated |= prorated;
+            }
+            None => add_run(&mut lines, run.replace((service, Line { row, count, prorated }))),
+        }
     }
+    add_run(&mut lines, run);
     lines
+}
+
+fn add_run<'a>(lines: &mut BTreeMap<Service<'a>, Line<'a>>, run: Option<(Service<'a>, Line<'a>)>) {
+    let Some((service, more)) = run else { return };
+    match lines.entry(service) {
+        Entry::Vacant(place) => {
+            place.insert(more);
+        }
+        Entry::Occupied(mut place) => {
+            let line = place.get_mut();
+            line.count += more.count;
+            line.prorated |= more.prorated;
+        }
+    }
 }
 
 /// Whether a code of 第7表 is the mark of a total.

@@ -30,9 +30,9 @@ pub fn sending(from: Role, to: Role, serial: u64) -> Sending {
     let service = |role: Role| ServiceType::parse(if role == Role::Helper { "11" } else { "43" }).unwrap();
     Sending {
         sender: office(from),
-        sender_type: service(from),
+        sender_type: Some(service(from)),
         receiver: office(to),
-        receiver_type: service(to),
+        receiver_type: Some(service(to)),
         serial: serial.to_string(),
     }
 }

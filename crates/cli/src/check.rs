@@ -1,17 +1,26 @@
 //! `kiban check`: any outside file or package judged without a server, with the platform's own messages.
 
+use crate::home::now;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use kiban_domain::OfficeNumber;
+use kiban_domain::{InsurerNumber, OfficeNumber, Timestamp};
 use kiban_formats::life::{self, Stage};
-use kiban_formats::municipal::{self, Source};
-use kiban_formats::{Problem, care_plan, opinion_csv};
+use kiban_formats::municipal::{self, MunicipalRow, Source, Usages};
+use kiban_formats::{Problem, Problems, care_plan, opinion_csv};
+use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Args)]
+#[command(
+    after_help = "終了コード: 0 エラーなし（注意だけのときも）、1 エラーあり、2 調べられなかった（ファイルを読めない、指定の誤り）\n\
+    --json の項目: format 形式、verdict 判定（sound 問題なし、rows_refused 誤りのある行・書類だけが不採用、refused 全体を断る）、\
+    records 読み取れた記録の数、errors・warnings 件数、\n  \
+    problems 指摘（severity error・warning、file、line 行、column 列、item 項目名、found 見つけた値、expected 直し方、rule 規則、message 全体を一文にしたもの）。\n  \
+    行・列は 1 から数え、ファイル全体・行全体の指摘では 0 です"
+)]
 pub struct Options {
     /// ファイル、またはパッケージのフォルダー
     #[arg(required = true)]
@@ -25,6 +34,9 @@ pub struct Options {
     /// 医見書 CSV 1.1 を出す医療機関コード（10桁。ファイルに書かれていないとき）
     #[arg(long, value_name = "番号")]
     institution: Option<OfficeNumber>,
+    /// パッケージを送る市区町村の保険者番号（6桁）。目録がほかの保険者のものでないかも調べる
+    #[arg(long, value_name = "番号")]
+    insurer: Option<InsurerNumber>,
 }
 
 /// The list of expected problems that lies in the folder of a faulty example: not part of what is sent.
@@ -33,22 +45,87 @@ const EXPECTED: &str = "expected.txt";
 /// What was judged: the format, the records that could be read, the problems.
 type Judged = (String, u64, Vec<Problem>);
 
+/// Exit code when nothing could be judged; wrong arguments have the same.
+const NOT_JUDGED: u8 = 2;
+
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let (what, read, problems) = judge(options)?;
+    let judged = match judge(options, now()) {
+        Ok(judged) => judged,
+        Err(error) => {
+            eprintln!("エラー: {error:#}");
+            return Ok(ExitCode::from(NOT_JUDGED));
+        }
+    };
+    let (what, read, problems) = &judged;
+    let errors = problems.iter().filter(|problem| problem.is_error()).count();
     if options.json {
-        let report = serde_json::json!({ "format": what, "records": read, "problems": problems });
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        println!("{}", serde_json::to_string_pretty(&report(&judged))?);
     } else {
-        for problem in &problems {
+        for problem in problems {
             println!("{} {}", if problem.is_error() { "エラー" } else { "注意" }, printable(&problem.message_ja()));
         }
-        let errors = problems.iter().filter(|problem| problem.is_error()).count();
         println!("{what}: 読み取れた記録 {read}件、エラー {errors}件、注意 {}件", problems.len() - errors);
+        if is_municipal(what) && errors > 0 {
+            println!("{}", words(verdict(&judged)));
+        }
     }
-    Ok(if problems.iter().any(Problem::is_error) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if errors > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn judge(options: &Options) -> Result<Judged> {
+/// What `--json` prints.
+fn report(judged: &Judged) -> Value {
+    let (what, read, problems) = judged;
+    let errors = problems.iter().filter(|problem| problem.is_error()).count();
+    let told = |problem: &Problem| {
+        json!({
+            "severity": problem.severity,
+            "file": problem.file,
+            "line": problem.line,
+            "column": problem.column,
+            "item": problem.item,
+            "found": problem.found,
+            "expected": problem.expected,
+            "rule": problem.rule,
+            "message": problem.message_ja(),
+        })
+    };
+    json!({
+        "format": what,
+        "verdict": verdict(judged),
+        "records": read,
+        "errors": errors,
+        "warnings": problems.len() - errors,
+        "problems": problems.iter().map(told).collect::<Vec<_>>(),
+    })
+}
+
+/// What the platform would do: `sound` takes all, `rows_refused` all but what is named, `refused` nothing. Files of offices are
+/// taken whole or not at all.
+fn verdict((what, _, problems): &Judged) -> &'static str {
+    if !problems.iter().any(Problem::is_error) {
+        "sound"
+    } else if !is_municipal(what) || problems.iter().any(municipal::refuses_package) {
+        "refused"
+    } else {
+        "rows_refused"
+    }
+}
+
+fn words(verdict: &str) -> &'static str {
+    match verdict {
+        "refused" => "このまま送ると、全体が断られます（何も反映されません）",
+        _ => "このまま送ると、エラーのある行だけが不採用になります",
+    }
+}
+
+const PACKAGE: &str = "市区町村パッケージ";
+const FILES: &str = "市区町村パッケージのファイル";
+
+fn is_municipal(what: &str) -> bool {
+    [PACKAGE, FILES].contains(&what)
+}
+
+fn judge(options: &Options, now: Timestamp) -> Result<Judged> {
     let files = Files::of(&options.paths)?;
     let named = |test: fn(&str) -> bool| files.0.iter().any(|(name, _)| test(name));
     if !named(|name| municipal::is_manifest(name) || name.starts_with("KGKB_")) {
@@ -56,14 +133,22 @@ fn judge(options: &Options) -> Result<Judged> {
     }
     // Files given one by one are judged for themselves; a folder is a package and needs its manifest.
     let alone = !named(municipal::is_manifest) && options.paths.iter().all(|path| path.is_file());
-    let mut rows = 0u64;
+    let (mut rows, mut usages, mut over) = (0u64, Usages::default(), Problems::new(PACKAGE));
+    let mut take = |row: MunicipalRow| {
+        rows += 1;
+        usages.take(&row).into_iter().for_each(|problem| over.push(problem));
+    };
     if alone {
-        let problems = municipal::check_files(&files, &mut |_| rows += 1).context("ファイルを読めません")?;
-        return Ok(("市区町村パッケージのファイル".to_owned(), rows, problems));
+        let mut problems = municipal::check_files(&files, &mut take).context("ファイルを読めません")?;
+        problems.extend(over.finish());
+        return Ok((FILES.to_owned(), rows, problems));
     }
     let package = municipal::open_source(files).context("パッケージを読めません")?;
-    let problems = package.check_source(&mut |_| rows += 1).context("パッケージを読めません")?;
-    Ok(("市区町村パッケージ".to_owned(), rows, problems))
+    let mut problems = package.check_source(&mut take).context("パッケージを読めません")?;
+    problems.extend(over.finish());
+    problems.extend(options.insurer.and_then(|sender| package.not_sent_by(sender)));
+    problems.extend(package.made_after(now + municipal::AHEAD));
+    Ok((PACKAGE.to_owned(), rows, problems))
 }
 
 /// Files of offices: each format takes its own, and what is neither LIFE nor 医見書 is judged as one set of care plans.
@@ -164,7 +249,12 @@ mod tests {
     }
 
     fn of(paths: Vec<PathBuf>) -> Options {
-        Options { paths, json: false, draft: false, institution: None }
+        Options { paths, json: false, draft: false, institution: None, insurer: None }
+    }
+
+    /// A day after every example was made.
+    fn today() -> Timestamp {
+        "2026-12-01T00:00:00Z".parse().unwrap()
     }
 
     /// The problems as `expected.txt` writes them.
@@ -178,13 +268,13 @@ mod tests {
         for folder in std::fs::read_dir(example("municipal/bad")).unwrap() {
             let folder = folder.unwrap().path();
             let expected = std::fs::read_to_string(folder.join(EXPECTED)).unwrap();
-            let (_, rows, problems) = judge(&of(vec![folder.clone()])).unwrap();
+            let (_, rows, problems) = judge(&of(vec![folder.clone()]), today()).unwrap();
             let found = told(&problems).into_iter().fold(String::new(), |all, line| all + &line + "\n");
             assert_eq!(format!("{found}rows {rows}\n"), expected, "{}", folder.display());
         }
         for folder in std::fs::read_dir(example("municipal/valid")).unwrap() {
             let folder = folder.unwrap().path();
-            let (_, rows, problems) = judge(&of(vec![folder.clone()])).unwrap();
+            let (_, rows, problems) = judge(&of(vec![folder.clone()]), today()).unwrap();
             assert!(rows > 0 && problems.is_empty(), "{}: {problems:?}", folder.display());
         }
     }
@@ -196,14 +286,14 @@ mod tests {
             .map(|entry| entry.unwrap().path())
             .filter(|path| path.to_string_lossy().contains("_INSURED_"))
             .collect();
-        let (_, rows, problems) = judge(&of(files.clone())).unwrap();
+        let (_, rows, problems) = judge(&of(files.clone()), today()).unwrap();
         assert_eq!((files.len(), rows, told(&problems)), (1, 3, Vec::new()));
         let faulty: Vec<PathBuf> = std::fs::read_dir(example("municipal/bad/check-digit"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .filter(|path| path.to_string_lossy().contains("_INSURED_"))
             .collect();
-        let (_, rows, problems) = judge(&of(faulty.clone())).unwrap();
+        let (_, rows, problems) = judge(&of(faulty.clone()), today()).unwrap();
         assert_eq!((rows, problems.len(), problems[0].rule.as_ref()), (2, 1, "check_digit"));
     }
 
@@ -212,23 +302,117 @@ mod tests {
         let renamed = tempfile::tempdir().unwrap();
         let life = renamed.path().join("出力.csv");
         std::fs::copy(example("life/FORM_0500_2021_1_20261110.csv"), &life).unwrap();
-        let (format, rows, problems) = judge(&of(vec![life])).unwrap();
+        let (format, rows, problems) = judge(&of(vec![life]), today()).unwrap();
         assert_eq!((format.as_str(), rows > 0, told(&problems)), ("LIFE", true, Vec::new()));
 
-        let without_type = judge(&of(vec![example("life/bad_no_type_line.csv")])).unwrap();
+        let without_type = judge(&of(vec![example("life/bad_no_type_line.csv")]), today()).unwrap();
         assert_eq!((without_type.1, without_type.2[0].rule.as_ref()), (0, "data_type"));
 
         let opinion = renamed.path().join("ikensho.csv");
         let document = kiban_domain::physician_opinion::PhysicianOpinion::example(
             kiban_domain::PersonKey {
-                insurer: kiban_domain::InsurerNumber::parse("131011").unwrap(),
+                insurer: InsurerNumber::parse("131011").unwrap(),
                 insured: kiban_domain::InsuredNumber::parse("0000000001").unwrap(),
             },
             OfficeNumber::parse("1319999994").unwrap(),
             jiff::civil::date(2026, 11, 20),
         );
         std::fs::write(&opinion, opinion_csv::write([&document]).unwrap()).unwrap();
-        let (format, rows, problems) = judge(&of(vec![opinion])).unwrap();
+        let (format, rows, problems) = judge(&of(vec![opinion]), today()).unwrap();
         assert_eq!((format.as_str(), rows, told(&problems)), ("医見書 CSV 1.1", 1, Vec::new()));
+    }
+
+    #[test]
+    fn opinions_with_a_head_are_opinions() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ikensho.csv");
+        let institution = OfficeNumber::parse("1319999994").unwrap();
+        let person = kiban_domain::PersonKey {
+            insurer: InsurerNumber::parse("131011").unwrap(),
+            insured: kiban_domain::InsuredNumber::parse("0000000001").unwrap(),
+        };
+        let document = kiban_domain::physician_opinion::PhysicianOpinion::example(
+            person,
+            institution,
+            jiff::civil::date(2026, 11, 20),
+        );
+        let file = [opinion_csv::head(), opinion_csv::write([&document]).unwrap()].concat();
+        std::fs::write(&path, file).unwrap();
+        let (format, rows, problems) = judge(&of(vec![path]), today()).unwrap();
+        assert_eq!((format.as_str(), rows, told(&problems)), ("医見書 CSV 1.1", 1, Vec::new()));
+    }
+
+    /// A package like the small one, changed and with its manifest changed as well.
+    fn changed(change: impl Fn(&str, String) -> String) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(example("municipal/valid/small")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let text = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(folder.path().join(&name), change(&name, text)).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn the_manifest_of_another_sender_and_one_from_the_future_are_told_as_the_platform_does() {
+        let folder = example("municipal/valid/small");
+        let sent_by = |number: &str| Options { insurer: InsurerNumber::parse(number).ok(), ..of(vec![folder.clone()]) };
+        assert_eq!(judge(&sent_by("999003"), today()).unwrap().2, []);
+        let judged = judge(&sent_by("990010"), today()).unwrap();
+        let problem = &judged.2[0];
+        assert_eq!((problem.rule.as_ref(), problem.line, problem.column), ("foreign_insurer", 2, 2));
+        assert!(!problem.message_ja().contains("999003") && !problem.message_ja().contains("990010"));
+        assert_eq!(verdict(&judged), "refused");
+        let early = judge(&of(vec![folder.clone()]), "2026-03-30T23:00:00Z".parse().unwrap()).unwrap();
+        assert_eq!((early.2[0].rule.as_ref(), verdict(&early)), ("made_in_future", "refused"));
+    }
+
+    #[test]
+    fn a_single_file_under_another_name_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = example("municipal/valid/small/KGKB_A3B_999003_20260401090000_001.csv");
+        for (name, rules) in [
+            ("KGKB_A3B_999003_20260401090000_012.csv", &[][..]),
+            ("KGKB_A3B_999003_20260401_001.csv", &["file_name"]),
+            ("KGKB_A3B_999003_20260401090000.csv", &["file_name"]),
+            ("KGKB_a3b_999003_20260401090000_001.csv", &["file_name"]),
+            ("KGKB_A3B_999003_20260401090000_123456789018.csv", &["individual_number", "file_name"]),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::copy(&source, &path).unwrap();
+            let (_, _, problems) = judge(&of(vec![path]), today()).unwrap();
+            assert_eq!(problems.iter().map(|p| p.rule.as_ref()).collect::<Vec<_>>(), rules, "{name}");
+            assert!(problems.iter().all(|problem| !problem.message_ja().contains("123456789018")));
+        }
+    }
+
+    #[test]
+    fn what_is_printed_for_machines_has_the_whole_sentence_and_a_verdict() {
+        let sound = report(&judge(&of(vec![example("municipal/valid/small")]), today()).unwrap());
+        assert_eq!((sound["verdict"].as_str(), sound["errors"].as_u64()), (Some("sound"), Some(0)));
+        let judged = judge(&of(vec![example("municipal/bad/check-digit")]), today()).unwrap();
+        let told = report(&judged);
+        assert_eq!((told["verdict"].as_str(), told["errors"].as_u64()), (Some("rows_refused"), Some(1)));
+        let problem = told["problems"][0].as_object().unwrap();
+        let mut keys: Vec<&str> = problem.keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, ["column", "expected", "file", "found", "item", "line", "message", "rule", "severity"]);
+        assert_eq!(problem["message"], judged.2[0].message_ja());
+        assert!(problem["message"].as_str().unwrap().contains("2行目 5列「証記載保険者番号」"), "{problem:?}");
+        let whole = report(&judge(&of(vec![example("municipal/bad/wrong-count")]), today()).unwrap());
+        assert_eq!(whole["verdict"], "refused");
+    }
+
+    #[test]
+    fn what_cannot_be_judged_ends_with_its_own_code() {
+        let code = run(&of(vec![PathBuf::from("no such file")])).unwrap();
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(2)));
+        let code = run(&of(vec![example("municipal/bad/check-digit")])).unwrap();
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::FAILURE));
+        // Digests do not fit: a package that was changed on its way.
+        let folder = changed(|name, text| if name.contains("A3C") { text.replace(",650,", ",390,") } else { text });
+        let code = run(&of(vec![folder.path().to_owned()])).unwrap();
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::FAILURE));
     }
 }

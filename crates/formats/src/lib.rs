@@ -14,6 +14,7 @@
 
 pub mod care_plan;
 mod check;
+mod json_text;
 pub mod layout;
 pub mod life;
 pub mod municipal;
@@ -24,4 +25,5 @@ mod scan;
 pub mod text;
 pub mod union_members;
 
+pub use json_text::json_holds_individual_number;
 pub use problem::{Problem, Problems, Severity};

@@ -37,11 +37,22 @@ pub struct OpinionRow {
     pub bytes: Vec<u8>,
 }
 
-/// Whether it is meant as such a file: the first cell is the version of the format.
+/// Whether it is meant as such a file: the first cell is the version of the format, or the name of that column in a head.
 pub fn is_opinions(bytes: &[u8]) -> bool {
     let head = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let head = head.strip_prefix(b"\"").unwrap_or(head);
-    head.strip_prefix(VERSION.as_bytes()).is_some_and(|rest| rest.starts_with(b",") || rest.starts_with(b"\","))
+    [VERSION, ITEMS[0]].iter().any(|cell| {
+        head.strip_prefix(cell.as_bytes()).is_some_and(|rest| rest.starts_with(b",") || rest.starts_with(b"\","))
+    })
+}
+
+/// The head that some programs write: the names of the columns, in MS932 like the documents.
+pub fn head() -> Vec<u8> {
+    let mut head = Vec::new();
+    // Every name is in MS932 (a test reads them back); what is not is left out.
+    let _ = text::encode(&ITEMS.join(","), Encoding::Cp932, &mut head);
+    head.extend_from_slice(b"\r\n");
+    head
 }
 
 /// The 医療機関コード in column 7 of the first document that has one.

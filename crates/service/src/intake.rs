@@ -10,10 +10,10 @@ use crate::intake_work::Work;
 use crate::submission::{RETENTION_YEARS, years_after};
 use crate::{Caller, Context, Error, Platform, Upload, intake_kinds};
 use kiban_domain::dates::Period;
-use kiban_domain::ids::looks_like_individual_number;
 use kiban_domain::{Date, InsurerNumber, Kind, Organization, PersonKey, Timestamp};
 use kiban_formats::Problem;
 use kiban_formats::municipal::{Change, MunicipalValue};
+use kiban_formats::text::holds_individual_number;
 use kiban_policy::{UseCase, Writer, may_register};
 use kiban_store::{Entry, NewRecord, OpinionRequest, Outcome, Receipt, ReceiptCounts, ReceiptState};
 use serde::{Deserialize, Serialize};
@@ -324,7 +324,7 @@ pub(crate) fn bundle(files: &[(String, Vec<u8>)]) -> Vec<u8> {
 
 /// A file name must not carry a 個人番号 into the log.
 pub(crate) fn is_safe_name(name: &str) -> bool {
-    name.len() <= 200 && !name.chars().any(char::is_control) && !looks_like_individual_number(name)
+    name.len() <= 200 && !name.chars().any(char::is_control) && !holds_individual_number(name)
 }
 
 /// Writers of files, for `policy`.

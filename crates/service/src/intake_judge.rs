@@ -207,9 +207,7 @@ impl Judge {
     /// Rows that were applied before a cut: who is there is known from them.
     pub(crate) fn remember(&mut self, rows: &[MunicipalRow]) {
         for row in rows {
-            if let MunicipalValue::Insured(insured) = &row.value
-                && row.change != Change::Deleted
-            {
+            if let MunicipalValue::Insured(insured) = &row.value {
                 self.note(insured.key.insured, row.history, insured.withheld);
             }
         }
@@ -294,11 +292,6 @@ impl Judge {
         present: &Present,
         judged: &mut Judged,
     ) -> Result<(), Error> {
-        if place.change == Change::Deleted {
-            let text = "被保険者そのものは削除できません。資格喪失日と喪失事由を入れた行（異動区分 2）を送ってください";
-            judged.refuse(place, "delete_person", text);
-            return Ok(());
-        }
         if self.platform.standing().paying_insurer(insured.card_insurer, self.today) != self.insurer
             && insured.card_insurer != self.insurer
         {

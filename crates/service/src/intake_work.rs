@@ -10,7 +10,7 @@ use crate::row_order::Since;
 use crate::{Error, Platform, random_id};
 use kiban_domain::{InsurerNumber, Timestamp, dates};
 use kiban_formats::Problem;
-use kiban_formats::municipal::{self, MunicipalRow, Source};
+use kiban_formats::municipal::{self, MunicipalKind, MunicipalRow, Source};
 use kiban_store::{
     Entry, Lease, Outcome, Receipt, ReceiptCounts, ReceiptState, RegistrationReview, SealedBlock, Store, StoreError,
     Tx, UploadFile,
@@ -32,8 +32,6 @@ const CHECKING_THREADS: usize = 4;
 pub(crate) const FAILURES: i64 = 5;
 /// The same failure counts again after so long: what passes by itself is no fault of the package.
 const FAILS_AGAIN_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
-/// How far the clock of a city may be ahead of ours.
-const AHEAD: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 /// How often a lease is held on to while nothing is written.
 const HOLD_EVERY: Duration = Duration::from_secs(5);
 
@@ -484,15 +482,11 @@ pub(crate) fn check<S: Source + Sync>(
 ) -> io::Result<Checked> {
     let package = municipal::open_source(source)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(CHECKING_THREADS);
-    let municipal::Counted { rows, mut problems } = package.count_source(threads)?;
+    let municipal::Counted { rows, repeated, mut problems } = package.count_source(threads)?;
     let sound: BTreeMap<&'static str, i64> = rows.iter().map(|(kind, rows)| (kind.code(), *rows as i64)).collect();
     let manifest = package.manifest();
-    if manifest.is_some_and(|manifest| manifest.insurer != insurer) {
-        // A package for another insurer than its sender (T-13): refused whole, the number not echoed.
-        let text = "MANIFEST.csv の保険者番号が、送信した市区町村の番号と違います。送信先・送信元を確認してください";
-        problems.push(Problem::of_file(municipal::MANIFEST, "foreign_insurer", text));
-    }
-    problems.extend(package.made_after(received_at + AHEAD));
+    problems.extend(package.not_sent_by(insurer));
+    problems.extend(package.made_after(received_at + municipal::AHEAD));
     let is_refused = problems.iter().any(municipal::refuses_package);
     let mut kinds: BTreeMap<String, ReceiptCounts> = BTreeMap::new();
     for file in manifest.map_or(&[][..], |manifest| &manifest.files) {
@@ -502,8 +496,12 @@ pub(crate) fn check<S: Source + Sync>(
     for (kind, of_kind) in &mut kinds {
         let sound = sound.get(kind.as_str()).copied().unwrap_or_default();
         of_kind.read = of_kind.read.max(sound);
-        of_kind.refused = if is_refused { of_kind.read } else { of_kind.read - sound };
+        // A row that stands twice is there once: nothing of it is missing, and nothing has to be sent again.
+        let twice = MunicipalKind::from_code(kind).and_then(|kind| repeated.get(&kind).copied()).unwrap_or_default();
+        of_kind.unchanged = if is_refused { 0 } else { twice as i64 };
+        of_kind.refused = of_kind.read - if is_refused { 0 } else { sound + of_kind.unchanged };
         counts.read += of_kind.read;
+        counts.unchanged += of_kind.unchanged;
         counts.refused += of_kind.refused;
     }
     if manifest.is_none() {

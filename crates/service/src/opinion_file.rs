@@ -227,7 +227,7 @@ fn csv(name: &str, bytes: &[u8], office: OfficeNumber) -> (Vec<Read>, Vec<Proble
 /// One document; the file is its original.
 fn json(name: &str, bytes: &[u8]) -> (Vec<Read>, Vec<Problem>) {
     let refused = |rule, words: String| (Vec::new(), vec![Problem::of_file(name, rule, words)]);
-    if kiban_formats::text::holds_individual_number(&String::from_utf8_lossy(bytes)) {
+    if kiban_formats::json_holds_individual_number(bytes) {
         let words = "個人番号（マイナンバー）の可能性がある番号が入っています。取り除いて送り直してください";
         return refused("individual_number", words.to_owned());
     }

@@ -10,7 +10,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use http_body_util::BodyExt;
-use kiban_service::{ItemFault, holds_individual_number};
+use kiban_service::{ItemFault, holds_individual_number, json_holds_individual_number};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::convert::Infallible;
@@ -273,11 +273,18 @@ fn refuse_individual_numbers(bytes: &[u8]) -> Result<(), Problem> {
     let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return Ok(()) };
     let mut faults = Faults::default();
     look_for_individual_numbers(&value, "", &mut faults);
+    // The body is kept as the original of what it says: of a name that stands twice it holds both values.
+    if faults.0.is_empty() && value.get("password").is_none() && json_holds_individual_number(bytes) {
+        faults.add("body", INDIVIDUAL_NUMBER);
+    }
     if faults.0.is_empty() { Ok(()) } else { Err(faults.problem()) }
 }
 
+const INDIVIDUAL_NUMBER: &str =
+    "個人番号（マイナンバー）の可能性がある番号が入っています。取り除いて、もう一度送ってください";
+
 fn look_for_individual_numbers(value: &Value, at: &str, faults: &mut Faults) {
-    let fault = "個人番号（マイナンバー）の可能性がある番号が入っています。取り除いて、もう一度送ってください";
+    let fault = INDIVIDUAL_NUMBER;
     let own = if at.is_empty() { "body" } else { at };
     match value {
         Value::String(text) if at != "password" && holds_individual_number(text) => faults.add(own, fault),

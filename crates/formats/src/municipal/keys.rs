@@ -2,7 +2,7 @@
 
 use super::MunicipalKind;
 use crate::layout::Row;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 /// What is known of a row's key.
@@ -21,6 +21,8 @@ pub enum Seen {
 pub struct Keys {
     hasher: RandomState,
     seen: HashMap<u64, u64, BuildHasherDefault<Hashed>>,
+    /// Rows that stand twice, by kind: taken once.
+    repeated: BTreeMap<MunicipalKind, u64>,
 }
 
 /// Bits of the place of a file (a package has at most a thousand) and of a line; the rest is of the content.
@@ -29,7 +31,17 @@ const LINE: u32 = 28;
 
 impl Keys {
     pub fn new() -> Self {
-        Self { hasher: RandomState::new(), seen: HashMap::default() }
+        Self { hasher: RandomState::new(), seen: HashMap::default(), repeated: BTreeMap::new() }
+    }
+
+    /// Notes that a row stands twice.
+    pub fn repeat(&mut self, kind: MunicipalKind) {
+        *self.repeated.entry(kind).or_default() += 1;
+    }
+
+    /// How many rows stand twice, by kind.
+    pub fn into_repeated(self) -> BTreeMap<MunicipalKind, u64> {
+        self.repeated
     }
 
     pub fn insert(&mut self, kind: MunicipalKind, file: usize, row: &Row) -> Seen {

@@ -13,12 +13,14 @@ mod rows;
 mod source;
 mod stream;
 mod together;
+mod usage;
 mod write;
 
 pub use rows::Writable;
 pub use source::Source;
 pub use stream::{EXPORTED, ExportedKind, PackageStream, WrittenFile};
 pub use together::Counted;
+pub use usage::{Usages, Use};
 pub use write::MunicipalPackage;
 
 use keys::{Keys, Seen};
@@ -360,6 +362,18 @@ fn located(layout: &FileLayout, row: &Row, file: &str, key: &str, rule: &'static
     Problem::of_file(file, rule, text).at_line(row.line()).at_item(column, name)
 }
 
+/// A problem of a row that is known by its kind, file and line, told at an item by its key; at the whole row without one.
+pub fn problem_of_row(
+    kind: MunicipalKind,
+    (file, line): (&str, u64),
+    key: &str,
+    rule: &'static str,
+    text: &str,
+) -> Problem {
+    let (column, name) = kind.layout().map_or((0, ""), |layout| layout.column(key));
+    Problem::of_file(file, rule, text).at_line(line).at_item(column, name)
+}
+
 /// What is wrong between the items of a row, with what stands in the one it is told at.
 fn quoted(layout: &FileLayout, row: &Row, file: &str, fault: &rows::RowFault) -> Problem {
     let problem = located(layout, row, file, fault.key, fault.rule, &fault.text);
@@ -386,6 +400,8 @@ pub fn refuses_package(problem: &Problem) -> bool {
     problem.is_error() && (whole.contains(&problem.rule.as_ref()) || unreadable || is_manifest(&problem.file))
 }
 
+/// How far the clock of a city may be ahead of whoever takes its package.
+pub const AHEAD: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 /// Problems of a package kept in full; the rest is counted file by file.
 const PROBLEMS: usize = 5_000;
 /// Longest manifest: a thousand files are a tenth of it.
@@ -451,25 +467,38 @@ impl<S: Source> Package<S> {
     /// hold over its rows until then.
     pub fn made_after(&self, limit: Timestamp) -> Option<Problem> {
         let made_at = self.manifest.as_ref().map(|manifest| manifest.created_at).filter(|made_at| *made_at > limit)?;
-        let name = (0..self.source.files()).map(|file| self.source.name(file)).find(|name| is_manifest(name))?;
-        let (column, item) = layout::municipal().file("MANIFEST")?.column("created_at");
-        // The first row behind the header; in JSON the first line.
-        let line = if name == MANIFEST { 2 } else { 1 };
         let text = "作成日時が受付より1日以上あとになっています。送るシステムの時計を確かめ、正しい作成日時でパッケージを作り直してください";
-        let problem = Problem::of_file(name, "made_in_future", text).at_line(line).at_item(column, item);
-        Some(problem.found(&date_time(made_at)))
+        Some(self.of_manifest("created_at", "made_in_future", text)?.found(&date_time(made_at)))
+    }
+
+    /// The problem of a package that another insurer sends than the one its manifest names (T-13). The number is not echoed.
+    pub fn not_sent_by(&self, sender: InsurerNumber) -> Option<Problem> {
+        self.manifest.as_ref().filter(|manifest| manifest.insurer != sender)?;
+        let text = "目録の保険者番号が、送信した市区町村の番号と違います。送信先・送信元を確認してください";
+        self.of_manifest("insurer", "foreign_insurer", text)
+    }
+
+    /// A problem of what the manifest says of the whole package.
+    fn of_manifest(&self, key: &str, rule: &'static str, text: &str) -> Option<Problem> {
+        let name = (0..self.source.files()).map(|file| self.source.name(file)).find(|name| is_manifest(name))?;
+        let (column, item) = layout::municipal().file("MANIFEST")?.column(key);
+        // The first row: behind the header, in JSON behind the bracket.
+        Some(Problem::of_file(name, rule, text).at_line(2).at_item(column, item))
     }
 
     /// Reads every file, hands each sound row to `take`, and returns all problems. Rows of a file that is not the one
     /// the manifest names (digest, name) are judged but not handed out; without a manifest no row is. Fails only when
     /// the source cannot be read.
     pub fn check_source(&self, take: &mut impl FnMut(MunicipalRow)) -> io::Result<Vec<Problem>> {
+        self.check_with(&mut Keys::new(), take)
+    }
+
+    fn check_with(&self, keys: &mut Keys, take: &mut impl FnMut(MunicipalRow)) -> io::Result<Vec<Problem>> {
         let mut problems = self.problems.clone();
-        let mut keys = Keys::new();
         for entry in self.named() {
             let left = PROBLEMS.saturating_sub(problems.len());
             match self.place_of(entry) {
-                Some(file) => problems.extend(self.check_file(entry, file, left, &mut keys, take)?),
+                Some(file) => problems.extend(self.check_file(entry, file, left, keys, take)?),
                 None => problems.push(missing(entry)),
             }
         }
@@ -491,6 +520,9 @@ impl<S: Source> Package<S> {
         let names: Vec<&str> = (0..self.source.files()).map(|file| self.source.name(file)).collect();
         let named = self.named();
         for (i, name) in names.iter().enumerate() {
+            if text::holds_individual_number(name) {
+                problems.push(check::individual_number(name));
+            }
             if names[..i].contains(name) || is_manifest(name) && names[..i].iter().any(|other| is_manifest(other)) {
                 let text = "同じ名前のファイルが2つあります。どちらかを取り除いてください";
                 problems.push(Problem::of_file(name, "duplicate_file", text));
@@ -560,8 +592,15 @@ pub fn check_files<S: Source>(source: &S, take: &mut impl FnMut(MunicipalRow)) -
         let name = source.name(file).to_owned();
         let insurer = name.split('_').nth(2).and_then(|number| InsurerNumber::parse(number).ok());
         let left = PROBLEMS.saturating_sub(problems.len());
+        if text::holds_individual_number(&name) {
+            problems.push(check::individual_number(&name));
+        }
         if name.split('_').nth(1).and_then(MunicipalKind::from_code).is_none() {
             let text = "ファイル名から種別が分かりません。「KGKB_種別_保険者番号_作成日時14桁_連番3桁.csv」の形にしてください（種別は大文字）";
+            problems.push(Problem::of_file(&name, "file_name", text));
+        } else if !is_whole_name(&name) {
+            let text =
+                "ファイル名を「KGKB_種別_保険者番号_作成日時14桁_連番3桁.csv」（JSON は .json）の形にしてください";
             problems.push(Problem::of_file(&name, "file_name", text));
         }
         problems.extend(judge_alone(source, &name, file, left, insurer, take)?);
@@ -590,6 +629,15 @@ fn judge_alone<S: Source>(
     let mut problems = Problems::at_most(name, limit.min(Problems::LIMIT));
     read_file(&entry, insurer, source.open(file)?, &mut problems, (&mut Keys::new(), file), take)?;
     Ok(problems.finish())
+}
+
+/// Whether a name has every part, as a manifest would have it; not whether it fits one.
+fn is_whole_name(name: &str) -> bool {
+    let stem = name.strip_suffix(".csv").or_else(|| name.strip_suffix(".json"));
+    let parts: Vec<&str> = stem.unwrap_or_default().split('_').collect();
+    let ["KGKB", _, insurer, made_at, number] = parts[..] else { return false };
+    let is_number = number.len() == 3 && number.bytes().all(|b| b.is_ascii_digit());
+    is_number && InsurerNumber::parse(insurer).is_ok() && made_at.len() == 14 && parse_date_time(made_at).is_some()
 }
 
 fn check_name(entry: &ManifestFile, manifest: &Manifest, problems: &mut Problems) {
@@ -657,6 +705,7 @@ fn read_file(
             }
             Seen::New => take(MunicipalRow { line: row.line(), file: file.clone(), key, history, change, value }),
             Seen::Same(line) => {
+                keys.repeat(entry.kind);
                 let text = format!("{line}行目とまったく同じ行です。1行にしてください");
                 problems.push(located(layout, &row, &entry.name, "history", "duplicate_row", &text).warning());
             }

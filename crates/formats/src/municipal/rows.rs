@@ -72,7 +72,13 @@ impl<'a> Builder<'a> {
             self.fault("history", "history", "履歴番号は 1 から始めてください");
         }
         let value = match kind {
-            MunicipalKind::Insured => MunicipalValue::Insured(Box::new(self.insured(key)?)),
+            MunicipalKind::Insured => {
+                if change == Change::Deleted {
+                    let text = "被保険者そのものは削除できません。資格喪失日と喪失事由を入れた行（異動区分 2）を送ってください";
+                    self.fault("change", "delete_person", text);
+                }
+                MunicipalValue::Insured(Box::new(self.insured(key)?))
+            }
             MunicipalKind::InsuranceCard => MunicipalValue::InsuranceCard(Box::new(self.card()?)),
             MunicipalKind::CopaymentRate => MunicipalValue::CopaymentRate(self.copayment()?),
             MunicipalKind::CostCeiling => MunicipalValue::CostCeiling(self.ceiling()?),

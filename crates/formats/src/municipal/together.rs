@@ -16,6 +16,8 @@ const SHARED: usize = PROBLEMS - Problems::LIMIT;
 pub struct Counted {
     /// Sound rows by kind.
     pub rows: BTreeMap<MunicipalKind, u64>,
+    /// Rows by kind that stand a second time, word for word, and count once.
+    pub repeated: BTreeMap<MunicipalKind, u64>,
     /// All problems, as [`Package::check_source`] returns them.
     pub problems: Vec<Problem>,
 }
@@ -26,6 +28,9 @@ struct Lot<'a> {
     files: Vec<(usize, &'a ManifestFile, usize)>,
 }
 
+/// Rows that stand twice, by kind.
+type Repeated = BTreeMap<MunicipalKind, u64>;
+
 /// Problems of a file, by its place in the manifest.
 type OfFile = (usize, Vec<Problem>);
 
@@ -35,10 +40,10 @@ impl<S: Source + Sync> Package<S> {
         let lots = self.lots();
         let (next, found) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let read = || {
-            let mut done: Vec<(MunicipalKind, u64, Vec<OfFile>)> = Vec::new();
+            let mut done: Vec<(MunicipalKind, u64, Repeated, Vec<OfFile>)> = Vec::new();
             while let Some(lot) = lots.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let (rows, problems) = self.count_lot(lot, &found)?;
-                done.push((lot.kind, rows, problems));
+                let (rows, twice, problems) = self.count_lot(lot, &found)?;
+                done.push((lot.kind, rows, twice, problems));
             }
             Ok::<_, io::Error>(done)
         };
@@ -52,9 +57,10 @@ impl<S: Source + Sync> Package<S> {
         if found.load(Ordering::Relaxed) > SHARED {
             return self.count_alone();
         }
-        let (mut rows, mut of_file) = (BTreeMap::new(), BTreeMap::new());
-        for (kind, sound, problems) in done.into_iter().flatten() {
+        let (mut rows, mut repeated, mut of_file) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for (kind, sound, twice, problems) in done.into_iter().flatten() {
             rows.extend((sound > 0).then_some((kind, sound)));
+            repeated.extend(twice);
             of_file.extend(problems);
         }
         let mut problems = self.problems.clone();
@@ -65,7 +71,7 @@ impl<S: Source + Sync> Package<S> {
             }
         }
         self.check_unnamed(&mut problems)?;
-        Ok(Counted { rows, problems })
+        Ok(Counted { rows, repeated, problems })
     }
 
     /// The files by kind, those with most rows first.
@@ -82,7 +88,7 @@ impl<S: Source + Sync> Package<S> {
         lots
     }
 
-    fn count_lot(&self, lot: &Lot<'_>, found: &AtomicUsize) -> io::Result<(u64, Vec<OfFile>)> {
+    fn count_lot(&self, lot: &Lot<'_>, found: &AtomicUsize) -> io::Result<(u64, Repeated, Vec<OfFile>)> {
         let (mut rows, mut problems, mut keys) = (0, Vec::new(), Keys::new());
         for (place, entry, file) in &lot.files {
             if found.load(Ordering::Relaxed) > SHARED {
@@ -94,12 +100,12 @@ impl<S: Source + Sync> Package<S> {
                 problems.push((*place, of_file));
             }
         }
-        Ok((rows, problems))
+        Ok((rows, keys.into_repeated(), problems))
     }
 
     fn count_alone(&self) -> io::Result<Counted> {
-        let mut rows = BTreeMap::new();
-        let problems = self.check_source(&mut |row| *rows.entry(row.value.kind()).or_default() += 1)?;
-        Ok(Counted { rows, problems })
+        let (mut rows, mut keys) = (BTreeMap::new(), Keys::new());
+        let problems = self.check_with(&mut keys, &mut |row| *rows.entry(row.value.kind()).or_default() += 1)?;
+        Ok(Counted { rows, repeated: keys.into_repeated(), problems })
     }
 }

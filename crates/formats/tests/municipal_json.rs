@@ -11,7 +11,11 @@ type Files = Vec<(String, Vec<u8>)>;
 
 /// The small package under `examples/`, in CSV.
 fn example() -> Files {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/municipal/valid/small");
+    example_of("small")
+}
+
+fn example_of(name: &str) -> Files {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/municipal/valid").join(name);
     let mut files: Files = fs::read_dir(folder)
         .unwrap()
         .map(|entry| {
@@ -30,8 +34,12 @@ fn read(files: &Files) -> (Vec<MunicipalRow>, Vec<Problem>) {
     (rows, problems)
 }
 
-/// Rows written again, in CSV or JSON.
+/// Rows written again, in CSV or JSON, as made at the first of April.
 fn rewrite(rows: &[MunicipalRow], json: bool) -> Files {
+    rewrite_as_of(rows, json, "2026-04-01T00:00:00Z")
+}
+
+fn rewrite_as_of(rows: &[MunicipalRow], json: bool, made_at: &str) -> Files {
     fn add<T: Writable>(
         package: MunicipalPackage,
         rows: &[MunicipalRow],
@@ -40,9 +48,10 @@ fn rewrite(rows: &[MunicipalRow], json: bool) -> Files {
         let entry = |row: &MunicipalRow| {
             value(&row.value).map(|value| Entry { key: row.key, history: row.history, change: row.change, value })
         };
-        package.records(&rows.iter().filter_map(entry).collect::<Vec<_>>())
+        let entries: Vec<_> = rows.iter().filter_map(entry).collect();
+        if entries.is_empty() { package } else { package.records(&entries) }
     }
-    let mut package = MunicipalPackage::new(rows[0].key.insurer, "2026-04-01T00:00:00Z".parse().unwrap());
+    let mut package = MunicipalPackage::new(rows[0].key.insurer, made_at.parse().unwrap());
     if json {
         package = package.json();
     }
@@ -51,6 +60,14 @@ fn rewrite(rows: &[MunicipalRow], json: bool) -> Files {
     package = add(package, rows, |v| if let MunicipalValue::CopaymentRate(v) = v { Some(v.clone()) } else { None });
     package = add(package, rows, |v| if let MunicipalValue::CostCeiling(v) = v { Some(v.clone()) } else { None });
     package = add(package, rows, |v| if let MunicipalValue::Progress(v) = v { Some((**v).clone()) } else { None });
+    package = add(package, rows, |v| if let MunicipalValue::Application(v) = v { Some((**v).clone()) } else { None });
+    package = add(package, rows, |v| if let MunicipalValue::Survey(v) = v { Some((**v).clone()) } else { None });
+    package = add(package, rows, |v| if let MunicipalValue::Opinion(v) = v { Some((**v).clone()) } else { None });
+    package =
+        add(package, rows, |v| if let MunicipalValue::HomeModification(v) = v { Some((**v).clone()) } else { None });
+    package =
+        add(package, rows, |v| if let MunicipalValue::EquipmentPurchase(v) = v { Some((**v).clone()) } else { None });
+    package = add(package, rows, |v| if let MunicipalValue::Link(v) = v { Some(*v) } else { None });
     package = add(package, rows, |v| if let MunicipalValue::Consent(v) = v { Some((**v).clone()) } else { None });
     package.finish().unwrap()
 }
@@ -80,6 +97,28 @@ fn csv_becomes_json_and_comes_back_byte_for_byte() {
     back.sort();
     back.rotate_right(1);
     assert_eq!(back, csv);
+}
+
+#[test]
+fn every_kind_comes_back_from_json_byte_for_byte() {
+    let mut kinds = std::collections::BTreeSet::new();
+    for (name, made_at) in
+        [("small", "2026-04-01T00:00:00Z"), ("city", "2026-11-21T15:00:00Z"), ("renumbering", "2026-11-21T15:00:00Z")]
+    {
+        let csv = example_of(name);
+        let (rows, problems) = read(&csv);
+        assert!(problems.is_empty(), "{problems:?}");
+        kinds.extend(rows.iter().map(|row| row.value.kind()));
+        let (again, problems) = read(&rewrite_as_of(&rows, true, made_at));
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(again.len(), rows.len());
+        for (file, bytes) in rewrite_as_of(&again, false, made_at).into_iter().skip(1) {
+            let (_, expected) = csv.iter().find(|(name, _)| *name == file).unwrap_or_else(|| panic!("{file}"));
+            assert!(bytes == *expected, "{file} differs");
+        }
+    }
+    let all: std::collections::BTreeSet<_> = municipal::MunicipalKind::ALL.into_iter().collect();
+    assert_eq!(kinds, all, "a kind without an example");
 }
 
 /// Changes one file and its manifest, and tells file, line, item and rule of every problem.

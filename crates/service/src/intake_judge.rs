@@ -4,14 +4,15 @@
 //! first, so that packages out of order, twice, or at once end in the same state (`row_order`).
 
 use crate::intake::{natural_key, opinion_request, record_of};
+use crate::intake_usage::{UsageState, to_count};
 use crate::row_order::{Holder, Row, Since, Standing, standing};
 use crate::{Error, Platform, intake_kinds};
 use kiban_domain::assignment::Assignment;
 use kiban_domain::consent::{ConsentAct, ConsentRecord};
 use kiban_domain::insured::{Insured, LossReason, NumberLink};
-use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, OfficeNumber, PersonKey, Timestamp, dates};
+use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, PersonKey, Timestamp, dates};
 use kiban_formats::Problem;
-use kiban_formats::municipal::{Change, EXPORTED, MunicipalRow, MunicipalValue};
+use kiban_formats::municipal::{Change, EXPORTED, MunicipalKind, MunicipalRow, MunicipalValue, problem_of_row};
 use kiban_store::{
     InsurerKeys, NewPerson, NewRecord, OpinionRequest, PersonHeader, PresentAct, PresentRecords, ReceiptCounts,
     ReviewCause, RowClaim, RowKey, StoredLink, TokenChange,
@@ -39,6 +40,8 @@ pub(crate) struct Judge {
     pub(crate) written: HashMap<InsuredNumber, (u32, bool)>,
     /// Unknown offices that were told: a city has thousands of cards with the same one.
     pub(crate) told_offices: HashSet<String>,
+    /// What E1 and E2 rows of the package used.
+    pub(crate) usage: UsageState,
 }
 
 /// What a block changes.
@@ -114,30 +117,39 @@ struct There<'a> {
 struct Place {
     file: Arc<str>,
     line: u64,
-    kind: &'static str,
+    kind: MunicipalKind,
     key: PersonKey,
     history: u32,
     change: Change,
 }
 
+/// Key of an item in the layout, and code of the rule.
+type Told = (&'static str, &'static str);
+
 impl Place {
-    fn problem(&self, rule: &'static str, text: &str) -> Problem {
-        Problem::of_file(&self.file, rule, text).at_line(self.line)
+    /// A problem told at an item of the row, by its key in the layout.
+    fn problem(&self, (item, rule): Told, text: &str) -> Problem {
+        let problem = problem_of_row(self.kind, (&self.file, self.line), item, rule, text);
+        match item {
+            "insured" => problem.found(&self.key.insured.to_string()),
+            "history" => problem.found(&self.history.to_string()),
+            _ => problem,
+        }
     }
 }
 
 impl Judged {
     fn count(&mut self, place: &Place) -> &mut ReceiptCounts {
-        self.counts.entry(place.kind).or_default()
+        self.counts.entry(place.kind.code()).or_default()
     }
 
-    fn refuse(&mut self, place: &Place, rule: &'static str, text: &str) {
-        self.problems.push(place.problem(rule, text));
+    fn refuse(&mut self, place: &Place, told: Told, text: &str) {
+        self.problems.push(place.problem(told, text));
         self.count(place).refused += 1;
     }
 
-    fn warn(&mut self, place: &Place, rule: &'static str, text: &str) {
-        self.problems.push(place.problem(rule, text).warning());
+    fn warn(&mut self, place: &Place, told: Told, text: &str) {
+        self.problems.push(place.problem(told, text).warning());
     }
 
     /// Whether a row is written. One that says what is there is counted.
@@ -149,7 +161,7 @@ impl Judged {
                     "履歴番号 {} は、このパッケージと同じか後に作成されたパッケージの新規の行で登録されていました。先に作成された行（または訂正）を採り、この行を登録しました。後の内容が正しいときは、異動区分を 2（訂正）にして送ってください",
                     place.history
                 );
-                self.warn(place, "displaced", &text);
+                self.warn(place, ("history", "displaced"), &text);
                 true
             }
             Standing::Same | Standing::Confirmed => {
@@ -169,13 +181,13 @@ impl Judged {
                 let text = format!(
                     "履歴番号 {number} は、このパッケージより後（または同じ時）に作成されたパッケージで登録済みです。この行は反映しません"
                 );
-                self.warn(place, "superseded", &text);
+                self.warn(place, ("history", "superseded"), &text);
                 self.count(place).unchanged += 1;
             }
             Standing::Taken => {
                 let text =
                     format!("履歴番号 {number} は別の内容で登録済みです。直すときは異動区分を 2（訂正）にしてください");
-                self.refuse(place, "key_exists", &text);
+                self.refuse(place, ("history", "key_exists"), &text);
             }
             _ => {}
         }
@@ -188,7 +200,7 @@ impl Judged {
             _ => ("key_exists", "別の内容で"),
         };
         let text = format!("履歴番号 {} は、{why}登録済みです。不開示だけを反映しました", place.history);
-        self.warn(place, rule, &text);
+        self.warn(place, ("withheld", rule), &text);
     }
 
     /// Of two versions of somebody in one block only the last says what the search tokens are.
@@ -210,6 +222,7 @@ impl Judge {
             if let MunicipalValue::Insured(insured) = &row.value {
                 self.note(insured.key.insured, row.history, insured.withheld);
             }
+            self.remember_use(row);
         }
     }
 
@@ -223,10 +236,11 @@ impl Judge {
         let present = self.present(&rows).await?;
         let mut judged = Judged { rows: rows.len() as u64, ..Judged::default() };
         for row in rows {
+            let (counted, records) = (to_count(&row), judged.records.len());
             let place = Place {
                 file: row.file,
                 line: row.line,
-                kind: row.value.kind().code(),
+                kind: row.value.kind(),
                 key: row.key,
                 history: row.history,
                 change: row.change,
@@ -235,7 +249,7 @@ impl Judge {
                 MunicipalValue::Insured(insured) => self.person(*insured, &place, &present, &mut judged).await?,
                 _ if !self.is_known(row.key.insured, &present) => {
                     let text = "この被保険者番号の被保険者が登録されていません。先に（または同じパッケージで）被保険者の行を送ってください";
-                    judged.refuse(&place, "unknown_person", text);
+                    judged.refuse(&place, ("insured", "unknown_person"), text);
                 }
                 MunicipalValue::Consent(record) => {
                     let act = self.consent(*record, &place, &present, &mut judged)?;
@@ -243,6 +257,10 @@ impl Judge {
                 }
                 MunicipalValue::Link(link) => self.link(link, &place, &present, &mut judged).await?,
                 value => self.record(value, &place, &present, &mut judged).await?,
+            }
+            if let Some((row, record)) = counted.zip(judged.records.get(records)) {
+                let is_recorded = present.newest.contains_key(&(row.key.insured, record.kind));
+                self.count_use(&row, is_recorded, &mut judged).await?;
             }
         }
         Ok(judged)
@@ -296,7 +314,7 @@ impl Judge {
             && insured.card_insurer != self.insurer
         {
             let text = "証記載保険者番号が、この保険者（広域連合では構成市町村）の番号ではありません。番号を確認し、正しければ運用者に構成市町村の登録を依頼してください";
-            judged.refuse(place, "card_insurer", text);
+            judged.refuse(place, ("card_insurer", "card_insurer"), text);
             return Ok(());
         }
         let (number, history) = (place.key.insured, i64::from(place.history));
@@ -326,11 +344,11 @@ impl Judge {
             let text = format!(
                 "履歴番号 {history} より新しい履歴番号 {newest} が登録済みです。この行は過去の履歴として登録しました"
             );
-            judged.warn(place, "older_history", &text);
+            judged.warn(place, ("history", "older_history"), &text);
         }
         if was_withheld && !insured.withheld && is_present {
             let text = "登録済みの不開示をファイルで解除することはできません。不開示のまま、ほかの項目を反映しました";
-            judged.warn(place, "withheld_kept", text);
+            judged.warn(place, ("withheld", "withheld_kept"), text);
         }
         let tokens = match (newest.is_some() || unseen.is_some(), is_present, was_withheld || insured.withheld) {
             (false, ..) => TokenChange::Add,
@@ -376,7 +394,7 @@ impl Judge {
         judged.count(place).applied += 1;
         self.note(place.key.insured, place.history, true);
         // The revision is of this receipt, the content of the one before.
-        let key = (place.key.insured, place.kind.to_owned(), natural_key(place.history));
+        let key = (place.key.insured, place.kind.code().to_owned(), natural_key(place.history));
         if !present.claims.contains_key(&key) {
             judged.claims.push((key, RowClaim { revision: last.revision, corrected: false, deletion: None }));
         }
@@ -399,7 +417,7 @@ impl Judge {
         judged: &mut Judged,
     ) -> Standing {
         let row = Row::new(place.change, self.keys.digest(content));
-        let key = (place.key.insured, place.kind.to_owned(), key.to_owned());
+        let key = (place.key.insured, place.kind.code().to_owned(), key.to_owned());
         let claim = present.claims.get(&key);
         let known = there.as_ref().map(|there| {
             let plain = RowClaim {
@@ -470,16 +488,14 @@ impl Judge {
         present: &Present,
         judged: &mut Judged,
     ) -> Result<(), Error> {
-        if let Some((fatal, text)) = self.unknown_offices(&value) {
-            if fatal {
-                judged.refuse(place, "unknown_office", &text);
-                return Ok(());
-            }
-            if self.told_offices.insert(text.clone()) {
-                judged.warn(place, "unknown_office", &text);
-            }
+        let asked = opinion_request(place.key, place.history, &value).filter(|_| place.change != Change::Deleted);
+        let request = self.known_request(asked, place, judged);
+        if let Some((item, text)) = self.unknown_office(&value)
+            && self.told_offices.insert(text.clone())
+        {
+            judged.warn(place, (item, "unknown_office"), &text);
         }
-        let request = opinion_request(place.key, place.history, &value);
+        let is_running = matches!(&value, MunicipalValue::Progress(p) if p.result.is_none() && p.closing.is_none());
         let enters_facility = is_in_facility(&value, self.today);
         let card = match &value {
             MunicipalValue::InsuranceCard(card) if !card.planning_offices.is_empty() => Some(card.clone()),
@@ -501,9 +517,16 @@ impl Judge {
             judged.columns.extend(column);
         }
         if !judged.takes(place, settled) {
+            if matches!(settled, Standing::Same | Standing::Confirmed)
+                && let Some(request) = request.filter(|_| is_running)
+                && !self.platform.store().has_opinion_request(place.key, &request.natural_key).await?
+            {
+                // The hospital was not registered when the row came first.
+                judged.requests.push(request);
+            }
             if settled == Standing::Taken && record.kind == Kind::A2 {
                 // P-130: an opinion that came electronically and returns is the same record, as its author wrote it.
-                judged.warn(place, "same_opinion", intake_kinds::SAME_OPINION);
+                judged.warn(place, ("applied_on", "same_opinion"), intake_kinds::SAME_OPINION);
                 judged.count(place).unchanged += 1;
             } else {
                 judged.turn_away(place, settled);
@@ -513,7 +536,7 @@ impl Judge {
         if same.is_none() && place.change == Change::Deleted {
             // Kept as a deletion, so that the row itself, made earlier and arriving later, does not come back.
             let text = format!("履歴番号 {} の記録は登録されていません。削除だけを登録しました", place.history);
-            judged.warn(place, "delete_unknown", &text);
+            judged.warn(place, ("history", "delete_unknown"), &text);
         } else if same.is_none()
             && let Some(newer) = present.newest.get(&(place.key.insured, record.kind))
             && record.kind != Kind::A2
@@ -521,7 +544,7 @@ impl Judge {
         {
             let newer = newer.trim_start_matches('0');
             let text = format!("履歴番号 {newer} がすでに登録されています。この行は過去の履歴として登録しました");
-            judged.warn(place, "older_history", &text);
+            judged.warn(place, ("history", "older_history"), &text);
         }
         if enters_facility && !record.deleted && present.people.contains_key(&place.key.insured) {
             self.review(place.key, ReviewCause::Facility, judged).await?;
@@ -555,18 +578,20 @@ impl Judge {
         present: &Present,
         judged: &mut Judged,
     ) -> Result<Option<(String, ConsentRecord)>, Error> {
+        // An act is a row of its own, or the 同意欄 of an application.
+        let act_day = if place.kind == MunicipalKind::Consent { "acted_on" } else { "consent_on" };
         // A withdrawal without a time counts as 23:59:59 of its day; on that day it must not be turned away.
         let closes = matches!(record.act, ConsentAct::Withdrawn | ConsentAct::KindRefused(_));
         let of_today = closes && dates::day_in_japan(record.acted_at) <= self.today;
         if record.acted_at > self.now + jiff::SignedDuration::from_mins(5) && !of_today {
             let text = "同意・撤回の日時が受付より後になっています。実際に行われた日時を入れてください";
-            judged.refuse(place, "act_in_future", text);
+            judged.refuse(place, (act_day, "act_in_future"), text);
             return Ok(None);
         }
         let standing = self.platform.standing();
         if let Some(number) = record.taken_by.office().filter(|number| standing.office(*number).is_none()) {
             let text = format!("同意を取った事業所の番号 {number} は基盤に登録されていません。番号を確認してください");
-            judged.refuse(place, "unknown_office", &text);
+            judged.refuse(place, ("taken_by", "unknown_office"), &text);
             return Ok(None);
         }
         let text = serde_json::to_vec(&record).map_err(|error| Error::Internal(error.to_string()))?;
@@ -589,37 +614,48 @@ impl Judge {
                 act_ja(newer.act),
                 newer.taken_by
             );
-            judged.warn(place, "consent_differs", &text);
+            judged.warn(place, (act_day, "consent_differs"), &text);
         }
         Ok(Some((id, record)))
     }
 
-    /// An office that is not registered on the platform: fatal where it would open a door or take part in an act.
-    fn unknown_offices(&self, value: &MunicipalValue) -> Option<(bool, String)> {
-        let standing = self.platform.standing();
-        let unknown = |number: &OfficeNumber| standing.office(*number).is_none();
-        let text = |number: &OfficeNumber, item: &str| {
-            format!(
-                "{item}の番号 {number} は基盤に登録されていません。番号を確認し、正しければ運用者に登録を依頼してください"
-            )
-        };
-        match value {
-            MunicipalValue::Progress(progress) => progress
-                .opinion_requested_from
-                .as_ref()
-                .filter(|n| unknown(n))
-                .map(|n| (true, text(n, "意見書依頼先医療機関"))),
-            MunicipalValue::InsuranceCard(card) => card
-                .planning_offices
-                .iter()
-                .map(|p| &p.office)
-                .find(|n| unknown(n))
-                .map(|n| (false, text(n, "居宅介護支援事業者"))),
-            MunicipalValue::Opinion(opinion) => {
-                Some(&opinion.institution).filter(|n| unknown(n)).map(|n| (false, text(n, "意見書を作成した医療機関")))
-            }
-            _ => None,
+    /// The request of a row for an opinion, if the hospital is registered: one that is not could not answer it here. The rest of
+    /// the row holds, the request on paper too.
+    fn known_request(
+        &self,
+        request: Option<OpinionRequest>,
+        place: &Place,
+        judged: &mut Judged,
+    ) -> Option<OpinionRequest> {
+        let request = request?;
+        if self.platform.standing().office(request.office).is_some() {
+            return Some(request);
         }
+        let text = format!(
+            "意見書依頼先医療機関の番号 {} は基盤に登録されていません。行は反映しましたが、意見書依頼のつながりだけを除きました（この医療機関は意見書を電子で出せません）。番号を確認し、正しければ運用者に登録を依頼し、登録の後にこの行をもう一度送ってください",
+            request.office
+        );
+        judged.warn(place, ("opinion_requested_from", "unknown_office"), &text);
+        None
+    }
+
+    /// An office of a row that is not registered on the platform, with the item that names it. The row is taken.
+    fn unknown_office(&self, value: &MunicipalValue) -> Option<(&'static str, String)> {
+        let standing = self.platform.standing();
+        let (item, name, number) = match value {
+            MunicipalValue::InsuranceCard(card) => {
+                let items = ["planner1_office", "planner2_office", "planner3_office"].into_iter();
+                let mut offices = items.zip(card.planning_offices.iter().map(|planner| planner.office));
+                let (item, number) = offices.find(|(_, number)| standing.office(*number).is_none())?;
+                (item, "居宅介護支援事業者", number)
+            }
+            MunicipalValue::Opinion(opinion) => ("institution", "意見書を作成した医療機関", opinion.institution),
+            _ => return None,
+        };
+        let text = format!(
+            "{name}の番号 {number} は基盤に登録されていません。番号を確認し、正しければ運用者に登録を依頼してください"
+        );
+        standing.office(number).is_none().then_some((item, text))
     }
 }
 

@@ -9,7 +9,6 @@ use crate::intake_upload::holder;
 use crate::row_order::Since;
 use crate::{Error, Platform, random_id};
 use kiban_domain::{InsurerNumber, Timestamp, dates};
-use kiban_formats::Problem;
 use kiban_formats::municipal::{self, MunicipalKind, MunicipalRow, Source};
 use kiban_store::{
     Entry, Lease, Outcome, Receipt, ReceiptCounts, ReceiptState, RegistrationReview, SealedBlock, Store, StoreError,
@@ -313,6 +312,7 @@ impl Platform {
             aside: self.store().receipts_set_aside(insurer).await?.into_iter().collect(),
             written: std::collections::HashMap::new(),
             told_offices: HashSet::new(),
+            usage: crate::intake_usage::UsageState::default(),
         })
     }
 

@@ -24,6 +24,7 @@ mod intake_judge;
 mod intake_kinds;
 mod intake_plans;
 mod intake_upload;
+mod intake_usage;
 mod intake_work;
 mod limits;
 mod look_ups;

@@ -8,7 +8,7 @@ use kiban_domain::allowance::Fresh;
 use kiban_domain::application::CertificationApplication;
 use kiban_domain::certification::{ApplicationKind, CareLevel};
 use kiban_domain::dates::Period;
-use kiban_domain::equipment_purchase::EquipmentPurchase;
+use kiban_domain::equipment_purchase::{AgainReason, EquipmentPurchase};
 use kiban_domain::home_modification::HomeModification;
 use kiban_domain::insurance_card::InsuranceCard;
 use kiban_domain::office::JobType;
@@ -150,7 +150,8 @@ async fn what_is_left_of_both_limits_is_shown_to_the_care_manager() {
         paid: 0,
         ..HomeModification::example(day, CareLevel::Support1)
     };
-    let purchase = |day: Date| EquipmentPurchase::example(day);
+    let purchase =
+        |day: Date| EquipmentPurchase { again: Some(AgainReason::Broken), ..EquipmentPurchase::example(day) };
     let works = [
         row(person, 900, Change::New, work(date(2026, 9, 1), 90_000)),
         row(person, 901, Change::New, work(date(2026, 10, 1), 40_000)),

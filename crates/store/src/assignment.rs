@@ -30,10 +30,13 @@ const PUT_REQUEST: &str = "INSERT INTO opinion_request (insurer_number, insured_
        requested_on = excluded.requested_on, applied_on = excluded.applied_on, revision = excluded.revision, mac = excluded.mac";
 const END_REQUEST: &str =
     "DELETE FROM opinion_request WHERE insurer_number = $1 AND insured_number = $2 AND natural_key = $3";
+const REQUESTED: &str =
+    "SELECT office_number FROM opinion_request WHERE insurer_number = $1 AND insured_number = $2 AND natural_key = $3";
 static PUT_REQUESTS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT_REQUEST));
 static PUT_MEMBERS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT_MEMBER));
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[INSERT, REPLACE, ONE, PUT_MEMBER, OF_PERSON, OF_OFFICE, PUT_REQUEST, END_REQUEST];
+pub(crate) const ALL: &[&str] =
+    &[INSERT, REPLACE, ONE, PUT_MEMBER, OF_PERSON, OF_OFFICE, PUT_REQUEST, END_REQUEST, REQUESTED];
 
 /// 意見書作成依頼 of an A5 record to a hospital (P-048).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,6 +164,12 @@ impl Store {
             assignments.extend(Columns::read(row, 0)?.open(&self.keys, &person, &row.blob(9)?)?);
         }
         Ok(assignments)
+    }
+
+    /// Whether an A5 record asks a hospital for an opinion here.
+    pub async fn has_opinion_request(&self, person: PersonKey, natural_key: &str) -> Result<bool, StoreError> {
+        let key = args![person.insurer.as_str(), person.insured.as_str(), natural_key];
+        Ok(!self.engine.rows(REQUESTED, key).await?.is_empty())
     }
 
     /// People an office is or was registered for, in key order after `after`.

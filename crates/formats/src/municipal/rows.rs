@@ -463,7 +463,9 @@ impl<'a> Builder<'a> {
                 .iter()
                 .find(|item| text.strip_prefix(item.name).is_some_and(|rest| rest.starts_with('が')));
             let key = item.map_or("applied_on", |item| item.key);
-            self.fault(key, "date_order", format!("{text}。日付を確認してください"));
+            if !self.is_faulty(key) {
+                self.fault(key, "date_order", format!("{text}。日付を確認してください"));
+            }
         }
         self.doubt(applied_on, "applied_on", progress.opinion_received_on, "opinion_received_on");
         let valid = progress.result.as_ref().and_then(|result| result.valid);

@@ -56,6 +56,13 @@ struct Counted {
     origin: Origin,
 }
 
+impl Counted {
+    /// Whether both are the same record.
+    fn is_same(&self, other: &Self) -> bool {
+        self.key == other.key && self.what.kind() == other.what.kind()
+    }
+}
+
 /// What is known to count, by person. About 80 bytes a row of E1 and E2; nothing for others.
 #[derive(Debug, Default)]
 pub struct Usages {
@@ -63,14 +70,14 @@ pub struct Usages {
 }
 
 impl Usages {
-    /// Whether anything was noted of a person.
-    pub fn knows(&self, person: InsuredNumber) -> bool {
-        self.of.contains_key(&person)
-    }
-
     /// Notes what is recorded already: under the person's number, or one they had before (P-038).
+    /// What a row said of the same record holds over it.
     pub fn note(&mut self, person: InsuredNumber, number: InsuredNumber, history: u32, what: Use) {
-        self.put(person, Counted { key: (number, history), what, origin: Origin::Recorded });
+        let counted = Counted { key: (number, history), what, origin: Origin::Recorded };
+        let all = self.of.entry(person).or_default();
+        if !all.iter().any(|other| other.is_same(&counted)) {
+            all.push(counted);
+        }
     }
 
     /// Notes a row without judging it.
@@ -78,12 +85,16 @@ impl Usages {
         let Some(what) = Use::of(&row.value) else { return false };
         let (person, key) = (row.key.insured, (row.key.insured, row.history));
         if row.change == Change::Deleted {
-            let gone = |counted: &Counted| counted.key == key && counted.what.kind() == what.kind();
-            self.of.entry(person).or_default().retain(|counted| !gone(counted));
+            let gone = Counted { key, what, origin: Origin::Recorded };
+            self.of.entry(person).or_default().retain(|counted| !counted.is_same(&gone));
             return false;
         }
         let origin = Origin::Row { file: Arc::clone(&row.file), line: row.line };
-        self.put(person, Counted { key, what, origin });
+        let counted = Counted { key, what, origin };
+        // The newest comes last.
+        let all = self.of.entry(person).or_default();
+        all.retain(|other| !other.is_same(&counted));
+        all.push(counted);
         true
     }
 
@@ -108,13 +119,6 @@ impl Usages {
                 over.into_iter().chain(told.again(&equipment_purchase::bought_again(&purchases, one))).collect()
             }
         }
-    }
-
-    /// The newest comes last; a record that was there under the same key is replaced.
-    fn put(&mut self, person: InsuredNumber, counted: Counted) {
-        let all = self.of.entry(person).or_default();
-        all.retain(|other| other.key != counted.key || other.what.kind() != counted.what.kind());
-        all.push(counted);
     }
 }
 

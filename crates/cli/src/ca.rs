@@ -1,6 +1,6 @@
-//! `kiban ca init | issue | revoke | list | crl`: the operator's certification authority (P-182).
+//! `kiban ca`: the operator's certification authority (P-182), its root and its key (docs/certificates.md).
 
-use crate::home::{Home, now};
+use crate::home::{Home, now, passphrase, read_passphrase};
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, Subcommand};
 use kiban_domain::Organization;
@@ -30,6 +30,19 @@ enum Command {
         /// 認証局の名前
         #[arg(long, default_value = "kaigo-kiban CA")]
         name: String,
+        /// 中間認証局に署名するだけの、ネットワークから切り離して保管するルートを作ります
+        #[arg(long)]
+        root: bool,
+    },
+    /// 認証局の鍵を合言葉で暗号化し直します（いまの合言葉は環境変数 KIBAN_CA_PASSPHRASE_FILE のファイル）
+    Encrypt {
+        /// 新しい合言葉を1行目に書いたファイル
+        new_passphrase_file: PathBuf,
+    },
+    /// ルートの下に置きます: request（サーバー）→ sign（ルート）→ install（サーバー）
+    Intermediate {
+        #[command(subcommand)]
+        step: Intermediate,
     },
     /// 機関の証明書を発行し、基盤に登録します
     Issue {
@@ -54,7 +67,7 @@ enum Command {
     Revoke {
         /// シリアル番号
         serial: String,
-        /// 理由: key_compromise, superseded, cessation_of_operation, affiliation_changed, privilege_withdrawn, unspecified
+        /// 理由: key-compromise, superseded, cessation-of-operation, affiliation-changed, privilege-withdrawn, unspecified
         #[arg(long, default_value = "unspecified")]
         reason: String,
     },
@@ -62,6 +75,24 @@ enum Command {
     List,
     /// 失効リスト（CRL）を PEM で表示します
     Crl,
+    /// 端末と接続プログラムが信頼する証明書（ルート）を PEM で表示します
+    Trust,
+}
+
+#[derive(Subcommand)]
+enum Intermediate {
+    /// この認証局の鍵への署名の依頼を表示します（サーバーで）
+    Request,
+    /// 依頼に署名し、中間証明書とルートを表示します（ルートの設置フォルダーで）
+    Sign {
+        /// request の出力
+        request: PathBuf,
+    },
+    /// 署名された中間証明書を据え付けます（サーバーで。発行済みの証明書はそのまま使えます）
+    Install {
+        /// sign の出力
+        bundle: PathBuf,
+    },
 }
 
 pub async fn run(options: Options) -> Result<ExitCode> {
@@ -69,10 +100,28 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     let home = open(&options.home, options.db.as_deref())?;
     let ja = |error: kiban_pki::Error| anyhow!(error.message_ja());
     match options.command {
-        Command::Init { name } => {
-            Ca::init(&home.ca_dir(), &name, now()).map_err(ja)?;
-            println!("認証局を作りました: {}", home.ca_dir().display());
+        Command::Init { name, root } => {
+            let (dir, passphrase) = (home.ca_dir(), passphrase()?);
+            let made = match (root, passphrase) {
+                (true, passphrase) => Ca::init_root(&dir, &name, passphrase.unwrap_or_default(), now()),
+                (false, Some(passphrase)) => Ca::init_encrypted(&dir, &name, passphrase, now()),
+                (false, None) => Ca::init(&dir, &name, now()),
+            };
+            made.map_err(ja)?;
+            println!("認証局を作りました: {}", dir.display());
+            if passphrase.is_none() {
+                println!("注意: 認証局の鍵は暗号化していません（kiban ca encrypt で暗号化できます）");
+            }
         }
+        Command::Encrypt { new_passphrase_file } => {
+            let new = read_passphrase(&new_passphrase_file)?;
+            Ca::encrypt_key(&home.ca_dir(), passphrase()?, &new).map_err(ja)?;
+            println!(
+                "認証局の鍵を新しい合言葉で暗号化しました。古い合言葉と、暗号化していない鍵の写しを消してください"
+            );
+        }
+        Command::Intermediate { step } => intermediate(step, &home)?,
+        Command::Trust => print!("{}", home.ca()?.trusted_pem()),
         Command::Issue { organization, terminal, days, csr, connector, out } => {
             let organization =
                 Organization::parse(&organization).map_err(|error| anyhow!("機関の番号: {}", error.message_ja()))?;
@@ -103,6 +152,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
                 serial: serial.clone(),
                 not_after,
                 revoked_at: None,
+                revoked_for: None,
             };
             let context = Context::new(now())?;
             if connector {
@@ -119,10 +169,11 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             println!("発行しました: {base} シリアル番号 {serial} 有効期限 {not_after}");
         }
         Command::Revoke { serial, reason } => {
-            let reason = Reason::parse(&reason).ok_or_else(|| anyhow!("理由 \"{reason}\" はありません"))?;
+            let reason =
+                Reason::parse(&reason.replace('_', "-")).ok_or_else(|| anyhow!("理由 \"{reason}\" はありません"))?;
             // First what opens the door, then the register and the list for others.
             let platform = home.platform().await?;
-            let bound = platform.revoke_certificate(&serial, &Context::new(now())?).await;
+            let bound = platform.revoke_certificate(&serial, reason.as_str(), &Context::new(now())?).await;
             platform.store().clone().close().await?;
             home.ca()?.revoke(&serial, reason, now()).map_err(ja)?;
             match bound {
@@ -138,6 +189,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
                 let whose = match &entry.purpose {
                     Purpose::Client { organization, terminal } => format!("{organization} {terminal}"),
                     Purpose::Server { names } => format!("サーバー {}", names.join(",")),
+                    Purpose::Authority { name } => format!("中間認証局 {name}"),
                 };
                 let state = match &entry.revoked {
                     Some(revocation) => format!("失効 {} {}", revocation.at, revocation.reason.as_str()),
@@ -150,6 +202,25 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         Command::Crl => print!("{}", home.ca()?.crl_pem(now()).map_err(ja)?),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn intermediate(step: Intermediate, home: &Home) -> Result<()> {
+    let ja = |error: kiban_pki::Error| anyhow!(error.message_ja());
+    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("{} を読めません", path.display()));
+    let ca = home.ca()?;
+    match step {
+        Intermediate::Request => print!("{}", ca.request_intermediate().map_err(ja)?),
+        Intermediate::Sign { request } => {
+            print!("{}", ca.sign_intermediate(&read(&request)?, now()).map_err(ja)?.cert_pem);
+        }
+        Intermediate::Install { bundle } => {
+            ca.install_intermediate(&read(&bundle)?, now()).map_err(ja)?;
+            println!(
+                "中間認証局になりました。サーバーを起動し直し、端末には kiban ca trust の出力（ルート）を配ってください"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file that only its owner may read: whole or not at all, whenever the process is killed.

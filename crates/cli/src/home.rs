@@ -7,13 +7,48 @@ use kiban_pki::Ca;
 use kiban_service::{Config, Platform};
 use kiban_store::{AuditSettings, MasterKey, SigningKey, Store};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use zeroize::Zeroizing;
 
 /// Where everything of an installation lies.
 #[derive(Debug, Clone)]
 pub struct Home {
     dir: PathBuf,
     database: String,
+}
+
+/// Environment variable that names the file with the passphrase of the authority's key, such as
+/// `/run/credentials/kiban.service/ca` or `/dev/stdin`.
+pub const PASSPHRASE_FILE: &str = "KIBAN_CA_PASSPHRASE_FILE";
+
+/// The passphrase of the authority's key, if one was given. Read once: it may come through a pipe.
+pub fn passphrase() -> Result<Option<&'static str>> {
+    static PASSPHRASE: OnceLock<Option<Zeroizing<String>>> = OnceLock::new();
+    if let Some(known) = PASSPHRASE.get() {
+        return Ok(known.as_ref().map(|text| text.as_str()));
+    }
+    let read = std::env::var_os(PASSPHRASE_FILE).map(|path| read_passphrase(Path::new(&path))).transpose()?;
+    Ok(PASSPHRASE.get_or_init(|| read).as_ref().map(|text| text.as_str()))
+}
+
+/// The first line of a file that nobody else may read.
+pub fn read_passphrase(path: &Path) -> Result<Zeroizing<String>> {
+    use std::io::{BufRead as _, BufReader};
+    use std::os::unix::fs::PermissionsExt as _;
+    let cannot = || format!("合言葉のファイル {} を読めません", path.display());
+    let file = std::fs::File::open(path).with_context(cannot)?;
+    let facts = file.metadata().with_context(cannot)?;
+    if facts.is_file() && facts.permissions().mode() & 0o077 != 0 {
+        anyhow::bail!("合言葉のファイル {} をほかの利用者も読めます。chmod 600 にしてください", path.display());
+    }
+    let mut line = Zeroizing::new(String::with_capacity(1024));
+    BufReader::new(file).read_line(&mut line).with_context(cannot)?;
+    let kept = line.trim_end_matches(['\r', '\n']).len();
+    line.truncate(kept);
+    if line.chars().count() < 12 {
+        anyhow::bail!("認証局の鍵の合言葉は12文字以上にしてください（{}）", path.display());
+    }
+    Ok(line)
 }
 
 /// The present instant.
@@ -62,7 +97,8 @@ impl Home {
 
     /// The certification authority.
     pub fn ca(&self) -> Result<Ca> {
-        Ca::open(&self.ca_dir()).map_err(|error| anyhow::anyhow!(error.message_ja()))
+        let opened = Ca::open_with(&self.ca_dir(), passphrase()?);
+        opened.map_err(|error| anyhow::anyhow!(error.message_ja()))
     }
 
     /// Folder of the anchors outside the database.

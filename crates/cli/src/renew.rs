@@ -121,13 +121,22 @@ pub fn identity(home: &Home, name: &str, now: Timestamp) -> Result<Identity> {
         let identity = Identity::from_pem(&read(&cert)?, &read(&key)?).map_err(ja)?;
         let fits = server_config_public(&identity).is_ok();
         if (fits && !is_due(end_of(&identity)?, now)) || !is_ours(home, &identity)? {
-            return Ok(identity);
+            return with_chain(home, identity);
         }
     }
     let issued = home.ca()?.issue_server(&[name], DAYS, now).map_err(ja)?;
     crate::ca::write_secret(&key, issued.key_pem.as_bytes())?;
     crate::ca::write_secret(&cert, issued.cert_pem.as_bytes())?;
     Identity::from_pem(&issued.cert_pem, &issued.key_pem).map_err(ja)
+}
+
+/// What the own authority issued before it was put under a root is shown with what leads there now.
+fn with_chain(home: &Home, mut identity: Identity) -> Result<Identity> {
+    let ca = home.ca()?;
+    if identity.chain.len() == 1 && !ca.chain_pem().is_empty() && is_ours(home, &identity)? {
+        identity.chain.extend(kiban_pki::tls::certificates(ca.chain_pem()).map_err(ja)?);
+    }
+    Ok(identity)
 }
 
 fn files(home: &Home, name: &str) -> [PathBuf; 2] {
@@ -185,10 +194,17 @@ mod tests {
     }
 
     async fn connect(home: &Home, address: SocketAddr) -> TlsStream<TcpStream> {
-        let mut config = client_config(&[home.ca().unwrap().certificate_der().clone()], None).unwrap();
+        connect_trusting(home.ca().unwrap().certificate_der(), address).await.unwrap()
+    }
+
+    async fn connect_trusting(
+        root: &CertificateDer<'static>,
+        address: SocketAddr,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let mut config = client_config(std::slice::from_ref(root), None).unwrap();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let tcp = TcpStream::connect(address).await.unwrap();
-        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(PORTAL).unwrap(), tcp).await.unwrap()
+        let tcp = TcpStream::connect(address).await?;
+        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(PORTAL).unwrap(), tcp).await
     }
 
     fn certificate_of(tls: &TlsStream<TcpStream>) -> String {

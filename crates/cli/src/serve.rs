@@ -104,6 +104,7 @@ pub async fn start(
     };
     let (inside, outside) = (bind(addresses.organizations).await?, bind(addresses.public).await?);
     let (organizations, public) = (inside.local_addr()?, outside.local_addr()?);
+    platform.seat_authority(Arc::new(home.ca()?));
     let certificates = ServerCertificates::default();
     let renewals = Arc::new(Renewals::new(home, certificates.clone())?);
     let hosts = &addresses.hosts;

@@ -210,6 +210,7 @@ async fn issue(home: &Path, organization: Organization, name: &str, folder: &Pat
         serial: issued.serial.clone(),
         not_after: issued.not_after,
         revoked_at: None,
+        revoked_for: None,
     };
     let platform = home.platform().await.unwrap();
     platform.bind_connector(&row, &Context::new(now()).unwrap()).await.unwrap();

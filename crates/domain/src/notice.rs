@@ -22,6 +22,10 @@ pub enum NoticeKind {
     RefreshReused,
     /// To an office: its registration for a person is looked at again by the municipality (P-111).
     RegistrationReview,
+    /// To the operator: somebody applies for a certificate (P-182).
+    CertificateApplied,
+    /// To its organisation, near the end to the operator too: a certificate ends soon (P-182).
+    CertificateEnding,
     /// To its sender: the municipality sent a document back (P-133, P-138).
     SubmissionReturned,
     /// To an office: another office sent it a plan, slips or results (P-142).
@@ -30,7 +34,7 @@ pub enum NoticeKind {
 
 impl NoticeKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::WithheldTyped,
         Self::ManyMismatches,
         Self::UnknownCertificate,
@@ -41,6 +45,8 @@ impl NoticeKind {
         Self::DisasterLimit,
         Self::RefreshReused,
         Self::SlipReceived,
+        Self::CertificateApplied,
+        Self::CertificateEnding,
     ];
 
     /// Code under which it is stored.
@@ -54,6 +60,8 @@ impl NoticeKind {
             Self::DisasterLimit => "disaster_limit",
             Self::RefreshReused => "refresh_reused",
             Self::RegistrationReview => "registration_review",
+            Self::CertificateApplied => "certificate_applied",
+            Self::CertificateEnding => "certificate_ending",
             Self::SubmissionReturned => "submission_returned",
             Self::SlipReceived => "slip_received",
         }
@@ -75,6 +83,8 @@ impl NoticeKind {
             Self::DisasterLimit => "災害時の検索・閲覧が回数の上限に達しました",
             Self::RefreshReused => "使い終わった更新トークンが使われたため、そのログインを終わらせました",
             Self::RegistrationReview => "担当事業所登録を市区町村が見直しています",
+            Self::CertificateApplied => "電子証明書の申込みがありました",
+            Self::CertificateEnding => "電子証明書の期限が近づいています",
             Self::SubmissionReturned => "提出した書類が差し戻されました",
             Self::SlipReceived => "ケアプラン・提供票・実績が届きました",
         }
@@ -106,6 +116,12 @@ impl NoticeKind {
             }
             Self::RegistrationReview => {
                 "閲覧期限までに前の月の精算を終え、担当が続く場合は市区町村に連絡してください。担当が終わったときは登録を終了してください"
+            }
+            Self::CertificateApplied => {
+                "登録されている電話番号に連絡して、申込みと確認番号（key_check）が事業所のものであることを確かめてから承認してください。承認には別の運用者の承認も要ります"
+            }
+            Self::CertificateEnding => {
+                "期限までに、その端末から更新してください（docs/certificates.md）。使っていない端末であれば失効させてください"
             }
             Self::SubmissionReturned => "差戻しの理由を確かめ、直して提出し直してください",
             Self::SlipReceived => {

@@ -19,6 +19,18 @@ pub enum Error {
     /// Others than the owner may read the private key.
     #[error("private key \"{}\" may be read by others than its owner", .0.display())]
     KeyReadableByOthers(PathBuf),
+    /// The private key of the CA is encrypted and no passphrase was given.
+    #[error("the private key of the CA is encrypted")]
+    KeyEncrypted,
+    /// The passphrase is another.
+    #[error("the passphrase does not open the private key")]
+    Passphrase,
+    /// The root must not lie on a disk in the clear.
+    #[error("a root key is kept under a passphrase only")]
+    RootWithoutPassphrase,
+    /// An intermediate certificate that does not belong to this CA or is not signed by the root beside it.
+    #[error("not an intermediate certificate of this CA: {0}")]
+    Intermediate(&'static str),
     /// Certificate and private key do not belong together.
     #[error("certificate and private key do not belong together")]
     KeyMismatch,
@@ -73,6 +85,16 @@ impl Error {
                 "秘密鍵 {path} が所有者以外にも読める状態です。chmod 600 {path} を実行してください",
                 path = path.display()
             ),
+            Self::KeyEncrypted => {
+                "認証局の鍵は暗号化されています。合言葉のファイルを環境変数 KIBAN_CA_PASSPHRASE_FILE に指定してください".into()
+            }
+            Self::Passphrase => "認証局の鍵の合言葉が違います。KIBAN_CA_PASSPHRASE_FILE のファイルを確かめてください".into(),
+            Self::RootWithoutPassphrase => {
+                "ルート認証局の鍵は合言葉なしでは作れません。KIBAN_CA_PASSPHRASE_FILE に合言葉のファイルを指定してください".into()
+            }
+            Self::Intermediate(_) => {
+                "この認証局の中間証明書ではありません。kiban ca intermediate request の出力にルートで署名したファイルを指定してください".into()
+            }
             Self::KeyMismatch => "証明書と秘密鍵の組が合いません。同じ発行分のファイルを指定してください".into(),
             Self::RegisterDamaged { line } => {
                 format!("証明書台帳の{line}行目が壊れています。発行と失効を止め、控えの台帳から復元してください")

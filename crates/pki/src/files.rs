@@ -26,6 +26,16 @@ pub fn write_new(path: &Path, content: &str, mode: u32) -> Result<(), Error> {
     file.sync_all().map_err(at(path))
 }
 
+/// Writes a file in place of an old one: whole or not at all, whenever the process is killed.
+pub fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
+    let draft = beside(path, ".tmp");
+    let mut open = OpenOptions::new();
+    let mut file = open.write(true).create(true).truncate(true).mode(mode).open(&draft).map_err(at(&draft))?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(at(&draft))?;
+    fs::rename(&draft, path).map_err(at(path))?;
+    sync_dir(parent(path))
+}
+
 /// Makes the names inside a folder durable.
 pub fn sync_dir(dir: &Path) -> Result<(), Error> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(at(dir))

@@ -2,6 +2,7 @@
 //!
 //! - [`Ca`]: the operator's own certification authority, one folder with key, certificate and register;
 //! - [`tls`]: the only TLS settings of the platform: 1.3, client certificate, no resumption;
+//! - [`pkcs12`]: certificate and key in one encrypted file;
 //! - [`read`]: what a certificate says about itself.
 //!
 //! A certificate alone opens nothing: the server keeps a list of the fingerprints it knows, and a certificate that
@@ -9,14 +10,18 @@
 
 mod ca;
 mod csr;
+mod der;
 mod error;
 mod files;
+pub mod pkcs12;
 pub mod read;
 mod register;
+mod sealed_key;
 pub mod tls;
 
 pub use ca::{Ca, Issued, Signed};
+pub use csr::{RequestedKey, new_key, request_for, requested_key};
 pub use error::Error;
-pub use read::{fingerprint, not_after, organization_of, serial_of, terminal_of};
+pub use read::{fingerprint, key_digest, not_after, organization_of, serial_of, terminal_of};
 pub use register::{Entry, Purpose, Reason, Revocation};
 pub use tls::{Identity, client_config, server_config_organizations, server_config_public};

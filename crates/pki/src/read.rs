@@ -42,6 +42,11 @@ pub fn not_after(der: &[u8]) -> Result<Timestamp, Error> {
     Timestamp::from_second(seconds).map_err(|_| Error::Time)
 }
 
+/// SHA-256 of the public key, 64 lower-case hexadecimal digits.
+pub fn key_digest(der: &[u8]) -> Result<String, Error> {
+    Ok(fingerprint(parse(der)?.public_key().raw))
+}
+
 /// `office:9970000015` and its like.
 pub(crate) fn organization_to_subject(organization: &Organization) -> String {
     format!("{}:{organization}", kind(organization))

@@ -8,6 +8,7 @@
 //! One line per act, fields separated by tabs, times in UTC:
 //! `issued <time> <serial> <fingerprint> client <organisation> <terminal> <not after>`
 //! `issued <time> <serial> <fingerprint> server <names, comma-separated> - <not after>`
+//! `issued <time> <serial> <fingerprint> authority <name> - <not after>`
 //! `revoked <time> <serial> <reason>`
 
 use std::fs::{File, OpenOptions};
@@ -57,6 +58,11 @@ pub enum Purpose {
     Server {
         /// Host names and addresses.
         names: Vec<String>,
+    },
+    /// An authority below this one, which then is a root.
+    Authority {
+        /// Its name.
+        name: String,
     },
 }
 
@@ -249,6 +255,7 @@ fn parse_purpose(usage: &str, who: &str, terminal: &str) -> Option<Purpose> {
             Some(Purpose::Client { organization, terminal: terminal.to_owned() })
         }
         "server" => Some(Purpose::Server { names: who.split(',').map(str::to_owned).collect() }),
+        "authority" => Some(Purpose::Authority { name: who.to_owned() }),
         _ => None,
     }
 }
@@ -257,6 +264,7 @@ fn issued_line(entry: &Entry) -> String {
     let (usage, who, terminal) = match &entry.purpose {
         Purpose::Client { organization, terminal } => ("client", organization.to_string(), terminal.as_str()),
         Purpose::Server { names } => ("server", names.join(","), "-"),
+        Purpose::Authority { name } => ("authority", name.clone(), "-"),
     };
     let Entry { serial, fingerprint, issued_at, not_after, .. } = entry;
     format!("issued\t{issued_at}\t{serial}\t{fingerprint}\t{usage}\t{who}\t{terminal}\t{not_after}\n")

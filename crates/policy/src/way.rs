@@ -51,6 +51,10 @@ pub enum UseCase {
     Export,
     /// Counts and reports for the municipality (P-075, P-239).
     Statistics,
+    /// Applying for certificates, their list, their revocation (P-182).
+    Certificates,
+    /// A new certificate over the one in use.
+    RenewCertificate,
     /// Viewing one kind.
     View(Row),
 }
@@ -74,6 +78,8 @@ impl UseCase {
             Self::Start => "start",
             Self::Export => "export",
             Self::Statistics => "statistics",
+            Self::Certificates => "certificates",
+            Self::RenewCertificate => "renew_certificate",
             Self::View(row) => return format!("view:{}", row.code()),
         };
         name.to_owned()

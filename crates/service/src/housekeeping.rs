@@ -9,6 +9,7 @@ impl Platform {
     pub async fn keep_house(&self, context: &Context) -> Result<(), Error> {
         self.forget_abandoned_uploads(context).await?;
         self.forget_what_was_for_a_while(context).await?;
+        self.warn_of_ending_certificates(context).await?;
         self.keep_retention(context).await
     }
 

@@ -3,6 +3,8 @@
 
 mod accounts;
 mod caller;
+mod certificate_care;
+mod certificates;
 mod claim_values;
 mod clock;
 mod consent;
@@ -62,6 +64,8 @@ mod view;
 
 pub use accounts::{LogIn, LoggedIn, NewAccount, hash_password};
 pub use caller::{Caller, Context, Peer};
+pub use certificate_care::{CertificateLine, CertificateLines, RENEWAL_DAYS};
+pub use certificates::{CertificateApplication, CertificateApproval, CertificateAsk};
 pub use claim_values::{ClaimPart, ClaimValues, DayValues};
 pub use consent::ConsentRequest;
 pub use disaster::{DisasterFound, DisasterProposal, FoundPerson, NotStarted};
@@ -204,6 +208,8 @@ struct Inner {
     permits: permits::Permits,
     /// Day (as a number) on which what is past its time was last taken away.
     retained_on: AtomicI32,
+    /// The authority's key, in a process that has it.
+    authority: std::sync::OnceLock<Arc<kiban_pki::Ca>>,
 }
 
 impl Platform {
@@ -222,6 +228,7 @@ impl Platform {
             passwords: passwords::Passwords::new(),
             permits: permits::Permits::default(),
             retained_on: AtomicI32::new(0),
+            authority: std::sync::OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -57,17 +57,6 @@ impl Platform {
         tx.commit(operator_entry("connector.export", detail, context)).await?;
         self.refresh_standing(context.now).await
     }
-
-    /// Revokes a certificate; open connections feel it at their next request.
-    pub async fn revoke_certificate(&self, serial: &str, context: &Context) -> Result<(), Error> {
-        let mut row =
-            self.store().certificates().await?.into_iter().find(|row| row.serial == serial).ok_or(Error::Unknown)?;
-        row.revoked_at = Some(context.now);
-        let mut tx = self.store().begin().await?;
-        tx.put_certificate(&row).await?;
-        tx.commit(operator_entry("certificate.revoke", serde_json::json!({ "serial": serial }), context)).await?;
-        self.refresh_standing(context.now).await
-    }
 }
 
 fn operator_entry(action: &str, detail: serde_json::Value, context: &Context) -> Entry {

@@ -121,6 +121,16 @@ impl Standing {
         self.disasters.iter().filter(|mode| !mode.opened_by.1.0.is_empty())
     }
 
+    /// A certificate, in good standing or not.
+    pub fn certificate(&self, fingerprint: &str) -> Option<&CertificateRow> {
+        self.certificates.get(fingerprint)
+    }
+
+    /// Every certificate.
+    pub fn certificates(&self) -> impl Iterator<Item = &CertificateRow> {
+        self.certificates.values()
+    }
+
     /// Certificates of an organisation.
     pub fn certificates_of(&self, organization: Organization) -> impl Iterator<Item = &CertificateRow> {
         self.certificates.values().filter(move |row| row.organization == organization)

@@ -1055,6 +1055,8 @@ mod tests {
         ("insurer", "mac"),
         ("office", "mac"),
         ("certificate", "mac"),
+        ("certificate_request", "mac"),
+        ("revocation_list", "der"),
         ("staff", "mac"),
         ("session", "token_digest"),
         ("session", "refresh_digest"),

@@ -19,12 +19,12 @@ const OFFICES: &str =
     "SELECT office_number, name, municipality, is_hospital, service_types, address, telephone, active, mac
      FROM office ORDER BY office_number";
 const PUT_CERTIFICATE: &str =
-    "INSERT INTO certificate (fingerprint, organization, terminal, serial, not_after, revoked_at, mac)
-     VALUES ($1, $2, $3, $4, $5, $6, $7)
-     ON CONFLICT (fingerprint) DO UPDATE SET revoked_at = excluded.revoked_at, mac = excluded.mac
+    "INSERT INTO certificate (fingerprint, organization, terminal, serial, not_after, revoked_at, mac, revoked_for)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+     ON CONFLICT (fingerprint) DO UPDATE SET revoked_at = excluded.revoked_at, revoked_for = excluded.revoked_for, mac = excluded.mac
      WHERE certificate.organization = excluded.organization AND certificate.not_after = excluded.not_after
        AND certificate.terminal = excluded.terminal AND certificate.serial = excluded.serial";
-const CERTIFICATES: &str = "SELECT fingerprint, organization, terminal, serial, not_after, revoked_at, mac FROM certificate ORDER BY fingerprint";
+const CERTIFICATES: &str = "SELECT fingerprint, organization, terminal, serial, not_after, revoked_at, mac, revoked_for FROM certificate ORDER BY fingerprint";
 const PUT_STAFF: &str = "INSERT INTO staff (staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
      ON CONFLICT (staff_id) DO UPDATE SET job = excluded.job, name = excluded.name, care_manager = excluded.care_manager,
@@ -79,6 +79,8 @@ pub struct CertificateRow {
     pub not_after: Timestamp,
     /// Revoked since.
     pub revoked_at: Option<Timestamp>,
+    /// Why, in the words of RFC 5280 (`key-compromise`); none of one that was revoked before reasons were kept.
+    pub revoked_for: Option<String>,
 }
 
 /// A staff account with what log-in needs.
@@ -145,12 +147,14 @@ impl Tx {
         let organization = row.organization.to_string();
         let (not_after, revoked) = (row.not_after.as_microsecond(), row.revoked_at.map(Timestamp::as_microsecond));
         let named = (row.terminal.as_str(), row.serial.as_str());
-        let mac = certificate_door(&row.fingerprint, &organization, named, not_after, revoked).mac(&self.keys);
+        let reason = row.revoked_for.as_deref();
+        let mac =
+            certificate_door(&row.fingerprint, &organization, named, not_after, (revoked, reason)).mac(&self.keys);
         let changed = self
             .raw
             .run(
                 PUT_CERTIFICATE,
-                args![&row.fingerprint, &organization, &row.terminal, &row.serial, not_after, revoked, &mac],
+                args![&row.fingerprint, &organization, &row.terminal, &row.serial, not_after, revoked, &mac, reason],
             )
             .await?;
         if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("the certificate is bound to somebody else")) }
@@ -292,8 +296,9 @@ impl Store {
     fn certificate_row(&self, row: &Row) -> Result<Option<CertificateRow>, StoreError> {
         let (fingerprint, organization) = (row.text(0)?, row.text(1)?);
         let (terminal, serial) = (row.text(2)?, row.text(3)?);
-        let (not_after, revoked) = (row.big(4)?, row.big_or_null(5)?);
-        let door = certificate_door(&fingerprint, &organization, (&terminal, &serial), not_after, revoked);
+        let (not_after, revoked, reason) = (row.big(4)?, row.big_or_null(5)?, row.text_or_null(7)?);
+        let revocation = (revoked, reason.as_deref());
+        let door = certificate_door(&fingerprint, &organization, (&terminal, &serial), not_after, revocation);
         if !door.fits(&self.keys, &row.blob(6)?) {
             return Ok(None);
         }
@@ -304,6 +309,7 @@ impl Store {
             serial,
             not_after: instant(not_after)?,
             revoked_at: revoked.map(instant).transpose()?,
+            revoked_for: reason,
         }))
     }
 
@@ -372,15 +378,20 @@ fn certificate_door(
     organization: &str,
     (terminal, serial): (&str, &str),
     not_after: i64,
-    revoked: Option<i64>,
+    (revoked, reason): (Option<i64>, Option<&str>),
 ) -> Door {
-    Door::new("certificate")
+    let door = Door::new("certificate")
         .text(fingerprint)
         .text(organization)
         .text(terminal)
         .text(serial)
         .number(not_after)
-        .maybe_number(revoked)
+        .maybe_number(revoked);
+    // Added later: a row without a reason keeps its MAC.
+    match reason {
+        Some(reason) => door.text(reason),
+        None => door,
+    }
 }
 
 fn account_door(

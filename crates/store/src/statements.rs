@@ -4,8 +4,8 @@
 use crate::engine::{Committed, Engine, args};
 use crate::roles::{APP_ROLE, migrate_database};
 use crate::{
-    assignment, block, bulk, claim, connector, consent, counter, disaster, disaster_look, gather, history, insurer,
-    lease, migrations, notice, numbers, office, person, plan,
+    assignment, block, bulk, certificate_request, claim, connector, consent, counter, disaster, disaster_look, gather,
+    history, insurer, lease, migrations, notice, numbers, office, person, plan,
 };
 use crate::{readiness, receipt, record, report, retention, review, session, slip, submission, upload};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
@@ -31,6 +31,7 @@ const SHARED: &[&[&str]] = &[
     submission::ALL,
     review::ALL,
     retention::ALL,
+    certificate_request::ALL,
     connector::ALL,
     disaster::ALL,
     disaster_look::ALL,
@@ -42,7 +43,7 @@ const SHARED: &[&[&str]] = &[
 
 /// Read whole on purpose: small, nearly read-only tables, for the standing map and the operator's pages.
 const READ_WHOLE: &[&str] =
-    &["insurer", "office", "certificate", "staff", "disaster_mode", "union_member", "connector"];
+    &["insurer", "office", "certificate", "staff", "disaster_mode", "union_member", "connector", "revocation_list"];
 
 fn statements(only_here: &[&'static str]) -> Vec<&'static str> {
     SHARED.iter().flat_map(|all| all.iter()).chain(only_here).copied().chain(gather::all()).collect()

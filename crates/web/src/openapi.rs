@@ -165,6 +165,8 @@ fn parameters(route: &Route, shape: &Shape) -> Vec<Value> {
             "notice" => (json!({ "type": "string" }), "知らせの番号"),
             "slip" => (json!({ "type": "string" }), "送信の番号"),
             "file" => (json!({ "type": "string" }), "ファイル名"),
+            "serial" => (json!({ "type": "string" }), "シリアル番号"),
+            "application" => (json!({ "type": "string" }), "申込番号"),
             "insurer" => (reference("InsurerNumber"), "保険者番号"),
             _ => (json!({ "type": "string" }), "番号"),
         };
@@ -210,11 +212,11 @@ pub(crate) fn request_schema(route: &str) -> Option<&'static str> {
 
 /// Whether a repetition under an `Idempotency-Key` is answered as the first time: every write, but not log-in, refresh and
 /// log-out, which are nobody's yet or no longer and whose tokens are not kept, not the three searches, which change nothing and are recorded each time, and not the two
-/// of a municipality that leave the same state however often they are sent.
+/// of a municipality that leave the same state however often they are sent, nor a renewal, which is known again by its key.
 pub(crate) fn takes_key(route: &Route) -> bool {
     let free =
         // A package is known again by its bytes: its receipt is the answer however often it comes.
-        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "count_statistics", "change_start", "import_package", "print_slips", "confirm_plan"];
+        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "renew_certificate", "count_statistics", "change_start", "import_package", "print_slips", "confirm_plan"];
     route.listener == Listener::Organisations && route.method != axum::http::Method::GET && !free.contains(&route.name)
 }
 
@@ -296,6 +298,16 @@ fn shape(name: &str) -> Option<Shape> {
         "change_start" => (R::Json("StartChange"), "200", C::Json("StartView")),
         "insurers" => (R::Nothing, "200", C::Json("Insurers")),
         "insurers_file" => (R::Nothing, "200", C::Csv),
+        "certificates" => (R::Nothing, "200", C::Json("Certificates")),
+        "revoke_certificate" => (R::Json("CertificateRevocation"), "204", C::Nothing),
+        "renew_certificate" => (R::Json("CertificateRenewal"), "200", C::Json("CertificateApplication")),
+        "apply_for_certificate" => (R::Json("CertificateAsk"), "201", C::Json("CertificateApplication")),
+        "certificate_application" => (R::Nothing, "200", C::Json("CertificateApplication")),
+        "certificate_applications" => (R::Nothing, "200", C::Json("CertificateApplications")),
+        "approve_certificate" => (R::Nothing, "200", C::Json("CertificateApproval")),
+        "refuse_certificate" => (R::Nothing, "204", C::Nothing),
+        "pick_up_certificate" => (R::Json("CertificateCode"), "200", C::Bytes),
+        "revocation_list" => (R::Nothing, "200", C::Bytes),
         "health" => (R::Nothing, "200", C::Json("Health")),
         _ => return None,
     };
@@ -347,6 +359,7 @@ fn shape(name: &str) -> Option<Shape> {
             ("month", "対象月（例 202611。既定は今月）"),
             ("people", "true: 表計算ソフトで開く形（日本語の見出し、式と読まれるセルに '）"),
         ],
+        "certificates" => &[("organization", "機関の番号（運用者だけ。既定は自らの機関）")],
         "view_kind" => &[("known_on", "この日の終わり（または時刻）に知られていた内容を見る")],
         _ => &[],
     };

@@ -3,8 +3,8 @@
 
 use self::{Audience::*, Listener::*};
 use crate::api::{
-    claim_values, consent, disaster, export, files, insurers, notices, opinions, people, public, session, slips,
-    statistics, submissions, view,
+    certificates, claim_values, consent, disaster, export, files, insurers, notices, opinions, people, public, session,
+    slips, statistics, submissions, view,
 };
 use crate::guard::guard;
 use crate::{App, Problem, Ready, Settings, pages};
@@ -159,12 +159,24 @@ routes! {
     Organisations put    PUT    "/api/v1/organizations/{organization}/accounts/{account}" switch_account Staff "職員アカウントの停止・再開（その機関の管理者と運用者）" session::switch_account;
     Organisations get    GET    "/api/v1/insurers/{insurer}/start"           view_start            CityOrOperator "利用開始の状態と、開始に必要なこと"         insurers::view_start;
     Organisations put    PUT    "/api/v1/insurers/{insurer}/start"           change_start          CityOrOperator "利用開始の予告・開始・取消"                insurers::change_start;
+    Organisations get    GET    "/api/v1/certificates"                       certificates           Staff          "電子証明書の一覧（運用者は機関を指定できる）" certificates::list;
+    Organisations post   POST   "/api/v1/certificates/{serial}/revoke"       revoke_certificate     Staff          "電子証明書の失効（端末の紛失など）"        certificates::revoke;
+    Organisations post   POST   "/api/v1/certificate/renewal"                renew_certificate      Staff          "使っている電子証明書の更新"                certificates::renew;
+    Organisations post   POST   "/api/v1/certificate-applications"           apply_for_certificate  Staff          "電子証明書の申込み"                        certificates::apply;
+    Organisations get    GET    "/api/v1/certificate-applications"           certificate_applications Operators    "電子証明書の申込みの一覧"                  certificates::applications;
+    Organisations post   POST   "/api/v1/certificate-applications/{id}/approve" approve_certificate Operators      "電子証明書の申込みの確認・承認（2人）"     certificates::approve;
+    Organisations post   POST   "/api/v1/certificate-applications/{id}/refuse"  refuse_certificate  Operators      "電子証明書の申込みの不承認"                certificates::refuse;
     Organisations get    GET    "/api/v1/openapi.json"                       description           Certificate    "このAPIの説明"                             public::description;
     Organisations get    GET    "/"                                          start                 Certificate    "はじめのページ"                            pages::start;
     Organisations get    GET    "/kiban.css"                                 stylesheet            Anyone         "ページの見た目"                            pages::stylesheet;
     ClosedLine    get    GET    "/api/v1/opinions"                           opinion_entrance      Offices        "意見書の受口の確認（無人の接続）"          opinions::entrance;
     ClosedLine    post   POST   "/api/v1/opinions"                           submit_opinion_file   Offices        "意見書ファイルの提出（無人の接続）"        opinions::hand_in;
     ClosedLine    get    GET    "/api/v1/opinions/{receipt}"                 opinion_state         Offices        "提出した意見書の状態（無人の接続）"        opinions::state;
+    ClosedLine    post   POST   "/api/v1/certificate/renewal"                renew_certificate      Staff          "使っている電子証明書の更新（無人の接続）"  certificates::renew;
+    Public        post   POST   "/api/v1/certificate-applications"           apply_for_certificate  Anyone         "電子証明書の申込み（証明書のない機関）"    certificates::apply_publicly;
+    Public        get    GET    "/api/v1/certificate-applications/{application}" certificate_application Anyone    "申込みの状態と、発行した電子証明書"        certificates::application;
+    Public        post   POST   "/api/v1/certificate-applications/{application}/pickup" pick_up_certificate Anyone "受取番号による証明書ファイル（PKCS #12）の受取り" certificates::pick_up;
+    Public        get    GET    "/crl.der"                                   revocation_list        Anyone         "失効リスト（CRL、RFC 5280、DER）"          certificates::revocation_list;
     Public        get    GET    "/"                                          welcome               Anyone         "はじめのページ"                            pages::welcome;
     Public        get    GET    "/start-dates"                               start_dates           Anyone         "利用開始日の一覧（ページ）"                pages::start_dates;
     Public        get    GET    "/kiban.css"                                 public_stylesheet     Anyone         "ページの見た目"                            pages::stylesheet;

@@ -144,6 +144,7 @@ async fn keep_house(platform: Platform, clock: Clock, counters: Arc<Counters>, s
             _ = minute.tick() => {
                 record(&platform, &clock, &counters).await;
                 record_requests(&platform, &clock).await;
+                tend_certificates(&platform, &clock).await;
             }
             _ = hour.tick() => clean(&platform, &clock).await,
         }
@@ -184,6 +185,14 @@ async fn clean(platform: &Platform, clock: &Clock) {
     let Ok(context) = Context::new(clock()) else { return };
     if let Err(error) = platform.keep_house(&context).await {
         tracing::error!(problem = crate::Problem::from(error).code, "what is past its time was not deleted");
+    }
+}
+
+/// Signs what waits for the authority's key, if this process has it; what failed waits for the next minute.
+async fn tend_certificates(platform: &Platform, clock: &Clock) {
+    let Ok(context) = Context::new(clock()) else { return };
+    if let Err(error) = platform.tend_certificates(&context).await {
+        tracing::error!(%error, "certificates were not tended, trying again in a minute");
     }
 }
 

@@ -58,6 +58,8 @@ pub struct PeerCertificate {
     pub organization_in_subject: Option<String>,
     /// The last second at which it is valid. May pass while the connection is open.
     pub not_after: Timestamp,
+    /// SHA-256 of its public key, 64 lower-case hexadecimal digits.
+    pub key_digest: String,
 }
 
 impl PeerCertificate {
@@ -66,6 +68,7 @@ impl PeerCertificate {
             fingerprint: kiban_pki::fingerprint(der),
             organization_in_subject: kiban_pki::organization_of(der).map(|o| o.to_string()),
             not_after: kiban_pki::not_after(der)?,
+            key_digest: kiban_pki::key_digest(der)?,
         })
     }
 }
@@ -359,7 +362,7 @@ fn peer_der(tls: &TlsStream<TcpStream>) -> Option<Vec<u8>> {
 }
 
 /// One household or office is one IPv4 address or one IPv6 /64.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
         v4 => v4,

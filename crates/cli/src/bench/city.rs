@@ -136,6 +136,7 @@ impl Desk<'_> {
             serial: issued.serial.clone(),
             not_after: issued.not_after,
             revoked_at: None,
+            revoked_for: None,
         };
         self.platform.bind_certificates(&[row], &Context::new(now())?).await?;
         let account = staff.id.0.rsplit('/').next().unwrap_or_default().to_owned();

@@ -97,7 +97,7 @@ fn expiry(findings: &mut Findings, end: Timestamp, now: Timestamp) {
     if days < 0 {
         findings.wrong(&format!("証明書の期限が {day} に切れています。運用者に新しい証明書の発行を申し込んでください"));
     } else if days < RENEW_DAYS {
-        findings.note(&format!("証明書の期限が {day} で、あと {days} 日です。更新を申し込んでください"));
+        findings.note(&format!("証明書の期限が {day} で、あと {days} 日です。期限の60日前から接続プログラムが自分で更新しています。その記録と、証明書と鍵のあるフォルダーに書けるかを確かめてください"));
     } else {
         findings.good(&format!("証明書の期限 {day}"));
     }

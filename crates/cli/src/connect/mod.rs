@@ -10,6 +10,7 @@ mod link;
 mod opinions;
 mod packages;
 mod place;
+mod renewal;
 mod round;
 
 use anyhow::{Result, anyhow};

@@ -14,8 +14,18 @@ pub struct Place {
 }
 
 /// Parts that others write into or read from, then the connector's own.
-pub const PARTS: [&str; 9] =
-    ["out", "results", "inbox", "decisions", "sent", "failed", "state/sending", "state/deciding", "state/staging"];
+pub const PARTS: [&str; 10] = [
+    "out",
+    "results",
+    "inbox",
+    "decisions",
+    "sent",
+    "failed",
+    "state/sending",
+    "state/deciding",
+    "state/staging",
+    super::renewal::PART,
+];
 
 impl Place {
     /// The folder with all its parts, made where they are missing (for the owner and the group only).

@@ -5,6 +5,7 @@ use super::config::{Config, Role};
 use super::journal::{Journal, Step};
 use super::link::{Answer, Content, Link, Lost};
 use super::place::{self, Place};
+use super::renewal;
 use crate::home::now;
 use anyhow::{Result, anyhow};
 use kiban_domain::Timestamp;
@@ -18,6 +19,8 @@ pub struct Connector {
     pub(super) place: Place,
     pub(super) journal: Journal,
     pub(super) link: Link,
+    /// When renewing the own certificate was tried last.
+    pub(super) tried_renewal: Option<Timestamp>,
     _lock: File,
 }
 
@@ -56,13 +59,15 @@ impl Connector {
         let place = Place::create(&config.folder)?;
         let lock = place.lock()?;
         let journal = Journal::open(&place.part("state/journal"))?;
+        renewal::finish(&config, &place)?;
         let link = Link::new(&config)?;
-        Ok(Self { config, place, journal, link, _lock: lock })
+        Ok(Self { config, place, journal, link, tried_renewal: None, _lock: lock })
     }
 
     /// One round.
     pub async fn round(&mut self) -> Outcome {
         let mut outcome = Outcome::default();
+        self.renew_when_due().await;
         let went = match (self.recover(), self.config.role) {
             (Err(error), _) => Err(error),
             (Ok(()), Role::Municipality) => self.municipality(&mut outcome).await,

@@ -137,6 +137,7 @@ async fn register(world: &mut World) -> Result<()> {
             serial: issued.serial.clone(),
             not_after: issued.not_after,
             revoked_at: None,
+            revoked_for: None,
         });
         write_pem(world, *organization, &issued)?;
         world.serials.insert(*organization, issued.serial.clone());
@@ -168,6 +169,7 @@ async fn register(world: &mut World) -> Result<()> {
         serial: second.serial.clone(),
         not_after: second.not_after,
         revoked_at: None,
+        revoked_for: None,
     });
     let identity =
         Identity::from_pem(&second.cert_pem, &second.key_pem).map_err(|error| anyhow!(error.message_ja()))?;

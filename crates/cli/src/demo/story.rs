@@ -379,7 +379,8 @@ impl<'w> Story<'w> {
         let answer =
             self.register(&mut software, &self.world.cast.consenting, false).await?.expect(403, "ソフトの本人確認")?;
         refused(&answer);
-        self.world.platform.revoke_certificate(self.world.serial(organization)?, &Context::new(now())?).await?;
+        let serial = self.world.serial(organization)?;
+        self.world.platform.revoke_certificate(serial, "cessation-of-operation", &Context::new(now())?).await?;
         software.send("GET", "/api/v1/people", None).await?.expect(401, "失効後")?;
         done("この事業所の証明書を失効させると、つながったままの接続でも次の要求から断られました");
         city.send("GET", "/api/v1/inbox", None).await?.expect(200, "ほかの機関")?;

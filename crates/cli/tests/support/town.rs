@@ -89,6 +89,7 @@ impl Town {
                 serial: issued.serial.clone(),
                 not_after: issued.not_after,
                 revoked_at: None,
+                revoked_for: None,
             };
             platform.bind_certificates(&[row], &context()).await.unwrap();
             let account = staff.id.0.rsplit('/').next().unwrap().to_owned();

@@ -89,6 +89,7 @@ impl World {
             serial: fingerprint[..32].into(),
             not_after: "2027-11-20T00:00:00Z".parse().unwrap(),
             revoked_at: None,
+            revoked_for: None,
         };
         self.platform.bind_certificates(&[row], &context()).await.unwrap();
         let new = NewAccount {

@@ -8,7 +8,7 @@ use kiban_domain::dates::Period;
 use kiban_domain::municipality::StartState;
 use kiban_domain::office::{JobType, Office, Staff, StaffId};
 use kiban_domain::{CareManagerNumber, Kind, Organization, ServiceType};
-use kiban_store::{Account, CertificateRow, Session, SessionWay, StoreError};
+use kiban_store::{Account, CertificateRequest, CertificateRow, Session, SessionWay, StoreError};
 
 fn yes(world: &World) -> &'static str {
     if world.is_postgres() { "true" } else { "1" }
@@ -203,6 +203,7 @@ async fn a_revoked_certificate_stays_revoked_and_nobody_binds_it_to_himself() {
             serial: "01".to_owned(),
             not_after: at(1_000_000),
             revoked_at: None,
+            revoked_for: None,
         };
         world.write(async |tx| tx.put_certificate(&row).await).await.unwrap();
         let stolen = CertificateRow { organization: Organization::Office(other_office()), ..row.clone() };
@@ -224,6 +225,58 @@ async fn a_revoked_certificate_stays_revoked_and_nobody_binds_it_to_himself() {
             world.by_hand(&format!("UPDATE certificate SET {change}")).await;
             assert!(world.store.certificates().await.unwrap().is_empty(), "{change}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_asked_for_and_who_vouched_for_it_cannot_be_changed_past_the_store() {
+    on_each_engine(async |world| {
+        let request = CertificateRequest {
+            id: "ab".repeat(16),
+            organization: Organization::Office(office()),
+            terminal: "t1".to_owned(),
+            connector: false,
+            csr: Some("CSR".to_owned()),
+            key_digest: Some("cd".repeat(32)),
+            renews: None,
+            made_at: at(5),
+            checked: Some((StaffId("operator/a".to_owned()), "ef".repeat(32))),
+            approved_by: None,
+            code_digest: None,
+            attempts: 0,
+            closed: None,
+            issued: None,
+        };
+        let put = async |request: &CertificateRequest| {
+            world.write(async |tx| tx.put_certificate_request(request).await).await
+        };
+        put(&request).await.unwrap();
+        assert_eq!(world.store.certificate_request(&request.id).await.unwrap(), Some(request.clone()));
+        let yes = yes(&world);
+        for change in [
+            "approved_by = 'operator/b'".to_owned(),
+            "checked_by = NULL".to_owned(),
+            "organization = 'operator'".to_owned(),
+            "csr = 'another'".to_owned(),
+            "code_digest = '00'".to_owned(),
+            "attempts = 4".to_owned(),
+            format!("connector = {yes}"),
+        ] {
+            world.by_hand("DELETE FROM certificate_request").await;
+            put(&request).await.unwrap();
+            world.by_hand(&format!("UPDATE certificate_request SET {change}")).await;
+            assert_eq!(world.store.certificate_request(&request.id).await.unwrap(), None, "{change}");
+            let held = world.write(async |tx| tx.hold_certificate_request(&request.id).await).await.unwrap();
+            assert_eq!(held, None, "{change}");
+            assert!(world.store.certificate_requests(at(0)).await.unwrap().is_empty(), "{change}");
+        }
+        // Once something was issued, nothing about it changes any more.
+        world.by_hand("DELETE FROM certificate_request").await;
+        let issued = CertificateRequest { issued: Some(("12".repeat(32), "PEM".to_owned())), ..request.clone() };
+        put(&issued).await.unwrap();
+        assert!(matches!(put(&request).await, Err(StoreError::Conflict(_))));
+        assert_eq!(world.store.certificate_request(&request.id).await.unwrap(), Some(issued));
     })
     .await;
 }
@@ -315,6 +368,7 @@ async fn one_damaged_row_takes_nobody_elses_place() {
             serial: "01".to_owned(),
             not_after: at(1_000_000),
             revoked_at: None,
+            revoked_for: None,
         };
         for fingerprint in ["ab", "cd"] {
             world.write(async |tx| tx.put_certificate(&row(fingerprint)).await).await.unwrap();

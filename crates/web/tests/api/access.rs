@@ -4,7 +4,9 @@
 use crate::slips;
 use crate::submissions::plan_request;
 use crate::view::opinion;
-use crate::world::{COLLEAGUE, Client, PASSWORD, Person, ROLES, Reply, Role, World, city, form, later_city, package};
+use crate::world::{
+    COLLEAGUE, Client, PASSWORD, Person, ROLES, Reply, Role, World, certificate, city, form, later_city, package,
+};
 use axum::body::Body;
 use axum::http::Method;
 use kiban_web::{Audience, Listener, ROUTES, Route};
@@ -41,16 +43,20 @@ async fn every_route_answers_everybody_as_the_table_says() {
 async fn line(world: &World, route: &Route) -> String {
     let name = format!("{} {}", route.method, route.path);
     if route.listener == Listener::Public {
-        return format!("{name:<55} {:>7}  (public listener)\n", world.outside(route.path).await.status.as_u16());
+        let status = world.outside_with(&route.method, route.path, body(world, route.name, Role::Planner)).await.status;
+        return format!("{name:<55} {:>7}  (public listener)\n", status.as_u16());
     }
-    let nobody = ask(world, route, &world.nobody(), Role::Planner).await.status.as_u16();
-    let without = ask(world, route, &world.with_certificate(Role::Planner), Role::Planner).await.status.as_u16();
+    let line = route.listener == Listener::ClosedLine;
+    let at = |client| Client { line, ..client };
+    let nobody = ask(world, route, &at(world.nobody()), Role::Planner).await.status.as_u16();
+    let without = ask(world, route, &at(world.with_certificate(Role::Planner)), Role::Planner).await.status.as_u16();
     if route.audience.needs_log_in() {
         assert_eq!((nobody, without), (401, 401), "{name}");
     }
     let mut line = format!("{name:<55} {nobody:>7} {without:>9}");
     for role in ROLES {
         let mut client = world.log_in(role).await;
+        client.line = route.listener == Listener::ClosedLine;
         if route.name == "log_out" && !role.is_connector() {
             client.token = Some(world.fresh_token(role).await);
         }
@@ -199,7 +205,18 @@ async fn first_parameter(world: &World, route: &Route, role: Role) -> String {
         let is_operator = matches!(role, Role::Operator | Role::SecondOperator);
         return if is_operator { Role::Helper } else { role }.organization().to_string();
     }
+    if route.path.starts_with("/api/v1/certificates") {
+        // A terminal nobody needs any more.
+        let fingerprint = kiban_service::random_id().unwrap().repeat(2);
+        let row = certificate(role, &fingerprint, world.now());
+        world.change(async |tx| tx.put_certificate(&row).await.unwrap()).await;
+        return row.serial;
+    }
     let operator = world.log_in(Role::Operator).await;
+    if route.path.starts_with("/api/v1/certificate-applications") {
+        let body = body(world, "apply_for_certificate", Role::Operator).unwrap();
+        return number(operator.post("/api/v1/certificate-applications", body).await, "application");
+    }
     number(operator.post("/api/v1/disasters", body(world, "propose_disaster", Role::Operator).unwrap()).await, "id")
 }
 
@@ -229,6 +246,12 @@ pub fn body(world: &World, name: &str, role: Role) -> Option<Value> {
         "file_plan_request" => plan_request(world),
         "change_start" => json!({ "state": "started", "date": "2026-04-01" }),
         "register_slip" => json!({ "agreed_on": today }),
+        "apply_for_certificate" => {
+            json!({ "organization": role.organization(), "terminal": "2台目の端末", "contact": "000-000-0000" })
+        }
+        "renew_certificate" => json!({ "csr": "まだ見られない" }),
+        "revoke_certificate" => json!({ "reason": "superseded" }),
+        "pick_up_certificate" => json!({ "code": "AAAA-BBBB-CCCC-DDDD" }),
         "return_submission" => json!({ "reason": "記載もれがあります" }),
         // Of another city, so that a mode approved here opens nothing for the rest of the sweep.
         "propose_disaster" => json!({ "event": "見本地震", "areas": [later_city()], "from": today, "to": today }),

@@ -150,6 +150,7 @@ impl Subject {
         let path = path.replace("{office}", &role.organization().to_string()).replace("{account}", role.account());
         let path = path.replace("{organization}", &role.organization().to_string());
         let path = path.replace("{slip}", &self.slip.0).replace("{file}", &self.slip.1);
+        let path = path.replace("{serial}", &role.fingerprint()[40..]).replace("{application}", &"0".repeat(32));
         if path.contains("{kind}") {
             return Kind::ALL.iter().map(|kind| path.replace("{kind}", kind.code())).collect();
         }
@@ -166,6 +167,7 @@ impl Subject {
             return vec![self.world.outside(path).await];
         }
         let mut client = client.clone();
+        client.line = route.listener == Listener::ClosedLine;
         if route.name == "log_out" && client.token.is_some() {
             client.token = Some(self.world.fresh_token(role).await);
         }

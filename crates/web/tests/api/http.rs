@@ -4,15 +4,24 @@ use crate::world::{HOST, PUBLIC_HOST, Person, Reply, Role, World, package};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use kiban_web::{Ready, Settings, organisations_router};
-use serde_json::json;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 
 impl World {
     /// A request to the public listener.
     pub async fn outside(&self, path: &str) -> Reply {
-        let request = Request::get(path).header(header::HOST, PUBLIC_HOST).body(Body::empty()).unwrap();
+        self.outside_with(&Method::GET, path, None).await
+    }
+
+    /// Somebody without a certificate, from one address.
+    pub async fn outside_with(&self, method: &Method, path: &str, body: Option<Value>) -> Reply {
+        let request = Request::builder().method(method).uri(path).header(header::HOST, PUBLIC_HOST);
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let mut request = request.body(body).unwrap();
+        request.extensions_mut().insert(kiban_web::tls::RemoteAddr("198.51.100.7:50000".parse().unwrap()));
         let reply = Reply::of(self.outside.clone().oneshot(request).await.unwrap()).await;
-        crate::description::conform(&Method::GET, path, &reply);
+        crate::description::conform(method, path, &reply);
         reply
     }
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod canaries;
+mod certificate_life;
 mod certificates;
 mod claim_values;
 mod connectors;

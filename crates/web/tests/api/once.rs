@@ -13,7 +13,7 @@ fn doer(route: &Route) -> Role {
     match (route.name, route.audience) {
         ("submit_opinion", _) => Role::Hospital,
         ("fetch_slip", _) => Role::Helper,
-        ("approve_disaster", _) => Role::SecondOperator,
+        ("approve_disaster" | "approve_certificate", _) => Role::SecondOperator,
         ("notices" | "read_notice", _) | (_, Audience::Municipalities | Audience::CityOrOperator) => Role::City,
         (_, Audience::Operators) => Role::Operator,
         _ => Role::Planner,
@@ -34,6 +34,8 @@ fn takes_no_key(route: &Route) -> bool {
         "find_insured",
         "eligibility",
         "search_disaster",
+        // Known again by its key.
+        "renew_certificate",
         // Answers how far the figures are; has tests of its own.
         "count_statistics",
         "import_package",

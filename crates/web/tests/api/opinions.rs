@@ -110,6 +110,7 @@ async fn only_opinions_are_on_the_closed_line_and_only_there() {
             fingerprint: Role::HospitalConnector.fingerprint(),
             organization_in_subject: None,
             not_after: world.now() + jiff::SignedDuration::from_hours(1),
+            key_digest: String::new(),
         });
         let request = axum::http::Request::from_parts(parts, body);
         Reply::of(tower::ServiceExt::oneshot(router.clone(), request).await.unwrap()).await.status

@@ -294,7 +294,7 @@ impl World {
     /// Somebody logged in.
     pub async fn log_in(&self, role: Role) -> Client<'_> {
         if role.is_connector() {
-            return Client { world: self, fingerprint: Some(role.fingerprint()), token: None, key: None };
+            return Client { world: self, fingerprint: Some(role.fingerprint()), token: None, key: None, line: false };
         }
         let known = self.tokens.lock().unwrap().get(&role).cloned();
         let token = match known {
@@ -302,7 +302,7 @@ impl World {
             None => self.fresh_token(role).await,
         };
         self.tokens.lock().unwrap().insert(role, token.clone());
-        Client { world: self, fingerprint: Some(role.fingerprint()), token: Some(token), key: None }
+        Client { world: self, fingerprint: Some(role.fingerprint()), token: Some(token), key: None, line: false }
     }
 
     /// Everybody logs in anew.
@@ -317,7 +317,7 @@ impl World {
 
     /// The same with all that a log-in is answered with.
     pub async fn fresh_log_in(&self, role: Role) -> Value {
-        let client = Client { world: self, fingerprint: Some(role.fingerprint()), token: None, key: None };
+        let client = Client { world: self, fingerprint: Some(role.fingerprint()), token: None, key: None, line: false };
         let mut body = json!({ "account": role.account(), "password": PASSWORD });
         let mut path = "/api/v1/session";
         if role.is_program() {
@@ -339,12 +339,12 @@ impl World {
 
     /// Somebody with a certificate who is not logged in.
     pub fn with_certificate(&self, role: Role) -> Client<'_> {
-        Client { world: self, fingerprint: Some(role.fingerprint()), token: None, key: None }
+        Client { world: self, fingerprint: Some(role.fingerprint()), token: None, key: None, line: false }
     }
 
     /// Somebody without anything.
     pub fn nobody(&self) -> Client<'_> {
-        Client { world: self, fingerprint: None, token: None, key: None }
+        Client { world: self, fingerprint: None, token: None, key: None, line: false }
     }
 
     /// Registers an office for a person by the card and gives its handle.
@@ -513,6 +513,7 @@ pub fn certificate(role: Role, fingerprint: &str, now: Timestamp) -> Certificate
         serial: fingerprint[40..].to_owned(),
         not_after: now + jiff::SignedDuration::from_hours(24 * 300),
         revoked_at: None,
+        revoked_for: None,
     }
 }
 
@@ -612,6 +613,8 @@ pub struct Client<'a> {
     pub token: Option<String>,
     /// `Idempotency-Key` of every request.
     pub key: Option<String>,
+    /// Whether it comes over the closed line; for opinions it always does.
+    pub line: bool,
 }
 
 impl Client<'_> {
@@ -666,6 +669,7 @@ impl Client<'_> {
                 fingerprint: fingerprint.clone(),
                 organization_in_subject: None,
                 not_after: self.world.now() + jiff::SignedDuration::from_hours(24),
+                key_digest: String::new(),
             });
         }
     }
@@ -673,7 +677,7 @@ impl Client<'_> {
     pub async fn send_raw(&self, mut request: Request<Body>) -> Reply {
         self.connect(&mut request);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let on_line = path.starts_with("/api/v1/opinions");
+        let on_line = self.line || path.starts_with("/api/v1/opinions");
         let router = if on_line { &self.world.line } else { &self.world.inside };
         let reply = Reply::of(router.clone().oneshot(request).await.unwrap()).await;
         crate::description::conform(&method, &path, &reply);

@@ -1,6 +1,6 @@
 //! Files through the door: the city's package and its receipt, as JSON and as a result file.
 
-use crate::world::{Role, World, package};
+use crate::world::{Person, Role, World, package};
 use axum::http::StatusCode;
 use serde_json::json;
 
@@ -115,7 +115,16 @@ async fn the_city_gets_its_own_data_back_as_a_package_and_can_send_it_again() {
     assert!(files.iter().any(|(name, _)| name == "package/001/MANIFEST.csv"), "{files:?}");
     let report: serde_json::Value = serde_json::from_slice(&files.last().unwrap().1).unwrap();
     assert_eq!(report["packages"][0]["folder"], "001");
-    assert_eq!(city.get("/api/v1/export?history=maybe").await.refusal(), (422, "invalid".to_owned()));
+    // In JSON, with what a package has no place for beside it.
+    world.register(Role::Planner, Person::Hanako).await;
+    let files = untar(&city.get("/api/v1/export?format=json").await.body);
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(names.contains(&"package/MANIFEST.json") && !names.iter().any(|name| name.ends_with(".csv")), "{names:?}");
+    assert!(names.contains(&"others/registrations_001.jsonl"), "{names:?}");
+    for wrong in ["history=maybe", "format=xml"] {
+        let reply = city.get(&format!("/api/v1/export?{wrong}")).await;
+        assert_eq!(reply.refusal(), (422, "invalid".to_owned()), "{wrong}");
+    }
     let other = untar(&world.log_in(Role::OtherCity).await.get("/api/v1/export").await.body);
     assert_eq!(other.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["report.json"]);
     world.verify().await;

@@ -11,7 +11,7 @@ target=${CARGO_TARGET_DIR:-target}
 tools=$target/schemathesis
 if ! [ -x "$tools/bin/schemathesis" ]; then
     if ! { python3 -m venv "$tools" && "$tools/bin/pip" install --quiet 'schemathesis==4.32.5'; } > "$target/schemathesis.log" 2>&1; then
-        echo "schemathesis cannot be installed here (see $target/schemathesis.log); the test 'fuzz' of kiban-web asks in its place" >&2
+        echo "schemathesis cannot be installed here (see $target/schemathesis.log)" >&2
         rm -rf "$tools"
         exit 3
     fi

@@ -38,5 +38,5 @@ cargo fmt --all --check
 cargo check --locked --quiet
 cargo clippy --workspace --all-targets --quiet -- -D warnings
 cargo test --workspace
-# The description of the API against a real server; without the Python package index (3) the test `fuzz` has to do.
+# The description of the API against a real server; 3: there is no Python package index to install it from.
 scripts/schemathesis.sh 5 || [ $? -eq 3 ]

@@ -120,6 +120,17 @@ pub struct IntakeResult {
     /// How far it is, while it is worked on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<IntakeProgress>,
+    /// Of the refused rows those that wait now for the people they are about.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub waiting: i64,
+    /// 受付番号 under which the platform read rows of this package again, because another one brought what they needed; oldest
+    /// first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub continued_by: Vec<String>,
+}
+
+fn is_zero(count: &i64) -> bool {
+    *count == 0
 }
 
 /// How far a package is.
@@ -213,7 +224,28 @@ impl Platform {
         let found = found.filter(|receipt| receipt.sender == caller.organization);
         let outcome = if found.is_some() { Outcome::Allowed } else { Outcome::Refused };
         self.store().audit().append(caller.entry(context, "receipt", outcome)).await?;
-        answer(found.ok_or(Error::Unknown)?, false)
+        let found = found.ok_or(Error::Unknown)?;
+        match caller.municipality() {
+            Some(insurer) => self.answered(insurer, found, false).await,
+            None => answer(found, false),
+        }
+    }
+
+    /// The result of a package, with what became of its rows since it was applied.
+    pub(crate) async fn answered(
+        &self,
+        insurer: InsurerNumber,
+        receipt: Receipt,
+        repeated: bool,
+    ) -> Result<IntakeResult, Error> {
+        let number = receipt.number;
+        let result = answer(receipt, repeated)?;
+        if result.state != ReceiptState::Applied.code() {
+            return Ok(result);
+        }
+        let waiting = self.store().waiting_rows(insurer, number).await?;
+        let continued_by = self.store().taken_up_by(insurer, number).await?;
+        Ok(IntakeResult { waiting, continued_by, ..result })
     }
 }
 
@@ -293,6 +325,8 @@ pub(crate) fn answer(receipt: Receipt, repeated: bool) -> Result<IntakeResult, E
         received_at: receipt.received_at,
         repeated,
         report,
+        waiting: 0,
+        continued_by: Vec::new(),
     })
 }
 

@@ -142,11 +142,11 @@ impl Platform {
         let mut keys = whole.then(PackageKeys::default);
         if !checked.is_refused {
             let mut judge = self.judge(&no_receipt(context.now, insurer), insurer, &pass).await?;
-            let mut blocks = read_blocks(source, self.block(), 0);
+            let mut blocks = read_blocks(source, self.block(), 0, checked.rows);
             while let Some(block) = blocks.recv().await {
                 let block = block.map_err(|error| Error::Unavailable(error.to_string()))?;
                 keys.iter_mut().for_each(|keys| keys.take(&block.rows));
-                let judged = judge.block(block.rows).await?;
+                let judged = judge.block(block.rows, block.faulty).await?;
                 self.try_block(&mut trial, &judged, &mut pass).await?;
             }
         }

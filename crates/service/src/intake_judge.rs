@@ -14,11 +14,16 @@ use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, PersonKey, Timestam
 use kiban_formats::Problem;
 use kiban_formats::municipal::{Change, EXPORTED, MunicipalKind, MunicipalRow, MunicipalValue, problem_of_row};
 use kiban_store::{
-    InsurerKeys, NewPerson, NewRecord, OpinionRequest, PersonHeader, PresentAct, PresentRecords, ReceiptCounts,
-    ReviewCause, RowClaim, RowKey, StoredLink, TokenChange,
+    Again, FileKey, InsurerKeys, NewPerson, NewRecord, OpenRow, OpinionRequest, PersonHeader, PresentAct,
+    PresentRecords, ReceiptCounts, ReviewCause, RowClaim, RowKey, StoredLink, StoredOpenRow, TokenChange,
 };
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+
+/// How long a row waits for the person it is about: packages out of order are days apart. A number that was mistyped must not
+/// wait for somebody who gets it in years.
+pub(crate) const WAITS: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
 
 /// Judges the rows of one package, block after block.
 pub(crate) struct Judge {
@@ -38,6 +43,12 @@ pub(crate) struct Judge {
     pub(crate) aside: HashSet<i64>,
     /// People this package brought: highest 履歴番号, and whether any version is 不開示.
     pub(crate) written: HashMap<InsuredNumber, (u32, bool)>,
+    /// Rows about somebody who is not there wait: the original is kept.
+    pub(crate) may_wait: bool,
+    /// Some row of the insurer is not in.
+    pub(crate) has_open: bool,
+    /// Only these rows are judged, those of another receipt.
+    pub(crate) again: Option<(Again, HashSet<FileKey>)>,
     /// Unknown offices that were told: a city has thousands of cards with the same one.
     pub(crate) told_offices: HashSet<String>,
     /// What E1 and E2 rows of the package used.
@@ -61,6 +72,14 @@ pub(crate) struct Judged {
     pub(crate) ended_requests: Vec<(PersonKey, String)>,
     /// Which rows hold their keys, where what they wrote does not tell.
     pub(crate) claims: Vec<(RowKey, RowClaim)>,
+    /// Rows that are not in.
+    pub(crate) open: Vec<OpenRow>,
+    /// Rows of other receipts that are not in any more because of one of these.
+    pub(crate) displaced: Vec<(FileKey, i64)>,
+    /// Rows of this or other receipts that were not in and are.
+    pub(crate) cleared: Vec<(FileKey, i64)>,
+    /// Rows of other receipts to be read again because of one of these.
+    pub(crate) again: Vec<(FileKey, i64)>,
     /// Rows by kind and by what becomes of them; consents are counted when they are written.
     pub(crate) counts: BTreeMap<&'static str, ReceiptCounts>,
     pub(crate) problems: Vec<Problem>,
@@ -78,6 +97,8 @@ struct Present {
     acts: HashMap<InsuredNumber, Vec<PresentAct>>,
     newest: HashMap<(InsuredNumber, Kind), String>,
     claims: HashMap<RowKey, RowClaim>,
+    /// Rows that are not in, of whatever receipt.
+    open: Vec<StoredOpenRow>,
     /// People with a version that was set aside, and whether one says 不開示: that holds unseen, too (T-1 c).
     unseen: HashMap<InsuredNumber, bool>,
     /// Acts that were set aside.
@@ -136,6 +157,15 @@ impl Place {
             _ => problem,
         }
     }
+
+    fn file_key(&self) -> FileKey {
+        (self.key.insured, self.kind.code().to_owned(), i64::from(self.history))
+    }
+
+    fn open_row(&self, waits: bool) -> OpenRow {
+        let (insured, kind, history) = self.file_key();
+        OpenRow { insured: Some(insured), kind, history, waits }
+    }
 }
 
 impl Judged {
@@ -146,6 +176,15 @@ impl Judged {
     fn refuse(&mut self, place: &Place, told: Told, text: &str) {
         self.problems.push(place.problem(told, text));
         self.count(place).refused += 1;
+        self.open.push(place.open_row(false));
+    }
+
+    /// A row about somebody who is not there yet.
+    fn wait(&mut self, place: &Place) {
+        let text = "この被保険者番号の被保険者が登録されていません。待っています。被保険者の行が30日以内に届けば、基盤がこの行を反映します（送り直さなくてかまいません）。番号が違うときは、正しい番号の行を送ってください";
+        self.problems.push(place.problem(("insured", "unknown_person"), text));
+        self.count(place).refused += 1;
+        self.open.push(place.open_row(true));
     }
 
     fn warn(&mut self, place: &Place, told: Told, text: &str) {
@@ -231,10 +270,17 @@ impl Judge {
         *known = (known.0.max(history), known.1 | withheld);
     }
 
-    /// Judges a block.
-    pub(crate) async fn block(&mut self, rows: Vec<MunicipalRow>) -> Result<Judged, Error> {
-        let present = self.present(&rows).await?;
+    /// Judges a block: sound rows, and keys of others.
+    pub(crate) async fn block(&mut self, mut rows: Vec<MunicipalRow>, faulty: Vec<OpenRow>) -> Result<Judged, Error> {
         let mut judged = Judged { rows: rows.len() as u64, ..Judged::default() };
+        if let Some((_, wanted)) = &self.again {
+            let key =
+                |row: &MunicipalRow| (row.key.insured, row.value.kind().code().to_owned(), i64::from(row.history));
+            rows.retain(|row| wanted.contains(&key(row)));
+        } else {
+            judged.open = faulty;
+        }
+        let present = self.present(&rows, &judged.open).await?;
         for row in rows {
             let (counted, records) = (to_count(&row), judged.records.len());
             let place = Place {
@@ -245,9 +291,14 @@ impl Judge {
                 history: row.history,
                 change: row.change,
             };
+            let (refused, was_known) = (judged.open.len(), self.is_known(row.key.insured, &present));
+            let is_person = matches!(row.value, MunicipalValue::Insured(_));
             match row.value {
                 MunicipalValue::Insured(insured) => self.person(*insured, &place, &present, &mut judged).await?,
-                _ if !self.is_known(row.key.insured, &present) => {
+                // It goes on waiting.
+                _ if !was_known && self.again.is_some() => continue,
+                _ if !was_known && self.may_wait => judged.wait(&place),
+                _ if !was_known => {
                     let text = "この被保険者番号の被保険者が登録されていません。先に（または同じパッケージで）被保険者の行を送ってください";
                     judged.refuse(&place, ("insured", "unknown_person"), text);
                 }
@@ -258,23 +309,70 @@ impl Judge {
                 MunicipalValue::Link(link) => self.link(link, &place, &present, &mut judged).await?,
                 value => self.record(value, &place, &present, &mut judged).await?,
             }
+            let is_in = judged.open.len() == refused;
+            self.clear(&place, is_in, &present, &mut judged);
+            if is_in && is_person && !was_known {
+                self.take_up(&place, &present, &mut judged);
+            }
             if let Some((row, record)) = counted.zip(judged.records.get(records)) {
                 let is_recorded = present.newest.contains_key(&(row.key.insured, record.kind));
                 self.count_use(&row, is_recorded, &mut judged).await?;
             }
         }
+        judged.open.retain(|row| !self.is_made_good(row, &present));
         Ok(judged)
     }
 
-    async fn present(&self, rows: &[MunicipalRow]) -> Result<Present, Error> {
-        if self.is_initial {
-            return Ok(Present::default());
+    /// What was not in under the key of a row, and is settled by it.
+    fn clear(&self, place: &Place, is_in: bool, present: &Present, judged: &mut Judged) {
+        let key = place.file_key();
+        for open in present.open.iter().filter(|open| open.key == key) {
+            let is_read_again = self.again.as_ref().is_some_and(|(again, _)| again.of == open.receipt);
+            if is_read_again || is_in && self.since.made(open.receipt) != Ordering::Greater {
+                judged.cleared.push((key.clone(), open.receipt));
+            }
         }
+    }
+
+    /// What waited for somebody who is there now.
+    fn take_up(&self, place: &Place, present: &Present, judged: &mut Judged) {
+        let waited = present
+            .open
+            .iter()
+            .filter(|open| open.waits && open.key.0 == place.key.insured && open.received_at + WAITS >= self.now);
+        judged.again.extend(waited.map(|open| (open.key.clone(), open.receipt)));
+    }
+
+    /// Whether something made later is there under the key of a row that is not in.
+    fn is_made_good(&self, row: &OpenRow, present: &Present) -> bool {
+        let Some(insured) = row.insured else { return false };
+        let is_later = |revision: i64| self.since.made(revision) == Ordering::Greater;
+        let versions = present.people.get(&insured).map_or(&[][..], Vec::as_slice);
+        if row.kind == MunicipalKind::Insured.code() {
+            return versions.iter().any(|version| version.history_number == row.history && is_later(version.revision));
+        }
+        let natural = u32::try_from(row.history).map(natural_key).unwrap_or_default();
+        let key = (insured, row.kind.clone(), natural.clone());
+        let kind = EXPORTED.iter().find(|exported| exported.file.code() == row.kind).map(|exported| exported.kind);
+        let record = kind.and_then(|kind| present.records.get(&(insured, kind, natural)));
+        let held = present.claims.get(&key).map(|claim| claim.revision).or(record.map(|record| record.revision));
+        held.is_some_and(is_later)
+    }
+
+    async fn present(&self, rows: &[MunicipalRow], faulty: &[OpenRow]) -> Result<Present, Error> {
         let mut numbers: Vec<InsuredNumber> = rows.iter().map(|row| row.key.insured).collect();
+        numbers.extend(faulty.iter().filter_map(|row| row.insured));
         numbers.sort();
         numbers.dedup();
         let store = self.platform.store();
-        let in_block = EXPORTED.iter().filter(|exported| rows.iter().any(|row| row.value.kind() == exported.file));
+        let open = if self.has_open { store.open_rows(self.insurer, &numbers).await? } else { Vec::new() };
+        if self.is_initial {
+            return Ok(Present { open, ..Present::default() });
+        }
+        let in_block = EXPORTED.iter().filter(|exported| {
+            let code = exported.file.code();
+            rows.iter().any(|row| row.value.kind() == exported.file) || faulty.iter().any(|row| row.kind == code)
+        });
         let kinds: Vec<Kind> = in_block.map(|exported| exported.kind).collect();
         let (people, records) = tokio::join!(
             store.present_people(self.insurer, &numbers),
@@ -288,7 +386,7 @@ impl Judge {
         consenting.dedup();
         let acts = store.present_acts(self.insurer, &consenting).await?;
         let claims = store.claims(self.insurer, &numbers).await?;
-        let mut present = Present { people: people?, records: records?, acts, claims, ..Present::default() };
+        let mut present = Present { people: people?, records: records?, acts, claims, open, ..Present::default() };
         present.leave_out(self.revision, &self.aside);
         for (number, kind, natural_key) in present.records.keys() {
             let latest = present.newest.entry((*number, *kind)).or_default();
@@ -433,6 +531,13 @@ impl Judge {
             deleted: known.deletion.map(|deletion| self.since.made(deletion)),
         });
         let settled = standing(&row, holder.as_ref());
+        if let (Standing::Displaces, Some(RowClaim { revision, corrected: false, .. })) = (settled, known) {
+            judged.displaced.push((place.file_key(), revision));
+        }
+        if row.deleted && settled == Standing::Corrects {
+            // What was made after a deletion that arrives late may hold now.
+            judged.again.extend(self.since.later().map(|receipt| (place.file_key(), receipt)));
+        }
         let deletion = if row.deleted { Some(self.revision) } else { known.and_then(|known| known.deletion) };
         match (settled, known) {
             (Standing::Same | Standing::Superseded | Standing::Taken, _) => {}

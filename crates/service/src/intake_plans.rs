@@ -290,6 +290,8 @@ impl Platform {
             repeated: false,
             report,
             progress: None,
+            waiting: 0,
+            continued_by: Vec::new(),
         };
         self.commit_under(home_of(office, context), tx, entries, &result, context).await?;
         Ok(Ok(result))
@@ -338,6 +340,8 @@ impl Platform {
             repeated: false,
             report,
             progress: None,
+            waiting: 0,
+            continued_by: Vec::new(),
         };
         self.commit_under(insurer, tx, vec![entry], &result, context).await?;
         Ok(result)

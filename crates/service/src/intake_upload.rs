@@ -1,7 +1,7 @@
 //! A package arrives: its files are cut into sealed pieces and kept as they come, so that memory does not depend on their
 //! size, and the receipt is given in the same transaction as the last piece. The same bytes again get the same receipt.
 
-use crate::intake::{IntakeResult, answer};
+use crate::intake::IntakeResult;
 use crate::intake_work::Work;
 use crate::{Context, Error, Platform, random, random_id};
 use kiban_domain::{InsurerNumber, Organization, Timestamp};
@@ -261,7 +261,7 @@ impl Platform {
     /// How far a package is.
     pub async fn package_so_far(&self, received: &Received) -> Result<IntakeResult, Error> {
         let receipt = self.store().receipt(received.insurer, &received.receipt).await?.ok_or(Error::Unknown)?;
-        answer(receipt, received.repeated)
+        self.answered(received.insurer, receipt, received.repeated).await
     }
 
     /// Works on the packages of the insurer, oldest first, until this one is closed; waits while another process does. An
@@ -272,7 +272,7 @@ impl Platform {
             let receipt = self.store().receipt(received.insurer, &received.receipt).await?.ok_or(Error::Unknown)?;
             let is_left = work.is_impatient && (work.met_another || self.is_behind(received).await?);
             if receipt.state != ReceiptState::Received || is_left {
-                return answer(receipt, received.repeated);
+                return self.answered(received.insurer, receipt, received.repeated).await;
             }
             if !self.work_on_insurer(received.insurer, work).await? && !work.is_impatient {
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;

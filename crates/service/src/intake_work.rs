@@ -9,10 +9,10 @@ use crate::intake_upload::holder;
 use crate::row_order::Since;
 use crate::{Error, Platform, random_id};
 use kiban_domain::{InsurerNumber, Timestamp, dates};
-use kiban_formats::municipal::{self, MunicipalKind, MunicipalRow, Source};
+use kiban_formats::municipal::{self, MunicipalKind, MunicipalRow, ReadRow, Source};
 use kiban_store::{
-    Entry, Lease, Outcome, Receipt, ReceiptCounts, ReceiptState, RegistrationReview, SealedBlock, Store, StoreError,
-    Tx, UploadFile,
+    Again, Entry, Lease, NewReceipt, OpenRow, Outcome, Receipt, ReceiptCounts, ReceiptState, RegistrationReview,
+    SealedBlock, Store, StoreError, Tx, UploadFile,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
@@ -113,18 +113,21 @@ impl Platform {
         };
         tx.commit(work.entry(insurer, &first, "import.begun")).await?;
         let mut result = Ok(());
+        let mut own_is_done = false;
         while result.is_ok() && !work.is_stopped() {
             let Some(receipt) = self.store().waiting_receipt(insurer).await? else { break };
+            // Whoever came with a package works until it is done, with what it brings about; what waits behind it is for the
+            // worker.
+            if own_is_done && (work.is_impatient || self.store().again(insurer, receipt.number).await?.is_none()) {
+                break;
+            }
             result = self.work_on_receipt(&lease, receipt.clone(), work).await;
             if let Err(error) = &result
                 && self.set_aside(&lease, &receipt, error, work).await
             {
                 result = Ok(());
             }
-            // Whoever came with a package works until it is done; what waits behind it is for the worker.
-            if work.own.as_ref().is_some_and(|(own, _)| *own == receipt.public_id) {
-                break;
-            }
+            own_is_done |= work.own.as_ref().is_some_and(|(own, _)| *own == receipt.public_id);
         }
         let mut tx = self.store().begin().await?;
         tx.give_lease_back(&lease).await?;
@@ -176,11 +179,13 @@ impl Platform {
 
     async fn work_on_receipt(&self, lease: &Lease, receipt: Receipt, work: &mut Work<'_>) -> Result<(), Error> {
         let insurer = lease.insurer;
-        let files = self.store().upload_files(insurer, &receipt.public_id).await?;
+        let again = self.store().again(insurer, receipt.number).await?;
+        let upload = again.as_ref().map_or(&receipt.public_id, |again| &again.upload).clone();
+        let files = self.store().upload_files(insurer, &upload).await?;
         let spool = Spool {
             store: self.store().clone(),
             insurer,
-            upload: receipt.public_id.clone(),
+            upload,
             files: files.into(),
             runtime: Handle::current(),
             stop: Arc::clone(&work.stop),
@@ -193,6 +198,7 @@ impl Platform {
                 done: receipt.progress.done as u64,
                 is_initial: receipt.progress.is_initial,
                 made_at: receipt.made_at,
+                again,
             },
             _ => {
                 let entry = work.entry(insurer, &receipt, "import.checking");
@@ -209,6 +215,7 @@ impl Platform {
                     done: 0,
                     is_initial: !self.store().has_people(insurer).await?,
                     made_at: checked.made_at,
+                    again: None,
                 }
             }
         };
@@ -264,7 +271,7 @@ impl Platform {
     ) -> Result<(), Error> {
         let insurer = lease.insurer;
         let judge = self.judge(receipt, insurer, pass).await?;
-        let rows = read_blocks(spool, self.block(), pass.done);
+        let rows = read_blocks(spool, self.block(), pass.done, pass.total);
         let mut blocks = prepare_blocks(rows, judge, receipt);
         let mut begins = true;
         let entry = work.entry(insurer, receipt, "import.reading");
@@ -275,8 +282,8 @@ impl Platform {
                 return Err(Error::Unavailable("stopped".to_owned()));
             }
         }
-        // Only a package without a sound row ends here; every other one is closed with its last block.
-        if pass.total == 0 {
+        // Only a package without a row ends here; every other one is closed with its last block.
+        if pass.total == 0 && begins {
             let mut tx = self.store().begin().await?;
             tx.hold_lease(lease, (work.clock)()).await?;
             let report = std::mem::take(&mut pass.report);
@@ -311,6 +318,12 @@ impl Platform {
             since,
             aside: self.store().receipts_set_aside(insurer).await?.into_iter().collect(),
             written: std::collections::HashMap::new(),
+            may_wait: !pass.report.problems.iter().any(ReportedProblem::forbids_keeping),
+            has_open: self.store().has_open_rows(insurer).await?,
+            again: match &pass.again {
+                Some(again) => Some((again.clone(), self.store().rows_again(insurer, again).await?)),
+                None => None,
+            },
             told_offices: HashSet::new(),
             usage: crate::intake_usage::UsageState::default(),
         })
@@ -343,6 +356,13 @@ impl Platform {
         }
         tx.put_block(&sealed).await?;
         tx.put_claims(insurer, &judged.claims).await?;
+        tx.put_open_rows(insurer, number, &judged.open).await?;
+        for ((insured, kind, history), receipt) in &judged.displaced {
+            let (insured, kind, history) = (Some(*insured), kind.clone(), *history);
+            tx.put_open_rows(insurer, *receipt, &[OpenRow { insured, kind, history, waits: false }]).await?;
+        }
+        tx.clear_open_rows(insurer, &judged.cleared).await?;
+        tx.put_rows_again(insurer, number, &judged.again).await?;
         for (person, natural_key) in &judged.ended_requests {
             tx.end_opinion_request(*person, natural_key).await?;
         }
@@ -409,7 +429,53 @@ impl Platform {
         }
         tx.finish_receipt(lease.insurer, receipt.number, state, report.counts, &result).await?;
         let detail = serde_json::to_string(&report.counts).map_err(internal)?;
-        Ok(tx.commit(Entry { detail: Some(detail), ..entry }).await?)
+        let mut entries = vec![Entry { detail: Some(detail), ..entry }];
+        if let Some(again) = self.store().again(lease.insurer, receipt.number).await? {
+            tx.done_again(lease.insurer, again.due_by, again.of).await?;
+        }
+        for of in tx.receipts_due(lease.insurer, receipt.number).await? {
+            let now = Timestamp::from_microsecond(entries[0].at);
+            let now = now.map_err(|error| Error::Internal(error.to_string()))?;
+            match self.take_up(&mut tx, lease.insurer, of, receipt.number, now).await? {
+                Some(public_id) => entries.push(Entry {
+                    action: "import.again".to_owned(),
+                    natural_key: Some(public_id),
+                    detail: None,
+                    ..entries[0].clone()
+                }),
+                None => tx.done_again(lease.insurer, receipt.number, of).await?,
+            }
+        }
+        Ok(tx.commit_all(entries).await?)
+    }
+
+    /// Gives a receipt under which rows of an applied package are read again, because of what another one brought; its 受付番号.
+    /// None when the package is no whole one, or its original is not kept.
+    async fn take_up(
+        &self,
+        tx: &mut Tx,
+        insurer: InsurerNumber,
+        of: i64,
+        due_by: i64,
+        now: Timestamp,
+    ) -> Result<Option<String>, Error> {
+        let Some(first) = self.store().receipt_numbered(insurer, of).await? else { return Ok(None) };
+        let is_whole = first.state == ReceiptState::Applied && self.store().again(insurer, of).await?.is_none();
+        let is_kept = !self.store().upload_files(insurer, &first.public_id).await?.is_empty();
+        if !is_whole || !is_kept || first.progress.total == 0 {
+            return Ok(None);
+        }
+        let keys = self.store().keys_of(insurer).await?;
+        let digest = keys.digest(format!("read again|{}|{due_by}", first.public_id).as_bytes());
+        let (public_id, sender) = (random_id()?, first.sender);
+        let new =
+            NewReceipt { insurer, public_id: public_id.clone(), sender, received_at: now, original: None, digest };
+        let number = tx.put_receipt(&new).await?;
+        let report = serde_json::to_vec(&PackageReport::default()).map_err(|e| Error::Internal(e.to_string()))?;
+        tx.judged_receipt(insurer, number, (first.progress.total, false), first.made_at, now).await?;
+        tx.block_done(insurer, number, 0, ReceiptCounts::default(), &report, now).await?;
+        tx.put_receipt_again(insurer, number, &Again { of, due_by, upload: first.public_id }).await?;
+        Ok(Some(public_id))
     }
 }
 
@@ -426,12 +492,14 @@ pub(crate) struct Pass {
     done: u64,
     pub(crate) is_initial: bool,
     pub(crate) made_at: Option<Timestamp>,
+    /// Rows of another receipt are read again.
+    again: Option<Again>,
 }
 
 impl Pass {
     /// Before its first block.
     pub(crate) fn new(report: PackageReport, rows: u64, is_initial: bool, made_at: Option<Timestamp>) -> Self {
-        Self { report, total: rows, done: 0, is_initial, made_at }
+        Self { report, total: rows, done: 0, is_initial, made_at, again: None }
     }
 
     pub(crate) fn add(&mut self, kind: &str, more: ReceiptCounts) {
@@ -439,6 +507,9 @@ impl Pass {
             counts.applied += more.applied;
             counts.unchanged += more.unchanged;
             counts.refused += more.refused;
+            if self.again.is_some() {
+                counts.read += more.applied + more.unchanged + more.refused;
+            }
         }
     }
 }
@@ -526,6 +597,8 @@ pub(crate) fn check<S: Source + Sync>(
 /// Rows in the order of the package.
 pub(crate) struct RowBlock {
     pub(crate) rows: Vec<MunicipalRow>,
+    /// Keys of rows with an error.
+    pub(crate) faulty: Vec<OpenRow>,
     /// Applied before a cut.
     pub(crate) is_done: bool,
 }
@@ -577,7 +650,7 @@ fn prepare_blocks(mut rows: mpsc::Receiver<io::Result<RowBlock>>, mut judge: Jud
 }
 
 async fn prepare(block: RowBlock, judge: &mut Judge, number: i64, recorded_at: Timestamp) -> Result<Block, Error> {
-    let judged = judge.block(block.rows).await?;
+    let judged = judge.block(block.rows, block.faulty).await?;
     // For each block anew: the key may have changed since the last one.
     let sealer = judge.platform.store().sealer(judge.insurer).await?;
     let sealed = tokio::task::spawn_blocking(move || {
@@ -587,34 +660,48 @@ async fn prepare(block: RowBlock, judge: &mut Judge, number: i64, recorded_at: T
     sealed.await.map_err(|error| Error::Internal(error.to_string()))?
 }
 
-/// Reads the package again on a thread of its own, a block ahead of whoever judges it.
+/// Reads the package again on a thread of its own, a block ahead of whoever judges it. The last block, which closes the
+/// receipt, is handed over when everything was read.
 pub(crate) fn read_blocks<S: Source + Send + 'static>(
     source: S,
     size: usize,
     done: u64,
+    total: u64,
 ) -> mpsc::Receiver<io::Result<RowBlock>> {
     let (send, receive) = mpsc::channel(1);
     tokio::task::spawn_blocking(move || {
-        let mut rows = Vec::with_capacity(size);
-        let mut seen = 0u64;
+        let (mut rows, mut faulty) = (Vec::with_capacity(size), Vec::new());
+        let (mut seen, mut unreadable) = (0u64, 0i64);
         let mut gone = false;
-        let mut hand_over = |rows: &mut Vec<MunicipalRow>, is_done| {
-            if !rows.is_empty() && !gone {
-                let block = RowBlock { rows: std::mem::replace(rows, Vec::with_capacity(size)), is_done };
-                gone = send.blocking_send(Ok(block)).is_err();
+        let mut hand_over = |rows: &mut Vec<MunicipalRow>, faulty: &mut Vec<OpenRow>, is_done| {
+            if !(rows.is_empty() && faulty.is_empty()) && !gone {
+                let rows = std::mem::replace(rows, Vec::with_capacity(size));
+                gone = send.blocking_send(Ok(RowBlock { rows, faulty: std::mem::take(faulty), is_done })).is_err();
             }
         };
         let read = municipal::open_source(source).and_then(|package| {
-            package.check_source(&mut |row| {
-                rows.push(row);
-                seen += 1;
-                if rows.len() == size || seen == done {
-                    hand_over(&mut rows, seen <= done);
+            package.read_source(&mut |row| {
+                match row {
+                    ReadRow::Sound(row) => {
+                        rows.push(*row);
+                        seen += 1;
+                    }
+                    ReadRow::Faulty { kind, insured, history } => {
+                        let key = insured.zip(history);
+                        unreadable += i64::from(key.is_none());
+                        let (insured, history) =
+                            key.map_or((None, unreadable), |(insured, history)| (Some(insured), i64::from(history)));
+                        faulty.push(OpenRow { insured, kind: kind.code().to_owned(), history, waits: false });
+                    }
+                }
+                let is_full = rows.len() == size || seen == done && !rows.is_empty() || faulty.len() == size;
+                if is_full && seen < total {
+                    hand_over(&mut rows, &mut faulty, seen <= done);
                 }
             })
         });
         match read {
-            Ok(_) => hand_over(&mut rows, seen <= done),
+            Ok(_) => hand_over(&mut rows, &mut faulty, seen <= done),
             Err(error) => drop(send.blocking_send(Err(error))),
         }
     });

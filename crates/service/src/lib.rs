@@ -97,7 +97,7 @@ pub use renewals::{Lines, LinesPart, RenewalDue, RenewalsDue, Warning};
 pub use result_file::cell as csv_cell;
 pub use slips::{PrintedSlips, Reachable, SentSlip, SlipFile, SlipPage, SlipView, SlipWanted};
 pub use standing::Standing;
-pub use start::{InsurerStart, Reconciliation, StartChange, StartFilter, StartView};
+pub use start::{InsurerStart, OpenPackage, Reconciliation, StartChange, StartFilter, StartView};
 pub use statistics::{Pending, Rate, Statistics, StatisticsState, Table, TableRow};
 pub use submission::{Decide, Filed, InboxItem, InboxState, OriginalInfo};
 pub use union_members::{MemberFault, MemberFinding};

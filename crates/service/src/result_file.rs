@@ -23,6 +23,17 @@ fn csv(result: &IntakeResult) -> String {
     );
     let mut out = String::from("\u{feff}区分,ファイル,行,列,項目,規則,内容\r\n");
     out.push_str(&line(["結果", "", "", "", "", "", &summary]));
+    if result.waiting > 0 {
+        let text = format!(
+            "不採用のうち {} 件は、被保険者を待っています。被保険者の行が届けば基盤が反映します（送り直さなくてかまいません）",
+            result.waiting
+        );
+        out.push_str(&line(["待ち", "", "", "", "", "", &text]));
+    }
+    for receipt in &result.continued_by {
+        let text = format!("待っていた行を、受付番号 {receipt} として読み直しました");
+        out.push_str(&line(["続き", "", "", "", "", "", &text]));
+    }
     for (kind, counts) in &result.report.kinds {
         let text = format!(
             "種別 {kind}: 全 {} 件、反映 {} 件、変更なし {} 件、不採用 {} 件",

@@ -82,6 +82,11 @@ impl Since {
         Self(receipts.into_iter().map(|(number, made)| (number, made.cmp(&made_at))).collect())
     }
 
+    /// Receipts of packages made after it.
+    pub(crate) fn later(&self) -> impl Iterator<Item = i64> {
+        self.0.iter().filter(|(_, made)| **made == Ordering::Greater).map(|(number, _)| *number)
+    }
+
     /// When what a receipt brought was made, seen from the package being judged. What is of no package was there before.
     pub(crate) fn made(&self, revision: i64) -> Ordering {
         self.0.get(&revision).copied().unwrap_or(Ordering::Less)

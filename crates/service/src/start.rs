@@ -36,17 +36,30 @@ pub struct StartFilter {
     pub state: Option<String>,
 }
 
-/// What speaks for or against a start: the newest applied package of the municipality.
+/// What speaks for or against a start: the newest applied package of the municipality, and the rows of all of them that are
+/// not in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reconciliation {
     /// 受付番号 of the package; its result lists every difference.
     pub receipt: String,
     /// Rows the municipality sent.
     pub read: i64,
-    /// Rows that were refused: in the municipality's system and not here.
+    /// Rows of all applied packages that were refused or wait and that no later row of their key made good: in the
+    /// municipality's system and not here.
     pub refused: i64,
+    /// The packages with such rows, oldest first.
+    pub packages: Vec<OpenPackage>,
     /// Insured people on the platform.
     pub people: i64,
+}
+
+/// A package with rows that are not in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OpenPackage {
+    /// 受付番号; its result names every row.
+    pub receipt: String,
+    /// How many of its rows are not in.
+    pub refused: i64,
 }
 
 /// The start of one municipality and what is needed for it.
@@ -186,9 +199,10 @@ impl Platform {
         let start = self.store().start_of(insurer).await?;
         let package = self.store().newest_applied_package(insurer).await?;
         let people = self.store().count_people(insurer).await?;
+        let open = self.open_packages(insurer).await?;
         let needed = match self.store().open_package(insurer).await? {
             Some(_) => Some(STILL_OPEN.to_owned()),
-            None => obstacle(package.as_ref(), people).map(|(_, text)| text),
+            None => obstacle(package.as_ref(), people, &open).map(|(_, text)| text),
         };
         Ok(StartView {
             insurer_number: insurer,
@@ -197,11 +211,17 @@ impl Platform {
             reconciliation: package.map(|package| Reconciliation {
                 receipt: package.receipt,
                 read: package.counts.read,
-                refused: package.counts.refused,
+                refused: open.iter().map(|package| package.refused).sum(),
                 people,
+                packages: open,
             }),
             needed: needed.filter(|_| !matches!(start, StartState::Started(_))),
         })
+    }
+
+    async fn open_packages(&self, insurer: InsurerNumber) -> Result<Vec<OpenPackage>, Error> {
+        let rows = self.store().open_rows_by_package(insurer).await?;
+        Ok(rows.into_iter().map(|(receipt, refused)| OpenPackage { receipt, refused }).collect())
     }
 
     async fn write_start(
@@ -234,7 +254,7 @@ impl Platform {
         };
         tx.set_start(insurer, change.start).await?;
         let package = package.map(|package| {
-            serde_json::json!({ "receipt": package.receipt, "read": package.counts.read, "refused": package.counts.refused })
+            serde_json::json!({ "receipt": package.0.receipt, "read": package.0.counts.read, "refused": package.1 })
         });
         let detail = serde_json::json!({ "from": before, "to": change.start, "package": package, "reason": reason });
         let (action, insurer) = (action.to_owned(), Some(insurer.to_string()));
@@ -242,14 +262,14 @@ impl Platform {
         self.commit(tx, entry, &(), context).await
     }
 
-    /// The package on which the municipality may be started on this day.
+    /// The package on which the municipality may be started on this day, and the packages with rows that are not in.
     async fn reconciled(
         &self,
         insurer: InsurerNumber,
         day: Date,
         reason: Option<&str>,
         context: &Context,
-    ) -> Result<AppliedPackage, Error> {
+    ) -> Result<(AppliedPackage, Vec<OpenPackage>), Error> {
         if day > context.today() {
             let text = "先の日付では開始できません。予定として登録し、その日に開始してください";
             return Err(Error::Invalid(vec![ItemFault::new("date", text)]));
@@ -259,12 +279,13 @@ impl Platform {
         }
         let package = self.store().newest_applied_package(insurer).await?;
         let people = self.store().count_people(insurer).await?;
-        match obstacle(package.as_ref(), people) {
+        let open = self.open_packages(insurer).await?;
+        match obstacle(package.as_ref(), people, &open) {
             Some((Obstacle::NothingLoaded, _)) => return Err(Error::Conflict(NOTHING_LOADED)),
             Some((Obstacle::Differences, text)) if reason.is_none() => return Err(Error::item("reason", text)),
             _ => {}
         }
-        package.ok_or(Error::Conflict(NOTHING_LOADED))
+        Ok((package.ok_or(Error::Conflict(NOTHING_LOADED))?, open))
     }
 }
 
@@ -277,19 +298,28 @@ enum Obstacle {
     Differences,
 }
 
-/// What is in the way of a start: nothing loaded, or rows of the newest package that were refused.
-fn obstacle(package: Option<&AppliedPackage>, people: i64) -> Option<(Obstacle, String)> {
-    match package {
-        Some(package) if people > 0 && package.counts.refused > 0 => Some((
-            Obstacle::Differences,
-            format!(
-                "受付番号 {} で不採用の行が {} 件あります。直して送り直すか、差異を確かめたうえで、このまま開始する理由を入力してください",
-                package.receipt, package.counts.refused
-            ),
-        )),
-        Some(_) if people > 0 => None,
-        _ => Some((Obstacle::NothingLoaded, NOTHING_LOADED.to_owned())),
+/// Receipts named in a text at most.
+const NAMED: usize = 5;
+
+/// What is in the way of a start: nothing loaded, or rows of any package that are not in.
+fn obstacle(package: Option<&AppliedPackage>, people: i64, open: &[OpenPackage]) -> Option<(Obstacle, String)> {
+    if package.is_none() || people == 0 {
+        return Some((Obstacle::NothingLoaded, NOTHING_LOADED.to_owned()));
     }
+    if open.is_empty() {
+        return None;
+    }
+    let rows: i64 = open.iter().map(|package| package.refused).sum();
+    let mut named: Vec<String> =
+        open.iter().take(NAMED).map(|p| format!("{} の {} 件", p.receipt, p.refused)).collect();
+    if open.len() > NAMED {
+        named.push(format!("ほか {} パッケージ", open.len() - NAMED));
+    }
+    let text = format!(
+        "まだ反映されていない行が {rows} 件あります（受付番号 {}）。直して送り直すか、差異を確かめたうえで、このまま開始する理由を入力してください",
+        named.join("、")
+    );
+    Some((Obstacle::Differences, text))
 }
 
 impl StartFilter {

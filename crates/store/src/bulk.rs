@@ -46,9 +46,11 @@ static PUT_RECORDS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::re
 static PUT_PEOPLE: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::person::PUT));
 static PUT_TOKENS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::person::PUT_TOKEN));
 #[cfg(test)]
-pub(crate) const ALL_POSTGRES: &[&str] = &[DIGESTS_POSTGRES, PEOPLE_POSTGRES, ACTS_POSTGRES, crate::claim::POSTGRES];
+pub(crate) const ALL_POSTGRES: &[&str] =
+    &[DIGESTS_POSTGRES, PEOPLE_POSTGRES, ACTS_POSTGRES, crate::claim::POSTGRES, crate::open_row::POSTGRES];
 #[cfg(test)]
-pub(crate) const ALL_SQLITE: &[&str] = &[DIGESTS_SQLITE, PEOPLE_SQLITE, ACTS_SQLITE, crate::claim::SQLITE];
+pub(crate) const ALL_SQLITE: &[&str] =
+    &[DIGESTS_SQLITE, PEOPLE_SQLITE, ACTS_SQLITE, crate::claim::SQLITE, crate::open_row::SQLITE];
 
 /// An act of consent that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,9 +13,9 @@ const PUT: &str = "INSERT INTO row_claim (insurer_number, insured_number, kind, 
      ON CONFLICT (insurer_number, insured_number, kind, natural_key) DO UPDATE SET revision = excluded.revision, corrected = excluded.corrected,
        deletion = excluded.deletion";
 static PUT_MANY: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT));
-pub(crate) const POSTGRES: &str =
-    "SELECT insured_number, kind, natural_key, revision, corrected, deletion FROM row_claim
-     WHERE insurer_number = $1 AND insured_number = ANY(string_to_array($2, ','))";
+pub(crate) const POSTGRES: &str = "SELECT c.* FROM unnest(string_to_array($2, ',')) AS asked(insured_number), LATERAL (
+       SELECT insured_number, kind, natural_key, revision, corrected, deletion FROM row_claim
+       WHERE insurer_number = $1 AND insured_number = asked.insured_number OFFSET 0) c";
 pub(crate) const SQLITE: &str = "SELECT insured_number, kind, natural_key, revision, corrected, deletion FROM row_claim
      WHERE insurer_number = $1 AND insured_number IN (SELECT value FROM json_each($2))";
 #[cfg(test)]

@@ -9,17 +9,18 @@ use kiban_domain::{InsuredNumber, InsurerNumber, Timestamp};
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-const PUT: &str =
-    "INSERT INTO open_row (insurer_number, insured_number, kind, history_number, receipt_number, waits)
+const PUT: &str = "INSERT INTO open_row (insurer_number, insured_number, kind, history_number, receipt_number, waits)
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
 static PUT_MANY: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT));
 const CLEAR: &str = "DELETE FROM open_row
      WHERE insurer_number = $1 AND insured_number = $2 AND kind = $3 AND history_number = $4 AND receipt_number = $5";
 const ANY: &str = "SELECT 1 FROM open_row WHERE insurer_number = $1 ORDER BY insured_number LIMIT 1";
-pub(crate) const POSTGRES: &str = "SELECT o.insured_number, o.kind, o.history_number, o.receipt_number, o.waits, r.received_at
-     FROM open_row o JOIN receipt r ON r.insurer_number = o.insurer_number AND r.receipt_number = o.receipt_number
-     WHERE o.insurer_number = $1 AND o.insured_number = ANY(string_to_array($2, ','))";
-pub(crate) const SQLITE: &str = "SELECT o.insured_number, o.kind, o.history_number, o.receipt_number, o.waits, r.received_at
+pub(crate) const POSTGRES: &str = "SELECT w.* FROM unnest(string_to_array($2, ',')) AS asked(insured_number), LATERAL (
+       SELECT o.insured_number, o.kind, o.history_number, o.receipt_number, o.waits, r.received_at
+       FROM open_row o JOIN receipt r ON r.insurer_number = o.insurer_number AND r.receipt_number = o.receipt_number
+       WHERE o.insurer_number = $1 AND o.insured_number = asked.insured_number OFFSET 0) w";
+pub(crate) const SQLITE: &str =
+    "SELECT o.insured_number, o.kind, o.history_number, o.receipt_number, o.waits, r.received_at
      FROM open_row o JOIN receipt r ON r.insurer_number = o.insurer_number AND r.receipt_number = o.receipt_number
      WHERE o.insurer_number = $1 AND o.insured_number IN (SELECT value FROM json_each($2))";
 const WAITING: &str = "SELECT count(*) FROM open_row WHERE insurer_number = $1 AND receipt_number = $2 AND waits";
@@ -30,7 +31,8 @@ const PUT_AGAIN: &str =
     "INSERT INTO row_again (insurer_number, due_by, receipt_number, insured_number, kind, history_number)
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
 static PUT_AGAIN_MANY: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT_AGAIN));
-const DUE: &str = "SELECT DISTINCT receipt_number FROM row_again WHERE insurer_number = $1 AND due_by = $2 ORDER BY receipt_number";
+const DUE: &str =
+    "SELECT DISTINCT receipt_number FROM row_again WHERE insurer_number = $1 AND due_by = $2 ORDER BY receipt_number";
 const AGAIN: &str = "SELECT insured_number, kind, history_number FROM row_again
      WHERE insurer_number = $1 AND due_by = $2 AND receipt_number = $3";
 const DONE_AGAIN: &str = "DELETE FROM row_again WHERE insurer_number = $1 AND due_by = $2 AND receipt_number = $3";
@@ -102,11 +104,7 @@ impl Tx {
     }
 
     /// Forgets rows, each of a receipt, that are in by now.
-    pub async fn clear_open_rows(
-        &mut self,
-        insurer: InsurerNumber,
-        rows: &[(FileKey, i64)],
-    ) -> Result<(), StoreError> {
+    pub async fn clear_open_rows(&mut self, insurer: InsurerNumber, rows: &[(FileKey, i64)]) -> Result<(), StoreError> {
         for ((insured, kind, history), receipt) in rows {
             self.raw.run(CLEAR, args![insurer.as_str(), insured.as_str(), kind, *history, *receipt]).await?;
         }
@@ -190,9 +188,7 @@ impl Store {
     /// Whose rows a receipt reads again; none when it has its own.
     pub async fn again(&self, insurer: InsurerNumber, receipt: i64) -> Result<Option<Again>, StoreError> {
         let rows = self.engine.rows(RECEIPT, args![insurer.as_str(), receipt]).await?;
-        let again = |row: &crate::engine::Row| {
-            Ok(Again { of: row.big(0)?, due_by: row.big(1)?, upload: row.text(2)? })
-        };
+        let again = |row: &crate::engine::Row| Ok(Again { of: row.big(0)?, due_by: row.big(1)?, upload: row.text(2)? });
         rows.first().map(again).transpose()
     }
 

@@ -28,6 +28,10 @@ const BY_PUBLIC_ID: &str = "SELECT receipt_number, public_id, sender, received_a
        rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
        set_aside_at
      FROM receipt WHERE insurer_number = $1 AND public_id = $2";
+const BY_NUMBER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
+       rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
+       set_aside_at
+     FROM receipt WHERE insurer_number = $1 AND receipt_number = $2";
 const OF_SENDER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
        rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
        set_aside_at, insurer_number
@@ -72,6 +76,7 @@ pub(crate) const ALL: &[&str] = &[
     FINISH,
     BY_DIGEST,
     BY_PUBLIC_ID,
+    BY_NUMBER,
     OF_SENDER,
     OF_INSURER,
     ORIGINAL,
@@ -365,6 +370,12 @@ impl Store {
     /// A receipt by the id shown to its sender.
     pub async fn receipt(&self, insurer: InsurerNumber, public_id: &str) -> Result<Option<Receipt>, StoreError> {
         let rows = self.engine.rows(BY_PUBLIC_ID, args![insurer.as_str(), public_id]).await?;
+        self.first_receipt(insurer, &rows).await
+    }
+
+    /// A receipt by its inner number.
+    pub async fn receipt_numbered(&self, insurer: InsurerNumber, number: i64) -> Result<Option<Receipt>, StoreError> {
+        let rows = self.engine.rows(BY_NUMBER, args![insurer.as_str(), number]).await?;
         self.first_receipt(insurer, &rows).await
     }
 

@@ -5,7 +5,7 @@ use crate::engine::{Committed, Engine, args};
 use crate::roles::{APP_ROLE, migrate_database};
 use crate::{
     assignment, block, bulk, certificate_request, claim, connector, consent, counter, disaster, disaster_look, gather,
-    history, insurer, lease, migrations, notice, numbers, office, person, plan,
+    history, insurer, lease, migrations, notice, numbers, office, open_row, person, plan,
 };
 use crate::{readiness, receipt, record, report, retention, review, session, slip, submission, upload};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
@@ -17,6 +17,7 @@ const SHARED: &[&[&str]] = &[
     person::ALL,
     plan::ALL,
     claim::ALL,
+    open_row::ALL,
     record::ALL,
     consent::ALL,
     assignment::ALL,

@@ -38,7 +38,7 @@ use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
 use kiban_domain::insured::{Insured, NumberLink};
 use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::survey::CertificationSurvey;
-use kiban_domain::{Date, InsurerNumber, PersonKey};
+use kiban_domain::{Date, InsuredNumber, InsurerNumber, PersonKey};
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -227,6 +227,28 @@ pub struct MunicipalRow {
     pub change: Change,
     /// The record.
     pub value: MunicipalValue,
+}
+
+/// A row as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadRow {
+    /// A sound one.
+    Sound(Box<MunicipalRow>),
+    /// One with an error, as far as its key can be read.
+    Faulty {
+        /// 種別
+        kind: MunicipalKind,
+        /// 被保険者番号
+        insured: Option<InsuredNumber>,
+        /// 履歴番号
+        history: Option<u32>,
+    },
+}
+
+impl ReadRow {
+    fn faulty(kind: MunicipalKind, row: &Row) -> Self {
+        Self::Faulty { kind, insured: InsuredNumber::parse(row.get(1)).ok(), history: row.get(2).parse().ok() }
+    }
 }
 
 /// One record to be written.
@@ -490,10 +512,19 @@ impl<S: Source> Package<S> {
     /// the manifest names (digest, name) are judged but not handed out; without a manifest no row is. Fails only when
     /// the source cannot be read.
     pub fn check_source(&self, take: &mut impl FnMut(MunicipalRow)) -> io::Result<Vec<Problem>> {
+        self.check_with(&mut Keys::new(), &mut |row| {
+            if let ReadRow::Sound(row) = row {
+                take(*row);
+            }
+        })
+    }
+
+    /// The same for whoever wants the rows with an error, too; those of the same files.
+    pub fn read_source(&self, take: &mut impl FnMut(ReadRow)) -> io::Result<Vec<Problem>> {
         self.check_with(&mut Keys::new(), take)
     }
 
-    fn check_with(&self, keys: &mut Keys, take: &mut impl FnMut(MunicipalRow)) -> io::Result<Vec<Problem>> {
+    fn check_with(&self, keys: &mut Keys, take: &mut impl FnMut(ReadRow)) -> io::Result<Vec<Problem>> {
         let mut problems = self.problems.clone();
         for entry in self.named() {
             let left = PROBLEMS.saturating_sub(problems.len());
@@ -551,7 +582,7 @@ impl<S: Source> Package<S> {
         file: usize,
         limit: usize,
         keys: &mut Keys,
-        take: &mut impl FnMut(MunicipalRow),
+        take: &mut impl FnMut(ReadRow),
     ) -> io::Result<Vec<Problem>> {
         let mut problems = Problems::at_most(&entry.name, limit.min(Problems::LIMIT));
         let Some(manifest) = &self.manifest else { return Ok(Vec::new()) };
@@ -627,7 +658,12 @@ fn judge_alone<S: Source>(
     };
     let entry = ManifestFile { name: name.to_owned(), kind, encoding, rows: 0, sha256: String::new() };
     let mut problems = Problems::at_most(name, limit.min(Problems::LIMIT));
-    read_file(&entry, insurer, source.open(file)?, &mut problems, (&mut Keys::new(), file), take)?;
+    let mut take = |row| {
+        if let ReadRow::Sound(row) = row {
+            take(*row);
+        }
+    };
+    read_file(&entry, insurer, source.open(file)?, &mut problems, (&mut Keys::new(), file), &mut take)?;
     Ok(problems.finish())
 }
 
@@ -661,15 +697,17 @@ fn read_file(
     source: impl Read,
     problems: &mut Problems,
     (keys, place): (&mut Keys, usize),
-    take: &mut impl FnMut(MunicipalRow),
+    take: &mut impl FnMut(ReadRow),
 ) -> io::Result<u64> {
     let Some(layout) = entry.kind.layout() else { return Ok(0) };
     let dialect = dialect_of(&entry.name, entry.encoding);
     let mut reader = layout::Reader::new(layout, source, dialect, problems);
     let file: Arc<str> = Arc::from(entry.name.as_str());
+    let mut told = 0;
     loop {
         let kept = problems.kept();
         let Some(row) = reader.next_row(problems) else { break };
+        told += 1;
         if insurer.is_some_and(|insurer| is_foreign(&row, insurer)) {
             problems.forget_row(kept, row.line());
             let text = "ほかの保険者の行です。取り除いて作り直してください（番号は表示しません）";
@@ -677,6 +715,7 @@ fn read_file(
             continue;
         }
         if !row.is_sound() {
+            take(ReadRow::faulty(entry.kind, &row));
             continue;
         }
         let mut built = rows::Builder::new(layout, &row);
@@ -685,6 +724,7 @@ fn read_file(
             problems.push(quoted(layout, &row, &entry.name, fault));
         }
         if !built.faults.is_empty() {
+            take(ReadRow::faulty(entry.kind, &row));
             continue;
         }
         for note in &built.notes {
@@ -693,6 +733,7 @@ fn read_file(
         let Some((key, history, change, value)) = value else {
             let text = "この行を読み取れませんでした。項目表と照らし合わせてください";
             problems.push(located(layout, &row, &entry.name, "history", "value", text));
+            take(ReadRow::faulty(entry.kind, &row));
             continue;
         };
         match keys.insert(entry.kind, place, &row) {
@@ -702,8 +743,12 @@ fn read_file(
                 let text =
                     "申請日・医療機関・作成回数が同じ意見書がパッケージにもう一つあります。どちらか一つにしてください";
                 problems.push(located(layout, &row, &entry.name, "applied_on", "duplicate_key", text));
+                take(ReadRow::faulty(entry.kind, &row));
             }
-            Seen::New => take(MunicipalRow { line: row.line(), file: file.clone(), key, history, change, value }),
+            Seen::New => {
+                let (line, file) = (row.line(), file.clone());
+                take(ReadRow::Sound(Box::new(MunicipalRow { line, file, key, history, change, value })));
+            }
             Seen::Same(line) => {
                 keys.repeat(entry.kind);
                 let text = format!("{line}行目とまったく同じ行です。1行にしてください");
@@ -715,14 +760,20 @@ fn read_file(
                     row.get(2)
                 );
                 problems.push(located(layout, &row, &entry.name, "history", "duplicate_key", &text));
+                take(ReadRow::faulty(entry.kind, &row));
             }
             Seen::Other(line) => {
                 let text = format!(
                     "{line}行目と同じ被保険者番号・履歴番号ですが内容が違います。新しい履歴番号を付けてください"
                 );
                 problems.push(located(layout, &row, &entry.name, "history", "duplicate_key", &text).found(row.get(2)));
+                take(ReadRow::faulty(entry.kind, &row));
             }
         }
+    }
+    // Those whose columns cannot be told apart.
+    for _ in told..reader.rows_seen() {
+        take(ReadRow::Faulty { kind: entry.kind, insured: None, history: None });
     }
     match reader.take_error() {
         Some(error) => Err(error),

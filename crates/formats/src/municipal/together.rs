@@ -2,7 +2,7 @@
 //! is read by one thread, its files in their order; what is found is what one thread would find.
 
 use super::keys::Keys;
-use super::{ManifestFile, MunicipalKind, PROBLEMS, Package, Source};
+use super::{ManifestFile, MunicipalKind, PROBLEMS, Package, ReadRow, Source};
 use crate::{Problem, Problems};
 use std::collections::BTreeMap;
 use std::io;
@@ -94,7 +94,9 @@ impl<S: Source + Sync> Package<S> {
             if found.load(Ordering::Relaxed) > SHARED {
                 break;
             }
-            let of_file = self.check_file(entry, *file, Problems::LIMIT, &mut keys, &mut |_| rows += 1)?;
+            let of_file = self.check_file(entry, *file, Problems::LIMIT, &mut keys, &mut |row| {
+                rows += u64::from(matches!(row, ReadRow::Sound(_)));
+            })?;
             found.fetch_add(of_file.len(), Ordering::Relaxed);
             if !of_file.is_empty() {
                 problems.push((*place, of_file));
@@ -105,7 +107,11 @@ impl<S: Source + Sync> Package<S> {
 
     fn count_alone(&self) -> io::Result<Counted> {
         let (mut rows, mut keys) = (BTreeMap::new(), Keys::new());
-        let problems = self.check_with(&mut keys, &mut |row| *rows.entry(row.value.kind()).or_default() += 1)?;
+        let problems = self.check_with(&mut keys, &mut |row| {
+            if let ReadRow::Sound(row) = row {
+                *rows.entry(row.value.kind()).or_default() += 1;
+            }
+        })?;
         Ok(Counted { rows, repeated: keys.into_repeated(), problems })
     }
 }

@@ -418,11 +418,19 @@ impl Judge {
         let (number, history) = (place.key.insured, i64::from(place.history));
         let versions = present.people.get(&number).map_or(&[][..], Vec::as_slice);
         let (written, unseen) = (self.written.get(&number).copied(), present.unseen.get(&number).copied());
-        let was_withheld = versions.iter().any(|version| version.withheld)
+        let lifted = versions.iter().filter(|version| version.lifts).map(|version| version.revision).max();
+        let was_withheld = versions.iter().any(|version| version.withheld && Some(version.revision) > lifted)
             || written.is_some_and(|(_, withheld)| withheld)
             || unseen == Some(true);
         let last = versions.iter().rfind(|version| version.history_number == history);
         let content = serde_json::to_vec(&insured).map_err(|error| Error::Internal(error.to_string()))?;
+        // What was there before 不開示 was lifted says nothing new when it comes again (P-037).
+        let digest = self.keys.digest(&content);
+        let is_repeated = |version: &&PersonHeader| version.history_number == history && version.digest == digest;
+        if versions.iter().filter(is_repeated).any(|version| Some(version.revision) < lifted) {
+            judged.count(place).unchanged += 1;
+            return Ok(());
+        }
         let there = last.map(|last| There { revision: last.revision, deleted: false, digest: &last.digest });
         let settled = self.settle(place, &natural_key(place.history), &content, there, present, judged);
         if let (Standing::Superseded | Standing::Taken, Some(last)) = (settled, last) {

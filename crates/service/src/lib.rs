@@ -61,6 +61,7 @@ mod submission;
 mod tag;
 mod union_members;
 mod view;
+mod withheld;
 
 pub use accounts::{LogIn, LoggedIn, NewAccount, hash_password};
 pub use caller::{Caller, Context, Peer};
@@ -102,6 +103,7 @@ pub use statistics::{Pending, Rate, Statistics, StatisticsState, Table, TableRow
 pub use submission::{Decide, Filed, InboxItem, InboxState, OriginalInfo};
 pub use union_members::{MemberFault, MemberFinding};
 pub use view::{Document, KindView, PersonPage, WhyKind};
+pub use withheld::LiftWithheld;
 
 use kiban_domain::{Timestamp, dates};
 use kiban_policy::SharingTable;

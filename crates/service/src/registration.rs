@@ -214,7 +214,12 @@ impl Platform {
     }
 
     /// A person of the caller's own municipality.
-    async fn own_insured(&self, caller: &Caller, handle: &str, context: &Context) -> Result<PersonKey, Error> {
+    pub(crate) async fn own_insured(
+        &self,
+        caller: &Caller,
+        handle: &str,
+        context: &Context,
+    ) -> Result<PersonKey, Error> {
         caller.require_way(UseCase::Eligibility, self.table_at(context.now)?)?;
         let person = self.person_of(caller, handle).await?;
         let case = self.case(caller, person, context).await?;

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 
 pub(crate) const PEOPLE: &str = "SELECT DISTINCT insured_number FROM person
      WHERE insurer_number = $1 AND insured_number > $2 ORDER BY insured_number LIMIT $3";
-const VERSIONS: &str = "SELECT history_number, revision, card_insurer, withheld, gone_on, identity, digest, mac, insured_number FROM person
+const VERSIONS: &str = "SELECT history_number, revision, card_insurer, withheld, gone_on, identity, digest, mac, lifts, insured_number FROM person
      WHERE insurer_number = $1 AND insured_number > $2 AND insured_number <= $3
      ORDER BY insured_number, history_number DESC, revision DESC";
 const RECORDS: &str = "SELECT natural_key, revision, creator, valid_from, valid_to, recorded_at, deleted, payload, digest, kind, insured_number
@@ -115,10 +115,10 @@ impl Store {
         let open = self.open_receipts(insurer).await?;
         let versions = self.engine.rows(VERSIONS, args![insurer.as_str(), &from, &to]).await?;
         let keys = self.keys.keys_for(insurer.as_str(), &versions, &[5]).await?;
-        for of_person in versions.chunk_by(|a, b| a.text(8).ok() == b.text(8).ok()) {
+        for of_person in versions.chunk_by(|a, b| a.text(9).ok() == b.text(9).ok()) {
             let of_person: Vec<&Row> = of_person.iter().collect();
             let Some(first) = of_person.first() else { continue };
-            let person = person_of(insurer, first, 8)?;
+            let person = person_of(insurer, first, 9)?;
             let opened = standing_versions(&self.keys, &keys, &person, &of_person, &open);
             let Some(standing) = readable("person", opened)? else {
                 block.damaged += 1;

@@ -24,10 +24,10 @@ const DIGESTS_SQLITE: &str = "SELECT insured_number, kind, natural_key, revision
      WHERE insurer_number = $1 AND insured_number IN (SELECT value FROM json_each($2))
        AND kind IN (SELECT value FROM json_each($3)) ORDER BY revision";
 const PEOPLE_POSTGRES: &str = "SELECT p.* FROM unnest(string_to_array($2, ',')) AS asked(insured_number), LATERAL (
-       SELECT insured_number, revision, history_number, withheld, digest FROM person
+       SELECT insured_number, revision, history_number, withheld, digest, lifts FROM person
        WHERE insurer_number = $1 AND insured_number = asked.insured_number OFFSET 0) p
      ORDER BY p.history_number, p.revision";
-const PEOPLE_SQLITE: &str = "SELECT insured_number, revision, history_number, withheld, digest FROM person
+const PEOPLE_SQLITE: &str = "SELECT insured_number, revision, history_number, withheld, digest, lifts FROM person
      WHERE insurer_number = $1 AND insured_number IN (SELECT value FROM json_each($2)) ORDER BY history_number, revision";
 const ACTS_POSTGRES: &str = "SELECT a.* FROM unnest(string_to_array($2, ',')) AS asked(insured_number), LATERAL (
        SELECT insured_number, act_id, act, kind, acted_at, revision, taken_by, mac FROM consent_act
@@ -118,6 +118,7 @@ impl Store {
                 history_number: row.big(2)?,
                 withheld: row.boolean(3)?,
                 digest: row.blob(4)?,
+                lifts: row.int(5)? == 1,
             };
             present.entry(number(row)?).or_default().push(header);
         }

@@ -8,7 +8,7 @@ use crate::gather::columns::{CODE, FLAG, NUMBER, SEALED, TEXT, WHAT};
 use crate::gather::{Gathered, Wanted, what};
 use crate::insurer::start_from;
 use crate::office::{instant, switch_door};
-use crate::person::{Version, open_identity};
+use crate::person::{Version, Withheld, open_identity};
 use crate::receipt::open_list;
 use crate::record::{RecordColumns, newest_first};
 use crate::seal::generation_of;
@@ -156,7 +156,7 @@ impl UnopenedPerson {
         for row in self.rows.rows() {
             if row.int(WHAT)? == what::PERSON && version_of(row)? == *version {
                 let mut insured = open_identity(keys, &self.person, *version, row.blob_ref(SEALED)?)?;
-                insured.withheld |= self.withheld;
+                insured.withheld = self.withheld;
                 return Ok(Some(Unreleased::new(insured)));
             }
         }
@@ -205,7 +205,7 @@ impl Reader<'_> {
             facts.card_insurer = present.card_insurer;
             facts.gone_on = present.gone_on;
         }
-        facts.withheld = versions.withheld;
+        facts.withheld = versions.withheld.holds();
         facts.opinion_requested_on =
             requests.iter().filter(|(revision, _)| applied(revision)).map(|(_, day)| *day).max();
         // What closes counts from the moment it is stored; what opens waits until its whole receipt is applied.
@@ -282,7 +282,7 @@ impl Reader<'_> {
 struct Versions {
     all: Vec<PresentVersion>,
     /// Any of them says 不開示, applied or not: what closes counts from the moment it is stored.
-    withheld: bool,
+    withheld: Withheld,
     /// One was altered outside the platform: it may have been the one that closes.
     damaged: bool,
 }
@@ -298,9 +298,10 @@ impl Versions {
     fn read(&mut self, row: &Row, person: &PersonKey, keys: &Keyring) -> Result<(), StoreError> {
         let (card_insurer, gone_on) = (row.text_ref(TEXT)?, day(row, NUMBER)?);
         let ((history_number, revision), withheld) = (version_of(row)?, row.boolean(FLAG)?);
-        let version = Version { history_number, revision, withheld, gone_on };
+        let lifts = row.big_or_null(NUMBER + 3)? == Some(1);
+        let version = Version { history_number, revision, withheld, gone_on, lifts };
         self.damaged |= !version.fits(keys, person, card_insurer, row.blob_ref(CODE)?);
-        self.withheld |= withheld;
+        self.withheld.note(&version);
         let card_insurer = InsurerNumber::parse(card_insurer).ok();
         self.all.push(PresentVersion { history_number, revision, card_insurer, gone_on });
         Ok(())

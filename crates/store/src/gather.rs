@@ -314,10 +314,9 @@ fn text(shape: Shape, identity: bool, people: usize) -> String {
     let these = format!("t.insurer_number = $1 AND t.insured_number IN ({})", numbers(2, people));
     let identity = if identity { "t.identity" } else { "CAST(NULL AS BYTEA)" };
     let none = "CAST(NULL AS TEXT)";
-    let no_number = "CAST(NULL AS BIGINT)";
     let mut sql = format!(
         "SELECT t.insured_number AS who, 1 AS what, t.card_insurer AS t1, {none} AS t2, {none} AS t3, {none} AS t4, {none} AS t5, \
-           CAST(t.gone_on AS BIGINT) AS n1, t.revision AS n2, t.history_number AS n3, {no_number} AS n4, t.withheld AS flag, t.mac AS code, \
+           CAST(t.gone_on AS BIGINT) AS n1, t.revision AS n2, t.history_number AS n3, CAST(t.lifts AS BIGINT) AS n4, t.withheld AS flag, t.mac AS code, \
            {identity} AS sealed FROM person t WHERE {these}
          UNION ALL SELECT '', 2, t.start_state, NULL, NULL, NULL, NULL, t.start_on, NULL, NULL, NULL, false, t.mac, NULL \
            FROM insurer t WHERE t.insurer_number = $1

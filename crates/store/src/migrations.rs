@@ -31,6 +31,7 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000130_plan_uploads", include_str!("../migrations/20261122000130_plan_uploads.sql")),
     ("20261122000140_row_order", include_str!("../migrations/20261122000140_row_order.sql")),
     ("20261122000141_open_rows", include_str!("../migrations/20261122000141_open_rows.sql")),
+    ("20261122000142_withheld_lifted", include_str!("../migrations/20261122000142_withheld_lifted.sql")),
     ("20261122000150_retention", include_str!("../migrations/20261122000150_retention.sql")),
     ("20261122000160_slips", include_str!("../migrations/20261122000160_slips.sql")),
     ("20261122000180_refresh_tokens", include_str!("../migrations/20261122000180_refresh_tokens.sql")),

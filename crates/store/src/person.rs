@@ -12,10 +12,13 @@ pub(crate) const PUT: &str = "INSERT INTO person (insurer_number, insured_number
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
      ON CONFLICT (insurer_number, insured_number, history_number, revision) DO UPDATE SET card_insurer = excluded.card_insurer,
        withheld = excluded.withheld, gone_on = excluded.gone_on, identity = excluded.identity, digest = excluded.digest, mac = excluded.mac";
-const VERSIONS: &str = "SELECT history_number, revision, card_insurer, withheld, gone_on, identity, digest, mac,
+const VERSIONS: &str = "SELECT history_number, revision, card_insurer, withheld, gone_on, identity, digest, mac, lifts,
        (SELECT open_receipts FROM receipt_counter WHERE receipt_counter.insurer_number = $1),
        (SELECT mac FROM receipt_counter WHERE receipt_counter.insurer_number = $1)
      FROM person WHERE insurer_number = $1 AND insured_number = $2 ORDER BY history_number DESC, revision DESC";
+/// The version with which a municipality lifts 不開示.
+const LIFT: &str = "INSERT INTO person (insurer_number, insured_number, history_number, revision, card_insurer, withheld, gone_on, identity, digest, mac, lifts)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)";
 const DROP_TOKENS: &str = "DELETE FROM person_token WHERE insurer_number = $1 AND insured_number = $2";
 pub(crate) const PUT_TOKEN: &str = "INSERT INTO person_token (insurer_number, token, insured_number, version, generation) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
 /// Holds the row until the transaction ends, on either engine.
@@ -24,7 +27,7 @@ const BY_TOKEN: &str = "SELECT insured_number FROM person_token WHERE insurer_nu
 const COUNT: &str = "SELECT count(DISTINCT insured_number) FROM person WHERE insurer_number = $1";
 const ANY: &str = "SELECT 1 FROM person WHERE insurer_number = $1 ORDER BY insured_number LIMIT 1";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, VERSIONS, HOLD, DROP_TOKENS, PUT_TOKEN, BY_TOKEN, COUNT, ANY];
+pub(crate) const ALL: &[&str] = &[PUT, LIFT, VERSIONS, HOLD, DROP_TOKENS, PUT_TOKEN, BY_TOKEN, COUNT, ANY];
 
 /// What the store knows of one version of a person before anything is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct PersonHeader {
     pub history_number: i64,
     /// 不開示 (P-037)
     pub withheld: bool,
+    /// Written when the municipality lifted 不開示: what earlier receipts said of it holds no more.
+    pub lifts: bool,
     /// Keyed digest of the content, to see whether a new row changes anything.
     pub digest: Vec<u8>,
 }
@@ -164,6 +169,36 @@ impl Tx {
         self.put_people(revision, std::slice::from_ref(&person)).await
     }
 
+    /// Writes the version with which a municipality lifts 不開示: the content of `history_number` once more, without it. What any
+    /// receipt before this one said about it holds no more; a later one may set it again.
+    pub async fn lift_withheld(
+        &mut self,
+        revision: i64,
+        history_number: i64,
+        insured: &Insured,
+    ) -> Result<(), StoreError> {
+        let keys = self.keys_of(insured.key.insurer.as_str()).await?;
+        let insured = Insured { withheld: false, ..insured.clone() };
+        let new = NewPerson { history_number, insured, tokens: TokenChange::Keep };
+        let row = SealedPerson::seal(&self.keys, &keys, revision, &new)?;
+        let version = Version { history_number, revision, withheld: false, gone_on: row.gone_on, lifts: true };
+        let mac = version.door(&row.key, row.card_insurer.as_str()).mac(&self.keys);
+        let values = args![
+            row.key.insurer.as_str(),
+            row.key.insured.as_str(),
+            history_number,
+            revision,
+            row.card_insurer.as_str(),
+            false,
+            row.gone_on,
+            &row.identity,
+            &row.digest,
+            &mac
+        ];
+        self.raw.run(LIFT, values).await?;
+        self.renew_tokens(row.key).await
+    }
+
     /// Forgets the search tokens of people of one insurer.
     pub(crate) async fn drop_tokens(&mut self, people: &[PersonKey]) -> Result<(), StoreError> {
         for key in people {
@@ -218,7 +253,7 @@ impl SealedPerson {
         let (insured, history_number) = (&person.insured, person.history_number);
         let content = content_of(insured)?;
         let gone_on = insured.lost.map(|(day, _)| dates::to_number(day));
-        let door = Version { history_number, revision, withheld: insured.withheld, gone_on }
+        let door = Version { history_number, revision, withheld: insured.withheld, gone_on, lifts: false }
             .door(&insured.key, insured.card_insurer.as_str());
         let (history, receipt) = (history_number.to_be_bytes(), revision.to_be_bytes());
         let adds = matches!(person.tokens, TokenChange::Add | TokenChange::Replace) && !insured.withheld;
@@ -249,11 +284,14 @@ pub(crate) struct Version {
     pub(crate) revision: i64,
     pub(crate) withheld: bool,
     pub(crate) gone_on: Option<i32>,
+    /// Written when the municipality lifted 不開示.
+    pub(crate) lifts: bool,
 }
 
 impl Version {
     pub(crate) fn door(&self, key: &PersonKey, card_insurer: &str) -> Door {
-        self.door_before(key, card_insurer).number(self.history_number)
+        let door = self.door_before(key, card_insurer).number(self.history_number);
+        if self.lifts { door.text("lifts") } else { door }
     }
 
     /// As it was before there were versions, without the 履歴番号.
@@ -285,8 +323,8 @@ impl Store {
         let rows = self.engine.rows(VERSIONS, args![key.insurer.as_str(), key.insured.as_str()]).await?;
         let Some(first) = rows.first() else { return Ok(Vec::new()) };
         let keys = self.keys.keys_for(key.insurer.as_str(), &rows, &[5]).await?;
-        let open = match first.text_or_null(8)? {
-            Some(open) => open_list(&self.keys, key.insurer, &open, &first.blob_or_null(9)?.unwrap_or_default()),
+        let open = match first.text_or_null(9)? {
+            Some(open) => open_list(&self.keys, key.insurer, &open, &first.blob_or_null(10)?.unwrap_or_default()),
             None => Some(Vec::new()),
         };
         // With an altered list of open receipts nothing counts as applied.
@@ -337,6 +375,30 @@ impl Store {
     }
 }
 
+/// What versions of a person say about 不開示, in whatever order they are noted: any of them that says so holds until the
+/// municipality lifts it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Withheld {
+    /// The latest receipts that set and that lifted it.
+    set: Option<i64>,
+    lifted: Option<i64>,
+}
+
+impl Withheld {
+    pub(crate) fn note(&mut self, version: &Version) {
+        if version.withheld {
+            self.set = self.set.max(Some(version.revision));
+        }
+        if version.lifts {
+            self.lifted = self.lifted.max(Some(version.revision));
+        }
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.set > self.lifted
+    }
+}
+
 /// Versions of one person in the order of `VERSIONS`, whose columns come first in each row. Those of receipts in `open` do not
 /// count but for their 不開示. `None` when one is damaged.
 pub(crate) fn standing_versions(
@@ -346,24 +408,25 @@ pub(crate) fn standing_versions(
     rows: &[&Row],
     open: &[i64],
 ) -> Result<Option<Vec<(PersonHeader, Insured)>>, StoreError> {
-    let (mut versions, mut any_withheld) = (Vec::with_capacity(rows.len()), false);
+    let (mut versions, mut withheld) = (Vec::with_capacity(rows.len()), Withheld::default());
     for row in rows {
         let (history_number, revision) = (row.big(0)?, row.big(1)?);
-        let version = Version { history_number, revision, withheld: row.boolean(3)?, gone_on: row.int_or_null(4)? };
+        let (flag, gone_on, lifts) = (row.boolean(3)?, row.int_or_null(4)?, row.int(8)? == 1);
+        let version = Version { history_number, revision, withheld: flag, gone_on, lifts };
         if !version.fits(keyring, key, &row.text(2)?, &row.blob(7)?) {
             return Ok(None);
         }
-        any_withheld |= version.withheld;
+        withheld.note(&version);
         if open.contains(&revision) {
             continue;
         }
         let insured = open_identity(keys, key, (history_number, revision), row.blob_ref(5)?)?;
-        let header = PersonHeader { revision, history_number, withheld: version.withheld, digest: row.blob(6)? };
+        let header = PersonHeader { revision, history_number, withheld: flag, lifts, digest: row.blob(6)? };
         versions.push((header, insured));
     }
     if let Some((header, insured)) = versions.first_mut() {
-        header.withheld |= any_withheld;
-        insured.withheld |= any_withheld;
+        header.withheld = withheld.holds();
+        insured.withheld = withheld.holds();
     }
     Ok(Some(versions))
 }

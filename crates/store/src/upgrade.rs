@@ -66,7 +66,8 @@ async fn people(tx: &mut RawTx, door: &MacKey) -> Result<(), StoreError> {
                 insured: InsuredNumber::parse(&insured).map_err(|_| StoreError::Unreadable("person"))?,
             };
             let card_insurer = row.text(4)?;
-            let version = Version { history_number, revision, withheld: row.boolean(5)?, gone_on: row.int_or_null(6)? };
+            let (withheld, gone_on) = (row.boolean(5)?, row.int_or_null(6)?);
+            let version = Version { history_number, revision, withheld, gone_on, lifts: false };
             if version.door_before(&key, &card_insurer).fits_under(door, &row.blob(7)?) {
                 let mac = version.door(&key, &card_insurer).mac_under(door);
                 tx.run(SET_PERSON, args![&insurer, &insured, history_number, revision, &mac]).await?;
@@ -91,7 +92,7 @@ mod tests {
 
     async fn people_from_before_get_their_history_number_under_the_mac(engine: &Engine) {
         let door = MacKey::new(&[7; 32]);
-        let version = |withheld| Version { history_number: 1, revision: 7, withheld, gone_on: None };
+        let version = |withheld| Version { history_number: 1, revision: 7, withheld, gone_on: None, lifts: false };
         let key = |number: &str| PersonKey {
             insurer: InsurerNumber::parse("435073").unwrap(),
             insured: InsuredNumber::parse(number).unwrap(),

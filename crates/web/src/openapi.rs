@@ -253,6 +253,7 @@ fn shape(name: &str) -> Option<Shape> {
         "claim_values_file" => (R::Nothing, "200", C::Csv),
         "why" => (R::Nothing, "200", C::Json("WhyList")),
         "end_registration" => (R::Nothing, "204", C::Nothing),
+        "lift_withheld" => (R::Json("LiftWithheld"), "204", C::Nothing),
         "decide_office" => (R::Json("OfficeDecision"), "204", C::Nothing),
         "set_switch" => (R::Json("Switch"), "204", C::Nothing),
         "switch_account" => (R::Json("AccountSwitch"), "204", C::Nothing),

@@ -114,6 +114,7 @@ routes! {
     Organisations get    GET    "/api/v1/people/{handle}/claim-values.csv"   claim_values_file      Both           "請求に要る値（月ごと。CSV）"               claim_values::file;
     Organisations get    GET    "/api/v1/people/{handle}/why"                why                   Both           "なぜ見られる・見られないか"                view::why;
     Organisations delete DELETE "/api/v1/people/{handle}/registration"       end_registration      Offices        "担当事業所登録の終了"                      people::end;
+    Organisations post   POST   "/api/v1/people/{handle}/withheld/lift"      lift_withheld         Municipalities "不開示の解除"                              people::lift_withheld;
     Organisations put    PUT    "/api/v1/people/{handle}/offices/{office}"   decide_office         Municipalities "担当登録の継続・不開示の人の事業所の確認・終了" people::decide_office;
     Organisations put    PUT    "/api/v1/people/{handle}/staff/{account}"    set_switch            Offices        "職員ごとの閲覧の停止・再開"                people::set_switch;
     Organisations post   POST   "/api/v1/people/{handle}/consents"           record_consent        Both           "同意の登録・撤回"                          consent::record;

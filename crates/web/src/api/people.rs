@@ -9,7 +9,7 @@ use kiban_domain::dates::{DateError, parse_typed};
 use kiban_domain::ids::IdError;
 use kiban_domain::insured::Sex;
 use kiban_domain::{InsuredNumber, InsurerNumber, OfficeNumber};
-use kiban_service::{OfficeDecision, PeoplePage, RegistrationRequest};
+use kiban_service::{LiftWithheld, OfficeDecision, PeoplePage, RegistrationRequest};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -112,6 +112,35 @@ pub(crate) async fn eligibility(State(app): State<App>, who: Authenticated, body
 pub(crate) async fn end(State(app): State<App>, who: Authenticated, Path(handle): Path<String>) -> Answer {
     let context = who.keyed(b"")?;
     once(&app, &who, &context, app.platform.end_registration(&who.caller, &handle, &context)).await?;
+    done()
+}
+
+/// The municipality lifts 不開示 of the person.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LiftBody {
+    insured_number: String,
+    reason: String,
+}
+
+impl LiftBody {
+    fn check(self) -> Result<LiftWithheld, Problem> {
+        let mut faults = Faults::default();
+        match faults.take("insured_number", InsuredNumber::parse(&self.insured_number), IdError::message_ja) {
+            Some(insured) => Ok(LiftWithheld { insured, reason: self.reason }),
+            None => Err(faults.problem()),
+        }
+    }
+}
+
+pub(crate) async fn lift_withheld(
+    State(app): State<App>,
+    who: Authenticated,
+    Path(handle): Path<String>,
+    body: Json<LiftBody>,
+) -> Answer {
+    let (context, request) = (who.keyed(&body.bytes)?, body.value.and_then(LiftBody::check));
+    once(&app, &who, &context, app.platform.lift_withheld(&who.caller, &handle, request, &context)).await?;
     done()
 }
 

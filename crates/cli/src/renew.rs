@@ -258,6 +258,35 @@ mod tests {
         running.stop().await.unwrap();
     }
 
+    #[tokio::test]
+    async fn a_home_put_under_an_offline_root_is_trusted_by_those_who_know_the_old_or_the_new_one() {
+        let (dir, home) = home();
+        let before = home.ca().unwrap().certificate_der().clone();
+        let shown_before = shown(&identity(&home, PORTAL, now()).unwrap());
+        let root = |name: &str| Ca::init_root(&dir.path().join(name), name, "only for this test", now()).unwrap();
+        let (root, other) = (root("root"), root("other"));
+        let ca = home.ca().unwrap();
+        let bundle = root.sign_intermediate(&ca.request_intermediate().unwrap(), now()).unwrap();
+        ca.install_intermediate(&bundle.cert_pem, now()).unwrap();
+        let identities = (identity(&home, OFFICE, now()).unwrap(), identity(&home, PORTAL, now()).unwrap());
+        assert_eq!(shown(&identities.1), shown_before, "nothing is issued anew for it");
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let addresses = Addresses {
+            organizations: any,
+            public: any,
+            line: None,
+            proxies: Vec::new(),
+            hosts: Hosts::default(),
+            watch: None,
+        };
+        let running = start(&home, home.platform().await.unwrap(), &identities, &addresses).await.unwrap();
+        for trusted in [&before, root.certificate_der()] {
+            connect_trusting(trusted, running.public).await.unwrap();
+        }
+        assert!(connect_trusting(other.certificate_der(), running.public).await.is_err());
+        running.stop().await.unwrap();
+    }
+
     #[test]
     fn a_certificate_is_kept_until_thirty_days_before_its_end() {
         let (_dir, home) = home();

@@ -10,7 +10,7 @@ use kiban_domain::plan_request::PlanRequest;
 use kiban_domain::{InsuredNumber, Organization};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
 use kiban_formats::opinion_csv;
-use kiban_pki::Ca;
+use kiban_pki::{Ca, Identity, Issued, client_config};
 use kiban_service::Context;
 use kiban_sim::documents;
 use kiban_store::CertificateRow;
@@ -200,24 +200,38 @@ impl World {
 /// A certificate for an unattended program, with everything it needs, in a folder.
 async fn issue(home: &Path, organization: Organization, name: &str, folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
+    let issued = issue_many(home, organization, name, 300, 1).await;
+    hand_over(&issued[0], folder);
+    std::fs::write(folder.join("ca.crt"), Home::open(home, None).unwrap().ca().unwrap().certificate_pem()).unwrap();
+}
+
+/// Certificates for unattended programs, good for so many days.
+async fn issue_many(home: &Path, organization: Organization, name: &str, days: u32, many: usize) -> Vec<Issued> {
     let home = Home::open(home, None).unwrap();
     let ca: Ca = home.ca().unwrap();
-    let issued = ca.issue_client(organization, name, 300, now()).unwrap();
-    let row = CertificateRow {
-        fingerprint: issued.fingerprint.clone(),
-        organization,
-        terminal: name.to_owned(),
-        serial: issued.serial.clone(),
-        not_after: issued.not_after,
-        revoked_at: None,
-        revoked_for: None,
-    };
     let platform = home.platform().await.unwrap();
-    platform.bind_connector(&row, &Context::new(now()).unwrap()).await.unwrap();
+    let mut all = Vec::new();
+    for _ in 0..many {
+        let issued = ca.issue_client(organization, name, days, now()).unwrap();
+        let row = CertificateRow {
+            fingerprint: issued.fingerprint.clone(),
+            organization,
+            terminal: name.to_owned(),
+            serial: issued.serial.clone(),
+            not_after: issued.not_after,
+            revoked_at: None,
+            revoked_for: None,
+        };
+        platform.bind_connector(&row, &Context::new(now()).unwrap()).await.unwrap();
+        all.push(issued);
+    }
     platform.store().clone().close().await.unwrap();
+    all
+}
+
+fn hand_over(issued: &Issued, folder: &Path) {
     std::fs::write(folder.join("own.crt"), &issued.cert_pem).unwrap();
     std::fs::write(folder.join("own.key"), issued.key_pem.as_bytes()).unwrap();
-    std::fs::write(folder.join("ca.crt"), ca.certificate_pem()).unwrap();
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -283,6 +297,41 @@ const MOMENTS: [(&str, u64); 6] = [
     ("sendto,sendmsg,writev", 25),
     ("mkdir,mkdirat,unlink,unlinkat,rmdir", 12),
 ];
+
+#[test]
+fn a_connector_killed_while_it_renews_its_certificate_has_a_good_one_after_the_next_start() {
+    if !can_trace() {
+        println!("skipped: strace may not follow processes here");
+        return;
+    }
+    support::run(async {
+        let world = World::start().await;
+        let folder = world.at("city");
+        let moments =
+            [("fsync,fdatasync", 12), ("rename,renameat,renameat2", 6), ("unlink,unlinkat", 3), ("sendto,writev", 4)];
+        let kills: Vec<_> = moments.iter().flat_map(|(calls, most)| (1..=*most).map(move |n| (*calls, n))).collect();
+        let organization = world.town.organization(Who::City);
+        let ending = issue_many(&world.home, organization, "city", 50, kills.len()).await;
+        // The server reads who may come in every two seconds.
+        hand_over(ending.last().unwrap(), &folder);
+        while !world.check("city").await.0 {}
+        let mut killed = 0;
+        for (kill, old) in kills.into_iter().zip(&ending) {
+            hand_over(old, &folder);
+            killed += u32::from(world.once("city", Some(kill)).await);
+            assert!(!world.once("city", None).await);
+            let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+            let own = Identity::from_pem(&read("own.crt"), &read("own.key")).unwrap();
+            assert!(client_config(&[], Some(&own)).is_ok(), "{kill:?}: certificate and key of one pair");
+            let days = (kiban_pki::not_after(&own.chain[0]).unwrap().as_second() - now().as_second()) / 86_400;
+            assert!(days > 700, "{kill:?}: {days} days");
+            assert!(names(&world.part("city", "state/renewal")).is_empty(), "{kill:?}");
+            let (good, words) = world.check("city").await;
+            assert!(good, "{kill:?}: {words}");
+        }
+        assert!(killed >= 12, "only {killed} starts were killed");
+    });
+}
 
 #[test]
 fn a_connector_killed_anywhere_loses_nothing_and_doubles_nothing() {
@@ -617,10 +666,10 @@ fn what_is_wrong_with_a_package_comes_back_beside_it() {
 /// Status of a request for `/health` over TLS under a name, with a Host; 0 when the name does not stand in the certificate.
 async fn health(world: &World, address: SocketAddr, name: &'static str, host: &str) -> u16 {
     let read = |file: &str| std::fs::read_to_string(world.at("city").join(file)).unwrap();
-    let identity = kiban_pki::Identity::from_pem(&read("own.crt"), &read("own.key")).unwrap();
+    let identity = Identity::from_pem(&read("own.crt"), &read("own.key")).unwrap();
     let root = Home::open(&world.home, None).unwrap().ca().unwrap().certificate_der().clone();
     let identity = (address != world.public).then_some(&identity);
-    let mut config = kiban_pki::client_config(&[root], identity).unwrap();
+    let mut config = client_config(&[root], identity).unwrap();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let tcp = TcpStream::connect(address).await.unwrap();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));

@@ -43,6 +43,21 @@ impl Platform {
         Ok(self.take_consent(caller, &case, request?, context).await?)
     }
 
+    /// Whether this caller takes consents of anybody at all (P-062, P-063): 市区町村, and the offices that may for it.
+    pub fn takes_consents(&self, caller: &Caller, context: &Context) -> Result<bool, Error> {
+        let table = self.table_at(context.now)?;
+        let taker = match (&caller.office, caller.municipality()) {
+            (Some((_, class)), _) => {
+                ConsentTaker::Office { class: *class, job: caller.staff.job, assignment_live: true }
+            }
+            (None, Some(_)) => ConsentTaker::Municipality,
+            (None, None) => return Ok(false),
+        };
+        let someone = ConsentSubject { certified: true, asked_by_municipality: false };
+        let is_open = caller.require_way(UseCase::RecordConsent, table).is_ok();
+        Ok(is_open && may_take_consent(taker, someone, table).is_ok())
+    }
+
     /// The person, if the caller is registered for them or their municipality.
     async fn case_of_consent(&self, caller: &Caller, handle: &str, context: &Context) -> Result<Case, Error> {
         let table = self.table_at(context.now)?;

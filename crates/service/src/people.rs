@@ -55,6 +55,9 @@ pub struct PersonStatus {
     pub not_started: Option<String>,
     /// What ends within 90 days or has ended, and 給付制限 in force (P-032, P-033).
     pub warnings: Vec<Warning>,
+    /// Dates of the latest application, for the page of the list.
+    #[serde(skip)]
+    pub progress: Option<CertificationProgress>,
 }
 
 /// Which lines of the list are asked for.
@@ -190,10 +193,11 @@ impl Platform {
             certified_until: until,
             days_left: until.map(|until| (until - today).get_days()),
             step: progress.as_ref().map(CertificationProgress::step),
-            step_name: progress.map(|p| p.step().name_ja()),
+            step_name: progress.as_ref().map(|p| p.step().name_ja()),
             start: case.stored.start,
             not_started: crate::start::not_started(case.stored.start, today),
             warnings,
+            progress,
         })
     }
 

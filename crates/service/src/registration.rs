@@ -83,6 +83,14 @@ impl Platform {
         Ok(self.confirm_and_register(caller, office, request?, context).await?)
     }
 
+    /// Whether the caller may be the maker of somebody's plan (※1): a care manager of an office that makes plans.
+    pub fn may_make_plans(&self, caller: &Caller, context: &Context) -> Result<bool, Error> {
+        let table = self.table_at(context.now)?;
+        let office = caller.office.as_ref().map(|(office, _)| office);
+        let plans = office.is_some_and(|office| office.service_types.iter().any(|service| makes_plans(service, table)));
+        Ok(plans && is_care_manager(caller.staff.job))
+    }
+
     async fn confirm_and_register(
         &self,
         caller: &Caller,
@@ -92,8 +100,7 @@ impl Platform {
     ) -> Result<Registered, Error> {
         let table = self.table_at(context.now)?;
         // Asked before anything is looked up: the answer must not depend on whether the four items fit.
-        let plans = office.service_types.iter().any(|service| makes_plans(service, table));
-        if request.makes_plan && !(plans && is_care_manager(caller.staff.job)) {
+        if request.makes_plan && !self.may_make_plans(caller, context)? {
             let text = "計画作成者になれるのは、計画を作成するサービスの事業所の介護支援専門員だけです（※1）";
             return Err(Error::item("makes_plan", text));
         }

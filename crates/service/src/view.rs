@@ -82,6 +82,9 @@ pub struct PersonPage {
     pub hidden: Vec<WhyKind>,
     /// What ends within 90 days or has ended, and 給付制限 in force, of what is shown (P-032, P-033).
     pub warnings: Vec<Warning>,
+    /// Why each kind that is shown may be seen, for the page.
+    #[serde(skip)]
+    pub why: Vec<WhyKind>,
 }
 
 impl Platform {
@@ -147,7 +150,8 @@ impl Platform {
         let (kinds, person) = tokio::try_join!(audit.release_all(opened.shown), identity)?;
         let kinds: Vec<KindView> = kinds.into_iter().flatten().collect();
         let warnings = self.warnings_of(&kinds, context);
-        Ok(PersonPage { person, kinds, hidden: opened.hidden, warnings })
+        let why = kinds.iter().filter_map(|view| explained(&case, view.kind)).collect();
+        Ok(PersonPage { person, kinds, hidden: opened.hidden, warnings, why })
     }
 
     /// Decides about each of the kinds, which were asked for with the facts, and opens those that may be seen. What only a disaster

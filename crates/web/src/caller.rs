@@ -1,8 +1,8 @@
 //! Who asks. [`Authenticated`] in a handler's arguments *is* the check: certificate of the connection, token, account and
 //! office are verified for each request, before anything of the request is looked at (T-14, T-28, decision 0006.27, 38).
 //!
-//! Nothing but the `Authorization` header logs anybody in: cookies are ignored, and no header can name a certificate or an
-//! address.
+//! In the API nothing but the `Authorization` header logs anybody in: cookies are for the pages (`pages/visitor`), and no header
+//! can name a certificate or an address.
 
 use crate::record::LoggedInAs;
 use crate::tls::{PeerCertificate, RemoteAddr};
@@ -69,7 +69,8 @@ impl FromRequestParts<App> for Certified {
     }
 }
 
-fn connection(parts: &Parts, app: &App) -> Result<(Peer, Context), Problem> {
+/// The connection of a request and its circumstances, whoever is logged in over it.
+pub(crate) fn connection(parts: &Parts, app: &App) -> Result<(Peer, Context), Problem> {
     let context = parts.extensions.get::<Context>().ok_or_else(|| Problem::internal("no context"))?.clone();
     let peer = peer_of(&parts.extensions).ok_or(Problem::unauthenticated("certificate_required"))?;
     // The handshake said so already, unless the certificate was made one of a program after it.

@@ -5,7 +5,7 @@ use crate::caller::peer_of;
 use crate::etag::Read;
 use crate::record::Recorder;
 use crate::router::{Listener, Route, route_of};
-use crate::{App, Problem, Seen};
+use crate::{App, Problem, Seen, pages};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -31,15 +31,22 @@ const HEADERS: [(HeaderName, &str); 6] = [
 pub(crate) async fn guard(State((app, listener)): State<(App, Listener)>, request: Request, next: Next) -> Response {
     let context = match Context::new((app.settings.clock)()) {
         Ok(context) => context,
-        Err(error) => return finish(Problem::from(error).into_response(), "00000000000000000000000000000000"),
+        Err(error) => return finish(Problem::from(error).into_response(), "00000000000000000000000000000000", false),
     };
     let request_id = context.request_id.clone();
+    let is_page = is_for_reading(&request);
     let watched = app.settings.watch.clone().map(|watch| (watch, Seen::asked(listener, &request)));
     let response = pass(app, listener, context, request, next).await.unwrap_or_else(Problem::into_response);
     if let Some((watch, seen)) = watched {
         watch(seen.answered(&response));
     }
-    finish(response, &request_id)
+    finish(response, &request_id, is_page)
+}
+
+/// Whether somebody in front of a browser waits for the answer, so that a problem is a page.
+fn is_for_reading(request: &Request) -> bool {
+    let mut accepted = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    !request.uri().path().starts_with("/api/") && accepted.any(|media| media.contains("text/html"))
 }
 
 async fn pass(
@@ -96,7 +103,9 @@ async fn settle(recorder: Option<Recorder>, response: Response) -> Response {
 
 /// What the router itself refuses, such as a path that is no text, is nothing there.
 fn as_problem(response: Response) -> Response {
-    let is_ours = response.status().is_success() || response.extensions().get::<Problem>().is_some();
+    let (status, marks) = (response.status(), response.extensions());
+    let is_marked = marks.get::<Problem>().is_some() || marks.get::<pages::IsPage>().is_some();
+    let is_ours = is_marked || status.is_success() || status == StatusCode::SEE_OTHER;
     if is_ours { response } else { Problem::unknown().into_response() }
 }
 
@@ -125,13 +134,14 @@ fn without_port(host: &str) -> String {
 }
 
 /// Writes the problem document if there is one, and the headers.
-fn finish(mut response: Response, request_id: &str) -> Response {
+fn finish(mut response: Response, request_id: &str, is_page: bool) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         if let Some(log) = problem.for_log() {
             tracing::error!(request_id, status = problem.status.as_u16(), code = problem.code, error = log, "problem");
         }
         let allow = response.headers_mut().remove(header::ALLOW);
-        response = problem.render(request_id);
+        let page = if is_page { pages::problem(&problem, request_id) } else { None };
+        response = page.unwrap_or_else(|| problem.render(request_id));
         if let Some(allow) = allow {
             response.headers_mut().insert(header::ALLOW, allow);
         }

@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use kiban_service::{ItemFault, holds_individual_number, json_holds_individual_number};
 use serde::de::DeserializeOwned;
@@ -71,6 +71,42 @@ fn from_json<T: DeserializeOwned>(bytes: &[u8], shape: Option<&'static str>) -> 
 fn request_shape(request: &Request) -> Option<&'static str> {
     let route = route_of(Listener::Organisations, request.method(), request.uri().path())?;
     crate::openapi::request_schema(route.name)
+}
+
+/// The fields of a form a page sent, in their order.
+pub(crate) struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Longest form: 256 KiB.
+    const LIMIT: usize = 256 << 10;
+
+    /// Reads the body of a form; a 個人番号 in it is refused like in every other body.
+    pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Self, Problem> {
+        const MEDIA: &str = "application/x-www-form-urlencoded";
+        if media_type(headers).as_deref() != Some(MEDIA) {
+            return Err(unsupported(MEDIA));
+        }
+        let bytes = read(body, Self::LIMIT, JSON_TIME).await?;
+        let fields: Vec<(String, String)> = serde_urlencoded::from_bytes(&bytes).map_err(|_| {
+            let detail = "前の画面に戻って読み込み直し、もう一度送ってください。";
+            Problem::new(StatusCode::BAD_REQUEST, "bad_form", "送られた内容を読めません", detail)
+        })?;
+        let mut faults = Faults::default();
+        for (name, text) in &fields {
+            look_for_individual_numbers(&Value::String(text.clone()), name, &mut faults);
+        }
+        if faults.0.is_empty() { Ok(Self(fields)) } else { Err(faults.problem()) }
+    }
+
+    /// A field without spaces around it; empty when there is none.
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.as_typed(name).trim()
+    }
+
+    /// A field as typed; empty when there is none.
+    pub(crate) fn as_typed(&self, name: &str) -> &str {
+        self.0.iter().find(|(given, _)| given == name).map_or("", |(_, text)| text)
+    }
 }
 
 /// A query string: what it says, or why it cannot be used.
@@ -200,7 +236,7 @@ impl Faults {
     }
 }
 
-fn media_type(headers: &axum::http::HeaderMap) -> Option<String> {
+fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
@@ -349,7 +385,7 @@ fn item_fault(text: &str) -> ItemFault {
     ItemFault::new(if item.is_empty() { "body".to_owned() } else { item }, words)
 }
 
-fn boundary(headers: &axum::http::HeaderMap) -> Option<String> {
+fn boundary(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let parameter = value.split(';').skip(1).map(str::trim).find_map(|p| p.strip_prefix("boundary="))?;
     let boundary = parameter.trim_matches('"');

@@ -28,7 +28,7 @@ pub mod tls;
 mod watch;
 
 pub use problem::Problem;
-pub use router::{Audience, Listener, ROUTES, Route, closed_line_router, organisations_router, public_router};
+pub use router::{Audience, Listener, PAGES, ROUTES, Route, closed_line_router, organisations_router, public_router};
 pub use server::{Server, Socket};
 pub use watch::{Seen, Watch};
 

@@ -174,6 +174,13 @@ impl Problem {
         self.rest.log.as_deref().map(without_values)
     }
 
+    /// Item and message of each item that cannot be used.
+    pub(crate) fn items(&self) -> Vec<(String, String)> {
+        let items = self.rest.members.iter().find(|(name, _)| *name == "items").and_then(|(_, items)| items.as_array());
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        items.into_iter().flatten().map(|item| (text(&item["item"]), text(&item["message"]))).collect()
+    }
+
     /// The document.
     pub(crate) fn render(self, request_id: &str) -> Response {
         let mut document = json!({

@@ -1,5 +1,6 @@
 //! Every route of all listeners on one page. The routers, the description of the API (`openapi/`) and the access tests
-//! are all made from [`ROUTES`], so a route that stands here is served, described and tested, and no other is.
+//! are all made from [`ROUTES`], so a route that stands here is served, described and tested, and no other is. [`PAGES`] are served the
+//! same way and have a table of their own in the tests.
 
 use self::{Audience::*, Listener::*};
 use crate::api::{
@@ -84,9 +85,9 @@ impl Audience {
 }
 
 macro_rules! routes {
-    ($($listener:ident $verb:ident $method:ident $path:literal $name:ident $audience:ident $summary:literal $handler:path;)+) => {
-        /// The table.
-        pub static ROUTES: &[Route] = &[$(Route {
+    ($(#[$doc:meta])* $table:ident; $($listener:ident $verb:ident $method:ident $path:literal $name:ident $audience:ident $summary:literal $handler:path;)+) => {
+        $(#[$doc])*
+        pub static $table: &[Route] = &[$(Route {
             listener: $listener,
             method: Method::$method,
             path: $path,
@@ -99,6 +100,8 @@ macro_rules! routes {
 }
 
 routes! {
+    /// The API and what is open to everybody.
+    ROUTES;
     Organisations post   POST   "/api/v1/session"                            log_in                Certificate    "職員のログイン（画面）"                    session::log_in;
     Organisations post   POST   "/api/v1/token"                              log_in_program        Certificate    "職員の代理で動くソフトのログイン"          session::log_in_program;
     Organisations post   POST   "/api/v1/session/refresh"                    refresh_session        Certificate    "ログインの延長（更新トークン）"            session::refresh;
@@ -168,8 +171,8 @@ routes! {
     Organisations post   POST   "/api/v1/certificate-applications/{id}/approve" approve_certificate Operators      "電子証明書の申込みの確認・承認（2人）"     certificates::approve;
     Organisations post   POST   "/api/v1/certificate-applications/{id}/refuse"  refuse_certificate  Operators      "電子証明書の申込みの不承認"                certificates::refuse;
     Organisations get    GET    "/api/v1/openapi.json"                       description           Certificate    "このAPIの説明"                             public::description;
-    Organisations get    GET    "/"                                          start                 Certificate    "はじめのページ"                            pages::start;
-    Organisations get    GET    "/kiban.css"                                 stylesheet            Anyone         "ページの見た目"                            pages::stylesheet;
+    Organisations get    GET    "/"                                          start                 Certificate    "はじめのページ"                            pages::public::start;
+    Organisations get    GET    "/kiban.css"                                 stylesheet            Anyone         "ページの見た目"                            pages::public::stylesheet;
     ClosedLine    get    GET    "/api/v1/opinions"                           opinion_entrance      Offices        "意見書の受口の確認（無人の接続）"          opinions::entrance;
     ClosedLine    post   POST   "/api/v1/opinions"                           submit_opinion_file   Offices        "意見書ファイルの提出（無人の接続）"        opinions::hand_in;
     ClosedLine    get    GET    "/api/v1/opinions/{receipt}"                 opinion_state         Offices        "提出した意見書の状態（無人の接続）"        opinions::state;
@@ -178,12 +181,36 @@ routes! {
     Public        get    GET    "/api/v1/certificate-applications/{application}" certificate_application Anyone    "申込みの状態と、発行した電子証明書"        certificates::application;
     Public        post   POST   "/api/v1/certificate-applications/{application}/pickup" pick_up_certificate Anyone "受取番号による証明書ファイル（PKCS #12）の受取り" certificates::pick_up;
     Public        get    GET    "/crl.der"                                   revocation_list        Anyone         "失効リスト（CRL、RFC 5280、DER）"          certificates::revocation_list;
-    Public        get    GET    "/"                                          welcome               Anyone         "はじめのページ"                            pages::welcome;
-    Public        get    GET    "/start-dates"                               start_dates           Anyone         "利用開始日の一覧（ページ）"                pages::start_dates;
-    Public        get    GET    "/kiban.css"                                 public_stylesheet     Anyone         "ページの見た目"                            pages::stylesheet;
+    Public        get    GET    "/"                                          welcome               Anyone         "はじめのページ"                            pages::public::welcome;
+    Public        get    GET    "/start-dates"                               start_dates           Anyone         "利用開始日の一覧（ページ）"                pages::public::start_dates;
+    Public        get    GET    "/kiban.css"                                 public_stylesheet     Anyone         "ページの見た目"                            pages::public::stylesheet;
     Public        get    GET    "/api/v1/insurers"                           insurers              Anyone         "利用開始日の一覧"                          insurers::list;
     Public        get    GET    "/api/v1/insurers.csv"                       insurers_file         Anyone         "利用開始日の一覧（CSV）"                   insurers::file;
     Public        get    GET    "/health"                                    health                Anyone         "稼働の状態"                                public::health;
+}
+
+routes! {
+    /// The pages of the WEB service, for somebody in front of a browser.
+    PAGES;
+    Organisations get    GET    "/login"                                     log_in_page           Certificate    "ログイン"                                  pages::login::form;
+    Organisations post   POST   "/login"                                     log_in_by_form        Certificate    "ログイン"                                  pages::login::log_in;
+    Organisations post   POST   "/logout"                                    log_out_by_form       Staff          "ログアウト"                                pages::login::log_out;
+    Organisations get    GET    "/users"                                     users_page            Offices        "担当利用者"                                pages::users::list;
+    Organisations get    GET    "/users/new"                                 register_page         Offices        "利用者を登録"                              pages::register::form;
+    Organisations post   POST   "/users/new"                                 register_by_form      Offices        "利用者を登録"                              pages::register::register;
+    Organisations get    GET    "/insured"                                   insured_page          Municipalities "被保険者"                                  pages::look::insured_form;
+    Organisations post   POST   "/insured"                                   find_by_form          Municipalities "被保険者"                                  pages::look::insured;
+    Organisations get    GET    "/p/{handle}"                                person_page           Both           "利用者のページ"                            pages::person::show_person;
+    Organisations get    GET    "/p/{handle}/consent"                        consent_page          Both           "同意"                                      pages::consent::form;
+    Organisations post   POST   "/p/{handle}/consent"                        consent_by_form       Both           "同意"                                      pages::consent::record;
+    Organisations get    GET    "/p/{handle}/looks"                          looks_page            Both           "だれが見たか"                              pages::look::looks;
+    Organisations get    GET    "/p/{handle}/end"                            end_page              Offices        "担当を終える"                              pages::look::end_form;
+    Organisations post   POST   "/p/{handle}/end"                            end_by_form           Offices        "担当を終える"                              pages::look::end;
+}
+
+/// Every route there is.
+fn all_routes() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().chain(PAGES)
 }
 
 impl Route {
@@ -207,7 +234,7 @@ impl Route {
 /// The route a request is for; HEAD is a GET without a body.
 pub(crate) fn route_of(listener: Listener, method: &Method, path: &str) -> Option<&'static Route> {
     let method = if *method == Method::HEAD { &Method::GET } else { method };
-    ROUTES.iter().find(|route| route.listener == listener && route.method == *method && route.fits(path))
+    all_routes().find(|route| route.listener == listener && route.method == *method && route.fits(path))
 }
 
 /// The router behind client certificates.
@@ -227,7 +254,7 @@ pub fn public_router(platform: Platform, settings: Settings, ready: Ready) -> Ro
 
 fn router(listener: Listener, app: App) -> Router {
     let mut router = Router::new();
-    for route in ROUTES.iter().filter(|route| route.listener == listener) {
+    for route in all_routes().filter(|route| route.listener == listener) {
         router = router.route(route.path, (route.handler)());
     }
     router

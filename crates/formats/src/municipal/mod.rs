@@ -9,6 +9,7 @@
 //! history numbers, and whether the sender is this insurer.
 
 mod keys;
+mod labelled;
 mod rows;
 mod source;
 mod stream;
@@ -16,6 +17,7 @@ mod together;
 mod usage;
 mod write;
 
+pub use labelled::{LabelledItem, labelled};
 pub use rows::Writable;
 pub use source::Source;
 pub use stream::{EXPORTED, ExportedKind, PackageStream, WrittenFile};

@@ -38,7 +38,7 @@ pub struct ExportedKind {
     pub kind: Kind,
     /// Its file.
     pub file: MunicipalKind,
-    row: RowOfContent,
+    pub(super) row: RowOfContent,
 }
 
 /// Row of a stored content: layout, person, 履歴番号 with 異動区分, content.

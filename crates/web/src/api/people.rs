@@ -27,7 +27,24 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    fn check(self) -> Result<RegistrationRequest, Problem> {
+    /// What was typed into a form: 保険者番号, 被保険者番号, カナ氏名, 生年月日, 性別.
+    pub(crate) fn typed(items: [String; 5], makes_plan: bool) -> Result<RegistrationRequest, Problem> {
+        let [insurer_number, insured_number, kana, birth, sex] = items;
+        let known = [("female", Sex::Female), ("male", Sex::Male)].into_iter().find(|(code, _)| *code == sex);
+        let sex = known.map_or(Sex::Female, |(_, sex)| sex);
+        let checked = Self { insurer_number, insured_number, kana, birth, sex, makes_plan }.check();
+        if known.is_some() {
+            return checked;
+        }
+        let mut faults = Faults::default();
+        for (item, message) in checked.err().map(|problem| problem.items()).unwrap_or_default() {
+            faults.add(&item, &message);
+        }
+        faults.add("sex", "性別を選んでください");
+        Err(faults.problem())
+    }
+
+    pub(crate) fn check(self) -> Result<RegistrationRequest, Problem> {
         let mut faults = Faults::default();
         let insurer = faults.take("insurer_number", InsurerNumber::parse(&self.insurer_number), IdError::message_ja);
         let insured = faults.take("insured_number", InsuredNumber::parse(&self.insured_number), IdError::message_ja);
@@ -71,6 +88,11 @@ pub(crate) struct Number {
 }
 
 impl Number {
+    /// What was typed into a form.
+    pub(crate) fn typed(number: &str) -> Result<InsuredNumber, Problem> {
+        Self { insured_number: number.to_owned() }.check()
+    }
+
     fn check(self) -> Result<InsuredNumber, Problem> {
         let mut faults = Faults::default();
         let number = faults.take("insured_number", InsuredNumber::parse(&self.insured_number), IdError::message_ja);

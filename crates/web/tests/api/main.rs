@@ -19,6 +19,7 @@ mod notices;
 mod once;
 mod opinions;
 mod order;
+mod pages;
 mod quota;
 mod recorded;
 mod registration;

@@ -45,10 +45,10 @@ async fn entries(world: &World, reply: &Reply) -> Vec<Entry> {
     rows.iter().map(entry).collect()
 }
 
-/// Panics if an answer left without an entry. Exceptions are the first page, its style and the description of the API, which hold
+/// Panics if an answer left without an entry. Exceptions are the first page, the page of the log-in, their style and the description of the API, which hold
 /// nothing about anybody, a request for which there was no place or no quota left (`quota` tells how those are), and one whose answer could not wait for it.
 pub async fn is_recorded(world: &World, method: &Method, path: &str, reply: &Reply) {
-    let is_open = reply.status.as_u16() < 400 && matches!(path, "/" | "/kiban.css" | "/api/v1/openapi.json");
+    let is_open = reply.status.as_u16() < 400 && matches!(path, "/" | "/login" | "/kiban.css" | "/api/v1/openapi.json");
     let no_place_or_no_time = matches!(reply.status, StatusCode::SERVICE_UNAVAILABLE)
         || matches!(reply.code().as_str(), "busy" | "request_quota");
     if !is_open && !no_place_or_no_time {

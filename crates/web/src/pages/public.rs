@@ -17,7 +17,7 @@ pub(crate) async fn welcome() -> Answer {
     page(
         "介護情報基盤",
         "",
-        "main main--read",
+        "main main--read prose",
         "<h1>介護情報基盤</h1>\n\
          <p class=\"lead\">介護が必要な方の情報を、ご本人の同意のもとで、市区町村・介護事業所・医療機関が安全に共有するための仕組みです。</p>\n\
          <h2>利用開始日</h2>\n\
@@ -25,7 +25,7 @@ pub(crate) async fn welcome() -> Answer {
          <h2>事業所・医療機関・市区町村の方へ</h2>\n\
          <p>業務の画面には、端末に電子証明書を組み込んでから、事業所向けのアドレスで接続してください。</p>\n\
          <h2>電子証明書で接続できないとき</h2>\n\
-         <ol class=\"steps\">\n\
+         <ol class=\"howto\">\n\
          <li>端末の日付と時刻が正しいか確かめてください。</li>\n\
          <li>この基盤の電子証明書が、使っている端末とブラウザーに組み込まれているか確かめてください。</li>\n\
          <li>電子証明書の有効期限が過ぎていないか確かめてください。期限が過ぎているときは、新しい電子証明書を運用者に申し込んでください。</li>\n\
@@ -85,7 +85,7 @@ pub(crate) async fn start_dates(State(app): State<App>, Query(wanted): Query<Wan
         let found: Vec<&InsurerStart> = starts.iter().filter(|one| wanted.fits(one)).collect();
         body += &listing(&found);
     }
-    page("市区町村ごとの利用開始日", "", "main", &body)
+    page("市区町村ごとの利用開始日", "", "main prose", &body)
 }
 
 fn search(wanted: &Wanted, starts: &[InsurerStart]) -> String {
@@ -147,7 +147,7 @@ fn listing(found: &[&InsurerStart]) -> String {
         return "<div class=\"empty\"><p>この条件の市区町村はありません。</p><p>名前の一部だけで探すか、<a href=\"/start-dates\">都道府県から選んで</a>ください。</p></div>\n".to_owned();
     }
     let mut out = format!(
-        "<h2>{} 件</h2>\n<p><a href=\"/start-dates\">都道府県の一覧に戻る</a></p>\n<table class=\"tbl\">\n\
+        "<h2>{} 件</h2>\n<p><a href=\"/start-dates\">都道府県の一覧に戻る</a></p>\n<table class=\"tbl tbl--cards\">\n\
          <thead><tr><th scope=\"col\">市区町村</th><th scope=\"col\">都道府県</th><th scope=\"col\">保険者番号</th><th scope=\"col\">状態</th><th scope=\"col\">利用開始日</th></tr></thead>\n<tbody>\n",
         found.len()
     );
@@ -168,7 +168,7 @@ fn listing(found: &[&InsurerStart]) -> String {
 
 /// The look of every page; served on each listener, so that no page needs another address.
 pub(crate) async fn stylesheet() -> Answer {
-    let text = include_str!("../assets/kiban.css");
+    let text = include_str!("../../assets/kiban.css");
     Ok(([(header::CONTENT_TYPE, "text/css; charset=utf-8")], text).into_response())
 }
 
@@ -193,13 +193,14 @@ pub(crate) async fn start(State(app): State<App>, peer: Certified) -> Answer {
     page(
         "はじめに",
         &format!("<p class=\"hd__who\"><strong>{who}</strong></p>"),
-        "main main--read",
+        "main main--read prose",
         &format!(
             "<h1>はじめに</h1>\n\
              <p class=\"lead\">接続している端末の電子証明書: <strong>{who}</strong></p>\n\
              <p>違う名前が出ているときは操作をやめ、事業所の管理者に連絡してください。</p>\n\
-             <h2>次にすること</h2>\n\
-             <ol class=\"steps\">\n\
+             <p class=\"acts\"><a class=\"btn btn--main\" href=\"/login\">ログインする</a></p>\n\
+             <h2>ソフトから使うとき</h2>\n\
+             <ol class=\"howto\">\n\
              <li>アカウントとパスワードでログインし、トークンを受け取ります（有効 60 分）。</li>\n\
              <li>トークンを <code>Authorization: Bearer</code> に付けて操作します。</li>\n\
              </ol>\n\

@@ -1,0 +1,81 @@
+//! Log-in of a person at a screen (P-210): the certificate was checked before the page; account and password follow.
+
+use super::visitor::{Posted, Visitor, cookie, no_cookie, require_own_page, to};
+use super::{Frame, Who, show};
+use crate::api::Answer;
+use crate::caller::Certified;
+use crate::input::Form;
+use crate::{App, Problem};
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use kiban_domain::Organization;
+use kiban_service::LogIn;
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LogInPage {
+    page: Frame,
+    organization: String,
+    account: String,
+    error: Option<String>,
+}
+
+pub(crate) async fn form(State(app): State<App>, peer: Certified) -> Answer {
+    show(&page(&app, &peer, String::new(), None))
+}
+
+fn page(app: &App, peer: &Certified, account: String, error: Option<String>) -> LogInPage {
+    let who = Who::of(peer.organization, app);
+    let organization = who.name.clone();
+    let frame = Frame {
+        title: "ログイン".to_owned(),
+        body: "main--read",
+        screen: "P-210",
+        who: Some(who),
+        public_url: app.settings.public_url.clone(),
+        has_errors: error.is_some(),
+        ..Frame::default()
+    };
+    LogInPage { page: frame, organization, account, error }
+}
+
+pub(crate) async fn log_in(State(app): State<App>, peer: Certified, request: Request) -> Answer {
+    let (parts, body) = request.into_parts();
+    require_own_page(&parts.headers, &parts.uri)?;
+    let form = Form::read(&parts.headers, body).await?;
+    let account = form.get("account").to_owned();
+    let asked = LogIn { account: account.clone(), password: form.as_typed("password").to_owned(), software: None };
+    match app.platform.log_in(&peer.peer, asked, &peer.context).await {
+        Ok(session) => {
+            let seconds = (session.expires_at.as_second() - peer.context.now.as_second()).max(0);
+            Ok(to(first_page(peer.organization), Some(cookie(&session.token, seconds))))
+        }
+        Err(error) => {
+            let problem = Problem::from(error);
+            if problem.status != StatusCode::UNAUTHORIZED {
+                return Err(problem);
+            }
+            let text = format!("{}。{}", problem.title, problem.detail);
+            let mut response: Response = show(&page(&app, &peer, account, Some(text)))?;
+            *response.status_mut() = StatusCode::UNAUTHORIZED;
+            Ok(response)
+        }
+    }
+}
+
+pub(crate) async fn log_out(State(app): State<App>, posted: Posted) -> Answer {
+    let Visitor { caller, token, context, .. } = &posted.visitor;
+    app.platform.log_out(caller, token, context).await?;
+    Ok(to("/login", Some(no_cookie())).into_response())
+}
+
+/// The page the day begins with.
+pub(crate) fn first_page(organization: Organization) -> &'static str {
+    match organization {
+        Organization::Office(_) => "/users",
+        Organization::Municipality(_) => "/insured",
+        Organization::Prefecture(_) | Organization::Operator => "/",
+    }
+}

@@ -1,0 +1,156 @@
+//! What belongs to one person beside the page: who looked, the end of a registration, and how a city opens an own insured.
+
+use super::visitor::{Away, Posted, Visitor, to};
+use super::{Frame, show, words};
+use crate::api::people::Number;
+use crate::{App, Problem};
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use kiban_domain::{Kind, OfficeNumber, Organization};
+use kiban_service::LookUp;
+
+#[derive(Template)]
+#[template(path = "looks.html")]
+struct LooksPage {
+    page: Frame,
+    handle: String,
+    lead: &'static str,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    at: String,
+    organization: String,
+    staff: String,
+    action: String,
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "end.html")]
+struct EndPage {
+    page: Frame,
+    handle: String,
+}
+
+#[derive(Template)]
+#[template(path = "insured.html")]
+struct InsuredPage {
+    page: Frame,
+    number: String,
+    error: String,
+}
+
+fn is_city(visitor: &Visitor) -> bool {
+    matches!(visitor.caller.organization, Organization::Municipality(_))
+}
+
+fn here(visitor: &Visitor) -> &'static str {
+    if matches!(visitor.caller.organization, Organization::Office(_)) { "/users" } else { "/insured" }
+}
+
+pub(crate) async fn looks(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(handle): Path<String>,
+) -> Result<Response, Away> {
+    let looks = app.platform.look_ups(&visitor.caller, &handle, &visitor.context).await.map_err(Problem::from)?;
+    let html = LooksPage {
+        page: visitor.frame(&app, "だれが見たか", "P-110", here(&visitor)),
+        handle,
+        lead: if is_city(&visitor) {
+            "すべての機関の記録です。"
+        } else {
+            "この事業所の記録です。ほかの事業所の記録は、本人と市区町村が見られます。"
+        },
+        rows: looks.into_iter().map(|look| row(look, &app)).collect(),
+    };
+    Ok(show(&html)?)
+}
+
+fn row(look: LookUp, app: &App) -> Row {
+    let office = look.organization.as_deref().and_then(|text| OfficeNumber::parse(text).ok());
+    let name = office.and_then(|number| app.platform.standing().office(number).map(|office| office.name.clone()));
+    Row {
+        at: words::moment(look.at),
+        organization: name.or(look.organization).unwrap_or_default(),
+        staff: look
+            .staff
+            .as_deref()
+            .and_then(|staff| staff.rsplit_once('/'))
+            .map_or_else(String::new, |(_, name)| name.to_owned()),
+        action: words_of(&look.action).to_owned(),
+        kind: look.kind.as_deref().and_then(Kind::parse).map_or("", Kind::name_ja),
+        outcome: look.outcome,
+    }
+}
+
+/// What was done, in words; what has none stays as the log names it.
+fn words_of(action: &str) -> &str {
+    match action {
+        "view" | "view_page" => "見た",
+        "view_identity" => "氏名などを見た",
+        "why" => "見られる理由を確かめた",
+        "look_ups" => "この記録を見た",
+        "register" => "担当事業所として登録した",
+        "registration.end" => "担当を終えた",
+        "consent.record" => "同意を登録した",
+        "list_people" => "一覧で見た",
+        "find" | "find_insured" => "番号で開いた",
+        other => other,
+    }
+}
+
+pub(crate) async fn end_form(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(handle): Path<String>,
+) -> Result<Response, Away> {
+    if visitor.caller.office.is_none() {
+        return Err(Problem::unknown().into());
+    }
+    let page = Frame { body: "main--read", ..visitor.frame(&app, "担当を終える", "P-214", "/users") };
+    Ok(show(&EndPage { page, handle })?)
+}
+
+pub(crate) async fn end(State(app): State<App>, Path(handle): Path<String>, posted: Posted) -> Result<Response, Away> {
+    let Visitor { caller, context, .. } = &posted.visitor;
+    app.platform.end_registration(caller, &handle, context).await.map_err(Problem::from)?;
+    Ok(to("/users", None))
+}
+
+fn insured_page(app: &App, visitor: &Visitor) -> InsuredPage {
+    let page = Frame { body: "main--read", ..visitor.frame(app, "被保険者", "P-214", "/insured") };
+    InsuredPage { page, number: String::new(), error: String::new() }
+}
+
+pub(crate) async fn insured_form(State(app): State<App>, visitor: Visitor) -> Result<Response, Away> {
+    if !is_city(&visitor) {
+        return Err(Problem::unknown().into());
+    }
+    Ok(show(&insured_page(&app, &visitor))?)
+}
+
+pub(crate) async fn insured(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
+    let Posted { visitor, form } = posted;
+    let number = Number::typed(form.get("insured_number"));
+    let problem = match app.platform.find_insured(&visitor.caller, number, &visitor.context).await {
+        Ok(handle) => return Ok(to(&format!("/p/{handle}"), None)),
+        Err(problem) => problem,
+    };
+    let mut html = insured_page(&app, &visitor);
+    html.error = match problem.items().into_iter().next() {
+        Some((_, message)) => message,
+        None if problem.code == "unknown" && is_city(&visitor) => {
+            "この番号の被保険者はいません。番号を確かめてください。".to_owned()
+        }
+        None => return Err(problem.into()),
+    };
+    html.number = form.get("insured_number").to_owned();
+    html.page.has_errors = true;
+    let mut response = show(&html)?;
+    *response.status_mut() = problem.status;
+    Ok(response)
+}

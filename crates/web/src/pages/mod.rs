@@ -1,0 +1,101 @@
+//! The WEB service in a browser: pages rendered by the server, forms that need no script (P-210…P-222).
+//!
+//! `visitor` knows who asks (a cookie over a certificate) and takes forms only from our own pages; each other file is one
+//! part of the service and calls the same use cases as the API. Every value is escaped by the templates
+//! (`crates/web/templates`). No address, title or log holds a person's number or name.
+
+pub(crate) mod consent;
+pub(crate) mod login;
+pub(crate) mod look;
+pub(crate) mod person;
+pub(crate) mod public;
+pub(crate) mod register;
+pub(crate) mod users;
+pub(crate) mod visitor;
+mod words;
+
+use crate::api::Answer;
+use crate::{App, Problem};
+use askama::Template;
+use axum::Extension;
+use axum::response::{Html, IntoResponse, Response};
+use kiban_domain::Organization;
+
+/// What every page shows around its content.
+#[derive(Default)]
+pub(crate) struct Frame {
+    title: String,
+    /// Classes of the content.
+    body: &'static str,
+    /// 画面番号, what the help desk asks for first.
+    screen: &'static str,
+    who: Option<Who>,
+    menu: &'static [(&'static str, &'static str)],
+    /// The item of the menu the page belongs to.
+    here: &'static str,
+    /// Proves that a form comes from a page of this log-in; empty without one.
+    form_token: String,
+    public_url: String,
+    has_errors: bool,
+}
+
+/// Whose page it is, on every screen and every print (P-211).
+struct Who {
+    code_name: &'static str,
+    code: String,
+    name: String,
+    /// 氏名（職種）
+    staff: String,
+}
+
+impl Who {
+    fn of(organization: Organization, app: &App) -> Self {
+        let (code_name, code, name) = match organization {
+            Organization::Office(number) => {
+                let office = app.platform.standing().office(number).map(|office| office.name.clone());
+                ("事業所番号", number.to_string(), office.unwrap_or_default())
+            }
+            Organization::Municipality(number) => {
+                ("保険者番号", number.to_string(), words::city(number.as_str()).unwrap_or_default())
+            }
+            Organization::Prefecture(code) => ("都道府県コード", code.to_string(), String::new()),
+            Organization::Operator => ("", String::new(), "運用者".to_owned()),
+        };
+        Self { code_name, code, name, staff: String::new() }
+    }
+}
+
+/// Marks an answer as a page of ours whatever its status is, such as a form that comes back with what is to be put right.
+#[derive(Clone, Copy)]
+pub(crate) struct IsPage;
+
+fn show(template: &impl Template) -> Answer {
+    match template.render() {
+        Ok(html) => Ok((Extension(IsPage), Html(html)).into_response()),
+        Err(error) => Err(Problem::internal(format!("a page was not rendered: {error}"))),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage<'a> {
+    page: Frame,
+    detail: &'a str,
+    items: Vec<String>,
+    is_log_in: bool,
+    request_id: &'a str,
+}
+
+/// A problem the way a browser shows it. `None` when that fails: the document then takes its place.
+pub(crate) fn problem(problem: &Problem, request_id: &str) -> Option<Response> {
+    let (title, detail) = match problem.code {
+        // One answer for what is not there and what may not be known.
+        "unknown" => ("ページが見つかりません。または、見ることができません。", "担当利用者の一覧から開いてください。"),
+        _ => (problem.title.as_str(), problem.detail.as_str()),
+    };
+    let page = Frame { title: title.to_owned(), body: "main--read", has_errors: true, ..Frame::default() };
+    let items = problem.items().into_iter().map(|(_, message)| message).collect();
+    let is_log_in = matches!(problem.code, "login_required" | "binding");
+    let html = ProblemPage { page, detail, items, is_log_in, request_id }.render().ok()?;
+    Some((problem.status, Html(html)).into_response())
+}

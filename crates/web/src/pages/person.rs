@@ -1,0 +1,476 @@
+//! 利用者のページ (P-214): everything the visitor may see about one person, kind by kind, each with why. What is blank in the
+//! table has no block; what lacks consent says so and how to get it.
+
+use super::visitor::{Away, Visitor};
+use super::{Frame, show, words};
+use crate::{App, Problem};
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use kiban_domain::care_plan::{CarePlan, ServiceSlip};
+use kiban_domain::certification::CertificationProgress;
+use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
+use kiban_domain::{Date, Kind, Organization, dates};
+use kiban_service::{Document, KindView, LabelledItem, PersonPage, WhyKind, labelled};
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+
+#[derive(Template)]
+#[template(path = "person.html")]
+struct PersonHtml {
+    page: Frame,
+    back: (&'static str, &'static str),
+    handle: String,
+    name: String,
+    kana: String,
+    sex: &'static str,
+    age: i16,
+    birth: String,
+    birth_iso: String,
+    city: String,
+    number: String,
+    address: String,
+    warnings: Vec<String>,
+    cards: Vec<Card>,
+    may_take_consent: bool,
+    may_end: bool,
+}
+
+/// One block of the page.
+#[derive(Default)]
+struct Card {
+    id: &'static str,
+    name: &'static str,
+    /// Closed for lack of consent.
+    is_shut: bool,
+    tag: String,
+    texts: Vec<String>,
+    values: Vec<Value>,
+    steps: Vec<Step>,
+    tables: Vec<Table>,
+    folds: Vec<Fold>,
+    why: String,
+}
+
+struct Value {
+    name: String,
+    text: String,
+    sub: String,
+    is_big: bool,
+}
+
+struct Step {
+    name: &'static str,
+    day: String,
+    iso: String,
+    more: String,
+    is_now: bool,
+}
+
+struct Table {
+    title: String,
+    heads: Vec<&'static str>,
+    /// Head of the column, and what stands in it.
+    rows: Vec<Vec<(&'static str, String)>>,
+}
+
+impl Table {
+    fn new(title: String, heads: &[&'static str], rows: Vec<Vec<String>>) -> Self {
+        let row = |row: Vec<String>| heads.iter().copied().zip(row).collect();
+        Self { title, heads: heads.to_vec(), rows: rows.into_iter().map(row).collect() }
+    }
+}
+
+/// More of a block, closed until it is asked for.
+struct Fold {
+    title: String,
+    values: Vec<Value>,
+}
+
+/// Anchor, heading, kinds.
+type Block = (&'static str, &'static str, &'static [Kind]);
+
+/// The blocks of the page in their order, each with the kinds in it.
+const BLOCKS: [Block; 10] = [
+    ("card", "証", &[Kind::A3a, Kind::A3b, Kind::A3c]),
+    ("survey", "認定調査票", &[Kind::A1]),
+    ("opinion", "主治医意見書", &[Kind::A2]),
+    ("progress", "進捗", &[Kind::A5]),
+    ("application", "認定申請書", &[Kind::A4]),
+    ("plan", "ケアプラン", &[Kind::Cp1, Kind::Cp2]),
+    ("life", "LIFE", &[Kind::C1]),
+    ("home", "住宅改修・福祉用具", &[Kind::E1, Kind::E2]),
+    ("request", "居宅サービス計画作成依頼届出", &[Kind::F1]),
+    ("consent", "同意", &[Kind::G1]),
+];
+
+/// Told when items that would tell where a 不開示 person is were taken out of a content.
+const PARTLY: &str = "居所が分かるおそれのある項目を除いているため、この画面では表示していません。市区町村がこの事業所を確認すると、表示されます。";
+
+pub(crate) async fn show_person(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(handle): Path<String>,
+) -> Result<Response, Away> {
+    let view = app.platform.view_person(&visitor.caller, &handle, &visitor.context).await.map_err(Problem::from)?;
+    let today = visitor.context.today();
+    let text = |name: &str| view.person[name].as_str().unwrap_or_default().to_owned();
+    let birth: Date = text("birth").parse().map_err(|_| Problem::internal("a day of birth is not readable"))?;
+    let is_office = matches!(visitor.caller.organization, Organization::Office(_));
+    let here = if is_office { "/users" } else { "/insured" };
+    let html = PersonHtml {
+        page: visitor.frame(&app, "利用者のページ", "P-214", here),
+        back: if is_office { ("/users", "担当利用者") } else { ("/insured", "被保険者") },
+        name: text("name"),
+        kana: text("kana"),
+        sex: if view.person["sex"] == "male" { "男" } else { "女" },
+        age: dates::age_on(birth, today),
+        birth: words::day(birth),
+        birth_iso: birth.to_string(),
+        city: words::city(&text("insurer_number")).unwrap_or_else(|| text("insurer_number")),
+        number: text("insured_number"),
+        address: text("address"),
+        warnings: view.warnings.iter().map(|warning| warning.message.clone()).collect(),
+        cards: BLOCKS.into_iter().filter_map(|block| card(block, &view, today)).collect(),
+        may_take_consent: super::consent::is_taker(&app, &visitor)?,
+        may_end: is_office,
+        handle,
+    };
+    Ok(show(&html)?)
+}
+
+/// A block, if one of its kinds is there or lacks nothing but consent.
+fn card((id, name, kinds): Block, view: &PersonPage, today: Date) -> Option<Card> {
+    let shown: Vec<&KindView> = view.kinds.iter().filter(|one| kinds.contains(&one.kind)).collect();
+    let mut card = Card { id, name, ..Card::default() };
+    if shown.is_empty() {
+        let hidden = view.hidden.iter().find(|one| kinds.contains(&one.kind))?;
+        card.is_shut = true;
+        card.texts = vec![hidden.reason.clone(), hidden.next.clone()];
+        return Some(card);
+    }
+    for one in &shown {
+        fill(&mut card, one, today);
+    }
+    if card.values.is_empty() && card.tables.is_empty() && card.folds.is_empty() && card.steps.is_empty() {
+        card.texts.push("まだ登録されていません。".to_owned());
+    }
+    card.why = view.why.iter().filter(|one| kinds.contains(&one.kind)).map(why).next().unwrap_or_default();
+    Some(card)
+}
+
+fn why(one: &WhyKind) -> String {
+    format!("{}　規則 {}", one.reason, one.requirement)
+}
+
+fn fill(card: &mut Card, view: &KindView, today: Date) {
+    let Some(latest) = view.documents.first() else { return };
+    match view.kind {
+        Kind::A3a => insurance_card(card, latest, today),
+        Kind::A3b => copayment(card, latest, today),
+        Kind::A3c => ceiling(card, latest, today),
+        Kind::A1 => survey(card, &view.documents),
+        Kind::A5 => progress(card, latest, today),
+        Kind::Cp1 => plan(card, &view.documents),
+        Kind::E1 | Kind::E2 => allowance(card, view),
+        Kind::G1 => consent(card, latest),
+        Kind::F1 => request(card, &view.documents),
+        // Its course over time is what LIFE is looked at for.
+        Kind::C1 => card.texts.push(format!(
+            "{}件の評価があります（最新 {}）。",
+            view.documents.len(),
+            words::day(latest.valid_from)
+        )),
+        _ => listed(card, view),
+    }
+}
+
+fn value(name: &str, text: impl Into<String>, sub: impl Into<String>) -> Value {
+    Value { name: name.to_owned(), text: text.into(), sub: sub.into(), is_big: false }
+}
+
+fn big(name: &str, text: impl Into<String>, sub: impl Into<String>) -> Value {
+    Value { is_big: true, ..value(name, text, sub) }
+}
+
+fn read<T: DeserializeOwned>(document: &Document) -> Option<T> {
+    serde_json::from_value(document.content.clone()).ok()
+}
+
+fn insurance_card(card: &mut Card, document: &Document, today: Date) {
+    let mut content = document.content.clone();
+    let provisional = content["provisional_planning_office"]["name"].as_str().map(str::to_owned);
+    // Lists that would tell where a 不開示 person is are not there.
+    let hides = content.get("planning_offices").is_none();
+    for list in ["restrictions", "planning_offices", "facilities"] {
+        if content.get(list).is_none() {
+            content[list] = Json::Array(Vec::new());
+        }
+    }
+    let Ok(insurance) = serde_json::from_value::<InsuranceCard>(content) else {
+        return card.texts.push(PARTLY.to_owned());
+    };
+    match &insurance.certified {
+        Some(certified) => {
+            let valid =
+                certified.valid.as_ref().map_or_else(String::new, |valid| words::period(valid.from(), valid.to()));
+            card.values.push(big("要介護状態区分", certified.level.name_ja(), valid));
+            if let Some(units) = certified.limit_units {
+                card.values.push(value("区分支給限度基準額", format!("{} 単位／月", words::thousands(units)), ""));
+            }
+        }
+        None => card.values.push(big("要介護状態区分", "認定されていません", "")),
+    }
+    let in_force = insurance.restrictions.iter().filter(|one| one.period.contains(today));
+    let restrictions: Vec<String> = in_force
+        .map(|one| format!("{}（{}）", one.content, words::period(one.period.from(), one.period.to())))
+        .collect();
+    let none = if restrictions.is_empty() { "なし".to_owned() } else { restrictions.join("、") };
+    card.values.push(value("給付制限", none, ""));
+    if let Some(office) = provisional {
+        card.values.push(value("居宅介護支援事業者", office, "届出を受理。市区町村の行を待っています"));
+    } else if let Some(office) = insurance.planning_offices.iter().max_by_key(|office| office.filed_on) {
+        card.values.push(value("居宅介護支援事業者", &office.name, format!("{}届出", words::day(office.filed_on))));
+    } else if !hides {
+        card.values.push(value("居宅介護支援事業者", "届出はありません", ""));
+    }
+}
+
+fn copayment(card: &mut Card, document: &Document, today: Date) {
+    let Some(rate) = read::<CopaymentRate>(document) else { return };
+    for row in rate.rows.iter().filter(|row| row.period.to().is_none_or(|to| to >= today)) {
+        let is_next = row.period.from() > today;
+        let name = if is_next {
+            format!("負担割合（{}から）", words::day(row.period.from()))
+        } else {
+            "負担割合".to_owned()
+        };
+        let period = words::period(row.period.from(), row.period.to());
+        card.values.push(big(&name, format!("{}割", row.rate.get()), period));
+    }
+}
+
+fn ceiling(card: &mut Card, document: &Document, today: Date) {
+    let Some(ceiling) = read::<CostCeiling>(document) else { return };
+    let is_past = ceiling.period.to().is_some_and(|to| to < today);
+    let meals = format!("食費 日額{}円（施設）", words::thousands(ceiling.meals_facility));
+    let text = format!("{}　{meals}", ceiling.stage.name_ja());
+    let period = words::period(ceiling.period.from(), ceiling.period.to());
+    card.values.push(value("負担限度額", text, if is_past { format!("{period}（過ぎました）") } else { period }));
+}
+
+/// What changed since the last survey first, then everything.
+fn survey(card: &mut Card, documents: &[Document]) {
+    let items: Vec<Vec<LabelledItem>> = documents.iter().filter_map(|one| items_of(Kind::A1, one)).collect();
+    let Some(latest) = items.first() else { return card.texts.push(PARTLY.to_owned()) };
+    card.tag = documents.first().map(|one| format!("{}の調査", words::day(one.valid_from))).unwrap_or_default();
+    if let Some(before) = items.get(1) {
+        let was = |key: &str| before.iter().find(|item| item.key == key).map(|item| item.value.clone());
+        let changed = latest.iter().filter(|item| is_answer(item)).filter_map(|now| {
+            let was = was(now.key).unwrap_or_default();
+            (was != now.value).then(|| vec![now.name.to_owned(), was, now.value.clone()])
+        });
+        let rows: Vec<Vec<String>> = changed.collect();
+        if rows.is_empty() {
+            card.texts.push("前回の調査から変わった項目はありません。".to_owned());
+        } else {
+            let title = format!("前回から変わった項目　{}つ", rows.len());
+            card.tables.push(Table::new(title, &["項目", "前回", "今回"], rows));
+        }
+    }
+    let mut group = |title: &str, keep: &dyn Fn(&LabelledItem) -> bool| {
+        let kept = latest.iter().filter(|item| keep(item));
+        let values: Vec<Value> = kept.map(|item| value(item.name, &item.value, "")).collect();
+        if !values.is_empty() {
+            card.folds.push(Fold { title: title.to_owned(), values });
+        }
+    };
+    for (number, title) in [
+        (1, "第1群　身体機能・起居動作"),
+        (2, "第2群　生活機能"),
+        (3, "第3群　認知機能"),
+        (4, "第4群　精神・行動障害"),
+        (5, "第5群　社会生活への適応"),
+        (6, "特別な医療"),
+    ] {
+        group(title, &|item| item.key.starts_with(&format!("q{number}_")));
+    }
+    group("日常生活自立度", &|item| matches!(item.key, "physical" | "dementia"));
+    group("特記事項", &|item| item.key.starts_with("note"));
+    group("概況調査など", &|item| !is_answer(item) && !item.key.starts_with("note"));
+}
+
+/// One of the 74 items, 特別な医療 or 自立度.
+fn is_answer(item: &LabelledItem) -> bool {
+    item.key.starts_with('q') || matches!(item.key, "physical" | "dementia")
+}
+
+fn items_of(kind: Kind, document: &Document) -> Option<Vec<LabelledItem>> {
+    labelled(kind, &serde_json::to_vec(&document.content).ok()?)
+}
+
+/// Every document of a kind as the list of its items, the newest open to the eye.
+fn listed(card: &mut Card, view: &KindView) {
+    for (place, document) in view.documents.iter().enumerate() {
+        let Some(items) = items_of(view.kind, document) else {
+            if place == 0 {
+                card.texts.push(PARTLY.to_owned());
+            }
+            continue;
+        };
+        let values: Vec<Value> = items.iter().map(|item| value(item.name, &item.value, "")).collect();
+        let title = format!("{}　{}", view.name, words::day(document.valid_from));
+        if place == 0 {
+            card.tag = words::day(document.valid_from);
+        }
+        card.folds.push(Fold { title, values });
+    }
+}
+
+fn progress(card: &mut Card, document: &Document, today: Date) {
+    let Some(progress) = read::<CertificationProgress>(document) else {
+        return card.texts.push(PARTLY.to_owned());
+    };
+    let result = progress.result.as_ref();
+    let days = [
+        ("申請", Some(progress.applied_on), String::new()),
+        ("調査票", progress.survey_received_on, String::new()),
+        ("意見書", progress.opinion_received_on, String::new()),
+        ("審査会", progress.board_done_on, planned(&progress)),
+        (
+            "結果",
+            result.map(|one| one.decided_on),
+            result.map_or_else(String::new, |one| one.level.name_ja().to_owned()),
+        ),
+    ];
+    let now = days.iter().rposition(|(_, day, _)| day.is_some());
+    card.steps = days
+        .into_iter()
+        .enumerate()
+        .map(|(place, (name, day, more))| Step {
+            name,
+            day: day.map(words::day).unwrap_or_default(),
+            iso: day.map(|day| day.to_string()).unwrap_or_default(),
+            more,
+            is_now: Some(place) == now,
+        })
+        .collect();
+    if let Some(until) = progress.delay_expected.as_ref().and_then(|period| period.to()) {
+        let reason = progress.delay_reason.as_deref().unwrap_or_default();
+        card.texts.push(format!("結果は延期されています（{}まで）。{reason}", words::day(until)));
+    }
+    if result.is_none() && progress.closing.is_none() {
+        card.texts.push(format!("申請から{}日たっています。", (today - progress.applied_on).get_days()));
+    }
+    if progress.closing.is_some() {
+        card.texts.push("この申請は、取下げ・却下などで終わりました。".to_owned());
+    }
+}
+
+fn planned(progress: &CertificationProgress) -> String {
+    match (progress.board_done_on, progress.board_planned_on) {
+        (None, Some(day)) => format!("予定 {}", words::day(day)),
+        _ => String::new(),
+    }
+}
+
+fn plan(card: &mut Card, documents: &[Document]) {
+    let plans: Vec<(&Document, CarePlan)> = documents.iter().filter_map(|one| Some((one, read(one)?))).collect();
+    let slips: Vec<ServiceSlip> = documents.iter().filter_map(read).collect();
+    if plans.is_empty() && slips.is_empty() {
+        return card.texts.push(PARTLY.to_owned());
+    }
+    if let Some((_, latest)) = plans.first() {
+        card.tag = format!("{}の計画", words::day(latest.changed_on));
+        let first = &latest.table1;
+        card.values.push(value("利用者及び家族の生活に対する意向を踏まえた課題分析の結果", &first.analysis, ""));
+        card.values.push(value("総合的な援助の方針", &first.policy, ""));
+        let made = format!("{}　{}", first.office_name, first.care_manager_name);
+        card.values.push(value("作成", made, words::day(first.made_on)));
+        let heads = ["課題", "長期目標", "短期目標", "サービス内容", "種別・事業所", "頻度・期間"];
+        card.tables.push(Table::new("第2表　課題・目標・サービス".to_owned(), &heads, goals(latest)));
+        let week = latest.table3.services().map(|one| {
+            let time = [one.from, one.to].map(|time| time.map(|time| time.to_string()).unwrap_or_default());
+            vec![one.weekday.map_or("", |day| day.name_ja()).to_owned(), time.join("から"), one.content.clone()]
+        });
+        let rows: Vec<Vec<String>> = week.collect();
+        if !rows.is_empty() {
+            card.tables.push(Table::new("第3表　週間の予定".to_owned(), &["曜日", "時刻", "内容"], rows));
+        }
+    }
+    for (document, earlier) in plans.iter().skip(1) {
+        let values = vec![
+            value("課題分析の結果", &earlier.table1.analysis, ""),
+            value("総合的な援助の方針", &earlier.table1.policy, ""),
+            value("登録", words::day_of(document.recorded_at), ""),
+        ];
+        card.folds.push(Fold { title: format!("以前の計画　{}", words::day(earlier.changed_on)), values });
+    }
+    for slip in &slips {
+        card.folds.push(Fold { title: format!("利用票　{}", slip.month), values: uses(slip) });
+    }
+}
+
+/// Days of a month by office and service code.
+fn uses(slip: &ServiceSlip) -> Vec<Value> {
+    let mut days: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    for line in slip.lines.iter().filter(|line| line.count > 0) {
+        days.entry((line.office_name.as_str(), line.service_code.as_str()))
+            .or_default()
+            .push(line.day.day().to_string());
+    }
+    let written = days
+        .iter()
+        .map(|((office, code), days)| value(&format!("{office}　{code}"), format!("{}日", days.join("・")), ""));
+    written.collect()
+}
+
+fn goals(plan: &CarePlan) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for need in &plan.table2.needs {
+        for long in &need.long_goals {
+            for short in &long.short_goals {
+                for service in &short.services {
+                    rows.push(vec![
+                        need.text.clone(),
+                        format!("{}　{}", long.text, long.period),
+                        format!("{}　{}", short.text, short.period),
+                        service.content.clone(),
+                        format!("{}　{}", service.kind, service.office_name),
+                        format!("{}　{}", service.frequency, service.period),
+                    ]);
+                }
+            }
+        }
+    }
+    rows
+}
+
+fn allowance(card: &mut Card, view: &KindView) {
+    if let Some(left) = &view.allowance {
+        let what = if view.kind == Kind::E1 { "住宅改修の残り" } else { "福祉用具の購入の残り" };
+        let of = format!("{}円のうち（{}）", words::thousands(left.limit), left.counted_in);
+        card.values.push(big(what, format!("{} 円", words::thousands(left.remaining)), of));
+    }
+    listed(card, view);
+    card.tag.clear();
+}
+
+fn request(card: &mut Card, documents: &[Document]) {
+    for document in documents {
+        let office = document.content["office_name"].as_str().unwrap_or("（表示できません）");
+        card.values.push(value("居宅介護支援事業者", office, format!("{}から", words::day(document.valid_from))));
+    }
+}
+
+fn consent(card: &mut Card, document: &Document) {
+    let given = document.content["given_at"].as_str().is_some();
+    let text = if given { "同意しています" } else { "同意をやめました" };
+    card.values.push(big("同意", text, words::day_of(document.recorded_at)));
+    let refused: Vec<Kind> = serde_json::from_value(document.content["refused"].clone()).unwrap_or_default();
+    if !refused.is_empty() {
+        let names: Vec<&str> = refused.iter().map(|kind| kind.name_ja()).collect();
+        card.values.push(value("本人の希望で見せないもの", names.join("、"), ""));
+    }
+}

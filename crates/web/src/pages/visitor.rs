@@ -1,0 +1,175 @@
+//! Who is at a page. The log-in of a browser lives in one cookie that is bound to the certificate it was opened over
+//! (T-31); forms are taken only from a page of the same log-in on the same host (T-28).
+
+use super::{Frame, Who};
+use crate::caller::connection;
+use crate::input::Form;
+use crate::record::LoggedInAs;
+use crate::{App, Problem};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use kiban_domain::Organization;
+use kiban_service::{Caller, Context, Way};
+use ring::digest::{SHA256, digest};
+
+/// Name of the cookie. `__Host-`: only this host, only over TLS, for every path.
+const COOKIE: &str = "__Host-kiban";
+
+/// Somebody logged in at a screen.
+pub(crate) struct Visitor {
+    pub(crate) caller: Caller,
+    pub(crate) context: Context,
+    pub(crate) token: String,
+    frame_of: Organization,
+}
+
+/// A form that a page of this log-in sent.
+pub(crate) struct Posted {
+    pub(crate) visitor: Visitor,
+    pub(crate) form: Form,
+}
+
+/// Why nothing is shown: nobody is logged in, or a problem.
+pub(crate) enum Away {
+    /// To the page where one logs in; the cookie goes.
+    LogIn,
+    /// As it says.
+    Problem(Box<Problem>),
+}
+
+impl From<Problem> for Away {
+    fn from(problem: Problem) -> Self {
+        match problem.code {
+            "login_required" => Self::LogIn,
+            _ => Self::Problem(Box::new(problem)),
+        }
+    }
+}
+
+impl IntoResponse for Away {
+    fn into_response(self) -> Response {
+        match self {
+            Self::LogIn => to("/login", Some(no_cookie())),
+            Self::Problem(problem) => problem.into_response(),
+        }
+    }
+}
+
+impl FromRequestParts<App> for Visitor {
+    type Rejection = Away;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Away> {
+        let (peer, context) = connection(parts, app)?;
+        let Some(token) = token(&parts.headers) else {
+            app.platform.organization_of(&peer, &context).map_err(Problem::from)?;
+            return Err(Away::LogIn);
+        };
+        let caller = app.platform.authenticate(peer, &token, &context).await.map_err(Problem::from)?;
+        if let Some(noted) = parts.extensions.get::<LoggedInAs>() {
+            noted.note(&caller);
+        }
+        // What a program may not do (P-165) it does not do through pages either.
+        if caller.way != Way::Interactive {
+            return Err(Away::LogIn);
+        }
+        Ok(Self { frame_of: caller.organization, caller, context, token })
+    }
+}
+
+impl FromRequest<App> for Posted {
+    type Rejection = Away;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Away> {
+        let (mut parts, body) = request.into_parts();
+        let visitor = Visitor::from_request_parts(&mut parts, app).await?;
+        require_own_page(&parts.headers, &parts.uri)?;
+        let form = Form::read(&parts.headers, body).await?;
+        if form.get("form_token") != visitor.form_token() {
+            return Err(foreign().into());
+        }
+        Ok(Self { visitor, form })
+    }
+}
+
+impl Visitor {
+    /// Stands in every form of this log-in and nowhere else.
+    pub(crate) fn form_token(&self) -> String {
+        let sum = digest(&SHA256, format!("form of {}", self.token).as_bytes());
+        sum.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The frame of a page. `here` is the address of its item in the menu.
+    pub(crate) fn frame(&self, app: &App, title: &str, screen: &'static str, here: &'static str) -> Frame {
+        let staff = &self.caller.staff;
+        let who = Who { staff: format!("{}（{}）", staff.name, staff.job.name_ja()), ..Who::of(self.frame_of, app) };
+        Frame {
+            title: title.to_owned(),
+            screen,
+            who: Some(who),
+            menu: menu(self.caller.organization),
+            here,
+            form_token: self.form_token(),
+            public_url: app.settings.public_url.clone(),
+            ..Frame::default()
+        }
+    }
+}
+
+/// Where the pages of an organisation lead.
+pub(crate) fn menu(organization: Organization) -> &'static [(&'static str, &'static str)] {
+    match organization {
+        Organization::Office(_) => &[("/users", "担当利用者"), ("/users/new", "利用者を登録")],
+        Organization::Municipality(_) => &[("/insured", "被保険者")],
+        Organization::Prefecture(_) | Organization::Operator => &[],
+    }
+}
+
+/// The token of the one cookie of ours.
+fn token(headers: &HeaderMap) -> Option<String> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut ours = pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value);
+    let token = ours.next()?;
+    let fits = token.len() == 64 && token.bytes().all(|b| b.is_ascii_hexdigit());
+    (fits && ours.next().is_none()).then(|| token.to_owned())
+}
+
+/// The cookie of a log-in that holds so many seconds.
+pub(crate) fn cookie(token: &str, seconds: i64) -> HeaderValue {
+    let text = format!("{COOKIE}={token}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict");
+    HeaderValue::from_str(&text).unwrap_or_else(|_| no_cookie())
+}
+
+/// Takes the cookie away.
+pub(crate) fn no_cookie() -> HeaderValue {
+    HeaderValue::from_static("__Host-kiban=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Strict")
+}
+
+/// To another page of ours; the browser asks for it with GET, so going back sends nothing twice.
+pub(crate) fn to(path: &str, cookie: Option<HeaderValue>) -> Response {
+    let mut response = Redirect::to(path).into_response();
+    if let Some(cookie) = cookie {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// A form comes from one of our pages: browsers name the origin of every form they send.
+pub(crate) fn require_own_page(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
+    let own = uri.authority().map(|authority| authority.as_str());
+    let own = own.or_else(|| headers.get(header::HOST).and_then(|host| host.to_str().ok())).unwrap_or_default();
+    let mut origins = headers.get_all(header::ORIGIN).iter().map(|origin| origin.to_str().unwrap_or_default());
+    let is_own = origins.next().and_then(|origin| origin.strip_prefix("https://")) == Some(own);
+    if is_own && origins.next().is_none() && !own.is_empty() { Ok(()) } else { Err(foreign()) }
+}
+
+fn foreign() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "foreign_form",
+        "この画面からは送れません",
+        "ほかの画面から開き直したか、ログインし直したためです。前の画面に戻って読み込み直し、もう一度送ってください。",
+    )
+}

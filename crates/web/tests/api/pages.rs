@@ -1,0 +1,301 @@
+//! The WEB service as a browser sees it: cookie, forms and pages, over the same router as the API.
+
+use crate::world::{Client, HOST, PASSWORD, Person, ROLES, Reply, Role, World, city};
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use kiban_web::{PAGES, Route};
+use serde_json::json;
+use std::sync::OnceLock;
+
+/// A browser with the certificate of somebody, and its one cookie.
+struct Browser<'a> {
+    client: Client<'a>,
+    cookie: Option<String>,
+    origin: Option<String>,
+}
+
+impl<'a> Browser<'a> {
+    fn of(world: &'a World, role: Role) -> Self {
+        Self { client: world.with_certificate(role), cookie: None, origin: Some(format!("https://{HOST}")) }
+    }
+
+    async fn logged_in(world: &'a World, role: Role) -> Self {
+        let mut browser = Self::of(world, role);
+        let reply = browser.post("/login", &[("account", role.account()), ("password", PASSWORD)]).await;
+        assert_eq!(reply.status, StatusCode::SEE_OTHER, "{}", reply.text());
+        browser
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        self.send(Method::GET, path, Body::empty()).await
+    }
+
+    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
+        let reply = self.send(Method::POST, path, Body::from(serde_urlencoded::to_string(fields).unwrap())).await;
+        if let Some(cookie) = reply.headers.get(header::SET_COOKIE) {
+            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
+            self.cookie = (!pair.ends_with('=')).then(|| pair.to_owned());
+        }
+        reply
+    }
+
+    /// Sends the form of a page with what the page put into it.
+    async fn submit(&mut self, page: &str, path: &str, fields: &[(&str, &str)]) -> Reply {
+        let token = form_token(&self.get(page).await);
+        let fields: Vec<(&str, &str)> =
+            [("form_token", token.as_str())].into_iter().chain(fields.iter().copied()).collect();
+        self.post(path, &fields).await
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Body) -> Reply {
+        let mut request = Request::builder().method(method.clone()).uri(path).header(header::HOST, HOST);
+        request = request.header(header::ACCEPT, "text/html,application/xhtml+xml");
+        if let Some(cookie) = &self.cookie {
+            request = request.header(header::COOKIE, format!("other=1; {cookie}"));
+        }
+        if method == Method::POST {
+            request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+            if let Some(origin) = &self.origin {
+                request = request.header(header::ORIGIN, origin);
+            }
+        }
+        self.client.send_raw(request.body(body).unwrap()).await
+    }
+}
+
+fn form_token(page: &Reply) -> String {
+    let text = page.text();
+    let (_, rest) = text.split_once("name=\"form_token\" value=\"").unwrap_or_else(|| panic!("no form: {text}"));
+    rest.split('"').next().unwrap().to_owned()
+}
+
+fn location(reply: &Reply) -> String {
+    assert_eq!(reply.status, StatusCode::SEE_OTHER, "{}", reply.text());
+    reply.headers[header::LOCATION].to_str().unwrap().to_owned()
+}
+
+/// The card of 架空 花子 as somebody might type it.
+fn hanako() -> [(&'static str, &'static str); 5] {
+    static INSURER: OnceLock<String> = OnceLock::new();
+    [
+        ("insurer_number", INSURER.get_or_init(|| city().to_string())),
+        ("insured_number", "0000000001"),
+        ("kana", "カクウ　ハナコ"),
+        ("birth", "昭和16年5月3日"),
+        ("sex", "female"),
+    ]
+}
+
+#[tokio::test]
+async fn a_care_manager_registers_somebody_takes_the_consent_and_sees_the_page() {
+    let world = World::new().await;
+    let mut browser = Browser::logged_in(&world, Role::Planner).await;
+    let list = browser.get("/users").await.text();
+    assert!(list.contains("登録した利用者はまだいません。") && list.contains("事業所番号"), "{list}");
+    let fields = [&hanako()[..], &[("makes_plan", "yes")]].concat();
+    let next = location(&browser.submit("/users/new", "/users/new", &fields).await);
+    let (page, consent) = (next.trim_end_matches("/consent").to_owned(), next.clone());
+    assert!(consent.ends_with("/consent"), "the consent follows: {consent}");
+    // Before the consent: the card is there, the survey says what is missing and how to get it.
+    let before = browser.get(&page).await.text();
+    assert!(
+        before.contains("架空 花子 さん") && before.contains("要介護") && before.contains("同意未取得"),
+        "{before}"
+    );
+    assert!(before.contains("なぜ見られるのか") && before.contains("規則 P-"), "{before}");
+    let fields = [("act", "given"), ("declarant", "person"), ("proof", "insurance_card")];
+    assert_eq!(location(&browser.submit(&consent, &consent, &fields).await), page);
+    let after = browser.get(&page).await.text();
+    assert!(after.contains("同意しています") && !after.contains("同意未取得"), "{after}");
+    let list = browser.get("/users").await.text();
+    assert!(list.contains("架空 花子") && list.contains("1人のうち1人"), "{list}");
+    let looks = browser.get(&format!("{page}/looks")).await.text();
+    assert!(looks.contains("担当事業所として登録した") && looks.contains("同意を登録した"), "{looks}");
+    // The end of the registration closes the page at once.
+    let end = format!("{page}/end");
+    assert_eq!(location(&browser.submit(&end, &end, &[]).await), "/users");
+    let gone = browser.get(&page).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+    assert!(gone.text().contains("ページが見つかりません。または、見ることができません。"), "{}", gone.text());
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_mistake_in_the_four_items_keeps_what_was_typed_and_never_says_which_did_not_fit() {
+    let world = World::new().await;
+    let mut browser = Browser::logged_in(&world, Role::Planner).await;
+    let mut fields = hanako();
+    fields[2].1 = "カクウ ハナヨ";
+    let wrong_name = browser.submit("/users/new", "/users/new", &fields).await;
+    fields = hanako();
+    fields[3].1 = "昭和16年5月4日";
+    let wrong_birth = browser.submit("/users/new", "/users/new", &fields).await;
+    for reply in [&wrong_name, &wrong_birth] {
+        assert_eq!(reply.status, StatusCode::NOT_FOUND);
+        assert!(reply.text().contains("入力した内容と一致する人が見つかりません"), "{}", reply.text());
+        assert!(!reply.text().contains("field--err") && reply.text().contains("value=\"0000000001\""));
+    }
+    let typed = |reply: &Reply, one: &str| reply.text().replace(one, "TYPED");
+    let (one, other) = (typed(&wrong_name, "カクウ ハナヨ"), typed(&wrong_birth, "カクウ　ハナコ"));
+    assert_eq!(one.replace("昭和16年5月3日", "DAY"), other.replace("昭和16年5月4日", "DAY"), "the same page");
+    // What cannot be a number is told beside its field.
+    fields = hanako();
+    fields[1].1 = "123";
+    fields[4].1 = "";
+    let faults = browser.submit("/users/new", "/users/new", &fields).await;
+    assert_eq!(faults.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let text = faults.text();
+    assert!(text.contains("直すところが2つあります") && text.contains("性別を選んでください"), "{text}");
+    assert!(text.contains("<title>エラー：") && text.contains("aria-invalid"), "{text}");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_city_officer_opens_an_own_insured_by_number_and_sees_who_looked() {
+    let world = World::new().await;
+    world.register(Role::Helper, Person::Hanako).await;
+    let mut officer = Browser::logged_in(&world, Role::City).await;
+    let page = location(&officer.submit("/insured", "/insured", &[("insured_number", "0000000001")]).await);
+    assert!(officer.get(&page).await.text().contains("架空 花子 さん"));
+    let looks = officer.get(&format!("{page}/looks")).await.text();
+    assert!(looks.contains("すべての機関の記録です。") && looks.contains("担当事業所として登録した"), "{looks}");
+    let unknown = officer.submit("/insured", "/insured", &[("insured_number", "0000000099")]).await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    assert!(unknown.text().contains("この番号の被保険者はいません。"), "{}", unknown.text());
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn the_cookie_is_for_this_host_this_certificate_and_the_pages_only() {
+    let world = World::new().await;
+    let mut browser = Browser::of(&world, Role::Planner);
+    let reply = browser.post("/login", &[("account", Role::Planner.account()), ("password", PASSWORD)]).await;
+    let cookie = reply.headers[header::SET_COOKIE].to_str().unwrap().to_owned();
+    for part in ["__Host-kiban=", "; Path=/;", "; Secure;", "; HttpOnly;", "; SameSite=Strict"] {
+        assert!(cookie.contains(part), "{part}: {cookie}");
+    }
+    // A cookie set before the log-in is not the one after it.
+    let first = browser.cookie.clone();
+    browser.post("/login", &[("account", Role::Planner.account()), ("password", PASSWORD)]).await;
+    assert_ne!(browser.cookie, first);
+    // Over another certificate it opens nothing, and that is recorded.
+    let mut thief = Browser::of(&world, Role::Helper);
+    thief.cookie = browser.cookie.clone();
+    assert_eq!(location(&thief.get("/users").await), "/login");
+    // The API does not know it.
+    let mut request = browser.client.request(Method::GET, "/api/v1/people");
+    request = request.header(header::COOKIE, browser.cookie.clone().unwrap());
+    assert_eq!(browser.client.send_raw(request.body(Body::empty()).unwrap()).await.status, StatusCode::UNAUTHORIZED);
+    // A program's token is no cookie.
+    let token = world.fresh_token(Role::Vendor).await;
+    let program = Browser { cookie: Some(format!("__Host-kiban={token}")), ..Browser::of(&world, Role::Vendor) };
+    assert_eq!(location(&program.get("/users").await), "/login");
+    // Log-out ends it at once.
+    let kept = browser.cookie.clone();
+    assert_eq!(location(&browser.submit("/users", "/logout", &[]).await), "/login");
+    assert_eq!(browser.cookie, None);
+    browser.cookie = kept;
+    assert_eq!(location(&browser.get("/users").await), "/login");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_form_of_another_site_or_another_log_in_does_nothing() {
+    let world = World::new().await;
+    let mut browser = Browser::logged_in(&world, Role::Planner).await;
+    let other = Browser::logged_in(&world, Role::Planner).await;
+    let of_other = form_token(&other.get("/users/new").await);
+    let own = form_token(&browser.get("/users/new").await);
+    let with = |token: &str| {
+        let mut fields: Vec<(String, String)> =
+            hanako().iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        fields.push(("form_token".to_owned(), token.to_owned()));
+        fields
+    };
+    let home = Some(format!("https://{HOST}"));
+    let evil = Some("https://evil.example".to_owned());
+    for (origin, token) in [(evil, &own), (None, &own), (Some("null".to_owned()), &own), (home, &of_other)] {
+        browser.origin = origin.clone();
+        let fields = with(token);
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        let reply = browser.post("/users/new", &fields).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{origin:?}");
+    }
+    assert!(browser.get("/users").await.text().contains("登録した利用者はまだいません。"));
+    // Not even a log-in is taken from elsewhere.
+    let mut outsider =
+        Browser { origin: Some("https://evil.example".to_owned()), ..Browser::of(&world, Role::Planner) };
+    let reply = outsider.post("/login", &[("account", Role::Planner.account()), ("password", PASSWORD)]).await;
+    assert_eq!((reply.status, outsider.cookie.is_none()), (StatusCode::FORBIDDEN, true));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn what_is_typed_never_becomes_markup() {
+    let world = World::new().await;
+    let mut browser = Browser::of(&world, Role::Planner);
+    let nasty = "\"><script>alert(1)</script>'{{7*7}}";
+    let reply = browser.post("/login", &[("account", nasty), ("password", "x")]).await;
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
+    assert!(!reply.text().contains("<script>") && reply.text().contains("&#60;script&#62;"), "{}", reply.text());
+    let mut browser = Browser::logged_in(&world, Role::Planner).await;
+    let reply = browser.submit("/users/new", "/users/new", &[("kana", nasty), ("insured_number", nasty)]).await;
+    assert!(!reply.text().contains("<script>"), "{}", reply.text());
+    let policy = reply.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    world.verify().await;
+}
+
+/// The sweep of the pages: whoever is not logged in comes to the log-in, and each role sees its own pages only.
+#[tokio::test]
+async fn every_page_answers_everybody_as_they_may() {
+    let world = World::new().await;
+    for page in PAGES.iter().filter(|page| page.audience.needs_log_in()) {
+        let path = |handle: &str| page.path.replace("{handle}", handle);
+        let nobody = Browser { client: world.nobody(), ..Browser::of(&world, Role::Planner) };
+        let reply = nobody.send(page.method.clone(), &path("x"), Body::empty()).await;
+        assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{}", page.path);
+        let stranger = Browser::of(&world, Role::Planner);
+        assert_eq!(location(&stranger.send(page.method.clone(), &path("x"), Body::empty()).await), "/login");
+    }
+    for role in
+        ROLES.into_iter().filter(|role| !role.is_connector() && !matches!(role, Role::Vendor | Role::CityProgram))
+    {
+        world.assign(Role::Planner, Person::Hanako, true).await;
+        world.assign(Role::Helper, Person::Hanako, false).await;
+        let browser = Browser::logged_in(&world, role).await;
+        let handle = world.stolen_handle(role, Person::Hanako.key()).await;
+        for page in PAGES.iter().filter(|page| page.method == Method::GET && page.path != "/login") {
+            let reply = browser.get(&page.path.replace("{handle}", &handle)).await;
+            assert_eq!(reply.status.is_success(), is_open(page, role), "{} for {role:?}: {}", page.path, reply.status);
+            if !reply.status.is_success() {
+                assert!(!reply.text().contains("花子"), "{} for {role:?}", page.path);
+            }
+        }
+    }
+    world.verify().await;
+}
+
+fn is_open(page: &Route, role: Role) -> bool {
+    let is_office = role.organization().office().is_some();
+    let sees_hanako = matches!(role, Role::Planner | Role::Helper | Role::City | Role::Hospital);
+    match page.name {
+        "users_page" | "register_page" => is_office,
+        "insured_page" => matches!(role, Role::City | Role::OtherCity),
+        "consent_page" => matches!(role, Role::Planner | Role::City),
+        "end_page" => is_office,
+        "looks_page" => matches!(role, Role::Planner | Role::Helper | Role::City),
+        _ => sees_hanako,
+    }
+}
+
+#[tokio::test]
+async fn a_problem_is_a_page_for_a_browser_and_a_document_for_a_program() {
+    let world = World::new().await;
+    let browser = Browser::of(&world, Role::Planner);
+    let page = browser.get("/nothing-here").await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND);
+    assert!(page.headers[header::CONTENT_TYPE].to_str().unwrap().starts_with("text/html"), "{:?}", page.headers);
+    let document = browser.client.get("/nothing-here").await;
+    assert_eq!(document.json()["code"], json!("unknown"));
+}

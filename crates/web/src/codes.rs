@@ -20,6 +20,8 @@ const fn code(status: u16, code: &'static str, meaning: &'static str) -> Code {
 /// All of them but the rules of sharing, which are codes of 403.
 pub static CODES: &[Code] = &[
     code(400, "bad_json", "本文が JSON として読めない"),
+    code(400, "bad_form", "画面のフォームとして読めない"),
+    code(400, "foreign_form", "ほかのサイト、または別のログインの画面のフォーム。何もしていない"),
     code(400, "bad_multipart", "`multipart/form-data` として読めない"),
     code(400, "cut", "本文が途中で切れている。もう一度送る"),
     code(

@@ -167,7 +167,7 @@ pub(crate) fn require_own_page(headers: &HeaderMap, uri: &Uri) -> Result<(), Pro
 
 fn foreign() -> Problem {
     Problem::new(
-        StatusCode::FORBIDDEN,
+        StatusCode::BAD_REQUEST,
         "foreign_form",
         "この画面からは送れません",
         "ほかの画面から開き直したか、ログインし直したためです。前の画面に戻って読み込み直し、もう一度送ってください。",

@@ -219,14 +219,15 @@ async fn a_form_of_another_site_or_another_log_in_does_nothing() {
         let fields = with(token);
         let fields: Vec<(&str, &str)> = fields.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         let reply = browser.post("/users/new", &fields).await;
-        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{origin:?}");
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{origin:?}");
+        assert!(reply.text().contains("この画面からは送れません"), "{}", reply.text());
     }
     assert!(browser.get("/users").await.text().contains("登録した利用者はまだいません。"));
     // Not even a log-in is taken from elsewhere.
     let mut outsider =
         Browser { origin: Some("https://evil.example".to_owned()), ..Browser::of(&world, Role::Planner) };
     let reply = outsider.post("/login", &[("account", Role::Planner.account()), ("password", PASSWORD)]).await;
-    assert_eq!((reply.status, outsider.cookie.is_none()), (StatusCode::FORBIDDEN, true));
+    assert_eq!((reply.status, outsider.cookie.is_none()), (StatusCode::BAD_REQUEST, true));
     world.verify().await;
 }
 

@@ -2,7 +2,7 @@
 //! script, every value escaped.
 
 use crate::api::Answer;
-use crate::pages::{self, escape};
+use crate::pages::public::{self, escape};
 use kiban_domain::care_plan::{ClockTime, ServiceSlip, SlipLine, Supplement, Table7Line, Weekday};
 use kiban_domain::certification::CareLevel;
 use kiban_domain::dates::{ServiceMonth, wareki};
@@ -28,7 +28,7 @@ pub(crate) fn page_of(printed: &PrintedSlips) -> String {
 }
 
 pub(crate) fn page(printed: &PrintedSlips) -> Answer {
-    pages::page("サービス提供票", "", "main slip", &page_of(printed))
+    public::page("サービス提供票", "", "main slip", &page_of(printed))
 }
 
 fn day(day: Option<Date>) -> String {

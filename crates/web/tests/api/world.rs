@@ -305,11 +305,6 @@ impl World {
         Client { world: self, fingerprint: Some(role.fingerprint()), token: Some(token), key: None, line: false }
     }
 
-    /// Everybody logs in anew.
-    pub fn forget_tokens(&self) {
-        self.tokens.lock().unwrap().clear();
-    }
-
     /// A new log-in of somebody who may be logged in already.
     pub async fn fresh_token(&self, role: Role) -> String {
         self.fresh_log_in(role).await["token"].as_str().unwrap().to_owned()

@@ -6,7 +6,7 @@ use clap::Args;
 use kiban_domain::{InsurerNumber, OfficeNumber, Timestamp};
 use kiban_formats::life::{self, Stage};
 use kiban_formats::municipal::{self, MunicipalRow, Source, Usages};
-use kiban_formats::{Problem, Problems, care_plan, opinion_csv};
+use kiban_formats::{Problem, Problems, care_plan, claims, opinion_csv};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, Read};
@@ -151,7 +151,7 @@ fn judge(options: &Options, now: Timestamp) -> Result<Judged> {
     Ok((PACKAGE.to_owned(), rows, problems))
 }
 
-/// Files of offices: each format takes its own, and what is neither LIFE nor 医見書 is judged as one set of care plans.
+/// Files of offices: each format takes its own, and what is none of them is judged as one set of care plans.
 fn judge_care_files(files: &[(String, Vec<u8>)], options: &Options) -> Result<Judged> {
     let (mut formats, mut read, mut problems) = (Vec::new(), 0, Vec::new());
     let mut add = |format: &'static str, records: usize, found: Vec<Problem>| {
@@ -167,6 +167,9 @@ fn judge_care_files(files: &[(String, Vec<u8>)], options: &Options) -> Result<Ju
             let stage = if options.draft { Stage::Draft } else { Stage::Final };
             let (file, found) = life::read(name, bytes, stage);
             add("LIFE", file.map_or(0, |file| file.rows.len()), found);
+        } else if claims::is_claims(bytes) {
+            let (file, found) = claims::read(name, bytes);
+            add("給付実績・請求", file.map_or(0, |file| file.months.len()), found);
         } else if opinion_csv::is_opinions(bytes) {
             let Some(institution) = options.institution.or_else(|| opinion_csv::institution(bytes)) else {
                 bail!("{name} に医療機関コードがありません。--institution で10桁の番号を指定してください");
@@ -279,6 +282,22 @@ mod tests {
         }
     }
 
+    /// `UPDATE_EXPECTED=1` writes the lists anew.
+    #[test]
+    fn every_faulty_example_of_offices_gives_its_expected_list() {
+        for folder in ["claims/bad", "life/bad"] {
+            let folder = example(folder);
+            let (_, rows, problems) = judge(&of(vec![folder.clone()]), today()).unwrap();
+            let found = told(&problems).into_iter().fold(String::new(), |all, line| all + &line + "\n");
+            let found = format!("{found}rows {rows}\n");
+            if std::env::var_os("UPDATE_EXPECTED").is_some() {
+                std::fs::write(folder.join(EXPECTED), &found).unwrap();
+            }
+            let expected = std::fs::read_to_string(folder.join(EXPECTED)).unwrap_or_default();
+            assert_eq!(found, expected, "{}", folder.display());
+        }
+    }
+
     #[test]
     fn a_single_file_is_judged_without_a_manifest() {
         let files: Vec<PathBuf> = std::fs::read_dir(example("municipal/valid/small"))
@@ -307,6 +326,9 @@ mod tests {
 
         let without_type = judge(&of(vec![example("life/bad_no_type_line.csv")]), today()).unwrap();
         assert_eq!((without_type.1, without_type.2[0].rule.as_ref()), (0, "data_type"));
+
+        let claims = judge(&of(vec![example("claims/valid")]), today()).unwrap();
+        assert_eq!((claims.0.as_str(), claims.1, told(&claims.2)), ("給付実績・請求", 4, Vec::new()));
 
         let opinion = renamed.path().join("ikensho.csv");
         let document = kiban_domain::physician_opinion::PhysicianOpinion::example(

@@ -3,6 +3,7 @@
 
 use anyhow::{Context as _, Result};
 use kiban_domain::Timestamp;
+use kiban_domain::life_trend::Reference;
 use kiban_pki::Ca;
 use kiban_service::{Config, Platform};
 use kiban_store::{AuditSettings, MasterKey, SigningKey, Store};
@@ -121,14 +122,29 @@ impl Home {
         Ok(SigningKey::load_or_create(&self.anchor_key())?)
     }
 
-    /// The limits of the platform: the defaults, changed by `limits.tsv` of the installation if there is one.
+    /// The figures of the platform: the defaults, changed by `limits.tsv` and `life_reference.tsv` of the installation if they
+    /// are there.
     pub fn limits(&self) -> Result<Config> {
-        let path = self.dir.join("limits.tsv");
+        let mut config = Config::default();
+        if let Some((path, text)) = self.text_of("limits.tsv")? {
+            config = config.changed_by(&text).map_err(|fault| anyhow::anyhow!("{} の{fault}", path.display()))?;
+        }
+        if let Some((path, text)) = self.text_of("life_reference.tsv")? {
+            let reference = Reference::parse(&text);
+            let reference = reference.map_err(|fault| anyhow::anyhow!("{} の{fault}", path.display()))?;
+            config.life_reference = Arc::new(reference);
+        }
+        Ok(config)
+    }
+
+    /// A file of the installation, if it is there.
+    fn text_of(&self, name: &str) -> Result<Option<(PathBuf, String)>> {
+        let path = self.dir.join(name);
         if !path.exists() {
-            return Ok(Config::default());
+            return Ok(None);
         }
         let text = std::fs::read_to_string(&path).with_context(|| format!("{} を読めません", path.display()))?;
-        Config::default().changed_by(&text).map_err(|fault| anyhow::anyhow!("{} の{fault}", path.display()))
+        Ok(Some((path, text)))
     }
 
     /// Opens the platform: migrates the database, starts the audit log.

@@ -17,6 +17,8 @@ pub mod ids;
 pub mod insurance_card;
 pub mod insured;
 pub mod kind;
+pub mod life;
+pub mod life_trend;
 pub mod limits;
 pub mod municipality;
 pub mod notice;

@@ -301,6 +301,13 @@ impl Measure {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// In tenths; what stands behind the first decimal is cut off.
+    pub fn tenths(&self) -> u32 {
+        let (whole, fraction) = self.0.split_once('.').unwrap_or((&self.0, "0"));
+        let first = fraction.bytes().next().map_or(0, |digit| u32::from(digit.saturating_sub(b'0')));
+        whole.parse::<u32>().unwrap_or_default() * 10 + first
+    }
 }
 
 impl TryFrom<String> for Measure {

@@ -7,13 +7,15 @@
 //! |---|---|
 //! | [`layout`] | the one engine: item tables as data, CSV, encodings, value checks |
 //! | [`care_plan`] | ケアプラン標準仕様 Ver. 4.1 (CSVバージョン 202407) |
-//! | [`life`] | LIFE CSV, the 22 files of 2021 |
+//! | [`life`] | LIFE CSV, the 22 files of 2021 and newer forms like them |
+//! | [`claims`] | 介護給付費の請求 (国保連): who was served where and when, nothing else |
 //! | [`opinion_csv`] | 主治医意見書 CSV 1.1 |
 //! | [`municipal`] | the municipal package, a profile of this project (not the official layout) |
 //! | [`union_members`] | members of 広域連合, as an operator hands them over |
 
 pub mod care_plan;
 mod check;
+pub mod claims;
 mod json_text;
 pub mod layout;
 pub mod life;

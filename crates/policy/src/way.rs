@@ -35,6 +35,10 @@ pub enum UseCase {
     ExchangePlan,
     /// 同意・確認用登録: a draft for the person to agree to online. No way is open for it: it is not offered (P-144).
     ConfirmPlan,
+    /// LIFE files of an office (P-141).
+    ImportLife,
+    /// 給付実績 of a municipality, for the end of viewing only (P-108, P-173).
+    ImportClaims,
     /// Who looked at this person.
     LookUpLog,
     /// A file package.
@@ -70,6 +74,8 @@ impl UseCase {
             Self::ListPeople => "list_people",
             Self::ExchangePlan => "exchange_plan",
             Self::ConfirmPlan => "confirm_plan",
+            Self::ImportLife => "import_life",
+            Self::ImportClaims => "import_claims",
             Self::LookUpLog => "look_up_log",
             Self::ImportPackage => "import_package",
             Self::Inbox => "inbox",

@@ -196,12 +196,12 @@ impl Platform {
         context: &Context,
     ) -> Result<Result<IntakeResult, Vec<Problem>>, Error> {
         if let Some(before) = self.plans_before(caller, &entitled.parts).await? {
-            return self.repeat_plans(caller, office, before, context).await.map(Ok);
+            return self.repeat_upload(caller, home_of(office, context), before, context).await.map(Ok);
         }
         match self.store_plans(caller, office, entitled, context).await {
             // Somebody sent the same files at the same time.
             Err(Error::Conflict(text)) => match self.plans_before(caller, &entitled.parts).await? {
-                Some(before) => self.repeat_plans(caller, office, before, context).await.map(Ok),
+                Some(before) => self.repeat_upload(caller, home_of(office, context), before, context).await.map(Ok),
                 None => Err(Error::Conflict(text)),
             },
             other => other,
@@ -213,22 +213,22 @@ impl Platform {
         Ok(self.store().receipt_by_digest(*insurer, caller.organization, &part.digest).await?)
     }
 
-    async fn repeat_plans(
+    pub(crate) async fn repeat_upload(
         &self,
         caller: &Caller,
-        office: &Office,
+        insurer: InsurerNumber,
         before: Receipt,
         context: &Context,
     ) -> Result<IntakeResult, Error> {
         let id = before.public_id.clone();
         let result = answer(before, true)?;
-        let entry = plans_entry(caller, ("import.repeated", &id), result.report.counts, Outcome::Allowed, context)?;
-        self.record_plans(home_of(office, context), entry, &result, context).await?;
+        let entry = upload_entry(caller, ("import.repeated", &id), result.report.counts, Outcome::Allowed, context)?;
+        self.record_upload(insurer, entry, &result, context).await?;
         Ok(result)
     }
 
-    /// Records an upload of plans that has no effect of its own, and remembers its answer if it came under a key.
-    async fn record_plans(
+    /// Records an upload that has no effect of its own, and remembers its answer if it came under a key.
+    async fn record_upload(
         &self,
         insurer: InsurerNumber,
         entry: Entry,
@@ -279,7 +279,7 @@ impl Platform {
             tx.finish_receipt(*insurer, *number, ReceiptState::Applied, change.counts, &json).await?;
         }
         let mut entries =
-            vec![plans_entry(caller, ("import.plans", &public_id), report.counts, Outcome::Done, context)?];
+            vec![upload_entry(caller, ("import.plans", &public_id), report.counts, Outcome::Done, context)?];
         entries.extend(
             cases.iter().map(|((_, kind), case)| person_entry(caller, (*kind, case), &changes, &public_id, context)),
         );
@@ -307,20 +307,32 @@ impl Platform {
         upload: &PlanUpload,
         context: &Context,
     ) -> Result<IntakeResult, Error> {
-        let report = upload.refused();
-        let insurer = home_of(office, context);
+        let home = home_of(office, context);
+        self.refuse_upload(caller, home, "import.plans", (&upload.bytes, upload.refused()), context).await
+    }
+
+    /// The same for any upload: with which insurer its receipt lies, its bytes and the report of what is wrong.
+    pub(crate) async fn refuse_upload(
+        &self,
+        caller: &Caller,
+        insurer: InsurerNumber,
+        action: &str,
+        (bytes, report): (&[u8], PackageReport),
+        context: &Context,
+    ) -> Result<IntakeResult, Error> {
         let result = serde_json::to_vec(&report).map_err(|error| Error::Internal(error.to_string()))?;
         let keys = self.store().keys_of(insurer).await?;
-        let digest = keys.digest(&[&b"refused plans"[..], &keys.digest(&upload.bytes), &result].concat());
+        let label = format!("refused {action}");
+        let digest = keys.digest(&[label.as_bytes(), &keys.digest(bytes), &result].concat());
         if let Some(before) = self.store().receipt_by_digest(insurer, caller.organization, &digest).await? {
-            let action = ("import.plans", before.public_id.as_str());
-            let entry = plans_entry(caller, action, report.counts, Outcome::Refused, context)?;
+            let action = (action, before.public_id.as_str());
+            let entry = upload_entry(caller, action, report.counts, Outcome::Refused, context)?;
             let result = answer(before, true)?;
-            self.record_plans(insurer, entry, &result, context).await?;
+            self.record_upload(insurer, entry, &result, context).await?;
             return Ok(result);
         }
         let public_id = random_id()?;
-        let entry = plans_entry(caller, ("import.plans", &public_id), report.counts, Outcome::Refused, context)?;
+        let entry = upload_entry(caller, (action, &public_id), report.counts, Outcome::Refused, context)?;
         let new = NewReceipt {
             insurer,
             public_id: public_id.clone(),
@@ -373,7 +385,7 @@ impl PlanUpload {
 }
 
 /// The insurer of the municipality where an office stands: what concerns its whole upload lies there.
-fn home_of(office: &Office, context: &Context) -> InsurerNumber {
+pub(crate) fn home_of(office: &Office, context: &Context) -> InsurerNumber {
     municipality::paying_insurer(office.municipality, context.today())
 }
 
@@ -419,7 +431,7 @@ fn report_of(
     report
 }
 
-fn add(to: &mut ReceiptCounts, more: ReceiptCounts) {
+pub(crate) fn add(to: &mut ReceiptCounts, more: ReceiptCounts) {
     to.read += more.read;
     to.applied += more.applied;
     to.unchanged += more.unchanged;
@@ -433,7 +445,7 @@ fn may_send(name: &PlanFileName, office: OfficeNumber) -> bool {
 }
 
 /// Why an office may not register plans of somebody, as far as it may be told.
-fn told(why: &Error) -> (&'static str, String) {
+pub(crate) fn told(why: &Error) -> (&'static str, String) {
     match why {
         Error::Refused(refusal) => (refusal.rule.code(), format!("{}。{}", refusal.reason, refusal.next)),
         _ => ("not_assigned", NOT_ASSIGNED.to_owned()),
@@ -441,7 +453,7 @@ fn told(why: &Error) -> (&'static str, String) {
 }
 
 /// The entry of a whole upload: action and receipt.
-fn plans_entry(
+pub(crate) fn upload_entry(
     caller: &Caller,
     (action, receipt): (&str, &str),
     counts: ReceiptCounts,

@@ -21,13 +21,16 @@ mod handle;
 mod handshakes;
 mod housekeeping;
 mod intake;
+mod intake_claims;
 mod intake_dry;
 mod intake_judge;
 mod intake_kinds;
+mod intake_life;
 mod intake_plans;
 mod intake_upload;
 mod intake_usage;
 mod intake_work;
+mod life_trend;
 mod limits;
 mod look_ups;
 mod municipality;
@@ -85,6 +88,7 @@ pub use kiban_formats::municipal::{LabelledItem, labelled};
 pub use kiban_formats::text::holds_individual_number;
 pub use kiban_policy::{Rule, Way};
 pub use kiban_store::{Original, SlipSide};
+pub use life_trend::LifeTrendView;
 pub use look_ups::LookUp;
 pub use notices::{NoticePage, NoticeView};
 pub use numbers::{NumberChange, PersonNumber, PersonNumbers};
@@ -106,6 +110,7 @@ pub use union_members::{MemberFault, MemberFinding};
 pub use view::{Document, KindView, PersonPage, WhyKind};
 pub use withheld::LiftWithheld;
 
+use kiban_domain::life_trend::Reference;
 use kiban_domain::{Timestamp, dates};
 use kiban_policy::SharingTable;
 use kiban_store::Store;
@@ -155,6 +160,8 @@ pub struct Config {
     pub returned_days: i64,
     /// Days after its sending after which a message between offices is deleted, whatever became of it (P-201).
     pub slip_days: i64,
+    /// 比較表 beside the trend of LIFE.
+    pub life_reference: Arc<Reference>,
 }
 
 impl Default for Config {
@@ -180,6 +187,7 @@ impl Default for Config {
             notice_days: 365,
             returned_days: 180,
             slip_days: 180,
+            life_reference: Arc::new(Reference::sample()),
         }
     }
 }

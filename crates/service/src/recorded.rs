@@ -75,6 +75,16 @@ impl Platform {
         caller.municipality().map(|_| ()).ok_or_else(|| Error::rule(Rule::NotWriter, table))
     }
 
+    /// The same for 給付実績.
+    pub fn may_send_claims(&self, caller: &Caller, context: &Context) -> Result<(), Error> {
+        self.claims_insurer(caller, context).map(drop)
+    }
+
+    /// The same for LIFE files.
+    pub fn may_send_life(&self, caller: &Caller, context: &Context) -> Result<(), Error> {
+        self.life_office(caller, context).map(drop)
+    }
+
     /// The same for files of care plans.
     pub fn may_send_plans(&self, caller: &Caller, context: &Context) -> Result<(), Error> {
         let table = self.table_at(context.now)?;

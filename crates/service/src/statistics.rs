@@ -5,6 +5,7 @@
 //! The definition of each figure is in docs/statistics.md.
 
 mod count;
+mod function;
 mod table;
 
 pub(crate) use count::{
@@ -213,7 +214,7 @@ impl Platform {
             damaged,
             rates: Vec::new(),
             tables: counter.tables(),
-            pending: pending(),
+            pending: Vec::new(),
             smallest: None,
         }
         .with_rates();
@@ -265,12 +266,4 @@ impl Statistics {
 
 fn permille(part: u64, whole: u64) -> Option<u64> {
     (part * 1_000).checked_div(whole)
-}
-
-fn pending() -> Vec<Pending> {
-    vec![Pending {
-        id: "function".to_owned(),
-        name: "ADL・栄養・口腔の状態の変化（地域・サービス種類別）".to_owned(),
-        reason: "LIFE情報（C1）を保存するようになってから集計します".to_owned(),
-    }]
 }

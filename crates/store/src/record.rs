@@ -108,6 +108,25 @@ impl Tx {
     }
 }
 
+impl Tx {
+    /// The present records of a kind of a person, contents opened, to be changed by this transaction, whose entry stands for
+    /// the look. Read behind [`Tx::put_receipt`], so that nobody else of the insurer changes them before this is committed.
+    pub async fn present_records(&mut self, person: PersonKey, kind: Kind) -> Result<Vec<StoredRecord>, StoreError> {
+        let (insurer, insured) = (person.insurer.as_str(), person.insured.as_str());
+        let rows = self.raw.rows(OF_KIND, args![insurer, insured, kind.code()]).await?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = self.keys.keys_for(insurer, &rows, &[7]).await?;
+        let opened: Result<Vec<_>, _> = rows.iter().map(|row| open_row(&keys, &person, kind, row)).collect();
+        let mut opened = opened?;
+        newest_first(&mut opened);
+        opened.dedup_by(|later, first| later.header.natural_key == first.header.natural_key);
+        opened.retain(|record| !record.header.deleted);
+        Ok(opened)
+    }
+}
+
 /// The columns of a record as they are stored.
 pub(crate) struct SealedRecord {
     pub(crate) creator: String,

@@ -108,6 +108,17 @@ impl Tx {
         Ok(true)
     }
 
+    /// Whether a registration waits on the municipality's list.
+    pub async fn is_under_review(&mut self, person: PersonKey, office: OfficeNumber) -> Result<bool, StoreError> {
+        let values = args![person.insurer.as_str(), person.insured.as_str(), office.as_str()];
+        for row in &self.raw.rows(OF_OFFICE, values).await? {
+            if row.big_or_null(6)?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The registration was kept or ended: it waits no longer.
     pub async fn close_reviews(
         &mut self,

@@ -10,6 +10,7 @@
 
 mod api;
 mod caller;
+mod chart;
 pub mod codes;
 mod etag;
 mod guard;

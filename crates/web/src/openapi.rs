@@ -25,6 +25,7 @@ enum Content {
     Html,
     Css,
     Csv,
+    Svg,
     Bytes,
     Tar,
 }
@@ -96,6 +97,7 @@ fn operation(route: &Route, shape: &Shape) -> Value {
         Content::Tar => {
             success["content"] = json!({ "application/x-tar": { "schema": { "type": "string", "contentMediaType": "application/x-tar" } } });
         }
+        Content::Svg => success["content"] = json!({ "image/svg+xml": { "schema": { "type": "string" } } }),
         Content::Csv => success["content"] = json!({ "text/csv": { "schema": { "type": "string" } } }),
     }
     if route.name == "send_slips" {
@@ -251,6 +253,8 @@ fn shape(name: &str) -> Option<Shape> {
         "view_kind" => (R::Nothing, "200", C::Json("KindView")),
         "claim_values" => (R::Nothing, "200", C::Json("ClaimValues")),
         "claim_values_file" => (R::Nothing, "200", C::Csv),
+        "view_life_trend" => (R::Nothing, "200", C::Json("LifeTrend")),
+        "view_life_chart" => (R::Nothing, "200", C::Svg),
         "why" => (R::Nothing, "200", C::Json("WhyList")),
         "end_registration" => (R::Nothing, "204", C::Nothing),
         "lift_withheld" => (R::Json("LiftWithheld"), "204", C::Nothing),
@@ -270,7 +274,9 @@ fn shape(name: &str) -> Option<Shape> {
         "reviews" => (R::Nothing, "200", C::Json("Reviews")),
         "fetch_submission" | "accept_submission" => (R::Nothing, "200", C::Json("InboxItem")),
         "return_submission" => (R::Json("Reason"), "200", C::Json("InboxItem")),
-        "import_package" | "import_plans" => (R::Files, "200", C::Json("IntakeResult")),
+        "import_package" | "import_plans" | "import_life" | "import_claims" => {
+            (R::Files, "200", C::Json("IntakeResult"))
+        }
         "reachable_office" => (R::Nothing, "200", C::Json("Reachable")),
         "send_slips" => (R::Files, "201", C::Json("SentSlip")),
         "print_slips" => (R::Files, "200", C::Html),

@@ -4,8 +4,8 @@
 
 use self::{Audience::*, Listener::*};
 use crate::api::{
-    certificates, claim_values, consent, disaster, export, files, insurers, notices, opinions, people, public, session,
-    slips, statistics, submissions, view,
+    certificates, claim_values, consent, disaster, export, files, insurers, life, notices, opinions, people, public,
+    session, slips, statistics, submissions, view,
 };
 use crate::guard::guard;
 use crate::{App, Problem, Ready, Settings, pages};
@@ -115,6 +115,8 @@ routes! {
     Organisations get    GET    "/api/v1/people/{handle}/records/{kind}"     view_kind             Both           "1種別の情報と履歴"                         view::kind;
     Organisations get    GET    "/api/v1/people/{handle}/claim-values"       claim_values           Both           "請求に要る値（月ごと。JSON）"              claim_values::values;
     Organisations get    GET    "/api/v1/people/{handle}/claim-values.csv"   claim_values_file      Both           "請求に要る値（月ごと。CSV）"               claim_values::file;
+    Organisations get    GET    "/api/v1/people/{handle}/records/C1/trend"   view_life_trend       Both           "LIFE情報の推移"                            life::trend;
+    Organisations get    GET    "/api/v1/people/{handle}/records/C1/trend.svg" view_life_chart     Both           "LIFE情報の推移の図（SVG）"                 life::chart;
     Organisations get    GET    "/api/v1/people/{handle}/why"                why                   Both           "なぜ見られる・見られないか"                view::why;
     Organisations delete DELETE "/api/v1/people/{handle}/registration"       end_registration      Offices        "担当事業所登録の終了"                      people::end;
     Organisations post   POST   "/api/v1/people/{handle}/withheld/lift"      lift_withheld         Municipalities "不開示の解除"                              people::lift_withheld;
@@ -145,6 +147,8 @@ routes! {
     Organisations get    GET    "/api/v1/slips/{slip}/print"                 print_slip             Offices        "送信・取得した提供票の印刷（ページ）"       slips::print_one;
     Organisations post   POST   "/api/v1/slips/{slip}/registration"          register_slip          Offices        "交付用登録（同意を得た計画を記録にする）"   slips::register;
     Organisations post   POST   "/api/v1/slips/{slip}/confirmation"          confirm_plan           Offices        "同意・確認用登録（提供していない）"         slips::confirm;
+    Organisations post   POST   "/api/v1/claims"                             import_claims         Municipalities "給付実績の取込み（閲覧期限の延長だけ。内容は保存しない）" files::claims;
+    Organisations post   POST   "/api/v1/life"                               import_life           Offices        "LIFEのファイルの取込み"                    files::life;
     Organisations get    GET    "/api/v1/receipts/{receipt}"                 receipt               Both           "取込みの結果"                              files::receipt;
     Organisations get    GET    "/api/v1/receipts/{receipt}/result.csv"      result_file           Both           "取込みの結果ファイル（CSV）"               files::result_file;
     Organisations post   POST   "/api/v1/disasters"                          propose_disaster      Operators      "災害時モードの提案"                        disaster::propose;
@@ -216,7 +220,7 @@ fn all_routes() -> impl Iterator<Item = &'static Route> {
 impl Route {
     /// Whether it takes files: those have their own places, time and size.
     pub(crate) fn is_upload(&self) -> bool {
-        matches!(self.name, "import_package" | "import_plans")
+        matches!(self.name, "import_package" | "import_plans" | "import_life" | "import_claims")
     }
 
     /// What it counts as for the quota of its organisation.

@@ -4,6 +4,7 @@
 //! Columns are found by name, in any order and number. An empty field keeps what is stored, a single half-width space
 //! clears it. Names, kana and other items that stay with the office are checked and then left out of what is returned.
 
+pub mod sheet;
 pub mod table;
 
 use crate::scan::{RawField, RawRow, RowFault, Scanner};
@@ -277,6 +278,11 @@ impl<'a> Reader<'a> {
         }
         match misfit(item, &text) {
             None => Some(text),
+            Some((rule, expected)) if self.form.like.is_some() && item.need == Need::No => {
+                let told = problem(rule, format!("{expected}。新しい様式の値なので、この項目は使いません")).warning();
+                problems.push(if item.local { told } else { told.found(&text) });
+                None
+            }
             Some((rule, expected)) => {
                 let told = problem(rule, expected);
                 // What stays with the office is not quoted back to anybody.
@@ -286,8 +292,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// ◎ always; ○ and ● of a final file, as warnings: a record that was missed is handed in blank.
+    /// ◎ always; ○ and ● of a final file, as one warning a row: a record that was missed is handed in blank.
     fn ask_needed(&self, line: u64, values: &HashMap<&'static str, String>, problems: &mut Problems) {
+        let mut missed = Vec::new();
         for item in &self.form.items {
             let asked = match item.need {
                 Need::Always => true,
@@ -307,16 +314,26 @@ impl<'a> Reader<'a> {
             if column.is_some() && !values.contains_key(item.id) {
                 continue;
             }
+            if item.need != Need::Always {
+                missed.push(item.name);
+                continue;
+            }
             let column = column.and_then(|column| u32::try_from(column + 1).ok()).unwrap_or(0);
-            let text = match item.need {
-                Need::Always => "必ず記入してください",
-                _ => "確定するファイルでは記入が求められる項目です。記録がないときはこのままで構いません",
-            };
-            let problem = Problem::of_file(problems.file(), "required", text).at_line(line).at_item(column, item.name);
-            problems.push(if item.need == Need::Always { problem } else { problem.warning() });
+            let problem = Problem::of_file(problems.file(), "required", "必ず記入してください");
+            problems.push(problem.at_line(line).at_item(column, item.name));
+        }
+        if !missed.is_empty() {
+            let more = missed.len().saturating_sub(MISSED);
+            let more = if more > 0 { format!("、ほか{more}項目") } else { String::new() };
+            let names = missed[..missed.len().min(MISSED)].join("、");
+            let text = format!("確定のときに求められる項目です（{names}{more}）。記録がないときはこのままで構いません");
+            problems.push(Problem::of_file(problems.file(), "required", text).at_line(line).warning());
         }
     }
 }
+
+/// Names of missed items told of one row.
+const MISSED: usize = 5;
 
 /// A value that is there: neither empty nor the single space that clears.
 fn filled<'v>(values: &'v HashMap<&'static str, String>, id: &str) -> Option<&'v str> {

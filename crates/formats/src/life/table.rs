@@ -71,6 +71,14 @@ pub struct LifeItem {
     pub local: bool,
 }
 
+impl LifeItem {
+    /// The same where only its name is known to have stayed.
+    fn of_a_newer_form(&self) -> Self {
+        let is_key = super::IDENTITY.contains(&self.id) || self.id == "evaluate_date";
+        Self { need: if is_key { self.need } else { Need::No }, condition: None, ..self.clone() }
+    }
+}
+
 /// `a=1 and b in (1,2)`: alternatives of conjunctions of an item with its codes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition(Vec<Vec<(&'static str, Vec<&'static str>)>>);
@@ -99,6 +107,17 @@ impl Condition {
     }
 }
 
+/// What of a form is shared (C1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// 利用者情報: 要介護度 of the sheets.
+    User,
+    /// 利用者フィードバック票 of 科学的介護推進体制加算.
+    Sheet,
+    /// Nothing: it is checked and not kept.
+    Nothing,
+}
+
 /// One of the files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LifeForm {
@@ -110,6 +129,11 @@ pub struct LifeForm {
     pub version: &'static str,
     /// Whether a 明細番号 belongs to the key of a row.
     pub detail: bool,
+    /// The form whose items it has, matched by name, as long as its own item table is not public. Then only the key and
+    /// 評価日 are asked for, and a value that does not fit is passed over.
+    pub like: Option<&'static str>,
+    /// What of it is shared.
+    pub part: Part,
     /// Items in the order of the table.
     pub items: Vec<LifeItem>,
 }
@@ -145,13 +169,25 @@ pub fn forms() -> &'static [LifeForm] {
     FORMS.get_or_init(|| {
         let mut forms: Vec<LifeForm> = lines(include_str!("../../layouts/life_files.tsv"))
             .filter_map(|columns| {
-                let [data_type, name, version, key] = columns[..] else { return None };
-                Some(LifeForm { data_type, name, version, detail: key == "detail", items: Vec::new() })
+                let [data_type, name, version, key, like, part] = columns[..] else { return None };
+                let part = match part {
+                    "user" => Part::User,
+                    "sheet" => Part::Sheet,
+                    _ => Part::Nothing,
+                };
+                let like = (like != "-").then_some(like);
+                Some(LifeForm { data_type, name, version, detail: key == "detail", like, part, items: Vec::new() })
             })
             .collect();
         for columns in lines(include_str!("../../layouts/life-2021.tsv")) {
             let Some(form) = forms.iter_mut().find(|form| Some(&form.data_type) == columns.first()) else { continue };
             form.items.extend(item(&columns));
+        }
+        let known = forms.clone();
+        for form in &mut forms {
+            if let Some(like) = known.iter().find(|known| Some(known.data_type) == form.like) {
+                form.items = like.items.iter().map(LifeItem::of_a_newer_form).collect();
+            }
         }
         forms
     })

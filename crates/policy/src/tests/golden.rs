@@ -330,6 +330,8 @@ pub(super) fn use_cases() -> impl Iterator<Item = UseCase> {
         U::ListPeople,
         U::ExchangePlan,
         U::ConfirmPlan,
+        U::ImportLife,
+        U::ImportClaims,
         U::LookUpLog,
         U::ImportPackage,
         U::Inbox,

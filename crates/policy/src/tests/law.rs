@@ -428,6 +428,16 @@ fn p165_a_vendors_program_reads_cards_certification_progress_and_allowances_only
 }
 
 #[test]
+fn p141_p173_offices_send_life_and_only_a_municipality_sends_claims() {
+    let open = |use_case| {
+        let ways = [Way::Interactive, Way::VendorProgram, Way::CityProgram, Way::Connector];
+        ways.map(|way| way_allows(way, use_case, table()))
+    };
+    assert_eq!(open(UseCase::ImportLife), [true, true, false, false]);
+    assert_eq!(open(UseCase::ImportClaims), [true, false, true, true]);
+}
+
+#[test]
 fn p180_without_a_valid_session_nothing_is_looked_at() {
     let facts = Facts { session_valid: false, ..asks(Caller::Operator, K::A3a) };
     assert_eq!(refused(facts), (Rule::SessionInvalid, Disclosure::Told));

@@ -230,14 +230,16 @@ fn is_open(way: Way, use_case: UseCase) -> bool {
         _ if use_case == U::ConfirmPlan => false,
         Way::Interactive => true,
         Way::VendorProgram => match use_case {
-            U::ListPeople | U::ExchangePlan => true,
+            U::ListPeople | U::ExchangePlan | U::ImportLife => true,
             U::View(row) => {
                 matches!(row, Row::A1 | Row::A2 | Row::A3a | Row::A3b | Row::A3c | Row::A5 | Row::E1 | Row::E2)
             }
             _ => false,
         },
-        Way::CityProgram => matches!(use_case, U::ImportPackage | U::Inbox | U::Notices | U::Export),
-        Way::Connector => matches!(use_case, U::SubmitOpinion | U::ImportPackage | U::Inbox | U::Export),
+        Way::CityProgram => matches!(use_case, U::ImportPackage | U::ImportClaims | U::Inbox | U::Notices | U::Export),
+        Way::Connector => {
+            matches!(use_case, U::SubmitOpinion | U::ImportPackage | U::ImportClaims | U::Inbox | U::Export)
+        }
     }
 }
 

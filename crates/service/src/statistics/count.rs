@@ -1,6 +1,7 @@
 //! What is counted: one person after the other goes through [`Counter`], which holds counts only, never a person. Each
 //! figure is defined in docs/statistics.md.
 
+use super::function::Functions;
 use super::table::Table;
 use crate::Standing;
 use kiban_domain::certification::{ApplicationKind, CareLevel, CertificationProgress};
@@ -8,7 +9,8 @@ use kiban_domain::consent::{ConsentAct, ConsentState};
 use kiban_domain::dates::age_on;
 use kiban_domain::insurance_card::{CertifiedLevel, CopaymentRate, InsuranceCard};
 use kiban_domain::insured::{Insured, normalize_kanji};
-use kiban_domain::{Date, Kind, OfficeNumber, ServiceType, Timestamp, dates};
+use kiban_domain::life::LifeSheet;
+use kiban_domain::{Date, Kind, OfficeNumber, Organization, ServiceType, Timestamp, dates};
 use kiban_policy::{SharingTable, service_type_rule};
 use kiban_store::{BlockPerson, LookCount, Outcome, StoredRecord};
 use serde::de::DeserializeOwned;
@@ -16,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Kinds whose contents are counted.
-pub(crate) const KINDS: [Kind; 3] = [Kind::A3a, Kind::A3b, Kind::A5];
+pub(crate) const KINDS: [Kind; 4] = [Kind::A3a, Kind::A3b, Kind::A5, Kind::C1];
 
 /// Figures that are data: the notices name none of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +131,8 @@ pub(crate) struct Counter {
     change_by_service: BTreeMap<String, Change>,
     change_of_level: Grid<9, 9>,
     copayment: Grid<4, 4>,
+    /// ADL, nutrition and mouth.
+    functions: Functions,
 }
 
 impl Counter {
@@ -159,6 +163,7 @@ impl Counter {
             change_by_service: BTreeMap::new(),
             change_of_level: Grid::new(),
             copayment: Grid::new(),
+            functions: Functions::default(),
         }
     }
 
@@ -173,6 +178,7 @@ impl Counter {
             self.application(&progress);
         }
         self.changes(person, &cards);
+        self.functions.person(&area_of(&person.insured), self.sheets(person), self.today);
     }
 
     /// Counts what was done with data of people of a block.
@@ -304,14 +310,25 @@ impl Counter {
 
     fn services_of(&self, office: OfficeNumber) -> Vec<String> {
         let Some(office) = self.standing.office(office) else { return Vec::new() };
-        let table = SharingTable::at(self.today).ok();
-        let name =
-            |code: &ServiceType| table.and_then(|table| service_type_rule(code, table)).map(|rule| rule.name.as_str());
-        let labelled = |code: &ServiceType| format!("{code} {}", name(code).unwrap_or_default()).trim_end().to_owned();
         match office.service_types.is_empty() {
             true => vec!["医療機関（介護サービスなし）".to_owned()],
-            false => office.service_types.iter().map(labelled).collect(),
+            false => office.service_types.iter().map(|code| self.service_label(code)).collect(),
         }
+    }
+
+    /// A service type with its name.
+    fn service_label(&self, code: &ServiceType) -> String {
+        let rule = SharingTable::at(self.today).ok().and_then(|table| service_type_rule(code, table));
+        rule.map_or_else(|| code.to_string(), |rule| format!("{code} {}", rule.name))
+    }
+
+    /// The sheets of LIFE as known when the pass began, each with who made it.
+    fn sheets(&self, person: &BlockPerson) -> Vec<(Organization, LifeSheet)> {
+        let of_kind = person.records.iter().filter(|record| record.header.kind == Kind::C1).cloned().collect();
+        StoredRecord::as_known(of_kind, self.at, &self.unapplied)
+            .into_iter()
+            .filter_map(|record| Some((record.header.creator, serde_json::from_slice(&record.payload).ok()?)))
+            .collect()
     }
 
     /// Contents of a kind as known when the pass began, newest history number first.
@@ -321,6 +338,12 @@ impl Counter {
 
     /// The tables.
     pub(crate) fn tables(&self) -> Vec<Table> {
+        let mut tables = self.tables_of_certification();
+        tables.extend(self.functions.tables(|service| self.service_label(service)));
+        tables
+    }
+
+    fn tables_of_certification(&self) -> Vec<Table> {
         let due = format!("要支援・要介護（{}日以内に期限）", self.rules.renewal_days);
         let kinds = ApplicationKind::ALL.map(ApplicationKind::name_ja);
         let late = format!("{}日超で入手", self.rules.opinion_days);

@@ -113,7 +113,18 @@ impl Table {
 }
 
 /// Tables of which only the rows are there that somebody is counted in.
-const ROWS_FROM_DATA: [&str; 4] = ["refusals", "looks", "change_by_area", "change_by_service"];
+const ROWS_FROM_DATA: [&str; 10] = [
+    "refusals",
+    "looks",
+    "change_by_area",
+    "change_by_service",
+    "adl_by_area",
+    "adl_by_service",
+    "nutrition_by_area",
+    "nutrition_by_service",
+    "oral_by_area",
+    "oral_by_service",
+];
 /// Days leave the municipality in steps of so many.
 const DAYS: u64 = 5;
 

@@ -88,6 +88,20 @@ pub(crate) async fn plans(State(app): State<App>, who: Authenticated, request: R
     judged(once(&app, &who, &context, app.platform.import_plans(&who.caller, files, &context)).await?)
 }
 
+pub(crate) async fn life(State(app): State<App>, who: Authenticated, request: Request) -> Answer {
+    app.platform.may_send_life(&who.caller, &who.context)?;
+    let Files(files) = Files::from_request(request, &app).await?;
+    let context = who.keyed(&digest_of_files(&files))?;
+    judged(once(&app, &who, &context, app.platform.import_life(&who.caller, files, &context)).await?)
+}
+
+pub(crate) async fn claims(State(app): State<App>, who: Authenticated, request: Request) -> Answer {
+    app.platform.may_send_claims(&who.caller, &who.context)?;
+    let Files(files) = Files::from_request(request, &app).await?;
+    let context = who.keyed(&digest_of_files(&files))?;
+    judged(once(&app, &who, &context, app.platform.import_claims(&who.caller, files, &context)).await?)
+}
+
 /// A refused file is a problem document that carries the result (docs/decisions/0001).
 pub(super) fn judged(result: Value) -> Answer {
     if result["state"] != "refused" {

@@ -128,7 +128,7 @@ pub async fn ask_at(world: &World, route: &Route, client: &Client<'_>, role: Rol
         let files = slips_of(role, serial);
         return client.upload(path, &files).await;
     }
-    if matches!(route.name, "import_package" | "import_plans") {
+    if matches!(route.name, "import_package" | "import_plans" | "import_life" | "import_claims") {
         let media = "multipart/form-data; boundary=x-x-x";
         return client.send(Method::POST, path, media, Body::from(form(&package(world.now())))).await;
     }

@@ -172,7 +172,10 @@ impl Subject {
             client.token = Some(self.world.fresh_token(role).await);
         }
         let mut replies = Vec::new();
-        if matches!(route.name, "import_package" | "import_plans" | "send_slips" | "print_slips") {
+        if matches!(
+            route.name,
+            "import_package" | "import_plans" | "import_life" | "import_claims" | "send_slips" | "print_slips"
+        ) {
             let files = form(&package(self.world.now()));
             let media = "multipart/form-data; boundary=x-x-x";
             return vec![client.send(Method::POST, path, media, Body::from(files)).await];

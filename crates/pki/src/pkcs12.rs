@@ -66,7 +66,7 @@ fn attributes(name: &str, id: &[u8]) -> Vec<u8> {
 
 fn mac(content: &[u8], password: &str) -> Result<Vec<u8>, Error> {
     let salt = random::<16>()?;
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &*mac_key(password, &salt));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &mac_key(password, &salt));
     let algorithm = value(SEQUENCE, &[&oid(SHA_256), &value(NULL, &[])]);
     let info = value(SEQUENCE, &[&algorithm, &value(OCTETS, &[hmac::sign(&key, content).as_ref()])]);
     Ok(value(SEQUENCE, &[&info, &value(OCTETS, &[&salt]), &integer(ROUNDS)]))

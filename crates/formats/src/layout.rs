@@ -874,7 +874,10 @@ mod tests {
     }
 
     /// A file as its rows and problems, one way and the other.
-    fn both_ways(layout: &FileLayout, bytes: &[u8]) -> [(Vec<(u64, bool, Vec<String>)>, u64, Vec<Problem>); 2] {
+    /// Rows (line, soundness, values), how many were seen, and the problems.
+    type Told = (Vec<(u64, bool, Vec<String>)>, u64, Vec<Problem>);
+
+    fn both_ways(layout: &FileLayout, bytes: &[u8]) -> [Told; 2] {
         [read_rows, read_rows_by_value].map(|read| {
             let mut problems = Problems::new("x.CSV");
             let (rows, seen) = read(layout, bytes, Dialect::CARE_PLAN, &mut problems);

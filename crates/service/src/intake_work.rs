@@ -674,7 +674,7 @@ pub(crate) fn read_blocks<S: Source + Send + 'static>(
         let (mut seen, mut unreadable) = (0u64, 0i64);
         let mut gone = false;
         let mut hand_over = |rows: &mut Vec<MunicipalRow>, faulty: &mut Vec<OpenRow>, is_done| {
-            if !(rows.is_empty() && faulty.is_empty()) && !gone {
+            if !gone && (!rows.is_empty() || !faulty.is_empty()) {
                 let rows = std::mem::replace(rows, Vec::with_capacity(size));
                 gone = send.blocking_send(Ok(RowBlock { rows, faulty: std::mem::take(faulty), is_done })).is_err();
             }

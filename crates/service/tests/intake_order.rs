@@ -172,7 +172,7 @@ fn contradictions(world: &World, dice: &mut Dice) -> Vec<Files> {
             package,
             rows(world, dice, |key, history, content| {
                 let mut opinion = PhysicianOpinion::example(key, hospital, date(2026, 10, history));
-                opinion.remarks = Some(format!("所見 {content}").into());
+                opinion.remarks = Some(format!("所見 {content}"));
                 opinion
             }),
         );
@@ -216,7 +216,7 @@ fn contradictions(world: &World, dice: &mut Dice) -> Vec<Files> {
         for one in [person.insured.clone(), latecomer(world), world.cast.moved.insured.clone()] {
             let mut value = one;
             if n != 6 && dice.below(2) == 0 {
-                value.identity.address = Some(format!("架空県見本市新町{}番", dice.below(3)).into());
+                value.identity.address = Some(format!("架空県見本市新町{}番", dice.below(3)));
                 value.withheld = n == 3 && value.key == world.cast.moved.insured.key;
                 let change = [Change::New, Change::Corrected][dice.below(2)];
                 people.push(Entry { key: value.key, history: 7 + dice.below(2) as u32, change, value });

@@ -23,7 +23,7 @@ async fn taken_again(world: &World) -> Vec<StoredEntry> {
     for entry in &entries {
         let decision = replay(entry.facts, entry.policy_version.as_deref().unwrap()).unwrap();
         let recorded = (entry.outcome != "refused", entry.rule.as_deref().unwrap());
-        assert_eq!((decision.is_allowed(), decision.rule().code()), recorded, "{entry:?}");
+        assert_eq!((decision.allowed, decision.rule.code()), recorded, "{entry:?}");
     }
     entries
 }

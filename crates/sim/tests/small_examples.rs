@@ -154,11 +154,14 @@ fn faulty() -> Vec<(&'static str, Files)> {
     let header = String::from_utf8(no_rows[0].1.clone()).unwrap().lines().next().unwrap().to_owned();
     no_rows[0].1 = format!("{header}\r\n").into_bytes();
     vec![
-        ("e1-dates", changed(works(&[a_work.clone()]), "E1", &[("支給決定日", "20260512"), ("支給申請日", "")])),
-        ("e1-amounts", changed(works(&[a_work.clone()]), "E1", &[("支給対象額", "210000")])),
+        (
+            "e1-dates",
+            changed(works(std::slice::from_ref(&a_work)), "E1", &[("支給決定日", "20260512"), ("支給申請日", "")]),
+        ),
+        ("e1-amounts", changed(works(std::slice::from_ref(&a_work)), "E1", &[("支給対象額", "210000")])),
         ("e1-over-allowance", works(&[work(date(2025, 5, 1), 150_000), a_work]).finish().unwrap()),
-        ("e2-item", changed(purchases(&[a_purchase.clone()]), "E2", &[("入浴補助用具の区分", "")])),
-        ("e2-dates", changed(purchases(&[a_purchase.clone()]), "E2", &[("支給申請日", "20260510")])),
+        ("e2-item", changed(purchases(std::slice::from_ref(&a_purchase)), "E2", &[("入浴補助用具の区分", "")])),
+        ("e2-dates", changed(purchases(std::slice::from_ref(&a_purchase)), "E2", &[("支給申請日", "20260510")])),
         ("e2-bought-again", purchases(&[a_purchase, EquipmentPurchase::example(date(2026, 9, 1))]).finish().unwrap()),
         ("a3c-period", changed(ceilings(), "A3C", &[("有効期限", "20200731")])),
         ("a3c-stage", changed(ceilings(), "A3C", &[("利用者負担段階", "3")])),

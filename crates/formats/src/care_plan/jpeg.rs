@@ -39,11 +39,9 @@ fn walk(bytes: &[u8]) -> Option<(u16, u16)> {
         let segment = rest.get(2..length)?;
         rest = &rest[length..];
         match marker {
-            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
-                if frame.replace(frame_size(segment)?).is_some() {
-                    return None;
-                }
-            }
+            // A second frame: two pictures in one file.
+            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) && frame.is_some() => return None,
+            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => frame = Some(frame_size(segment)?),
             0xda => {
                 frame?;
                 scans += 1;

@@ -89,7 +89,11 @@ async fn what_has_ended_or_is_under_review_is_not_brought_back() {
         opened_at: world.now(),
         closed_at: None,
     };
-    world.change(async |tx| drop(tx.open_review(&review).await.unwrap())).await;
+    world
+        .change(async |tx| {
+            tx.open_review(&review).await.unwrap();
+        })
+        .await;
     let december = [statement(Role::Helper, "0000000001", "202612")];
     assert_eq!(counts(&send(&city, &december).await), [1, 0, 1, 0]);
     let now = world.now();

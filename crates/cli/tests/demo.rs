@@ -366,7 +366,10 @@ fn the_log_of_the_demo_is_proved_offline_and_an_altered_entry_is_named() {
 fn an_auditor_verifies_with_the_public_key_alone(home: &Path, key: &str, temporary: &Path) {
     let elsewhere = temporary.join("auditor");
     std::fs::create_dir_all(elsewhere.join("copies")).unwrap();
-    std::fs::copy(home.join("kiban.db"), elsewhere.join("kiban.db")).unwrap();
+    // All of the database: what was written last may still stand in the write-ahead log beside it.
+    for file in ["kiban.db", "kiban.db-wal"].into_iter().filter(|file| home.join(file).exists()) {
+        std::fs::copy(home.join(file), elsewhere.join(file)).unwrap();
+    }
     std::fs::copy(home.join("anchors/anchors.jsonl"), elsewhere.join("copies/anchors.jsonl")).unwrap();
     let (there, copies) = (elsewhere.to_str().unwrap(), elsewhere.join("copies"));
     let verify = |folder: &str, key: &str, anchors: &Path| {

@@ -154,6 +154,23 @@ impl Platform {
         Ok(PersonPage { person, kinds, hidden: opened.hidden, warnings, why })
     }
 
+    /// Who a person is and nothing else, for whoever may see the card (A3a): number, name, kana, birth, sex, and the address where
+    /// it may be known.
+    pub async fn view_identity(&self, caller: &Caller, handle: &str, context: &Context) -> Result<Value, Error> {
+        let person = self.person_of(caller, handle).await?;
+        let (case, unopened) = self.case_with(caller, person, (&[Kind::A3a], true), context).await?;
+        caller.require_way(UseCase::View(KindFacts::of(Kind::A3a, Opinion::Accepted).row()), case.table)?;
+        let Some(opening) = opening(&case, Kind::A3a) else {
+            return Err(self.refuse(caller, &case, Question::read(Kind::A3a), "view_identity", context).await?);
+        };
+        if opening.is_by_disaster() {
+            self.record_disaster_view(caller, &case, context).await?;
+        }
+        let Some(identity) = unopened.identity()? else { return Err(Error::Unknown) };
+        let entry = caller.entry_about(context, person, "view_identity", Outcome::Allowed);
+        self.store().audit().release(identity.map(|insured| identity_of(&case, &insured)), entry).await.map_err(Error::from)
+    }
+
     /// Decides about each of the kinds, which were asked for with the facts, and opens those that may be seen. What only a disaster
     /// mode allows is counted and recorded before.
     pub(crate) async fn open_kinds(

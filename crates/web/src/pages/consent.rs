@@ -41,12 +41,12 @@ async fn page(app: &App, visitor: &Visitor, handle: String) -> Result<ConsentPag
     if !is_taker(app, visitor)? {
         return Err(Problem::unknown());
     }
-    let view = app.platform.view_person(&visitor.caller, &handle, &visitor.context).await?;
+    let person = app.platform.view_identity(&visitor.caller, &handle, &visitor.context).await?;
     let kinds = [Kind::A1, Kind::A2, Kind::C1, Kind::Cp1, Kind::E1, Kind::E2];
     Ok(ConsentPage {
         page: Frame { body: "main--read", ..visitor.frame(app, "同意を登録する", "P-062", "/users") },
         handle,
-        name: view.person["name"].as_str().unwrap_or_default().to_owned(),
+        name: person["name"].as_str().unwrap_or_default().to_owned(),
         errors: Vec::new(),
         kinds: kinds.map(|kind| (kind.code(), kind.name_ja())).into(),
         act: "given".to_owned(),

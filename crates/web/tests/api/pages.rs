@@ -103,6 +103,11 @@ async fn a_care_manager_registers_somebody_takes_the_consent_and_sees_the_page()
         "{before}"
     );
     assert!(before.contains("なぜ見られるのか") && before.contains("規則 P-"), "{before}");
+    // To take the consent only the name is looked at.
+    let looks = world.log_about(Person::Hanako.key()).await.len();
+    assert!(browser.get(&consent).await.text().contains("架空 花子 さんの同意を登録する"));
+    let log = world.log_about(Person::Hanako.key()).await;
+    assert_eq!((log.len() - looks, log[0].0.as_str()), (1, "view_identity"));
     let fields = [("act", "given"), ("declarant", "person"), ("proof", "insurance_card")];
     assert_eq!(location(&browser.submit(&consent, &consent, &fields).await), page);
     let after = browser.get(&page).await.text();

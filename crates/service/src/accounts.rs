@@ -86,7 +86,8 @@ pub(crate) fn staff_id(organization: Organization, account: &str) -> Result<Staf
 }
 
 impl Platform {
-    /// Adds or replaces an account. One that is disabled stays disabled. `by` is who did it, for the log.
+    /// Adds or replaces an account. One that is disabled stays disabled, and whoever is logged in with the one that was there logs in
+    /// anew. `by` is who did it, for the log.
     pub async fn put_account(&self, new: NewAccount, by: &str, context: &Context) -> Result<StaffId, Error> {
         let password = Zeroizing::new(new.password);
         if password.chars().count() < 13 {
@@ -103,11 +104,16 @@ impl Platform {
         };
         let password_hash = hash_password(&password)?;
         let mut tx = self.store().begin().await?;
-        let active = tx.hold_account(&id).await?.is_none_or(|before| before.active);
+        let before = tx.hold_account(&id).await?;
+        let active = before.as_ref().is_none_or(|before| before.active);
+        if before.is_some() {
+            tx.end_sessions_of(new.organization, &id, context.now).await?;
+        }
         tx.put_account(&Account { staff, organization: new.organization, password_hash, active }).await?;
         let entry = Entry::new(context.now, &context.request_id, by, "account.put", Outcome::Done);
         tx.commit(Entry { organization: Some(new.organization.to_string()), staff: Some(id.0.clone()), ..entry })
             .await?;
+        self.inner.sessions.forget_staff(&id);
         Ok(id)
     }
 

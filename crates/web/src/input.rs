@@ -22,8 +22,8 @@ use tokio::time::Instant;
 pub(crate) const JSON_LIMIT: usize = 1 << 20;
 /// Longest upload that is held in memory: 256 MiB.
 pub(crate) const UPLOAD_LIMIT: usize = 256 << 20;
-/// Longest set of the exchange: 16 MiB. It goes like any other request, so that a month end has more than two places.
-pub(crate) const SLIP_LIMIT: usize = 16 << 20;
+/// Longest set of the exchange: 4 MiB. It goes like any other request, so that a month end has more than two places.
+pub(crate) const SLIP_LIMIT: usize = 4 << 20;
 /// Longest package, which is not: 4 GiB.
 pub(crate) const PACKAGE_LIMIT: usize = 4 << 30;
 /// Time for a JSON body; a body that trickles in would hold a place for ever.

@@ -348,7 +348,9 @@ fn an_office_that_is_not_entitled_gets_no_word_of_anybody_by_any_route() {
                     assert_eq!(hit, None, "{} {path} → {}", route.method, answer.status);
                     assert_ne!(answer.status, 500, "{} {path}", route.method);
                     assert!(
-                        answer.status >= 400 || is_harmless(&answer) || matches!(route.name, "notices" | "certificates"),
+                        answer.status >= 400
+                            || is_harmless(&answer)
+                            || matches!(route.name, "notices" | "certificates"),
                         "{} {path} → {}",
                         route.method,
                         answer.status
@@ -366,7 +368,9 @@ fn an_office_that_is_not_entitled_gets_no_word_of_anybody_by_any_route() {
 /// An answer that may be given to anybody who is logged in: an empty list.
 fn is_harmless(answer: &Answer) -> bool {
     let body = answer.json();
-    ["people", "items", "submissions", "look_ups", "slips"].iter().any(|key| body[key].as_array().is_some_and(Vec::is_empty))
+    ["people", "items", "submissions", "look_ups", "slips"]
+        .iter()
+        .any(|key| body[key].as_array().is_some_and(Vec::is_empty))
 }
 
 /// What somebody tries on a route: with the handle and kinds filled in, without a body, and with bodies that fit others.

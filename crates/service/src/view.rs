@@ -168,7 +168,11 @@ impl Platform {
         }
         let Some(identity) = unopened.identity()? else { return Err(Error::Unknown) };
         let entry = caller.entry_about(context, person, "view_identity", Outcome::Allowed);
-        self.store().audit().release(identity.map(|insured| identity_of(&case, &insured)), entry).await.map_err(Error::from)
+        self.store()
+            .audit()
+            .release(identity.map(|insured| identity_of(&case, &insured)), entry)
+            .await
+            .map_err(Error::from)
     }
 
     /// Decides about each of the kinds, which were asked for with the facts, and opens those that may be seen. What only a disaster

@@ -128,7 +128,7 @@ pub(crate) async fn show_person(
         age: dates::age_on(birth, today),
         birth: words::day(birth),
         birth_iso: birth.to_string(),
-        city: words::city(&text("insurer_number")).unwrap_or_else(|| text("insurer_number")),
+        city: words::city(&text("insurer_number")).unwrap_or_else(|| format!("保険者番号 {}", text("insurer_number"))),
         number: text("insured_number"),
         address: text("address"),
         warnings: view.warnings.iter().map(|warning| warning.message.clone()).collect(),

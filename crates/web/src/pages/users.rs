@@ -146,7 +146,7 @@ fn row(one: &PersonStatus, today: Date) -> Row {
         handle: one.handle.clone(),
         name: one.name.clone().unwrap_or_else(|| format!("被保険者番号 {}", one.insured_number)),
         kana: one.kana.clone().unwrap_or_default(),
-        city: words::city(&one.insurer_number).unwrap_or_else(|| one.insurer_number.clone()),
+        city: words::city(&one.insurer_number).unwrap_or_else(|| format!("保険者番号 {}", one.insurer_number)),
         not_started: one.not_started.clone(),
         progress: one.progress.as_ref().filter(|progress| is_current(progress, today)).map(|one| steps(one, today)),
         until,

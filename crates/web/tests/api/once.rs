@@ -42,6 +42,8 @@ fn takes_no_key(route: &Route) -> bool {
         // Keep nothing.
         "print_slips",
         "confirm_plan",
+        // About somebody else than the others: below.
+        "lift_withheld",
     ];
     route.method == Method::GET || free.contains(&route.name)
 }
@@ -93,6 +95,20 @@ async fn a_document_sent_again_under_its_key_is_there_once_and_without_it_is_a_c
     let mut tomorrow = with_key(world.with_certificate(Role::Hospital), "0b9f7c1e-1");
     tomorrow.token = Some(world.fresh_token(Role::Hospital).await);
     assert_eq!(tomorrow.post(&path, body).await.refusal(), (409, "conflict".to_owned()));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_lifting_sent_twice_under_its_key_is_one() {
+    let world = World::new().await;
+    let path = format!("/api/v1/people/{}/withheld/lift", world.find(Person::Hidden).await);
+    let body = json!({ "insured_number": Person::Hidden.key().insured, "reason": "本人の申出" });
+    let officer = with_key(world.log_in(Role::City).await, "lift-1");
+    let first = officer.post(&path, body.clone()).await;
+    assert!(first.status.is_success(), "{}", first.text());
+    assert_eq!(officer.post(&path, body.clone()).await.comparable(), first.comparable());
+    let other = world.log_in(Role::City).await.post(&path, body).await;
+    assert_eq!(other.refusal(), (409, "conflict".to_owned()));
     world.verify().await;
 }
 

@@ -323,7 +323,12 @@ fn look_for_individual_numbers(value: &Value, at: &str, faults: &mut Faults) {
     let fault = INDIVIDUAL_NUMBER;
     let own = if at.is_empty() { "body" } else { at };
     match value {
-        Value::String(text) if at != "password" && holds_individual_number(text) => faults.add(own, fault),
+        // What is random or secret may look like one.
+        Value::String(text)
+            if !matches!(at, "password" | "refresh_token" | "form_token") && holds_individual_number(text) =>
+        {
+            faults.add(own, fault)
+        }
         Value::Array(items) => {
             items
                 .iter()

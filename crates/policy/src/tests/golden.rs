@@ -340,6 +340,8 @@ pub(super) fn use_cases() -> impl Iterator<Item = UseCase> {
         U::Start,
         U::Export,
         U::Statistics,
+        U::Certificates,
+        U::RenewCertificate,
     ];
     acts.into_iter().chain(Row::ALL.map(U::View))
 }

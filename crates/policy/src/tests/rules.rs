@@ -229,6 +229,8 @@ fn is_open(way: Way, use_case: UseCase) -> bool {
         // Not offered at all (P-144).
         _ if use_case == U::ConfirmPlan => false,
         Way::Interactive => true,
+        // Whoever holds a certificate renews it (P-182).
+        _ if use_case == U::RenewCertificate => true,
         Way::VendorProgram => match use_case {
             U::ListPeople | U::ExchangePlan | U::ImportLife => true,
             U::View(row) => {

@@ -92,7 +92,7 @@ impl Form {
             Problem::new(StatusCode::BAD_REQUEST, "bad_form", "送られた内容を読めません", detail)
         })?;
         let mut faults = Faults::default();
-        for (name, text) in &fields {
+        for (name, text) in fields.iter().filter(|(name, _)| name != "form_token") {
             look_for_individual_numbers(&Value::String(text.clone()), name, &mut faults);
         }
         if faults.0.is_empty() { Ok(Self(fields)) } else { Err(faults.problem()) }
@@ -303,14 +303,17 @@ fn too_large(limit: usize) -> Problem {
 }
 
 /// A 個人番号 in any text of a body, in names of items too, is refused before the body is used, and never repeated (P-026).
-/// A password is not kept, so it may look like anything.
+/// What is secret is not kept, so it may look like anything.
 fn refuse_individual_numbers(bytes: &[u8]) -> Result<(), Problem> {
     // What is no JSON at all is told by the parser of the body.
     let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return Ok(()) };
     let mut faults = Faults::default();
     look_for_individual_numbers(&value, "", &mut faults);
     // The body is kept as the original of what it says: of a name that stands twice it holds both values.
-    if faults.0.is_empty() && value.get("password").is_none() && json_holds_individual_number(bytes) {
+    if faults.0.is_empty()
+        && !SECRET.iter().any(|name| value.get(*name).is_some())
+        && json_holds_individual_number(bytes)
+    {
         faults.add("body", INDIVIDUAL_NUMBER);
     }
     if faults.0.is_empty() { Ok(()) } else { Err(faults.problem()) }
@@ -319,16 +322,14 @@ fn refuse_individual_numbers(bytes: &[u8]) -> Result<(), Problem> {
 const INDIVIDUAL_NUMBER: &str =
     "個人番号（マイナンバー）の可能性がある番号が入っています。取り除いて、もう一度送ってください";
 
+/// Items that are secret or random: they may look like an individual number and are none.
+const SECRET: [&str; 2] = ["password", "refresh_token"];
+
 fn look_for_individual_numbers(value: &Value, at: &str, faults: &mut Faults) {
     let fault = INDIVIDUAL_NUMBER;
     let own = if at.is_empty() { "body" } else { at };
     match value {
-        // What is random or secret may look like one.
-        Value::String(text)
-            if !matches!(at, "password" | "refresh_token" | "form_token") && holds_individual_number(text) =>
-        {
-            faults.add(own, fault)
-        }
+        Value::String(text) if !SECRET.contains(&at) && holds_individual_number(text) => faults.add(own, fault),
         Value::Array(items) => {
             items
                 .iter()

@@ -9,6 +9,8 @@ use axum::extract::State;
 use axum::response::Response;
 
 const ITEMS: [&str; 5] = ["insurer_number", "insured_number", "kana", "birth", "sex"];
+/// Their names on the page.
+const NAMES: [&str; 5] = ["保険者番号", "被保険者番号", "カナ氏名", "生年月日", "性別"];
 
 #[derive(Template)]
 #[template(path = "register.html")]
@@ -17,6 +19,8 @@ struct RegisterPage {
     summary: String,
     /// Field and message.
     errors: Vec<(String, String)>,
+    /// The same for the summary, in the order of the page, each with the name of its field.
+    lines: Vec<(String, String)>,
     typed: Vec<(&'static str, String)>,
     may_make_plan: bool,
 }
@@ -40,6 +44,7 @@ fn empty(app: &App, visitor: &Visitor) -> Result<RegisterPage, Problem> {
         page: Frame { body: "main--read", ..visitor.frame(app, "利用者を登録", "P-212", "/users/new") },
         summary: String::new(),
         errors: Vec::new(),
+        lines: Vec::new(),
         typed: Vec::new(),
         may_make_plan: app.platform.may_make_plans(&visitor.caller, &visitor.context)?,
     })
@@ -74,9 +79,21 @@ pub(crate) async fn register(State(app): State<App>, posted: Posted) -> Result<R
         let text = "被保険者証をもう一度見て、すべての項目を確かめてください。合っているときは、市区町村に電話で確かめてください。";
         page.errors = vec![(String::new(), text.to_owned())];
     }
+    page.lines = lines(&page.errors);
     page.typed = [&ITEMS[..], &["makes_plan"][..]].concat().into_iter().map(|name| (name, typed(name))).collect();
     page.page.has_errors = true;
     let mut response = show(&page)?;
     *response.status_mut() = problem.status;
     Ok(response)
+}
+
+fn lines(errors: &[(String, String)]) -> Vec<(String, String)> {
+    let place = |field: &str| ITEMS.iter().position(|item| *item == field);
+    let mut sorted: Vec<&(String, String)> = errors.iter().collect();
+    sorted.sort_by_key(|(field, _)| place(field).unwrap_or(ITEMS.len()));
+    let named = sorted.into_iter().map(|(field, message)| match place(field).and_then(|at| NAMES.get(at)) {
+        Some(name) => (field.clone(), format!("{name}：{message}")),
+        None => (field.clone(), message.clone()),
+    });
+    named.collect()
 }

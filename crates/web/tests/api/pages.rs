@@ -150,7 +150,7 @@ async fn a_mistake_in_the_four_items_keeps_what_was_typed_and_never_says_which_d
     let faults = browser.submit("/users/new", "/users/new", &fields).await;
     assert_eq!(faults.status, StatusCode::UNPROCESSABLE_ENTITY);
     let text = faults.text();
-    assert!(text.contains("直すところが2つあります") && text.contains("性別を選んでください"), "{text}");
+    assert!(text.contains("直すところが2つあります") && text.contains("性別：性別を選んでください"), "{text}");
     assert!(text.contains("<title>エラー：") && text.contains("aria-invalid"), "{text}");
     world.verify().await;
 }

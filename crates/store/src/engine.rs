@@ -29,9 +29,16 @@ pub(crate) const WRITER_WAIT: Duration = Duration::from_secs(10);
 /// The only connection that writes to SQLite.
 #[derive(Debug)]
 pub(crate) struct SqliteWriter {
-    connection: SqliteConnection,
+    /// None once the store is closed.
+    connection: Option<SqliteConnection>,
     /// A transaction was dropped without commit and waits to be rolled back.
     unfinished: bool,
+}
+
+impl SqliteWriter {
+    fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        self.connection.as_mut().ok_or_else(|| StoreError::Unavailable("store is closed".to_owned()))
+    }
 }
 
 /// A value bound to a statement.
@@ -202,7 +209,7 @@ impl Engine {
             .disable_statement_logging();
         let connection = SqliteConnection::connect_with(&options).await?;
         let read = Arc::new(Readers::new(options.pragma("query_only", "on"), 4));
-        let writer = SqliteWriter { connection, unfinished: false };
+        let writer = SqliteWriter { connection: Some(connection), unfinished: false };
         Ok(Self::Sqlite { read, write: Arc::new(Mutex::new(writer)) })
     }
 
@@ -266,11 +273,11 @@ impl Engine {
                 let mut guard = waited.map_err(|_| StoreError::Unavailable("the writer is busy".to_owned()))?;
                 if guard.unfinished {
                     // "no transaction is active" is normal here: SQLite rolls back by itself when the disk is full (F-7).
-                    let _ = sqlx::query("ROLLBACK").execute(&mut guard.connection).await;
+                    let _ = sqlx::query("ROLLBACK").execute(guard.connection()?).await;
                 }
                 // Set before: a caller that goes away while BEGIN is under way must not leave it open unseen.
                 guard.unfinished = true;
-                sqlx::query("BEGIN IMMEDIATE").execute(&mut guard.connection).await?;
+                sqlx::query("BEGIN IMMEDIATE").execute(guard.connection()?).await?;
                 Ok(RawTx::Sqlite(guard))
             }
             Self::Postgres { write, .. } => begin_on(write).await,
@@ -289,8 +296,12 @@ impl Engine {
     pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite { read, write } => {
-                let _writer = write.lock().await;
+                let mut writer = write.lock().await;
                 read.close().await;
+                // The last one out, and awaited: it folds the log into the database and removes its files by name.
+                if let Some(connection) = writer.connection.take() {
+                    let _ = connection.close().await;
+                }
             }
             Self::Postgres { read, write, audit } => {
                 read.close().await;
@@ -352,7 +363,7 @@ impl RawTx {
     pub(crate) async fn rows(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
             Self::Sqlite(guard) => {
-                bound!(sql, args).fetch_all(&mut guard.connection).await?.into_iter().map(Row::Sqlite).collect()
+                bound!(sql, args).fetch_all(guard.connection()?).await?.into_iter().map(Row::Sqlite).collect()
             }
             Self::Postgres(tx) => {
                 bound!(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
@@ -363,7 +374,7 @@ impl RawTx {
     /// Runs a statement; the number of rows it changed.
     pub(crate) async fn run(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<u64, StoreError> {
         Ok(match self {
-            Self::Sqlite(guard) => bound!(sql, args).execute(&mut guard.connection).await?.rows_affected(),
+            Self::Sqlite(guard) => bound!(sql, args).execute(guard.connection()?).await?.rows_affected(),
             Self::Postgres(tx) => bound!(sql, args).execute(&mut **tx).await?.rows_affected(),
         })
     }
@@ -372,7 +383,7 @@ impl RawTx {
     pub(crate) async fn script(&mut self, sql: String) -> Result<(), StoreError> {
         let sql = sqlx::AssertSqlSafe(sql);
         match self {
-            Self::Sqlite(guard) => sqlx::raw_sql(sql).execute(&mut guard.connection).await.map(drop)?,
+            Self::Sqlite(guard) => sqlx::raw_sql(sql).execute(guard.connection()?).await.map(drop)?,
             Self::Postgres(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(drop)?,
         }
         Ok(())
@@ -383,16 +394,15 @@ impl RawTx {
     /// after it.
     pub(crate) async fn commit(self) -> Committed {
         match self {
-            Self::Sqlite(mut guard) => match sqlx::query("COMMIT").execute(&mut guard.connection).await {
-                Ok(_) => {
-                    guard.unfinished = false;
-                    Committed::Done
-                }
-                Err(error) => {
+            Self::Sqlite(mut guard) => {
+                let Ok(connection) = guard.connection() else { return Committed::Unknown };
+                if let Err(error) = sqlx::query("COMMIT").execute(connection).await {
                     tracing::error!(%error, "commit failed on the embedded database, the process ends");
                     std::process::exit(74);
                 }
-            },
+                guard.unfinished = false;
+                Committed::Done
+            }
             Self::Postgres(tx) => match tx.commit().await {
                 Ok(()) => Committed::Done,
                 Err(error) => {

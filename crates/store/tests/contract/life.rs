@@ -36,6 +36,24 @@ async fn keys_made_by_a_write_that_was_given_up_are_never_used() {
     .await;
 }
 
+#[tokio::test]
+async fn a_closed_embedded_database_is_one_whole_file_that_may_be_copied_or_put_back() {
+    on_each_engine(async |world| {
+        world.put_person(1, &known_hanako()).await;
+        let left_over = |address: &str| {
+            let path = address.strip_prefix("sqlite:").map(Path::new)?;
+            let entries = std::fs::read_dir(path.parent()?).unwrap().map(|entry| entry.unwrap().file_name());
+            let beside = |name: &std::ffi::OsString| {
+                name.to_string_lossy().starts_with(&*path.file_name().unwrap().to_string_lossy())
+            };
+            Some(entries.filter(beside).count())
+        };
+        world.store.close().await.unwrap();
+        assert!(matches!(left_over(&world.address), None | Some(1)), "nothing is written or removed after the close");
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_writes_about_an_insurer_at_the_same_time_agree_on_its_keys() {
     on_each_engine(async |world| {

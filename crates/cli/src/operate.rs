@@ -11,7 +11,7 @@ use kiban_domain::municipality::StartState;
 use kiban_domain::office::{JobType, Office};
 use kiban_domain::{CareManagerNumber, InsurerNumber, OfficeNumber, Organization, ServiceType};
 use kiban_policy::service_type_rule;
-use kiban_service::{Context, NewAccount, StartChange};
+use kiban_service::{Context, InitialPassword, Invitation, NewAccount, StartChange};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -55,7 +55,8 @@ enum Command {
         #[arg(long)]
         inactive: bool,
     },
-    /// 職員アカウントを登録・変更します（パスワードは標準入力の1行目。止めたアカウントは止めたままです）
+    /// 職員アカウントを登録・変更します（パスワードは標準入力の1行目で、本人が決めたものとして扱います。--initial なら仮のパスワードを
+    /// 表示し、本人が最初のログインで変えます。止めたアカウントは止めたままです）
     Account {
         /// 事業所番号・保険者番号・都道府県コード・operator
         organization: String,
@@ -73,6 +74,23 @@ enum Command {
         /// 組織の管理者にする（職員ごとの閲覧の停止、管理者への知らせ）
         #[arg(long)]
         administrator: bool,
+        /// 仮のパスワードを作って一度だけ表示する（新しいアカウントだけ）
+        #[arg(long)]
+        initial: bool,
+    },
+    /// 仮のパスワードを出し直して、一度だけ表示します（いまのログインは直ちに終わります）
+    ResetAccount {
+        /// 事業所番号・保険者番号・都道府県コード・operator
+        organization: String,
+        /// アカウント名
+        account: String,
+    },
+    /// 辞めた人のアカウントを閉じます（元に戻せません。これまでの記録は残ります）
+    CloseAccount {
+        /// 事業所番号・保険者番号・都道府県コード・operator
+        organization: String,
+        /// アカウント名
+        account: String,
     },
     /// 職員アカウントを止めます（ログインできず、いまのログインも直ちに終わります）
     DisableAccount {
@@ -154,16 +172,25 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             let id = platform.put_account(account, "cli", &context).await.map_err(explain)?;
             println!("登録しました: {id}");
         }
+        Act::Invite(organization, invitation) => {
+            tell(&platform.invite_locally(organization, invitation, &context).await.map_err(explain)?);
+        }
+        Act::Reset(organization, account) => {
+            let told = platform.reset_locally(organization, &account, &context).await;
+            tell(&told.map_err(|error| no_account(error, organization, &account))?);
+        }
+        Act::Close(organization, account) => {
+            let closed = platform.close_locally(organization, &account, &context).await;
+            closed.map_err(|error| no_account(error, organization, &account))?;
+            println!("閉じました: {organization}/{account}（動いている基盤でも、2秒以内に使えなくなります）");
+        }
         Act::SwitchAccount(organization, account, active) => {
             match platform.switch_account_locally(organization, &account, active, &context).await {
                 Ok(()) if active => println!("使えるようにしました: {organization}/{account}"),
                 Ok(()) => {
                     println!("止めました: {organization}/{account}（動いている基盤でも、2秒以内に使えなくなります）")
                 }
-                Err(kiban_service::Error::Unknown) => {
-                    anyhow::bail!("{organization} に {account} というアカウントはありません")
-                }
-                Err(error) => return Err(explain(error)),
+                Err(error) => return Err(no_account(error, organization, &account)),
             }
         }
         Act::Connector(serial, may_export) => {
@@ -188,10 +215,27 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The one time an initial password is shown.
+fn tell(password: &InitialPassword) {
+    println!("アカウント: {}", password.account);
+    println!("仮のパスワード: {}", password.initial_password);
+    println!("期限: {}（最初のログインで変えるまで、ほかのことはできません）", password.valid_until);
+}
+
+fn no_account(error: kiban_service::Error, organization: Organization, account: &str) -> anyhow::Error {
+    match error {
+        kiban_service::Error::Unknown => anyhow!("{organization} に {account} というアカウントはありません"),
+        other => explain(other),
+    }
+}
+
 enum Act {
     Retry(InsurerNumber, String),
     Office(Office, bool),
     Account(NewAccount),
+    Invite(Organization, Invitation),
+    Reset(Organization, String),
+    Close(Organization, String),
     SwitchAccount(Organization, String, bool),
     Connector(String, bool),
     Start(InsurerNumber, StartChange),
@@ -216,20 +260,27 @@ fn read(command: Command) -> Result<Act> {
             };
             Ok(Act::Office(office, !inactive))
         }
-        Command::Account { organization, account, name, job, care_manager_number, administrator } => {
+        Command::Account { organization, account, name, job, care_manager_number, administrator, initial } => {
+            let organization = Organization::parse(&organization).map_err(item("機関の番号"))?;
+            let job = JobType::parse(&job).ok_or_else(|| anyhow!("職種 \"{job}\" はありません"))?;
+            let care_manager = care_manager_number
+                .map(|number| CareManagerNumber::parse(&number).map_err(item("介護支援専門員番号")))
+                .transpose()?;
+            if initial {
+                return Ok(Act::Invite(organization, Invitation { account, name, job, care_manager, administrator }));
+            }
             let mut password = zeroize::Zeroizing::new(String::with_capacity(256));
             std::io::stdin().read_line(&mut password)?;
-            Ok(Act::Account(NewAccount {
-                organization: Organization::parse(&organization).map_err(item("機関の番号"))?,
-                account,
-                name,
-                job: JobType::parse(&job).ok_or_else(|| anyhow!("職種 \"{job}\" はありません"))?,
-                care_manager: care_manager_number
-                    .map(|number| CareManagerNumber::parse(&number).map_err(item("介護支援専門員番号")))
-                    .transpose()?,
-                administrator,
-                password: password.trim_end_matches(['\r', '\n']).to_owned(),
-            }))
+            let password = password.trim_end_matches(['\r', '\n']).to_owned();
+            Ok(Act::Account(NewAccount { organization, account, name, job, care_manager, administrator, password }))
+        }
+        Command::ResetAccount { organization, account } => {
+            let organization = Organization::parse(&organization).map_err(item("機関の番号"))?;
+            Ok(Act::Reset(organization, account))
+        }
+        Command::CloseAccount { organization, account } => {
+            let organization = Organization::parse(&organization).map_err(item("機関の番号"))?;
+            Ok(Act::Close(organization, account))
         }
         Command::DisableAccount { organization, account } => {
             let organization = Organization::parse(&organization).map_err(item("機関の番号"))?;

@@ -1,5 +1,5 @@
-//! Log-in by certificate, id and password (P-164, P-185, S-005…009). The full account life cycle is a later issue; the
-//! caller type it yields is final.
+//! Log-in by certificate, id and password (P-164, P-185, S-005…009), and who is behind a token. The life of an account is in
+//! `account_life`, what its owner does with it in `own_account`.
 
 use crate::caller::fingerprint_bytes;
 use crate::refresh::{NewTokens, REFRESH_HOURS, TOKEN_MINUTES};
@@ -7,8 +7,8 @@ use crate::{Caller, Context, Error, Peer, Platform, random, random_id};
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
 use kiban_domain::office::{JobType, Office, OfficeClass, Staff, StaffId};
-use kiban_domain::{CareManagerNumber, Organization, Timestamp};
-use kiban_policy::{Rule, UseCase, Way, class_of};
+use kiban_domain::{Organization, Timestamp};
+use kiban_policy::{Way, class_of};
 use kiban_store::{Account, Entry, Outcome, Session, SessionWay};
 use zeroize::Zeroizing;
 
@@ -38,25 +38,8 @@ pub struct LoggedIn {
     pub staff: Staff,
     /// Where they work.
     pub organization: Organization,
-}
-
-/// An account about to be added by the operator or the organisation's administrator.
-#[derive(Clone, PartialEq, Eq)]
-pub struct NewAccount {
-    /// Organisation.
-    pub organization: Organization,
-    /// Account name: ASCII letters, digits, `.`, `-`, `_`.
-    pub account: String,
-    /// 氏名
-    pub name: String,
-    /// 職種
-    pub job: JobType,
-    /// 介護支援専門員番号
-    pub care_manager: Option<CareManagerNumber>,
-    /// 管理者 of the organisation (P-014).
-    pub administrator: bool,
-    /// Password, kept only as argon2id hash.
-    pub password: String,
+    /// Whether the password is an initial one: nothing but changing it is open (P-185).
+    pub must_change_password: bool,
 }
 
 /// What is compared when there is no such account, so that it costs the same.
@@ -86,111 +69,6 @@ pub(crate) fn staff_id(organization: Organization, account: &str) -> Result<Staf
 }
 
 impl Platform {
-    /// Adds or replaces an account. One that is disabled stays disabled, and whoever is logged in with the one that was there logs in
-    /// anew. `by` is who did it, for the log.
-    pub async fn put_account(&self, new: NewAccount, by: &str, context: &Context) -> Result<StaffId, Error> {
-        let password = Zeroizing::new(new.password);
-        if password.chars().count() < 13 {
-            return Err(Error::item("password", "パスワードは13文字以上にしてください"));
-        }
-        let id = staff_id(new.organization, &new.account)
-            .map_err(|_| Error::item("account", "アカウント名は半角英数字と . - _ の64文字以内にしてください"))?;
-        let staff = Staff {
-            id: id.clone(),
-            name: new.name,
-            job: new.job,
-            care_manager: new.care_manager,
-            administrator: new.administrator,
-        };
-        let password_hash = hash_password(&password)?;
-        let mut tx = self.store().begin().await?;
-        let before = tx.hold_account(&id).await?;
-        let active = before.as_ref().is_none_or(|before| before.active);
-        if before.is_some() {
-            tx.end_sessions_of(new.organization, &id, context.now).await?;
-        }
-        tx.put_account(&Account { staff, organization: new.organization, password_hash, active }).await?;
-        let entry = Entry::new(context.now, &context.request_id, by, "account.put", Outcome::Done);
-        tx.commit(Entry { organization: Some(new.organization.to_string()), staff: Some(id.0.clone()), ..entry })
-            .await?;
-        self.inner.sessions.forget_staff(&id);
-        Ok(id)
-    }
-
-    /// Disables an account or enables it again, by the operator's command line (S-011).
-    pub async fn switch_account_locally(
-        &self,
-        organization: Organization,
-        account: &str,
-        active: bool,
-        context: &Context,
-    ) -> Result<(), Error> {
-        let id = staff_id(organization, account).map_err(|_| Error::Unknown)?;
-        let entry = Entry::new(context.now, &context.request_id, "cli", "", Outcome::Done);
-        let entry = Entry { organization: Some(organization.to_string()), ..entry };
-        self.put_account_active(&id, active, entry, context).await
-    }
-
-    /// The same by an administrator of the organisation, or by the operator for any other organisation.
-    pub async fn switch_account<E: From<Error>>(
-        &self,
-        caller: &Caller,
-        organization: Organization,
-        account: &str,
-        active: Result<bool, E>,
-        context: &Context,
-    ) -> Result<(), E> {
-        let id = self.may_switch_account(caller, organization, account, context).await?;
-        Ok(self.put_account_active(&id, active?, caller.entry(context, "", Outcome::Done), context).await?)
-    }
-
-    async fn may_switch_account(
-        &self,
-        caller: &Caller,
-        organization: Organization,
-        account: &str,
-        context: &Context,
-    ) -> Result<StaffId, Error> {
-        let table = self.table_at(context.now)?;
-        caller.require_way(UseCase::Accounts, table)?;
-        let own = caller.organization == organization;
-        if !own && caller.organization != Organization::Operator {
-            self.store().audit().append(caller.entry(context, "account.switch", Outcome::Refused)).await?;
-            return Err(Error::Unknown);
-        }
-        if own && !caller.staff.administrator {
-            let rule = Rule::NotAdministrator;
-            let refused = caller.entry(context, "account.switch", Outcome::Refused);
-            self.store().audit().append(Entry { rule: Some(rule.code().to_owned()), ..refused }).await?;
-            return Err(Error::rule(rule, table));
-        }
-        let id = staff_id(organization, account).map_err(|_| Error::Unknown)?;
-        if id == caller.staff.id {
-            return Err(Error::item("account", "自分自身のアカウントの停止は、ほかの管理者か運用者が行ってください"));
-        }
-        Ok(id)
-    }
-
-    /// Switches an account as it is at this moment, and ends its sessions in the same transaction: this process lets them in no
-    /// more, every other within two seconds, and enabling the account brings none of them back.
-    async fn put_account_active(
-        &self,
-        id: &StaffId,
-        active: bool,
-        entry: Entry,
-        context: &Context,
-    ) -> Result<(), Error> {
-        let mut tx = self.store().begin().await?;
-        let account = tx.set_account_active(id, active).await?.ok_or(Error::Unknown)?;
-        let ended = tx.end_sessions_of(account.organization, id, context.now).await?;
-        let action = if active { "account.enable" } else { "account.disable" };
-        let detail = serde_json::json!({ "sessions_ended": ended }).to_string();
-        let (action, natural_key) = (action.to_owned(), Some(id.0.clone()));
-        self.commit(tx, Entry { action, natural_key, detail: Some(detail), ..entry }, &(), context).await?;
-        self.inner.sessions.forget_staff(id);
-        self.refresh_standing(context.now).await
-    }
-
     /// Opens a session. A wrong account and a wrong password are one answer at one cost.
     pub async fn log_in(&self, peer: &Peer, request: LogIn, context: &Context) -> Result<LoggedIn, Error> {
         let organization = self.organization_in_standing(peer, context).await?;
@@ -199,6 +77,31 @@ impl Platform {
             return Err(Error::Unauthenticated("connector_certificate"));
         }
         let id = staff_id(organization, &request.account);
+        let password = Zeroizing::new(request.password);
+        let account = self.check_password(peer, organization, id, password, context).await?;
+        let refusal = match account.initial_until {
+            Some(until) if until <= context.now => Some("initial_password_expired"),
+            // A program cannot change it, and nothing else is open to it.
+            Some(_) if request.software.is_some() => Some("password_change_required"),
+            _ => None,
+        };
+        if let Some(code) = refusal {
+            let entry = log_in_entry(peer, organization, Some(&account.staff.id), "login", Outcome::Refused, context);
+            self.store().audit().append(Entry { rule: Some(code.to_owned()), ..entry }).await?;
+            return Err(Error::Unauthenticated(code));
+        }
+        self.open_session(peer, account, request.software, context).await
+    }
+
+    /// The active account of this id and password. What does not fit is counted, and one answer at one cost, whatever it is.
+    pub(crate) async fn check_password(
+        &self,
+        peer: &Peer,
+        organization: Organization,
+        id: Result<StaffId, Error>,
+        password: Zeroizing<String>,
+        context: &Context,
+    ) -> Result<Account, Error> {
         let account = match &id {
             Ok(id) => self.store().account(id).await?.filter(|account| account.organization == organization),
             Err(_) => None,
@@ -214,12 +117,12 @@ impl Platform {
             return Err(Error::Unauthenticated("locked"));
         }
         let hash = account.as_ref().map_or(DUMMY_HASH.to_owned(), |account| account.password_hash.clone());
-        let fits = self.inner.passwords.check(Zeroizing::new(request.password), hash).await?;
+        let fits = self.inner.passwords.check(password, hash).await?;
         let Some(account) = account.filter(|account| fits && account.active) else {
             self.count_failure(peer, organization, id.ok(), window, context).await?;
             return Err(Error::Unauthenticated("wrong_password"));
         };
-        self.open_session(peer, account, request.software, context).await
+        Ok(account)
     }
 
     async fn open_session(
@@ -229,21 +132,12 @@ impl Platform {
         software: Option<String>,
         context: &Context,
     ) -> Result<LoggedIn, Error> {
-        let now = context.now;
         let new = NewTokens::make(&random_id()?)?;
-        let session = Session {
-            id: new.id.clone(),
-            staff: account.staff.id.clone(),
-            fingerprint: peer.fingerprint.clone(),
-            way: if software.is_some() { SessionWay::Program } else { SessionWay::Interactive },
-            software,
-            expires_at: now + jiff::SignedDuration::from_mins(TOKEN_MINUTES),
-            refresh_until: now + jiff::SignedDuration::from_hours(REFRESH_HOURS),
-            ended_at: None,
-        };
+        let session = new_session(&new, peer, &account.staff.id, software, context.now);
         let mut tx = self.store().begin().await?;
-        // Disabled since its password was compared: no session outlives the act.
-        if !tx.hold_account(&account.staff.id).await?.is_some_and(|now| now.active) {
+        // Disabled since its password was compared, or given another one: no session outlives the act.
+        let same = |now: Account| now.active && now.password_hash == account.password_hash;
+        if !tx.hold_account(&account.staff.id).await?.is_some_and(same) {
             let entry =
                 log_in_entry(peer, account.organization, Some(&account.staff.id), "login", Outcome::Refused, context);
             tx.commit(Entry { rule: Some("wrong_password".to_owned()), ..entry }).await?;
@@ -253,7 +147,8 @@ impl Platform {
         tx.put_session(account.organization, new.tokens(), &session).await?;
         tx.commit(log_in_entry(peer, account.organization, Some(&account.staff.id), "login", Outcome::Done, context))
             .await?;
-        Ok(new.logged_in(&session, account.staff, account.organization))
+        let must_change_password = account.initial_until.is_some();
+        Ok(LoggedIn { must_change_password, ..new.logged_in(&session, account.staff, account.organization) })
     }
 
     async fn count_failure(
@@ -313,8 +208,27 @@ impl Platform {
         result
     }
 
-    /// The caller behind a token: certificate, session, account and office are all checked again on every request.
+    /// The caller behind a token: certificate, session, account and office are all checked again on every request. Whoever has an
+    /// initial password must change it first (P-185).
     pub async fn authenticate(&self, peer: Peer, token: &str, context: &Context) -> Result<Caller, Error> {
+        let caller = self.authenticate_newcomer(peer, token, context).await?;
+        if self.must_change_password(&caller) {
+            return Err(Error::Unauthenticated("password_change_required"));
+        }
+        Ok(caller)
+    }
+
+    /// Whether somebody has an initial password.
+    pub fn must_change_password(&self, caller: &Caller) -> bool {
+        self.has_initial_password(&caller.staff.id)
+    }
+
+    pub(crate) fn has_initial_password(&self, staff: &StaffId) -> bool {
+        self.standing().account(staff).is_some_and(|account| account.initial_until.is_some())
+    }
+
+    /// The same as [`Self::authenticate`] for what is open with an initial password too: changing it, and logging out.
+    pub async fn authenticate_newcomer(&self, peer: Peer, token: &str, context: &Context) -> Result<Caller, Error> {
         let organization = self.organization_in_standing(&peer, context).await?;
         let session = self.session(organization, token, context).await?;
         let Some(session) = session.filter(|s| s.ended_at.is_none() && s.expires_at > context.now) else {
@@ -352,6 +266,7 @@ impl Platform {
             way,
             peer,
             software: session.software,
+            session: session.id,
             may_export: true,
         })
     }
@@ -376,7 +291,16 @@ impl Platform {
         };
         let office = self.office_in_standing(organization, context)?;
         let may_export = connector.may_export;
-        Ok(Caller { organization, office, staff, way: Way::Connector, peer, software: None, may_export })
+        Ok(Caller {
+            organization,
+            office,
+            staff,
+            way: Way::Connector,
+            peer,
+            software: None,
+            session: String::new(),
+            may_export,
+        })
     }
 
     pub(crate) fn office_in_standing(
@@ -420,6 +344,27 @@ impl Platform {
             self.inner.sessions.put(key, session.clone(), context.now);
         }
         Ok(session)
+    }
+}
+
+/// A log-in that begins now.
+pub(crate) fn new_session(
+    new: &NewTokens,
+    peer: &Peer,
+    staff: &StaffId,
+    software: Option<String>,
+    now: Timestamp,
+) -> Session {
+    Session {
+        id: new.id.clone(),
+        staff: staff.clone(),
+        fingerprint: peer.fingerprint.clone(),
+        way: if software.is_some() { SessionWay::Program } else { SessionWay::Interactive },
+        software,
+        opened_at: now,
+        expires_at: now + jiff::SignedDuration::from_mins(TOKEN_MINUTES),
+        refresh_until: now + jiff::SignedDuration::from_hours(REFRESH_HOURS),
+        ended_at: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What people do: one use case per file, one transaction each. Every use case ends in the same three steps: facts in
 //! one round trip, one pure decision, effect with its audit entry durable before the answer (ARCHITECTURE.md).
 
+mod account_life;
 mod accounts;
 mod caller;
 mod certificate_care;
@@ -39,6 +40,7 @@ mod numbers;
 mod once;
 mod operator;
 mod opinion_file;
+mod own_account;
 mod passwords;
 mod people;
 mod permits;
@@ -66,7 +68,8 @@ mod union_members;
 mod view;
 mod withheld;
 
-pub use accounts::{LogIn, LoggedIn, NewAccount, hash_password};
+pub use account_life::{AccountLine, InitialPassword, Invitation, NewAccount, SessionLine};
+pub use accounts::{LogIn, LoggedIn, hash_password};
 pub use caller::{Caller, Context, Peer};
 pub use certificate_care::{CertificateLine, CertificateLines, RENEWAL_DAYS};
 pub use certificates::{CertificateApplication, CertificateApproval, CertificateAsk};
@@ -94,6 +97,7 @@ pub use notices::{NoticePage, NoticeView};
 pub use numbers::{NumberChange, PersonNumber, PersonNumbers};
 pub use once::{Once, digest_of_files};
 pub use opinion_file::{FiledOpinion, OpinionFileReport, OpinionFormat};
+pub use own_account::PasswordChange;
 pub use people::{PeoplePage, PersonStatus};
 pub use plan_offices::Review;
 pub use quota::Counts;
@@ -132,6 +136,8 @@ pub struct Config {
     pub login_failures: i32,
     /// Minutes such a lock lasts.
     pub login_lock_minutes: i64,
+    /// Days for which one can log in with an initial password (P-185).
+    pub initial_password_days: i64,
     /// Days before the end of a period at which it is warned of; the longest is also when a renewal is due (P-033).
     pub warning_days: [i32; 3],
     /// Days after its request from which a 主治医意見書 counts as late.
@@ -173,6 +179,7 @@ impl Default for Config {
             mismatches_per_office: 50,
             login_failures: 5,
             login_lock_minutes: 15,
+            initial_password_days: 7,
             warning_days: [90, 60, 30],
             opinion_days: 14,
             smallest_cell: 10,

@@ -38,6 +38,7 @@ impl Config {
             "mismatches_per_office" => self.mismatches_per_office = number,
             "login_failures" => self.login_failures = number,
             "login_lock_minutes" => self.login_lock_minutes = number.into(),
+            "initial_password_days" => self.initial_password_days = number.into(),
             "revoked_handshakes" => self.revoked_handshakes = number,
             "disaster_reason_hours" => self.disaster_reason_hours = number.into(),
             "disaster_searches" => self.disaster_searches = number,

@@ -1,9 +1,11 @@
-//! Checking passwords: argon2id costs memory on purpose, 19 MiB each time. At most two checks run at a time (decision
+//! Passwords: what one must be like, and checking one. argon2id costs memory on purpose, 19 MiB each time. At most two checks run at a time (decision
 //! 0006.29), and nothing of their memory stays with the process.
 
-use crate::Error;
+use crate::{Error, ItemFault};
 use argon2::password_hash::phc::{Output, PasswordHash};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
+use kiban_domain::office::Staff;
+use std::sync::OnceLock;
 use tokio::sync::Semaphore;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -14,6 +16,65 @@ const AT_ONCE: usize = 2;
 /// checked a password.
 const SET_ASIDE: usize = 33 * 1024;
 
+/// Signs of a password that stands alone (S-006).
+const SHORTEST: usize = 13;
+/// Longest password; argon2id takes any length, a body does not.
+const LONGEST: usize = 256;
+/// Different signs in a password: repeating one is no length.
+const DIFFERENT: usize = 5;
+/// Signs of a name that may not be part of a password.
+const NAME: usize = 4;
+/// Signs before and after a common password that leave it common.
+const MARGIN: usize = 4;
+
+/// What is wrong with a new password of somebody, told of this item (S-006, S-007).
+pub(crate) fn faults_of(item: &str, new: &str, old: &str, staff: &Staff) -> Vec<ItemFault> {
+    let fault = |text: &str| vec![ItemFault::new(item, text)];
+    let length = new.chars().count();
+    if length < SHORTEST {
+        return fault(&format!("パスワードは{SHORTEST}文字以上にしてください"));
+    }
+    if length > LONGEST {
+        return fault(&format!("パスワードは{LONGEST}文字以内にしてください"));
+    }
+    if new == old {
+        return fault("いまのパスワードと同じです。別のパスワードにしてください");
+    }
+    let plain = new.to_lowercase();
+    let mut signs: Vec<char> = plain.chars().collect();
+    signs.sort_unstable();
+    signs.dedup();
+    if signs.len() < DIFFERENT {
+        return fault("同じ文字の繰返しです。いろいろな文字を使ってください");
+    }
+    if is_guessable(&plain, staff) {
+        return fault("アカウント名・機関の番号・氏名は、パスワードに入れられません。ほかの言葉にしてください");
+    }
+    if is_common(&plain) {
+        return fault("多くの人が使うパスワードです。ほかの言葉にしてください");
+    }
+    Vec::new()
+}
+
+/// Whether a password in lower case holds what everybody knows of its account.
+fn is_guessable(plain: &str, staff: &Staff) -> bool {
+    let name: String = staff.name.split_whitespace().collect();
+    let (organization, id) = staff.id.0.split_once('/').unwrap_or_default();
+    let known = [id, organization, &name].map(str::to_lowercase);
+    known.iter().any(|known| known == plain || (known.chars().count() >= NAME && plain.contains(known.as_str())))
+}
+
+/// Whether a password in lower case is one many people chose, or one with a few digits and signs around it.
+fn is_common(plain: &str) -> bool {
+    static COMMON: OnceLock<Vec<&str>> = OnceLock::new();
+    let common = COMMON.get_or_init(|| {
+        include_str!("../tables/common_passwords.txt").lines().filter(|line| !line.starts_with('#')).collect()
+    });
+    let is_listed = |word: &str| common.binary_search(&word).is_ok();
+    let core = plain.trim_matches(|c: char| !c.is_ascii_alphabetic());
+    is_listed(plain) || (plain.len() - core.len() <= MARGIN && is_listed(core))
+}
+
 /// The places to check a password.
 pub(crate) struct Passwords {
     places: Semaphore,
@@ -22,6 +83,14 @@ pub(crate) struct Passwords {
 impl Passwords {
     pub(crate) fn new() -> Self {
         Self { places: Semaphore::new(AT_ONCE) }
+    }
+
+    /// argon2id hash of a password, as a PHC string.
+    pub(crate) async fn hash(&self, password: Zeroizing<String>) -> Result<String, Error> {
+        let internal = |error: &dyn std::fmt::Display| Error::Internal(error.to_string());
+        let _place = self.places.acquire().await.map_err(|error| internal(&error))?;
+        let hash = move || crate::hash_password(&password);
+        tokio::task::spawn_blocking(hash).await.map_err(|error| internal(&error))?
     }
 
     /// Whether a password has this argon2id hash (PHC string).
@@ -53,6 +122,31 @@ fn fits(password: &[u8], hash: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kiban_domain::office::{JobType, StaffId};
+
+    #[test]
+    fn a_short_a_guessable_or_a_common_password_is_refused() {
+        let id = StaffId("4370100017/mihon".to_owned());
+        let name = "架空 花子太郎".to_owned();
+        let staff = Staff { id, name, job: JobType::CareManager, care_manager: None, administrator: false };
+        let refused =
+            |new: &str| faults_of("new_password", new, "mae-no-aikotoba-9", &staff).pop().map(|fault| fault.message);
+        let told = |new: &str, why: &str| {
+            let message = refused(new).unwrap_or_default();
+            assert!(message.contains(why), "{new}: {message}");
+        };
+        told("juuni-no-kot", "13文字以上");
+        told(&"あいうえおか".repeat(50), "256文字以内");
+        told("mae-no-aikotoba-9", "同じ");
+        told("ababababababa", "繰返し");
+        told("watashi-MIHON-da-yo", "アカウント名");
+        told("4370100017-himitsu", "アカウント名");
+        told("架空花子太郎-no-himitsu", "アカウント名");
+        told("1q2w3e4r5t6y7u8i9o0p", "多くの人");
+        told("Administrator-26", "多くの人");
+        assert_eq!(refused("juusan-no-kotoba"), None);
+        assert_eq!(refused("administrator-no-neko-42"), None);
+    }
 
     #[tokio::test]
     async fn a_password_fits_its_own_argon2id_hash_only() {

@@ -46,6 +46,7 @@ impl NewTokens {
             refresh_until: session.refresh_until,
             staff,
             organization,
+            must_change_password: false,
         }
     }
 }
@@ -107,7 +108,8 @@ impl Platform {
         let committed = tx.commit(entry).await;
         self.inner.sessions.forget(&(organization, replaced));
         committed?;
-        Ok(new.logged_in(&session, staff, organization))
+        let must_change_password = self.has_initial_password(&session.staff);
+        Ok(LoggedIn { must_change_password, ..new.logged_in(&session, staff, organization) })
     }
 
     /// Ends the log-in of a refresh token that somebody else has too, tells its organisation, and gives the refusal.

@@ -64,6 +64,7 @@ mod tests {
             fingerprint: "f".repeat(64),
             way: SessionWay::Interactive,
             software: None,
+            opened_at: at(1),
             expires_at: at(60_000_000),
             refresh_until: at(60_000_000),
             ended_at: None,

@@ -25,20 +25,22 @@ const PUT_CERTIFICATE: &str =
      WHERE certificate.organization = excluded.organization AND certificate.not_after = excluded.not_after
        AND certificate.terminal = excluded.terminal AND certificate.serial = excluded.serial";
 const CERTIFICATES: &str = "SELECT fingerprint, organization, terminal, serial, not_after, revoked_at, mac, revoked_for FROM certificate ORDER BY fingerprint";
-const PUT_STAFF: &str = "INSERT INTO staff (staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+const PUT_STAFF: &str = "INSERT INTO staff (staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
      ON CONFLICT (staff_id) DO UPDATE SET job = excluded.job, name = excluded.name, care_manager = excluded.care_manager,
        password_hash = excluded.password_hash, active = excluded.active, mac = excluded.mac,
-       administrator = excluded.administrator
+       administrator = excluded.administrator, initial_until = excluded.initial_until, closed_at = excluded.closed_at
      WHERE staff.organization = excluded.organization";
-const STAFF: &str = "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator
+const STAFF: &str = "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at
      FROM staff WHERE staff_id = $1";
+const STAFF_OF: &str = "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at
+     FROM staff WHERE organization = $1 ORDER BY staff_id";
 const STAFF_STANDING: &str =
-    "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator
+    "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at
      FROM staff ORDER BY staff_id";
 /// Holds the row until the transaction ends, on either engine.
 const HOLD_STAFF: &str = "UPDATE staff SET active = active WHERE staff_id = $1
-     RETURNING staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator";
+     RETURNING staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at";
 const LOCK: &str = "SELECT failures, last_failure_at FROM staff_lock WHERE organization = $1 AND staff_id = $2";
 const COUNT_FAILURE: &str = "INSERT INTO staff_lock (organization, staff_id, failures, last_failure_at) VALUES ($1, $2, 1, $3)
      ON CONFLICT (organization, staff_id) DO UPDATE SET
@@ -56,6 +58,7 @@ pub(crate) const ALL: &[&str] = &[
     CERTIFICATES,
     PUT_STAFF,
     STAFF,
+    STAFF_OF,
     STAFF_STANDING,
     HOLD_STAFF,
     LOCK,
@@ -94,6 +97,10 @@ pub struct Account {
     pub password_hash: String,
     /// Not left, not locked by the administrator.
     pub active: bool,
+    /// End of an initial password, which its person must change before anything else (P-185); none of one they chose.
+    pub initial_until: Option<Timestamp>,
+    /// When the person left; such an account is never opened again.
+    pub closed_at: Option<Timestamp>,
 }
 
 /// Without name and hash: it may end up in a log.
@@ -168,7 +175,10 @@ impl Tx {
         let job = account.staff.job.code();
         let care_manager = account.staff.care_manager.map(|n| n.to_string());
         let flags = (account.active, account.staff.administrator);
-        let mac = account_door(id, &organization, job, care_manager.as_deref(), &account.password_hash, flags)
+        let initial_until = account.initial_until.map(Timestamp::as_microsecond);
+        let closed_at = account.closed_at.map(Timestamp::as_microsecond);
+        let life = (initial_until, closed_at);
+        let mac = account_door(id, &organization, job, care_manager.as_deref(), &account.password_hash, flags, life)
             .mac(&self.keys);
         let changed = self
             .raw
@@ -183,7 +193,9 @@ impl Tx {
                     &account.password_hash,
                     account.active,
                     &mac,
-                    account.staff.administrator
+                    account.staff.administrator,
+                    initial_until,
+                    closed_at
                 ],
             )
             .await?;
@@ -322,6 +334,13 @@ impl Store {
         }
     }
 
+    /// The accounts of an organisation, those of people who left too, by id; rows whose MAC fails or that cannot be read are left out.
+    pub async fn accounts_of(&self, organization: Organization) -> Result<Vec<Account>, StoreError> {
+        let rows = self.engine.rows(STAFF_OF, args![&organization.to_string()]).await?;
+        let keys = self.keys.keys_for(crate::NO_INSURER, &rows, &[3]).await?;
+        rows.iter().filter_map(|row| readable("staff", account_row(&self.keys, row, &keys)).transpose()).collect()
+    }
+
     /// Every account, for the standing map; rows whose MAC fails or that cannot be read are left out.
     pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
         let rows = self.engine.rows(STAFF_STANDING, args![]).await?;
@@ -345,7 +364,8 @@ fn account_row(ring: &Keyring, row: &Row, keys: &InsurerKeys) -> Result<Option<A
         (row.text(0)?, row.text(1)?, row.text(2)?, row.text(5)?, row.boolean(6)?);
     let care_manager = row.text_or_null(4)?;
     let administrator = row.boolean(8)?;
-    let door = account_door(&id, &organization, &job, care_manager.as_deref(), &hash, (active, administrator));
+    let life = (row.big_or_null(9)?, row.big_or_null(10)?);
+    let door = account_door(&id, &organization, &job, care_manager.as_deref(), &hash, (active, administrator), life);
     if !door.fits(ring, &row.blob(7)?) {
         return Ok(None);
     }
@@ -360,7 +380,8 @@ fn account_row(ring: &Keyring, row: &Row, keys: &InsurerKeys) -> Result<Option<A
         administrator,
     };
     let organization = Organization::parse(&organization).map_err(|_| unreadable())?;
-    Ok(Some(Account { staff, organization, password_hash: hash, active }))
+    let (initial_until, closed_at) = (life.0.map(instant).transpose()?, life.1.map(instant).transpose()?);
+    Ok(Some(Account { staff, organization, password_hash: hash, active, initial_until, closed_at }))
 }
 
 /// Microseconds of the store as an instant.
@@ -401,11 +422,21 @@ fn account_door(
     care_manager: Option<&str>,
     hash: &str,
     (active, administrator): (bool, bool),
+    (initial_until, closed_at): (Option<i64>, Option<i64>),
 ) -> Door {
-    let door =
+    let mut door =
         Door::new("staff").text(id).text(organization).text(job).maybe_text(care_manager).text(hash).flag(active);
-    // Added later: a row from before, which made nobody an administrator, keeps its MAC.
-    if administrator { door.text("administrator") } else { door }
+    // Added later: a row without them keeps its MAC.
+    if administrator {
+        door = door.text("administrator");
+    }
+    if let Some(until) = initial_until {
+        door = door.text("initial").number(until);
+    }
+    match closed_at {
+        Some(at) => door.text("closed").number(at),
+        None => door,
+    }
 }
 
 pub(crate) fn switch_door(staff: &str, person: &PersonKey, hidden: bool) -> Door {

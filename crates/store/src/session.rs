@@ -6,27 +6,30 @@ use crate::office::instant;
 use crate::{Keyring, NO_INSURER, Store, StoreError, Tx};
 use kiban_domain::office::StaffId;
 use kiban_domain::{InsuredNumber, InsurerNumber, Organization, Timestamp};
+use std::collections::HashMap;
 
-const PUT: &str = "INSERT INTO session (organization, session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, $11) ON CONFLICT DO NOTHING";
-const BY_TOKEN: &str = "SELECT session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac
+const PUT: &str = "INSERT INTO session (organization, session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac, opened_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, $11, $12) ON CONFLICT DO NOTHING";
+const BY_TOKEN: &str = "SELECT session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac, opened_at
      FROM session WHERE organization = $1 AND token_digest = $2";
-const BY_ID: &str = "SELECT session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac
+const BY_ID: &str = "SELECT session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac, opened_at
      FROM session WHERE organization = $1 AND session_id = $2";
 /// Of several at once with one refresh token, one finds it unused.
 const RENEW: &str = "UPDATE session SET token_digest = $4, refresh_digest = $5, expires_at = $6, mac = $7
      WHERE organization = $1 AND session_id = $2 AND refresh_digest = $3 AND ended_at IS NULL";
 const END: &str =
     "UPDATE session SET ended_at = $3, mac = $4 WHERE organization = $1 AND session_id = $2 AND ended_at IS NULL";
-const LIVE_OF_STAFF: &str = "SELECT session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac
+const LIVE_OF_STAFF: &str = "SELECT session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac, opened_at
      FROM session WHERE organization = $1 AND staff_id = $2 AND ended_at IS NULL AND refresh_until > $3";
+const LAST_OF: &str = "SELECT staff_id, MAX(opened_at) FROM session WHERE organization = $1 GROUP BY staff_id";
 const REMEMBER: &str = "INSERT INTO idempotency (organization, key_digest, request_digest, answer, recorded_at, insurer_number, insured_number)
      VALUES ($1, $2, $3, $4, $5, $6, $7)
      ON CONFLICT (organization, key_digest) DO NOTHING";
 const REMEMBERED: &str = "SELECT request_digest, answer, insurer_number, insured_number FROM idempotency WHERE organization = $1 AND key_digest = $2";
 const FORGET: &str = "DELETE FROM idempotency WHERE recorded_at < $1";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, BY_TOKEN, BY_ID, RENEW, END, LIVE_OF_STAFF, REMEMBER, REMEMBERED, FORGET];
+pub(crate) const ALL: &[&str] =
+    &[PUT, BY_TOKEN, BY_ID, RENEW, END, LIVE_OF_STAFF, LAST_OF, REMEMBER, REMEMBERED, FORGET];
 
 /// How a session was opened; decides what it may do (P-165, P-166).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +62,8 @@ pub struct Session {
     pub way: SessionWay,
     /// Name of the vendor's program.
     pub software: Option<String>,
+    /// When it was opened; the epoch for one of before this was kept.
+    pub opened_at: Timestamp,
     /// End of the access token.
     pub expires_at: Timestamp,
     /// End of the log-in: until then a refresh token may be used.
@@ -151,7 +156,8 @@ impl Tx {
                     session.software.as_deref(),
                     session.expires_at.as_microsecond(),
                     session.refresh_until.as_microsecond(),
-                    &mac
+                    &mac,
+                    session.opened_at.as_microsecond()
                 ],
             )
             .await?;
@@ -293,6 +299,29 @@ impl Store {
         Ok(stored.map(|stored| stored.session))
     }
 
+    /// The log-ins of an account that have not ended, the newest first; one whose MAC fails is none.
+    pub async fn sessions_of(
+        &self,
+        organization: Organization,
+        staff: &StaffId,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, StoreError> {
+        let organization = organization.to_string();
+        let rows = self.engine.rows(LIVE_OF_STAFF, args![&organization, &staff.0, now.as_microsecond()]).await?;
+        let mut found = Vec::new();
+        for row in &rows {
+            found.extend(session_row(&self.keys, &organization, row)?.map(|stored| stored.session));
+        }
+        found.sort_by_key(|session| std::cmp::Reverse(session.opened_at));
+        Ok(found)
+    }
+
+    /// When each account of an organisation that ever logged in did so last.
+    pub async fn last_log_ins(&self, organization: Organization) -> Result<HashMap<StaffId, Timestamp>, StoreError> {
+        let rows = self.engine.rows(LAST_OF, args![&organization.to_string()]).await?;
+        rows.iter().map(|row| Ok((StaffId(row.text(0)?), instant(row.big(1)?)?))).collect()
+    }
+
     /// What is known of an idempotency key of a caller.
     pub async fn remembered(
         &self,
@@ -334,6 +363,7 @@ fn session_row(keys: &Keyring, organization: &str, row: &Row) -> Result<Option<S
         fingerprint: row.text(4)?,
         way: if row.text(5)? == "interactive" { SessionWay::Interactive } else { SessionWay::Program },
         software: row.text_or_null(6)?,
+        opened_at: instant(row.big(11)?)?,
         expires_at: instant(row.big(7)?)?,
         refresh_until: instant(row.big(8)?)?,
         ended_at: row.big_or_null(9)?.map(instant).transpose()?,
@@ -347,7 +377,7 @@ impl StoredSession {
     /// Whose session it is, its tokens, how long it lasts, and its end once it has ended.
     fn door(&self, organization: &str) -> Door {
         let session = &self.session;
-        Door::new("session")
+        let door = Door::new("session")
             .text(organization)
             .text(&session.id)
             .bytes(&self.token)
@@ -358,6 +388,11 @@ impl StoredSession {
             .maybe_text(session.software.as_deref())
             .number(session.expires_at.as_microsecond())
             .number(session.refresh_until.as_microsecond())
-            .maybe_number(session.ended_at.map(Timestamp::as_microsecond))
+            .maybe_number(session.ended_at.map(Timestamp::as_microsecond));
+        // Added later: a log-in of before keeps its MAC.
+        match session.opened_at.as_microsecond() {
+            0 => door,
+            opened => door.text("opened").number(opened),
+        }
     }
 }

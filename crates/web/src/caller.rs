@@ -5,13 +5,14 @@
 //! can name a certificate or an address.
 
 use crate::record::LoggedInAs;
+use crate::router::route_of;
 use crate::tls::{PeerCertificate, RemoteAddr};
 use crate::{App, Listener, Problem};
 use axum::extract::FromRequestParts;
 use axum::http::Extensions;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use kiban_service::{Caller, Context, Peer};
+use kiban_service::{Caller, Context, Error, Peer};
 
 /// A caller logged in over a certificate in good standing, or an unattended program with a certificate of its own.
 pub(crate) struct Authenticated {
@@ -47,7 +48,7 @@ impl FromRequestParts<App> for Authenticated {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let (peer, context) = connection(parts, app)?;
         let (caller, token) = match bearer(parts).map(str::to_owned) {
-            Some(token) => (app.platform.authenticate(peer, &token, &context).await?, token),
+            Some(token) => (authenticate(app, parts, peer, &token, &context).await?, token),
             // An unattended program has nothing but its certificate (P-165); everybody else must log in.
             None => (app.platform.authenticate_connector(peer, &context).await?, String::new()),
         };
@@ -66,6 +67,20 @@ impl FromRequestParts<App> for Certified {
         let (peer, context) = connection(parts, app)?;
         let organization = app.platform.organization_of(&peer, &context)?;
         Ok(Self { peer, context, organization })
+    }
+}
+
+/// The caller behind a token. What is open with an initial password takes whoever has one too (P-185).
+pub(crate) async fn authenticate(
+    app: &App,
+    parts: &Parts,
+    peer: Peer,
+    token: &str,
+    context: &Context,
+) -> Result<Caller, Error> {
+    match route_of(Listener::Organisations, &parts.method, parts.uri.path()) {
+        Some(route) if route.is_for_newcomers() => app.platform.authenticate_newcomer(peer, token, context).await,
+        _ => app.platform.authenticate(peer, token, context).await,
     }
 }
 

@@ -31,6 +31,12 @@ pub static CODES: &[Code] = &[
     ),
     code(401, "wrong_password", "アカウントまたはパスワードが違う"),
     code(401, "locked", "間違いが続いてロックされている。しばらく待つ"),
+    code(401, "initial_password_expired", "仮のパスワードの期限が切れている。管理者に出し直してもらう"),
+    code(
+        401,
+        "password_change_required",
+        "仮のパスワードのまま。`PUT /api/v1/account/password`（または画面）で変えるまで、ほかのことはできない",
+    ),
     code(401, "binding", "ログインしたときと別の電子証明書で使われた。更新トークンならそのログインは終わる"),
     code(401, "refresh_reused", "使い終わった更新トークンが使われた。そのログインは終わったので、ログインし直す"),
     code(401, "certificate_required", "電子証明書を示していない"),

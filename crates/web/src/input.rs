@@ -323,7 +323,7 @@ const INDIVIDUAL_NUMBER: &str =
     "個人番号（マイナンバー）の可能性がある番号が入っています。取り除いて、もう一度送ってください";
 
 /// Items that are secret or random: they may look like an individual number and are none.
-const SECRET: [&str; 2] = ["password", "refresh_token"];
+const SECRET: [&str; 4] = ["password", "old_password", "new_password", "refresh_token"];
 
 fn look_for_individual_numbers(value: &Value, at: &str, faults: &mut Faults) {
     let fault = INDIVIDUAL_NUMBER;

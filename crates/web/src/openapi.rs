@@ -168,6 +168,7 @@ fn parameters(route: &Route, shape: &Shape) -> Vec<Value> {
             "slip" => (json!({ "type": "string" }), "送信の番号"),
             "file" => (json!({ "type": "string" }), "ファイル名"),
             "serial" => (json!({ "type": "string" }), "シリアル番号"),
+            "session" => (json!({ "type": "string" }), "ログインの番号"),
             "application" => (json!({ "type": "string" }), "申込番号"),
             "insurer" => (reference("InsurerNumber"), "保険者番号"),
             _ => (json!({ "type": "string" }), "番号"),
@@ -214,11 +215,12 @@ pub(crate) fn request_schema(route: &str) -> Option<&'static str> {
 
 /// Whether a repetition under an `Idempotency-Key` is answered as the first time: every write, but not log-in, refresh and
 /// log-out, which are nobody's yet or no longer and whose tokens are not kept, not the three searches, which change nothing and are recorded each time, and not the two
-/// of a municipality that leave the same state however often they are sent, nor a renewal, which is known again by its key.
+/// of a municipality that leave the same state however often they are sent, nor a renewal, which is known again by its key, nor
+/// what answers a password or tokens, which are not kept.
 pub(crate) fn takes_key(route: &Route) -> bool {
     let free =
         // A package is known again by its bytes: its receipt is the answer however often it comes.
-        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "renew_certificate", "count_statistics", "change_start", "import_package", "print_slips", "confirm_plan"];
+        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "renew_certificate", "count_statistics", "change_start", "import_package", "print_slips", "confirm_plan", "invite_account", "reset_password", "change_password"];
     route.listener == Listener::Organisations && route.method != axum::http::Method::GET && !free.contains(&route.name)
 }
 
@@ -260,7 +262,13 @@ fn shape(name: &str) -> Option<Shape> {
         "lift_withheld" => (R::Json("LiftWithheld"), "204", C::Nothing),
         "decide_office" => (R::Json("OfficeDecision"), "204", C::Nothing),
         "set_switch" => (R::Json("Switch"), "204", C::Nothing),
+        "accounts" => (R::Nothing, "200", C::Json("Accounts")),
+        "invite_account" => (R::Json("Invitation"), "201", C::Json("InitialPassword")),
         "switch_account" => (R::Json("AccountSwitch"), "204", C::Nothing),
+        "reset_password" => (R::Nothing, "200", C::Json("InitialPassword")),
+        "account_sessions" => (R::Nothing, "200", C::Json("AccountSessions")),
+        "end_account_session" | "close_account" => (R::Nothing, "204", C::Nothing),
+        "change_password" => (R::Json("PasswordChange"), "200", C::Json("Session")),
         "record_consent" => (R::Json("Consent"), "200", C::Json("ConsentState")),
         "look_ups" => (R::Nothing, "200", C::Json("LookUps")),
         "submit_opinion" => (R::Json("PhysicianOpinion"), "201", C::Json("Filed")),

@@ -4,8 +4,8 @@
 
 use self::{Audience::*, Listener::*};
 use crate::api::{
-    certificates, claim_values, consent, disaster, export, files, insurers, life, notices, opinions, people, public,
-    session, slips, statistics, submissions, view,
+    accounts, certificates, claim_values, consent, disaster, export, files, insurers, life, notices, opinions, people,
+    public, session, slips, statistics, submissions, view,
 };
 use crate::guard::guard;
 use crate::{App, Problem, Ready, Settings, pages};
@@ -164,7 +164,14 @@ routes! {
     Organisations get    GET    "/api/v1/renewals-without-consent"           renewals              Municipalities "更新の時期に同意のない人の一覧"            statistics::renewals;
     Organisations get    GET    "/api/v1/copayment-changes.csv"              copayment_changes     Municipalities "負担割合が変わった人の一覧（CSV）"         statistics::copayment;
     Organisations get    GET    "/api/v1/export"                             export_package        Municipalities "自らの情報の書出し（パッケージ、tar）"       export::package;
-    Organisations put    PUT    "/api/v1/organizations/{organization}/accounts/{account}" switch_account Staff "職員アカウントの停止・再開（その機関の管理者と運用者）" session::switch_account;
+    Organisations get    GET    "/api/v1/organizations/{organization}/accounts" accounts Staff "職員アカウントの一覧と最後のログイン（その機関の管理者と運用者）" accounts::list;
+    Organisations post   POST   "/api/v1/organizations/{organization}/accounts" invite_account Staff "職員アカウントの登録。仮のパスワードを一度だけ答える（その機関の管理者。運用者は管理者だけ）" accounts::invite;
+    Organisations put    PUT    "/api/v1/organizations/{organization}/accounts/{account}" switch_account Staff "職員アカウントの停止・再開（その機関の管理者と運用者）" accounts::switch;
+    Organisations post   POST   "/api/v1/organizations/{organization}/accounts/{account}/reset" reset_password Staff "仮のパスワードの出し直し（その機関の管理者。運用者は管理者だけ）" accounts::reset;
+    Organisations get    GET    "/api/v1/organizations/{organization}/accounts/{account}/sessions" account_sessions Staff "終わっていないログインの一覧（自分のもの。管理者と運用者は職員のものも）" accounts::sessions;
+    Organisations delete DELETE "/api/v1/organizations/{organization}/accounts/{account}/sessions/{session}" end_account_session Staff "ログインを1つ終わらせる（同上）" accounts::end_session;
+    Organisations delete DELETE "/api/v1/organizations/{organization}/accounts/{account}" close_account Staff "辞めた人のアカウントを閉じる。元に戻せない（その機関の管理者と運用者）" accounts::leave;
+    Organisations put    PUT    "/api/v1/account/password" change_password Staff "自分のパスワードの変更。新しいトークンを答える" accounts::change_password;
     Organisations get    GET    "/api/v1/insurers/{insurer}/start"           view_start            CityOrOperator "利用開始の状態と、開始に必要なこと"         insurers::view_start;
     Organisations put    PUT    "/api/v1/insurers/{insurer}/start"           change_start          CityOrOperator "利用開始の予告・開始・取消"                insurers::change_start;
     Organisations get    GET    "/api/v1/certificates"                       certificates           Staff          "電子証明書の一覧（運用者は機関を指定できる）" certificates::list;
@@ -199,6 +206,8 @@ routes! {
     Organisations get    GET    "/login"                                     log_in_page           Certificate    "ログイン"                                  pages::login::form;
     Organisations post   POST   "/login"                                     log_in_by_form        Certificate    "ログイン"                                  pages::login::log_in;
     Organisations post   POST   "/logout"                                    log_out_by_form       Staff          "ログアウト"                                pages::login::log_out;
+    Organisations get    GET    "/account/password"                          password_page         Staff          "パスワードを変える"                        pages::account::password_form;
+    Organisations post   POST   "/account/password"                          password_by_form      Staff          "パスワードを変える"                        pages::account::change_password;
     Organisations get    GET    "/users"                                     users_page            Offices        "担当利用者"                                pages::users::list;
     Organisations get    GET    "/users/new"                                 register_page         Offices        "利用者を登録"                              pages::register::form;
     Organisations post   POST   "/users/new"                                 register_by_form      Offices        "利用者を登録"                              pages::register::register;
@@ -226,6 +235,11 @@ impl Route {
     /// What it counts as for the quota of its organisation.
     pub(crate) fn counts(&self) -> Counts {
         if self.name == "search_disaster" { Counts::DisasterSearch } else { Counts::Request }
+    }
+
+    /// Whether it is open to somebody whose password is an initial one: changing it, and logging out (P-185).
+    pub(crate) fn is_for_newcomers(&self) -> bool {
+        matches!(self.name, "change_password" | "log_out" | "password_page" | "password_by_form" | "log_out_by_form")
     }
 
     fn fits(&self, path: &str) -> bool {

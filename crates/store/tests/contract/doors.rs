@@ -295,6 +295,8 @@ pub fn account(name: &str) -> Account {
         organization: Organization::Office(office()),
         password_hash: format!("$argon2id$v=19$m=1,t=1,p=1$c2FsdA${name}"),
         active: true,
+        initial_until: None,
+        closed_at: None,
     }
 }
 
@@ -302,6 +304,7 @@ pub fn account(name: &str) -> Account {
 async fn an_account_with_a_swapped_password_another_job_or_another_office_does_not_exist() {
     on_each_engine(async |world| {
         let (own, victim) = (account("own"), account("victim"));
+        let victim = Account { initial_until: Some(at(700)), closed_at: Some(at(800)), ..victim };
         world
             .write(async |tx| {
                 tx.put_account(&own).await?;
@@ -311,12 +314,19 @@ async fn an_account_with_a_swapped_password_another_job_or_another_office_does_n
             .unwrap();
         assert_eq!(world.store.account(&victim.staff.id).await.unwrap(), Some(victim.clone()));
         assert_eq!(world.store.accounts().await.unwrap(), [own.clone(), victim.clone()]);
+        let office = Organization::Office(office());
+        assert_eq!(world.store.accounts_of(office).await.unwrap(), [own.clone(), victim.clone()]);
+        assert_eq!(world.store.accounts_of(Organization::Operator).await.unwrap(), []);
         for change in [
             "password_hash = (SELECT s.password_hash FROM staff s WHERE s.staff_id = '4370100017/own')",
             "job = 'operator_staff'",
             "organization = 'operator'",
             "care_manager = '43000002'",
             &format!("administrator = {}", yes(&world)),
+            "initial_until = NULL",
+            "initial_until = initial_until + 1",
+            "closed_at = NULL",
+            "initial_until = NULL, closed_at = initial_until",
         ] {
             world.write(async |tx| tx.put_account(&victim).await).await.unwrap_or_default();
             world.by_hand(&format!("UPDATE staff SET {change} WHERE staff_id = '4370100017/victim'")).await;
@@ -394,6 +404,7 @@ async fn a_session_turned_into_a_colleagues_or_prolonged_does_not_exist() {
             fingerprint: "ab".repeat(32),
             way: SessionWay::Program,
             software: Some("架空ソフト".to_owned()),
+            opened_at: at(1),
             expires_at: at(100),
             refresh_until: at(800),
             ended_at: None,
@@ -404,6 +415,7 @@ async fn a_session_turned_into_a_colleagues_or_prolonged_does_not_exist() {
             "organization = 'operator'",
             "way = 'interactive'",
             "expires_at = expires_at + 1",
+            "opened_at = opened_at + 1",
             "refresh_until = refresh_until + 1",
             "refresh_digest = token_digest",
             "fingerprint = ''",
@@ -428,6 +440,7 @@ async fn an_ended_session_opened_again_by_hand_does_not_exist() {
             fingerprint: "ab".repeat(32),
             way: SessionWay::Interactive,
             software: None,
+            opened_at: at(1),
             expires_at: at(100),
             refresh_until: at(800),
             ended_at: None,

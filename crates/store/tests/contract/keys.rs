@@ -143,6 +143,8 @@ fn account(name: &str) -> Account {
         organization: Organization::Office(office()),
         password_hash: "$argon2id$架空".to_owned(),
         active: true,
+        initial_until: None,
+        closed_at: None,
     }
 }
 

@@ -16,6 +16,7 @@ fn session() -> Session {
         fingerprint: "ab".repeat(32),
         way: SessionWay::Interactive,
         software: None,
+        opened_at: at(1),
         expires_at: at(100),
         refresh_until: at(800),
         ended_at: None,
@@ -42,6 +43,27 @@ async fn a_token_opens_the_session_it_was_given_for_until_it_is_ended() {
         end(50).await.unwrap();
         end(60).await.unwrap();
         assert_eq!(world.store.session(organization, b"token").await.unwrap().unwrap().ended_at, Some(at(50)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_open_log_ins_of_an_account_are_listed_and_its_last_one_is_known_when_all_have_ended() {
+    on_each_engine(async |world| {
+        let (organization, staff) = (Organization::Office(office()), session().staff);
+        let open = async || world.store.sessions_of(organization, &staff, at(60)).await.unwrap();
+        let last = async || world.store.last_log_ins(organization).await.unwrap().get(&staff).copied();
+        assert_eq!((open().await, last().await), (vec![], None));
+        let later = Session { id: "0a1c".to_owned(), opened_at: at(30), ..session() };
+        let colleagues = Session { id: "0a1d".to_owned(), staff: StaffId("4370100017/s2".to_owned()), ..session() };
+        for (n, session) in [session(), later.clone(), colleagues].iter().enumerate() {
+            let tokens = Tokens { access: &[b'a', n as u8], refresh: &[b'r', n as u8] };
+            world.write(async |tx| tx.put_session(organization, tokens, session).await).await.unwrap();
+        }
+        assert_eq!((open().await, last().await), (vec![later, session()], Some(at(30))));
+        world.write(async |tx| tx.end_sessions_of(organization, &staff, at(50)).await).await.unwrap();
+        assert_eq!((open().await, last().await), (vec![], Some(at(30))));
+        assert!(world.store.last_log_ins(Organization::Operator).await.unwrap().is_empty());
     })
     .await;
 }

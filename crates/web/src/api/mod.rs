@@ -1,6 +1,7 @@
 //! The API's handlers, one file per concern: read the request, call one use case, write the answer. Wire types of
 //! requests stand beside their handler; answers are the use cases' own, held to `openapi/` by a test.
 
+pub(crate) mod accounts;
 pub(crate) mod certificates;
 pub(crate) mod claim_values;
 pub(crate) mod consent;

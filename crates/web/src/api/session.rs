@@ -1,11 +1,10 @@
 //! Log-in, refresh and log-out (P-164): a person at a screen, or a vendor's program that names itself.
 
-use super::{Answer, done, ok, once};
+use super::{Answer, done, ok};
 use crate::caller::{Authenticated, Certified};
 use crate::input::Json;
 use crate::{App, Problem};
-use axum::extract::{Path, State};
-use kiban_domain::Organization;
+use axum::extract::State;
 use kiban_service::{LogIn, LoggedIn};
 use serde::Deserialize;
 use serde_json::json;
@@ -57,7 +56,7 @@ pub(crate) async fn refresh(State(app): State<App>, peer: Certified, body: Json<
     logged_in(app.platform.refresh(&peer.peer, &body.value?.refresh_token, &peer.context).await?)
 }
 
-fn logged_in(session: LoggedIn) -> Answer {
+pub(crate) fn logged_in(session: LoggedIn) -> Answer {
     ok(json!({
         "token": session.token,
         "token_type": "Bearer",
@@ -65,6 +64,7 @@ fn logged_in(session: LoggedIn) -> Answer {
         "refresh_token": session.refresh_token,
         "refresh_until": session.refresh_until,
         "organization": session.organization,
+        "password_change_required": session.must_change_password,
         "staff": {
             "id": session.staff.id,
             "name": session.staff.name,
@@ -76,25 +76,5 @@ fn logged_in(session: LoggedIn) -> Answer {
 
 pub(crate) async fn log_out(State(app): State<App>, who: Authenticated) -> Answer {
     app.platform.log_out(&who.caller, &who.token, &who.context).await?;
-    done()
-}
-
-/// Whether the account may be used (S-011).
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct AccountSwitch {
-    active: bool,
-}
-
-pub(crate) async fn switch_account(
-    State(app): State<App>,
-    who: Authenticated,
-    Path((organization, account)): Path<(String, String)>,
-    body: Json<AccountSwitch>,
-) -> Answer {
-    let organization = Organization::parse(&organization).map_err(|_| Problem::unknown())?;
-    let (context, active) = (who.keyed(&body.bytes)?, body.value.map(|body| body.active));
-    let act = app.platform.switch_account(&who.caller, organization, &account, active, &context);
-    once(&app, &who, &context, act).await?;
     done()
 }

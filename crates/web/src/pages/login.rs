@@ -50,7 +50,8 @@ pub(crate) async fn log_in(State(app): State<App>, peer: Certified, request: Req
     match app.platform.log_in(&peer.peer, asked, &peer.context).await {
         Ok(session) => {
             let seconds = (session.expires_at.as_second() - peer.context.now.as_second()).max(0);
-            Ok(to(first_page(peer.organization), Some(cookie(&session.token, seconds))))
+            let next = if session.must_change_password { "/account/password" } else { first_page(peer.organization) };
+            Ok(to(next, Some(cookie(&session.token, seconds))))
         }
         Err(error) => {
             let problem = Problem::from(error);

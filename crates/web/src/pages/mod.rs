@@ -4,6 +4,7 @@
 //! part of the service and calls the same use cases as the API. Every value is escaped by the templates
 //! (`crates/web/templates`). No address, title or log holds a person's number or name.
 
+pub(crate) mod account;
 pub(crate) mod consent;
 pub(crate) mod login;
 pub(crate) mod look;

@@ -2,7 +2,7 @@
 //! (T-31); forms are taken only from a page of the same log-in on the same host (T-28).
 
 use super::{Frame, Who};
-use crate::caller::connection;
+use crate::caller::{authenticate, connection};
 use crate::input::Form;
 use crate::record::LoggedInAs;
 use crate::{App, Problem};
@@ -31,10 +31,12 @@ pub(crate) struct Posted {
     pub(crate) form: Form,
 }
 
-/// Why nothing is shown: nobody is logged in, or a problem.
+/// Why nothing is shown: nobody is logged in, an initial password is not changed yet, or a problem.
 pub(crate) enum Away {
     /// To the page where one logs in; the cookie goes.
     LogIn,
+    /// To the page where an initial password is changed.
+    ChangePassword,
     /// As it says.
     Problem(Box<Problem>),
 }
@@ -43,6 +45,7 @@ impl From<Problem> for Away {
     fn from(problem: Problem) -> Self {
         match problem.code {
             "login_required" => Self::LogIn,
+            "password_change_required" => Self::ChangePassword,
             _ => Self::Problem(Box::new(problem)),
         }
     }
@@ -52,6 +55,7 @@ impl IntoResponse for Away {
     fn into_response(self) -> Response {
         match self {
             Self::LogIn => to("/login", Some(no_cookie())),
+            Self::ChangePassword => to("/account/password", None),
             Self::Problem(problem) => problem.into_response(),
         }
     }
@@ -66,7 +70,7 @@ impl FromRequestParts<App> for Visitor {
             app.platform.organization_of(&peer, &context).map_err(Problem::from)?;
             return Err(Away::LogIn);
         };
-        let caller = app.platform.authenticate(peer, &token, &context).await.map_err(Problem::from)?;
+        let caller = authenticate(app, parts, peer, &token, &context).await.map_err(Problem::from)?;
         if let Some(noted) = parts.extensions.get::<LoggedInAs>() {
             noted.note(&caller);
         }

@@ -5,7 +5,8 @@ use crate::slips;
 use crate::submissions::plan_request;
 use crate::view::opinion;
 use crate::world::{
-    COLLEAGUE, Client, PASSWORD, Person, ROLES, Reply, Role, World, certificate, city, form, later_city, package,
+    COLLEAGUE, Client, PASSWORD, Person, ROLES, Reply, Role, World, account, certificate, city, form, later_city,
+    package,
 };
 use axum::body::Body;
 use axum::http::Method;
@@ -67,6 +68,10 @@ async fn line(world: &World, route: &Route) -> String {
         let reply = ask(world, route, &client, role).await;
         assert!(!reply.status.is_success() || is_meant_for(route, role), "{name} for {role:?}: {}", reply.status);
         line += &format!(" {:>14}", reply.status.as_u16());
+        if route.name == "change_password" && reply.status.is_success() {
+            world.change(async |tx| tx.put_account(&account(role)).await.unwrap()).await;
+            world.forget_log_ins();
+        }
     }
     line + "\n"
 }
@@ -110,6 +115,11 @@ pub async fn path(world: &World, route: &Route, role: Role) -> String {
         let to = if role == Role::Helper { Role::Planner } else { Role::Helper };
         path += &format!("?to={}", to.organization());
     }
+    if path.contains("{session}") {
+        // A log-in of one's own.
+        let session = if role.is_connector() { "0".repeat(32) } else { fresh_session(world, role).await };
+        path = path.replace("{account}", role.account()).replace("{session}", &session);
+    }
     path = path.replace("{kind}", "A3a").replace("{account}", COLLEAGUE);
     if path.contains("{file}") {
         let slip = path.split('/').nth(4).unwrap();
@@ -118,6 +128,12 @@ pub async fn path(world: &World, route: &Route, role: Role) -> String {
         path = path.replace("{file}", slip["files"][0]["name"].as_str().unwrap());
     }
     path.replace("{office}", &Role::Stranger.organization().to_string())
+}
+
+/// The id of a log-in of somebody that nobody needs.
+async fn fresh_session(world: &World, role: Role) -> String {
+    let token = world.fresh_log_in(role).await["refresh_token"].as_str().unwrap().to_owned();
+    token[..32].to_owned()
 }
 
 /// Asks a route with a right body.
@@ -202,7 +218,7 @@ async fn first_parameter(world: &World, route: &Route, role: Role) -> String {
         return if role == Role::OtherCity { crate::world::other_city() } else { city() }.to_string();
     }
     if route.path.starts_with("/api/v1/organizations") {
-        let is_operator = matches!(role, Role::Operator | Role::SecondOperator);
+        let is_operator = matches!(role, Role::Operator | Role::SecondOperator) && !route.path.contains("{session}");
         return if is_operator { Role::Helper } else { role }.organization().to_string();
     }
     if route.path.starts_with("/api/v1/certificates") {
@@ -234,6 +250,12 @@ pub fn body(world: &World, name: &str, role: Role) -> Option<Value> {
         "decide_office" => json!({ "decision": "confirm" }),
         "set_switch" => json!({ "hidden": false }),
         "switch_account" => json!({ "active": true }),
+        "invite_account" => {
+            let (id, operator) =
+                (kiban_service::random_id().unwrap(), role.organization() == Role::Operator.organization());
+            json!({ "account": id, "name": "見本 新子", "job": "clerk", "administrator": operator })
+        }
+        "change_password" => json!({ "old_password": PASSWORD, "new_password": "aoi-sora-to-neko-7" }),
         "record_consent" => {
             json!({ "act": "withdrawn", "declarant": "person", "proof": "insurance_card", "form": "第1版" })
         }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as expected")]
 
 mod access;
+mod accounts;
 mod canaries;
 mod certificate_life;
 mod certificates;

@@ -39,6 +39,10 @@ fn takes_no_key(route: &Route) -> bool {
         // Answers how far the figures are; has tests of its own.
         "count_statistics",
         "import_package",
+        // Their answers are secret and not kept.
+        "invite_account",
+        "reset_password",
+        "change_password",
         // Keep nothing.
         "print_slips",
         "confirm_plan",

@@ -286,6 +286,7 @@ fn is_open(page: &Route, role: Role) -> bool {
     let is_office = role.organization().office().is_some();
     let sees_hanako = matches!(role, Role::Planner | Role::Helper | Role::City | Role::Hospital);
     match page.name {
+        "password_page" => true,
         "users_page" | "register_page" => is_office,
         "insured_page" => matches!(role, Role::City | Role::OtherCity),
         "consent_page" => matches!(role, Role::Planner | Role::City),
@@ -293,6 +294,50 @@ fn is_open(page: &Route, role: Role) -> bool {
         "looks_page" => matches!(role, Role::Planner | Role::Helper | Role::City),
         _ => sees_hanako,
     }
+}
+
+#[tokio::test]
+async fn an_initial_password_leads_to_its_change_and_from_there_to_work() {
+    let world = World::new().await;
+    let invitation = kiban_service::Invitation {
+        account: "newcomer".to_owned(),
+        name: "見本 新子".to_owned(),
+        job: kiban_domain::office::JobType::CareWorker,
+        care_manager: None,
+        administrator: false,
+    };
+    let office = Role::Helper.organization();
+    let initial = world.platform.invite_locally(office, invitation, &world.context()).await.unwrap().initial_password;
+    let mut browser = Browser::of(&world, Role::Helper);
+    let fields = [("account", "newcomer"), ("password", initial.as_str())];
+    assert_eq!(location(&browser.post("/login", &fields).await), "/account/password");
+    assert_eq!(location(&browser.get("/users").await), "/account/password");
+    let page = browser.get("/account/password").await.text();
+    assert!(page.contains("管理者が出した仮のもの") && !page.contains("/users"), "{page}");
+    let form = |new: &'static str, again: &'static str| {
+        [("old_password", initial.clone()), ("new_password", new.to_owned()), ("again", again.to_owned())]
+    };
+    for (new, again, told) in [
+        ("aoi-sora-to-neko-7", "aoi-sora-to-neko-8", "同じものを2回"),
+        ("mijikai", "mijikai", "13文字以上"),
+        ("administrator-1", "administrator-1", "多くの人が使う"),
+    ] {
+        let fields = form(new, again);
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let reply = browser.submit("/account/password", "/account/password", &fields).await;
+        assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(reply.text().contains(told) && !reply.text().contains(new), "{}", reply.text());
+    }
+    let before = browser.cookie.clone();
+    let fields = form("aoi-sora-to-neko-7", "aoi-sora-to-neko-7");
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let reply = browser.submit("/account/password", "/account/password", &fields).await;
+    assert_eq!(location(&reply), "/users");
+    assert_ne!(browser.cookie, before, "another log-in than before");
+    assert!(browser.get("/users").await.status.is_success());
+    browser.cookie = before;
+    assert_eq!(location(&browser.get("/users").await), "/login");
+    world.verify().await;
 }
 
 #[tokio::test]

@@ -324,6 +324,11 @@ impl World {
         reply.json()
     }
 
+    /// Everybody logs in anew the next time.
+    pub fn forget_log_ins(&self) {
+        self.tokens.lock().unwrap().clear();
+    }
+
     /// A second member of an office.
     pub async fn log_in_colleague(&self, role: Role) -> Client<'_> {
         let mut client = self.with_certificate(role);
@@ -525,7 +530,14 @@ pub fn account(role: Role) -> Account {
     let id = StaffId(format!("{}/{}", role.organization(), role.account()));
     let administrator = role.organization().office().is_some();
     let staff = Staff { id, name: "見本 職員".to_owned(), job: role.job(), care_manager: None, administrator };
-    Account { staff, organization: role.organization(), password_hash: password_hash(), active: true }
+    Account {
+        staff,
+        organization: role.organization(),
+        password_hash: password_hash(),
+        active: true,
+        initial_until: None,
+        closed_at: None,
+    }
 }
 
 /// The city's files: two people with card and copayment rate, and Hanako's running renewal with its opinion request.

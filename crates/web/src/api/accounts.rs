@@ -1,0 +1,145 @@
+//! The accounts of an organisation, by its administrators and the operator; and what everybody does with their own (P-012,
+//! P-185, S-011).
+
+use super::session::logged_in;
+use super::{Answer, created, done, ok, once};
+use crate::caller::Authenticated;
+use crate::input::Json;
+use crate::{App, Problem};
+use axum::extract::{Path, State};
+use kiban_domain::office::JobType;
+use kiban_domain::{CareManagerNumber, Organization};
+use kiban_service::{Invitation, ItemFault, PasswordChange};
+use serde::Deserialize;
+use serde_json::json;
+
+/// Somebody who is to have an account.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InvitationBody {
+    account: String,
+    name: String,
+    job: JobType,
+    care_manager: Option<String>,
+    #[serde(default)]
+    administrator: bool,
+}
+
+impl InvitationBody {
+    fn read(self) -> Result<Invitation, Problem> {
+        Ok(Invitation {
+            care_manager: care_manager(self.care_manager.as_deref().unwrap_or_default())?,
+            account: self.account,
+            name: self.name,
+            job: self.job,
+            administrator: self.administrator,
+        })
+    }
+}
+
+/// A 介護支援専門員番号 as typed; none when nothing was.
+pub(crate) fn care_manager(typed: &str) -> Result<Option<CareManagerNumber>, Problem> {
+    if typed.is_empty() {
+        return Ok(None);
+    }
+    let number = CareManagerNumber::parse(typed);
+    number.map(Some).map_err(|error| Problem::invalid(vec![ItemFault::new("care_manager", error.message_ja())]))
+}
+
+/// Whether the account may be used (S-011).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AccountSwitch {
+    active: bool,
+}
+
+/// A change of one's own password.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PasswordBody {
+    old_password: String,
+    new_password: String,
+}
+
+fn organization_of(text: &str) -> Result<Organization, Problem> {
+    Organization::parse(text).map_err(|_| Problem::unknown())
+}
+
+pub(crate) async fn list(State(app): State<App>, who: Authenticated, Path(organization): Path<String>) -> Answer {
+    let organization = organization_of(&organization)?;
+    let accounts = app.platform.accounts(&who.caller, organization, &who.context).await?;
+    ok(json!({ "organization": organization, "accounts": accounts }))
+}
+
+pub(crate) async fn invite(
+    State(app): State<App>,
+    who: Authenticated,
+    Path(organization): Path<String>,
+    body: Json<InvitationBody>,
+) -> Answer {
+    let organization = organization_of(&organization)?;
+    let invitation = body.value.and_then(InvitationBody::read);
+    created(app.platform.invite(&who.caller, organization, invitation, &who.context).await?)
+}
+
+pub(crate) async fn reset(
+    State(app): State<App>,
+    who: Authenticated,
+    Path((organization, account)): Path<(String, String)>,
+) -> Answer {
+    let organization = organization_of(&organization)?;
+    ok(app.platform.reset_password(&who.caller, organization, &account, &who.context).await?)
+}
+
+pub(crate) async fn switch(
+    State(app): State<App>,
+    who: Authenticated,
+    Path((organization, account)): Path<(String, String)>,
+    body: Json<AccountSwitch>,
+) -> Answer {
+    let organization = organization_of(&organization)?;
+    let (context, active) = (who.keyed(&body.bytes)?, body.value.map(|body| body.active));
+    let act = app.platform.switch_account(&who.caller, organization, &account, active, &context);
+    once(&app, &who, &context, act).await?;
+    done()
+}
+
+pub(crate) async fn leave(
+    State(app): State<App>,
+    who: Authenticated,
+    Path((organization, account)): Path<(String, String)>,
+) -> Answer {
+    let organization = organization_of(&organization)?;
+    let context = who.keyed(&[])?;
+    let act = app.platform.close_account(&who.caller, organization, &account, &context);
+    once(&app, &who, &context, act).await?;
+    done()
+}
+
+pub(crate) async fn sessions(
+    State(app): State<App>,
+    who: Authenticated,
+    Path((organization, account)): Path<(String, String)>,
+) -> Answer {
+    let organization = organization_of(&organization)?;
+    let sessions = app.platform.account_sessions(&who.caller, organization, &account, &who.context).await?;
+    ok(json!({ "sessions": sessions }))
+}
+
+pub(crate) async fn end_session(
+    State(app): State<App>,
+    who: Authenticated,
+    Path((organization, account, session)): Path<(String, String, String)>,
+) -> Answer {
+    let organization = organization_of(&organization)?;
+    let context = who.keyed(&[])?;
+    let act = app.platform.end_account_session(&who.caller, organization, &account, &session, &context);
+    once(&app, &who, &context, act).await?;
+    done()
+}
+
+pub(crate) async fn change_password(State(app): State<App>, who: Authenticated, body: Json<PasswordBody>) -> Answer {
+    let change =
+        body.value.map(|body| PasswordChange { old_password: body.old_password, new_password: body.new_password });
+    logged_in(app.platform.change_password(&who.caller, change, &who.context).await?)
+}

@@ -236,6 +236,7 @@ mod tests {
             line: None,
             proxies: Vec::new(),
             hosts: Hosts::default(),
+            provider: None,
             watch: None,
         };
         let running = start(&home, home.platform().await.unwrap(), &identities, &addresses).await.unwrap();
@@ -277,6 +278,7 @@ mod tests {
             line: None,
             proxies: Vec::new(),
             hosts: Hosts::default(),
+            provider: None,
             watch: None,
         };
         let running = start(&home, home.platform().await.unwrap(), &identities, &addresses).await.unwrap();

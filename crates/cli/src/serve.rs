@@ -47,6 +47,9 @@ pub struct Options {
     /// 医療機関の閉域網用の待受けのホスト名
     #[arg(long, default_value = hosts::LINE, value_parser = hosts::host_name)]
     line_host: String,
+    /// 本人のログインの認証事業者の設定（JSON、docs/portal.md。省略すると本人の画面を開かない）
+    #[arg(long)]
+    provider: Option<PathBuf>,
     /// 公開ページのアドレス（省略時は https://公開の待受けのホスト名:ポート）
     #[arg(long, value_parser = hosts::public_url)]
     public_url: Option<String>,
@@ -62,6 +65,8 @@ pub struct Addresses {
     pub proxies: Vec<Network>,
     /// Host name of each.
     pub hosts: Hosts,
+    /// Settings of the provider that says who a person is; none: no pages of the person.
+    pub provider: Option<PathBuf>,
     /// Sees every answer to an organisation; for the sandbox.
     pub watch: Option<Watch>,
 }
@@ -124,9 +129,14 @@ pub async fn start(
         }
         None => (None, None),
     };
+    let mut outside = socket(outside, renewals.hold(&hosts.public, &server.1, PUBLIC)?, &hosts.public);
+    if let Some(file) = &addresses.provider {
+        let provider = kiban_web::Provider::open(file, Arc::clone(&clock)).map_err(|fault| anyhow!(fault))?;
+        outside.settings.provider = Some(Arc::new(provider));
+    }
     let server = Server {
         organisations: socket(inside, renewals.hold(&hosts.organizations, &server.0, CERTIFIED)?, &hosts.organizations),
-        public: socket(outside, renewals.hold(&hosts.public, &server.1, PUBLIC)?, &hosts.public),
+        public: outside,
         closed_line,
         limits: Limits::default(),
         proxies: addresses.proxies.as_slice().into(),
@@ -176,6 +186,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         line: options.line_listen,
         proxies: options.proxy_from,
         hosts,
+        provider: options.provider,
         watch: None,
     };
     let running = start(&home, platform, &identities, &addresses).await?;

@@ -46,6 +46,7 @@ mod people;
 mod permits;
 mod plan_documents;
 mod plan_offices;
+mod portal;
 mod purge;
 mod quota;
 mod recorded;
@@ -100,6 +101,7 @@ pub use opinion_file::{FiledOpinion, OpinionFileReport, OpinionFormat};
 pub use own_account::PasswordChange;
 pub use people::{PeoplePage, PersonStatus};
 pub use plan_offices::Review;
+pub use portal::{LogInAttempt, PersonClaims};
 pub use quota::Counts;
 pub use recorded::Answered;
 pub use registration::{OfficeDecision, Registered, RegistrationRequest};
@@ -158,6 +160,10 @@ pub struct Config {
     pub insurer_requests: i32,
     /// The same for disaster searches of one organisation, which do not count as requests.
     pub disaster_requests: i32,
+    /// Requests a minute of one network (IPv6: /64) at the person's door; five minutes' worth at once. Many people may share one.
+    pub portal_requests: i32,
+    /// The same for beginning and finishing log-ins there and for one-time codes.
+    pub portal_log_ins: i32,
     /// Hours for which the answer to a write under an Idempotency-Key is remembered.
     pub answer_hours: i64,
     /// Days after which a notice is deleted.
@@ -190,6 +196,8 @@ impl Default for Config {
             office_requests: 600,
             insurer_requests: 3_000,
             disaster_requests: 60,
+            portal_requests: 300,
+            portal_log_ins: 30,
             answer_hours: 24,
             notice_days: 365,
             returned_days: 180,

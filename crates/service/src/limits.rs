@@ -46,6 +46,8 @@ impl Config {
             "office_requests" => self.office_requests = number,
             "insurer_requests" => self.insurer_requests = number,
             "disaster_requests" => self.disaster_requests = number,
+            "portal_requests" => self.portal_requests = number,
+            "portal_log_ins" => self.portal_log_ins = number,
             "answer_hours" => self.answer_hours = number.into(),
             "returned_days" => self.returned_days = number.into(),
             "notice_days" => self.notice_days = number.into(),

@@ -25,6 +25,10 @@ pub enum Counts {
     Request,
     /// 災害時の検索
     DisasterSearch,
+    /// Any request at the person's door.
+    Portal,
+    /// Beginning or finishing a log-in there, or a one-time code.
+    PortalLogIn,
 }
 
 impl Counts {
@@ -32,6 +36,8 @@ impl Counts {
         match self {
             Self::Request => "requests",
             Self::DisasterSearch => "disaster_requests",
+            Self::Portal => "portal_requests",
+            Self::PortalLogIn => "portal_log_ins",
         }
     }
 
@@ -39,6 +45,8 @@ impl Counts {
     fn per_minute(self, config: &Config, organization: Option<Organization>) -> i64 {
         let rate = match (self, organization.and_then(|organization| organization.office())) {
             (Self::DisasterSearch, _) => config.disaster_requests,
+            (Self::Portal, _) => config.portal_requests,
+            (Self::PortalLogIn, _) => config.portal_log_ins,
             (Self::Request, Some(_)) => config.office_requests,
             (Self::Request, None) => config.insurer_requests,
         };
@@ -46,7 +54,8 @@ impl Counts {
     }
 }
 
-/// The organisation's number, or the fingerprint of a certificate that is in no good standing: it empties nobody's bucket.
+/// The organisation's number, or the fingerprint of a certificate that is in no good standing: it empties nobody's bucket. At the
+/// person's door the network.
 type Key = (Counts, String);
 
 /// The buckets.
@@ -103,6 +112,12 @@ impl Platform {
         self.inner.quotas.take((counts, key), per_minute, context.now)
     }
 
+    /// The same at the person's door, where nobody has a certificate: counted for the network the request comes from.
+    pub fn admit_network(&self, network: &str, counts: Counts, context: &Context) -> Result<(), u64> {
+        let per_minute = counts.per_minute(&self.inner.config, None);
+        self.inner.quotas.take((counts, network.to_owned()), per_minute, context.now)
+    }
+
     /// Records what was turned away since the last time, one entry for each organisation and limit. What could not be
     /// recorded is counted again.
     pub async fn record_refused_requests(&self, context: &Context) -> Result<(), Error> {
@@ -112,6 +127,7 @@ impl Platform {
             let entry = Entry {
                 organization: Organization::parse(&whose).ok().map(|organization| organization.to_string()),
                 certificate: fingerprint_bytes(&whose),
+                source: matches!(counts, Counts::Portal | Counts::PortalLogIn).then(|| whose.clone()),
                 rule: Some("quota".to_owned()),
                 detail: Some(detail),
                 ..Entry::new(context.now, &context.request_id, "server", "requests.refused", Outcome::Refused)

@@ -22,6 +22,7 @@ pub static CODES: &[Code] = &[
     code(400, "bad_json", "本文が JSON として読めない"),
     code(400, "bad_form", "画面のフォームとして読めない"),
     code(400, "foreign_form", "ほかのサイト、または別のログインの画面のフォーム。何もしていない"),
+    code(400, "person_log_in", "本人のログインを終えられない。はじめからやり直す"),
     code(400, "bad_multipart", "`multipart/form-data` として読めない"),
     code(400, "cut", "本文が途中で切れている。もう一度送る"),
     code(

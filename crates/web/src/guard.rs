@@ -3,8 +3,10 @@
 
 use crate::caller::peer_of;
 use crate::etag::Read;
+use crate::pages::Reader;
 use crate::record::Recorder;
 use crate::router::{Listener, Route, route_of};
+use crate::tls::{RemoteAddr, network_of};
 use crate::{App, Problem, Seen, pages};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
@@ -32,22 +34,25 @@ const HEADERS: [(HeaderName, &str); 6] = [
 pub(crate) async fn guard(State((app, listener)): State<(App, Listener)>, request: Request, next: Next) -> Response {
     let context = match Context::new((app.settings.clock)()) {
         Ok(context) => context,
-        Err(error) => return finish(Problem::from(error).into_response(), "00000000000000000000000000000000", false),
+        Err(error) => return finish(Problem::from(error).into_response(), "00000000000000000000000000000000", None),
     };
     let request_id = context.request_id.clone();
-    let is_page = is_for_reading(&request);
+    let reader = reader_of(listener, &request);
     let watched = app.settings.watch.clone().map(|watch| (watch, Seen::asked(listener, &request)));
     let response = pass(app, listener, context, request, next).await.unwrap_or_else(Problem::into_response);
     if let Some((watch, seen)) = watched {
         watch(seen.answered(&response));
     }
-    finish(response, &request_id, is_page)
+    finish(response, &request_id, reader)
 }
 
-/// Whether somebody in front of a browser waits for the answer, so that a problem is a page.
-fn is_for_reading(request: &Request) -> bool {
+/// Who waits for the answer in front of a browser, so that a problem is a page.
+fn reader_of(listener: Listener, request: &Request) -> Option<Reader> {
     let mut accepted = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    !request.uri().path().starts_with("/api/") && accepted.any(|media| media.contains("text/html"))
+    let path = request.uri().path();
+    let is_page = !path.starts_with("/api/") && accepted.any(|media| media.contains("text/html"));
+    let is_person = listener == Listener::Public && (path == "/me" || path.starts_with("/me/"));
+    is_page.then_some(if is_person { Reader::Person } else { Reader::Staff })
 }
 
 async fn pass(
@@ -65,6 +70,13 @@ async fn pass(
     if let Some(peer) = &peer {
         let counts = route.map_or(Counts::Request, Route::counts);
         let admitted = app.platform.admit_request(peer, counts, &context);
+        admitted.map_err(|seconds| Problem::too_many_requests(counts, seconds))?;
+    }
+    let counts = route.map_or(Counts::Request, Route::counts);
+    if matches!(counts, Counts::Portal | Counts::PortalLogIn) {
+        let address = request.extensions().get::<RemoteAddr>();
+        let network = address.map(|address| network_of(address.0.ip()).to_string()).unwrap_or_default();
+        let admitted = app.platform.admit_network(&network, counts, &context);
         admitted.map_err(|seconds| Problem::too_many_requests(counts, seconds))?;
     }
     let place = app.places.take(upload, peer.as_ref(), &app.platform, &context)?;
@@ -135,14 +147,17 @@ fn without_port(host: &str) -> String {
 }
 
 /// Writes the problem document if there is one, and the headers.
-fn finish(mut response: Response, request_id: &str, is_page: bool) -> Response {
+fn finish(mut response: Response, request_id: &str, reader: Option<Reader>) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         if let Some(log) = problem.for_log() {
             tracing::error!(request_id, status = problem.status.as_u16(), code = problem.code, error = log, "problem");
         }
         let allow = response.headers_mut().remove(header::ALLOW);
-        let page = if is_page { pages::problem(&problem, request_id) } else { None };
+        let (page, wait) = (reader.and_then(|reader| pages::problem(&problem, reader, request_id)), problem.wait());
         response = page.unwrap_or_else(|| problem.render(request_id));
+        if let Some(wait) = wait {
+            response.headers_mut().insert(header::RETRY_AFTER, wait);
+        }
         if let Some(allow) = allow {
             response.headers_mut().insert(header::ALLOW, allow);
         }

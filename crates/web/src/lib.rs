@@ -16,6 +16,7 @@ mod etag;
 mod guard;
 mod input;
 mod multipart;
+mod oidc;
 pub mod openapi;
 mod pages;
 mod places;
@@ -28,8 +29,11 @@ mod slip_page;
 pub mod tls;
 mod watch;
 
+pub use oidc::{ClaimNames, Provider, ProviderSettings};
 pub use problem::Problem;
-pub use router::{Audience, Listener, PAGES, ROUTES, Route, closed_line_router, organisations_router, public_router};
+pub use router::{
+    Audience, Listener, PAGES, PERSON_PAGES, ROUTES, Route, closed_line_router, organisations_router, public_router,
+};
 pub use server::{Server, Socket};
 pub use watch::{Seen, Watch};
 
@@ -64,6 +68,8 @@ pub struct Settings {
     pub request_time: Duration,
     /// Time for one upload with everything that follows from it. 30 min.
     pub upload_time: Duration,
+    /// Who says who a person is, on the public listener; without one the person's door is not there.
+    pub provider: Option<Arc<Provider>>,
     /// Who sees every answer, in a sandbox for vendors; otherwise nobody.
     pub watch: Option<Watch>,
 }
@@ -81,6 +87,7 @@ impl Settings {
             uploads: 2,
             request_time: Duration::from_secs(10),
             upload_time: Duration::from_secs(30 * 60),
+            provider: None,
             watch: None,
         }
     }

@@ -111,6 +111,16 @@ impl Problem {
             .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kiban\""))
     }
 
+    /// A person came back from the provider and is not logged in: one answer for every reason.
+    pub(crate) fn person_log_in() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "person_log_in",
+            "ログインできませんでした",
+            "時間がたちすぎたか、ほかの画面から来たためです。この画面を閉じずに、はじめから もう一度 ログインしてください。",
+        )
+    }
+
     /// A problem of the platform; what happened goes to the log only.
     pub fn internal(log: impl Into<String>) -> Self {
         let detail = "登録や変更を送ったときは結果を確認してから、時間をおいてもう一度送ってください。続くときは request_id を添えて運用者に連絡してください";
@@ -131,6 +141,7 @@ impl Problem {
         let title = match counts {
             Counts::Request => "この機関からの要求が多すぎます",
             Counts::DisasterSearch => "この機関からの災害時の検索が多すぎます",
+            Counts::Portal | Counts::PortalLogIn => "同じ回線からの操作が多すぎます",
         };
         let detail = "この要求は行っていません。Retry-After の秒数を待ってから、もう一度送ってください。業務に必要なときは、上限を運用者に相談してください";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "request_quota", title, detail).retry_after(seconds)
@@ -213,6 +224,14 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// `Retry-After`, for an answer in another form.
+    pub(crate) fn wait(&self) -> Option<HeaderValue> {
+        let mut headers = self.rest.headers.iter();
+        headers.find(|(name, _)| *name == header::RETRY_AFTER).map(|(_, value)| value.clone())
+    }
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
@@ -243,6 +262,7 @@ impl From<Error> for Problem {
                     None => problem,
                 }
             }
+            Error::Unauthenticated("person_log_in") => Self::person_log_in(),
             Error::Unauthenticated(code) => Self::unauthenticated(code),
             Error::TooMany(seconds) => Self::new(
                 StatusCode::TOO_MANY_REQUESTS,

@@ -61,6 +61,8 @@ pub enum Audience {
     Operators,
     /// 市区町村 and 運用者
     CityOrOperator,
+    /// 本人・代理の方, logged in at the outside provider.
+    Person,
 }
 
 impl Audience {
@@ -75,6 +77,7 @@ impl Audience {
             Both => "介護事業所・医療機関と市区町村",
             Operators => "運用者",
             CityOrOperator => "市区町村と運用者",
+            Person => "ログインした本人・代理の方",
         }
     }
 
@@ -221,9 +224,18 @@ routes! {
     Organisations post   POST   "/p/{handle}/end"                            end_by_form           Offices        "担当を終える"                              pages::look::end;
 }
 
+routes! {
+    /// The person's own pages, without a certificate.
+    PERSON_PAGES;
+    Public        get    GET    "/me"                                        person_entrance        Anyone         "わたしの介護情報"                          pages::me::log_in::entrance;
+    Public        get    GET    "/me/size/{size}"                            person_size            Anyone         "文字の大きさ"                              pages::me::log_in::size;
+    Public        get    GET    "/me/login"                                  person_log_in          Anyone         "ログインをはじめる（本人・代理）"          pages::me::log_in::begin;
+    Public        get    GET    "/me/callback"                               person_callback        Anyone         "認証事業者から戻る"                        pages::me::log_in::come_back;
+}
+
 /// Every route there is.
 fn all_routes() -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().chain(PAGES)
+    ROUTES.iter().chain(PAGES).chain(PERSON_PAGES)
 }
 
 impl Route {
@@ -234,7 +246,12 @@ impl Route {
 
     /// What it counts as for the quota of its organisation.
     pub(crate) fn counts(&self) -> Counts {
-        if self.name == "search_disaster" { Counts::DisasterSearch } else { Counts::Request }
+        match self.name {
+            "search_disaster" => Counts::DisasterSearch,
+            "person_log_in" | "person_callback" => Counts::PortalLogIn,
+            _ if self.path == "/me" || self.path.starts_with("/me/") => Counts::Portal,
+            _ => Counts::Request,
+        }
     }
 
     /// Whether it is open to somebody whose password is an initial one: changing it, and logging out (P-185).

@@ -56,6 +56,7 @@ impl Options {
             line: None,
             proxies: Vec::new(),
             hosts: Hosts::default(),
+            provider: None,
             watch: None,
         }
     }

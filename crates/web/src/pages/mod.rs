@@ -8,6 +8,7 @@ pub(crate) mod account;
 pub(crate) mod consent;
 pub(crate) mod login;
 pub(crate) mod look;
+pub(crate) mod me;
 pub(crate) mod person;
 pub(crate) mod public;
 pub(crate) mod register;
@@ -66,6 +67,15 @@ impl Who {
     }
 }
 
+/// In front of which pages somebody sits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Those of an organisation, and the public ones.
+    Staff,
+    /// The person's own.
+    Person,
+}
+
 /// Marks an answer as a page of ours whatever its status is, such as a form that comes back with what is to be put right.
 #[derive(Clone, Copy)]
 pub(crate) struct IsPage;
@@ -88,7 +98,10 @@ struct ProblemPage<'a> {
 }
 
 /// A problem the way a browser shows it. `None` when that fails: the document then takes its place.
-pub(crate) fn problem(problem: &Problem, request_id: &str) -> Option<Response> {
+pub(crate) fn problem(problem: &Problem, reader: Reader, request_id: &str) -> Option<Response> {
+    if reader == Reader::Person {
+        return me::problem(problem, request_id);
+    }
     let (title, detail) = match problem.code {
         // One answer for what is not there and what may not be known.
         "unknown" => ("ページが見つかりません。または、見ることができません。", "担当利用者の一覧から開いてください。"),

@@ -86,6 +86,7 @@ fn is_meant_for(route: &Route, role: Role) -> bool {
         Audience::Both => is_office || is_city,
         Audience::Operators => matches!(role, Role::Operator | Role::SecondOperator),
         Audience::CityOrOperator => is_city || matches!(role, Role::Operator | Role::SecondOperator),
+        Audience::Person => false,
     }
 }
 

@@ -164,7 +164,7 @@ pub fn conform(method: &Method, path: &str, reply: &Reply) {
 /// Pages are for people: `pages` tells what they must be like.
 fn is_page(path: &str) -> bool {
     let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
-    path != "/" && kiban_web::PAGES.iter().any(|page| first(page.path) == first(path))
+    path != "/" && kiban_web::PAGES.iter().chain(kiban_web::PERSON_PAGES).any(|page| first(page.path) == first(path))
 }
 
 fn operation(method: &Method, path: &str) -> Option<&'static Value> {

@@ -23,6 +23,8 @@ mod once;
 mod opinions;
 mod order;
 mod pages;
+mod person_log_in;
+mod provider;
 mod quota;
 mod recorded;
 mod registration;

@@ -45,6 +45,12 @@ async fn entries(world: &World, reply: &Reply) -> Vec<Entry> {
     rows.iter().map(entry).collect()
 }
 
+/// The rules under which an answer was refused.
+pub async fn refusals(world: &World, reply: &Reply) -> Vec<String> {
+    let found = entries(world, reply).await.into_iter().filter(|entry| entry.outcome == "refused");
+    found.filter_map(|entry| entry.rule).collect()
+}
+
 /// Panics if an answer left without an entry. Exceptions are the first page, the page of the log-in, their style and the description of the API, which hold
 /// nothing about anybody, a request for which there was no place or no quota left (`quota` tells how those are), and one whose answer could not wait for it.
 pub async fn is_recorded(world: &World, method: &Method, path: &str, reply: &Reply) {

@@ -228,8 +228,17 @@ impl World {
 
     /// With other figures of the operator.
     pub async fn of(config: Config, change: impl Fn(&mut Settings)) -> Self {
-        let dir = TempDir::new().unwrap();
         let now = Arc::new(Mutex::new("2026-11-24T01:00:00Z".parse::<Timestamp>().unwrap()));
+        Self::built(config, now, change).await
+    }
+
+    /// With a clock that others look at too.
+    pub async fn at(now: Arc<Mutex<Timestamp>>, change: impl Fn(&mut Settings)) -> Self {
+        Self::built(Config::default(), now, change).await
+    }
+
+    async fn built(config: Config, now: Arc<Mutex<Timestamp>>, change: impl Fn(&mut Settings)) -> Self {
+        let dir = TempDir::new().unwrap();
         let clock = clock_of(&now);
         let store = open_store(&dir, clock.clone()).await;
         let at = clock();

@@ -3,7 +3,7 @@
 
 use crate::caller::fingerprint_bytes;
 use crate::refresh::{NewTokens, REFRESH_HOURS, TOKEN_MINUTES};
-use crate::{Caller, Context, Error, Peer, Platform, random, random_id};
+use crate::{Caller, Config, Context, Error, Peer, Platform, random, random_id};
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
 use kiban_domain::office::{JobType, Office, OfficeClass, Staff, StaffId};
@@ -60,12 +60,52 @@ pub fn hash_password(password: &str) -> Result<String, Error> {
     Ok(hash.to_string())
 }
 
+/// Time after its last failure from which a terminal counts anew.
+pub(crate) const FORGOTTEN_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+/// How a terminal stands with an account (S-009, T-34): after a few failures it waits a minute, after each further one twice as long,
+/// up to a quarter of an hour. Other terminals of the office are not concerned, so nobody locks anybody out.
+struct Lock {
+    /// Failures in a row.
+    failures: i32,
+    /// Seconds it still waits; 0 when it does not.
+    seconds: u64,
+}
+
+impl Lock {
+    fn of(state: kiban_store::LockState, config: &Config, now: Timestamp) -> Self {
+        let last = state.last_failure_at.filter(|last| *last >= now - FORGOTTEN_AFTER);
+        let Some(last) = last else { return Self { failures: 0, seconds: 0 } };
+        let until = last.as_second() + 60 * minutes_after(state.failures, config);
+        Self { failures: state.failures, seconds: u64::try_from(until - now.as_second()).unwrap_or(0) }
+    }
+
+    /// What is answered to one more failure: how many are left, and how long the wait is then.
+    fn one_more(&self, config: &Config) -> Error {
+        let failures = self.failures.saturating_add(1);
+        let left = config.login_failures.saturating_sub(failures).max(0);
+        Error::WrongPassword { left, minutes: minutes_after(failures.max(config.login_failures), config) }
+    }
+}
+
+/// Minutes a terminal waits after so many failures in a row.
+fn minutes_after(failures: i32, config: &Config) -> i64 {
+    match u32::try_from(failures - config.login_failures) {
+        Ok(beyond) => 1_i64.checked_shl(beyond.min(30)).unwrap_or(i64::MAX).min(config.login_lock_minutes),
+        Err(_) => 0,
+    }
+}
+
 /// Id of an account.
 pub(crate) fn staff_id(organization: Organization, account: &str) -> Result<StaffId, Error> {
     let fits = !account.is_empty()
         && account.len() <= 64
         && account.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
-    if fits { Ok(StaffId(format!("{organization}/{account}"))) } else { Err(Error::Unauthenticated("wrong_password")) }
+    if fits {
+        Ok(StaffId(format!("{organization}/{account}")))
+    } else {
+        Err(Error::WrongPassword { left: 0, minutes: 0 })
+    }
 }
 
 impl Platform {
@@ -108,19 +148,19 @@ impl Platform {
         };
         // An account that does not exist is counted and locked like one that does.
         let lock = match &id {
-            Ok(id) => self.store().lock_state(organization, id).await?,
+            Ok(id) => self.store().lock_state(organization, id, &peer.fingerprint).await?,
             Err(_) => kiban_store::LockState::default(),
         };
-        let window = context.now - jiff::SignedDuration::from_mins(self.inner.config.login_lock_minutes);
-        if lock.failures >= self.inner.config.login_failures && lock.last_failure_at.is_some_and(|at| at > window) {
+        let lock = Lock::of(lock, &self.inner.config, context.now);
+        if lock.seconds > 0 {
             self.refuse_log_in(peer, organization, account.as_ref(), "login.locked", context).await?;
-            return Err(Error::Unauthenticated("locked"));
+            return Err(Error::Locked(lock.seconds));
         }
         let hash = account.as_ref().map_or(DUMMY_HASH.to_owned(), |account| account.password_hash.clone());
         let fits = self.inner.passwords.check(password, hash).await?;
         let Some(account) = account.filter(|account| fits && account.active) else {
-            self.count_failure(peer, organization, id.ok(), window, context).await?;
-            return Err(Error::Unauthenticated("wrong_password"));
+            self.count_failure(peer, organization, id.ok(), context).await?;
+            return Err(lock.one_more(&self.inner.config));
         };
         Ok(account)
     }
@@ -141,9 +181,9 @@ impl Platform {
             let entry =
                 log_in_entry(peer, account.organization, Some(&account.staff.id), "login", Outcome::Refused, context);
             tx.commit(Entry { rule: Some("wrong_password".to_owned()), ..entry }).await?;
-            return Err(Error::Unauthenticated("wrong_password"));
+            return Err(Error::WrongPassword { left: 0, minutes: 0 });
         }
-        tx.clear_login_failures(account.organization, &account.staff.id).await?;
+        tx.clear_terminal_failures(account.organization, &account.staff.id, &peer.fingerprint).await?;
         tx.put_session(account.organization, new.tokens(), &session).await?;
         tx.commit(log_in_entry(peer, account.organization, Some(&account.staff.id), "login", Outcome::Done, context))
             .await?;
@@ -156,12 +196,12 @@ impl Platform {
         peer: &Peer,
         organization: Organization,
         id: Option<StaffId>,
-        window: Timestamp,
         context: &Context,
     ) -> Result<(), Error> {
         let mut tx = self.store().begin().await?;
         if let Some(id) = &id {
-            tx.count_login_failure(organization, id, context.now, window).await?;
+            let since = context.now - FORGOTTEN_AFTER;
+            tx.count_login_failure(organization, id, &peer.fingerprint, context.now, since).await?;
         }
         let entry = log_in_entry(peer, organization, id.as_ref(), "login", Outcome::Refused, context);
         tx.commit(Entry { rule: Some("wrong_password".to_owned()), ..entry }).await?;

@@ -24,7 +24,18 @@ pub enum Error {
     /// A rule is against it, and the caller may be told which.
     #[error("refused by {}", .0.rule.code())]
     Refused(Box<Refusal>),
-    /// No valid log-in; the code says what to do (`login_required`, `wrong_password`, `locked`, `binding`, `certificate`).
+    /// Account or password do not fit: failures that are left before this terminal waits, and minutes it waits then.
+    #[error("wrong account or password")]
+    WrongPassword {
+        /// Failures left; 0 when the next log-in waits.
+        left: i32,
+        /// Minutes it waits then; 0 when that is not told.
+        minutes: i64,
+    },
+    /// This terminal waits after failed log-ins with the account; seconds.
+    #[error("locked")]
+    Locked(u64),
+    /// No valid log-in; the code says what to do (`login_required`, `binding`, `certificate`).
     #[error("not authenticated: {0}")]
     Unauthenticated(&'static str),
     /// Too many attempts; seconds after which to try again.

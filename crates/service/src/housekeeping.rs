@@ -1,6 +1,7 @@
 //! What is kept only for a while goes: answers remembered for a repetition, old notices, messages between offices past their
 //! time (P-201), uploads that were never ended, and what has reached its last day (`retention`).
 
+use crate::accounts::FORGOTTEN_AFTER;
 use crate::{Context, Error, Platform};
 use kiban_store::{Entry, Outcome};
 
@@ -21,10 +22,13 @@ impl Platform {
         let mut tx = self.store().begin().await?;
         let (answers, notices) = (tx.forget_answers(answers).await?, tx.delete_notices(notices).await?);
         let slips = tx.delete_slips(slips).await?;
-        if answers + notices + slips == 0 {
+        let failures = tx.forget_login_failures(context.now - FORGOTTEN_AFTER).await?;
+        if answers + notices + slips + failures == 0 {
             return Ok(());
         }
-        let detail = serde_json::json!({ "answers": answers, "notices": notices, "slips": slips }).to_string();
+        let detail =
+            serde_json::json!({ "answers": answers, "notices": notices, "slips": slips, "login_failures": failures })
+                .to_string();
         let entry = Entry::new(context.now, &context.request_id, "server", "keep_house", Outcome::Done);
         Ok(tx.commit(Entry { detail: Some(detail), ..entry }).await?)
     }

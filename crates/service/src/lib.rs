@@ -134,9 +134,9 @@ pub struct Config {
     pub mismatches_per_identity: i32,
     /// Mismatches a day of one office with one insurer before it is locked.
     pub mismatches_per_office: i32,
-    /// Failed log-ins in a row before an account is locked (S-009).
+    /// Failed log-ins in a row before a terminal waits a minute for the account, then twice as long after each (S-009).
     pub login_failures: i32,
-    /// Minutes such a lock lasts.
+    /// Minutes it waits at most.
     pub login_lock_minutes: i64,
     /// Days for which one can log in with an initial password (P-185).
     pub initial_password_days: i64,

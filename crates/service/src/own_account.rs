@@ -39,7 +39,7 @@ impl Platform {
         let (peer, id) = (&caller.peer, &caller.staff.id);
         let checked = self.check_password(peer, caller.organization, Ok(id.clone()), old.clone(), context).await;
         let checked = checked.map_err(|error| match error {
-            Error::Unauthenticated("wrong_password") => {
+            Error::WrongPassword { .. } => {
                 Error::item("old_password", "いまのパスワードが違います。入力を確かめてください")
             }
             other => other,

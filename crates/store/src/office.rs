@@ -41,11 +41,14 @@ const STAFF_STANDING: &str =
 /// Holds the row until the transaction ends, on either engine.
 const HOLD_STAFF: &str = "UPDATE staff SET active = active WHERE staff_id = $1
      RETURNING staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at";
-const LOCK: &str = "SELECT failures, last_failure_at FROM staff_lock WHERE organization = $1 AND staff_id = $2";
-const COUNT_FAILURE: &str = "INSERT INTO staff_lock (organization, staff_id, failures, last_failure_at) VALUES ($1, $2, 1, $3)
-     ON CONFLICT (organization, staff_id) DO UPDATE SET
-       failures = CASE WHEN staff_lock.last_failure_at < $4 THEN 1 ELSE staff_lock.failures + 1 END, last_failure_at = $3";
+const LOCK: &str =
+    "SELECT failures, last_failure_at FROM staff_lock WHERE organization = $1 AND staff_id = $2 AND fingerprint = $3";
+const COUNT_FAILURE: &str = "INSERT INTO staff_lock (organization, staff_id, fingerprint, failures, last_failure_at) VALUES ($1, $2, $3, 1, $4)
+     ON CONFLICT (organization, staff_id, fingerprint) DO UPDATE SET
+       failures = CASE WHEN staff_lock.last_failure_at < $5 THEN 1 ELSE staff_lock.failures + 1 END, last_failure_at = $4";
 const CLEAR_FAILURES: &str = "DELETE FROM staff_lock WHERE organization = $1 AND staff_id = $2";
+const CLEAR_TERMINAL: &str = "DELETE FROM staff_lock WHERE organization = $1 AND staff_id = $2 AND fingerprint = $3";
+const FORGET_FAILURES: &str = "DELETE FROM staff_lock WHERE last_failure_at < $1";
 const PUT_SWITCH: &str = "INSERT INTO staff_switch (organization, staff_id, insurer_number, insured_number, hidden, mac)
      VALUES ($1, $2, $3, $4, $5, $6)
      ON CONFLICT (organization, staff_id, insurer_number, insured_number) DO UPDATE SET hidden = excluded.hidden, mac = excluded.mac";
@@ -64,6 +67,8 @@ pub(crate) const ALL: &[&str] = &[
     LOCK,
     COUNT_FAILURE,
     CLEAR_FAILURES,
+    CLEAR_TERMINAL,
+    FORGET_FAILURES,
     PUT_SWITCH,
 ];
 
@@ -114,7 +119,7 @@ impl fmt::Debug for Account {
     }
 }
 
-/// Failed log-ins of an account.
+/// Failed log-ins of an account over one certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LockState {
     /// Failures in a row.
@@ -238,20 +243,37 @@ impl Tx {
         Ok(())
     }
 
-    /// Counts a failed log-in; failures older than `since` no longer count.
+    /// Counts a failed log-in over a certificate; when the last one is older than `since`, the count starts anew.
     pub async fn count_login_failure(
         &mut self,
         organization: Organization,
         staff: &StaffId,
+        fingerprint: &str,
         now: Timestamp,
         since: Timestamp,
     ) -> Result<(), StoreError> {
         let (now, since) = (now.as_microsecond(), since.as_microsecond());
-        self.raw.run(COUNT_FAILURE, args![&organization.to_string(), &staff.0, now, since]).await?;
+        self.raw.run(COUNT_FAILURE, args![&organization.to_string(), &staff.0, fingerprint, now, since]).await?;
         Ok(())
     }
 
-    /// A log-in succeeded: the count starts anew.
+    /// A log-in over a certificate succeeded: its count starts anew.
+    pub async fn clear_terminal_failures(
+        &mut self,
+        organization: Organization,
+        staff: &StaffId,
+        fingerprint: &str,
+    ) -> Result<(), StoreError> {
+        self.raw.run(CLEAR_TERMINAL, args![&organization.to_string(), &staff.0, fingerprint]).await?;
+        Ok(())
+    }
+
+    /// Forgets failures of before an instant; how many counts.
+    pub async fn forget_login_failures(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        self.raw.run(FORGET_FAILURES, args![before.as_microsecond()]).await
+    }
+
+    /// The account has another password: the counts of all its terminals start anew.
     pub async fn clear_login_failures(
         &mut self,
         organization: Organization,
@@ -348,9 +370,14 @@ impl Store {
         rows.iter().filter_map(|row| readable("staff", account_row(&self.keys, row, &keys)).transpose()).collect()
     }
 
-    /// Failed log-ins of an account.
-    pub async fn lock_state(&self, organization: Organization, staff: &StaffId) -> Result<LockState, StoreError> {
-        let rows = self.engine.rows(LOCK, args![&organization.to_string(), &staff.0]).await?;
+    /// Failed log-ins of an account over a certificate.
+    pub async fn lock_state(
+        &self,
+        organization: Organization,
+        staff: &StaffId,
+        fingerprint: &str,
+    ) -> Result<LockState, StoreError> {
+        let rows = self.engine.rows(LOCK, args![&organization.to_string(), &staff.0, fingerprint]).await?;
         match rows.first() {
             Some(row) => Ok(LockState { failures: row.int(0)?, last_failure_at: Some(instant(row.big(1)?)?) }),
             None => Ok(LockState::default()),

@@ -62,14 +62,6 @@ impl Problem {
     /// Not authenticated; the code says what is missing.
     pub fn unauthenticated(code: &'static str) -> Self {
         let (title, detail) = match code {
-            "wrong_password" => (
-                "アカウントまたはパスワードが違います",
-                "入力を確かめて、もう一度ログインしてください。続けて間違えると一時的にロックされます",
-            ),
-            "locked" => (
-                "アカウントがロックされています",
-                "しばらく待ってから、もう一度ログインしてください。急ぐときは事業所の管理者に連絡してください",
-            ),
             "initial_password_expired" => {
                 ("仮のパスワードの期限が切れています", "管理者の人に、もう一度出してもらってください")
             }
@@ -107,8 +99,31 @@ impl Problem {
             "office_inactive" => ("この事業所は利用を止めています", "利用の登録の状態を運用者に問い合わせてください"),
             _ => ("ログインが必要です", "ログインして、発行されたトークンを Authorization: Bearer で送ってください"),
         };
-        Self::new(StatusCode::UNAUTHORIZED, code, title, detail)
-            .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kiban\""))
+        Self::new(StatusCode::UNAUTHORIZED, code, title, detail).challenge()
+    }
+
+    fn wrong_password(left: i32, minutes: i64) -> Self {
+        let next = match (left, minutes) {
+            (_, 0) => "続けて間違えると、この端末ではしばらく使えなくなります".to_owned(),
+            (0, minutes) => format!("この端末では、これから{minutes}分間 使えません。ほかの端末では使えます"),
+            (left, minutes) => format!("あと{left}回で、この端末では{minutes}分間 使えなくなります"),
+        };
+        let detail = format!("入力を確かめて、もう一度ログインしてください。{next}");
+        let title = "アカウントまたはパスワードが違います";
+        Self::new(StatusCode::UNAUTHORIZED, "wrong_password", title, &detail).challenge()
+    }
+
+    fn locked(seconds: u64) -> Self {
+        let detail = format!(
+            "この端末では、あと{}待ってからログインしてください。事業所のほかの端末では使えます。パスワードを忘れたときは、管理者に仮のパスワードを出してもらってください",
+            if seconds > 60 { format!("{}分", seconds.div_ceil(60)) } else { format!("{seconds}秒") },
+        );
+        let title = "間違いが続いたため、この端末では使えません";
+        Self::new(StatusCode::UNAUTHORIZED, "locked", title, &detail).challenge().retry_after(seconds)
+    }
+
+    fn challenge(self) -> Self {
+        self.header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kiban\""))
     }
 
     /// A person came back from the provider and is not logged in: one answer for every reason.
@@ -263,6 +278,8 @@ impl From<Error> for Problem {
                 }
             }
             Error::Unauthenticated("person_log_in") => Self::person_log_in(),
+            Error::WrongPassword { left, minutes } => Self::wrong_password(left, minutes),
+            Error::Locked(seconds) => Self::locked(seconds),
             Error::Unauthenticated(code) => Self::unauthenticated(code),
             Error::TooMany(seconds) => Self::new(
                 StatusCode::TOO_MANY_REQUESTS,

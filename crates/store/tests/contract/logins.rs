@@ -7,6 +7,8 @@ use kiban_store::{Idempotent, KeptAnswer, LockState, Session, SessionWay, StoreE
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// Certificate of a terminal.
+const TERMINAL: &str = "ab";
 pub const TOKENS: Tokens<'static> = Tokens { access: b"token", refresh: b"refresh" };
 
 fn session() -> Session {
@@ -122,20 +124,31 @@ async fn failed_log_ins_add_up_within_the_window_and_start_anew_after_it_or_afte
         let (organization, staff) = (Organization::Office(office()), StaffId("4370100017/s1".to_owned()));
         let fail = async |second: i64| {
             world
-                .write(async |tx| tx.count_login_failure(organization, &staff, at(second), at(second - 900)).await)
+                .write(async |tx| {
+                    tx.count_login_failure(organization, &staff, TERMINAL, at(second), at(second - 900)).await
+                })
                 .await
                 .unwrap();
-            world.store.lock_state(organization, &staff).await.unwrap()
+            world.store.lock_state(organization, &staff, TERMINAL).await.unwrap()
         };
-        assert_eq!(world.store.lock_state(organization, &staff).await.unwrap(), LockState::default());
+        assert_eq!(world.store.lock_state(organization, &staff, TERMINAL).await.unwrap(), LockState::default());
         assert_eq!(fail(0).await, LockState { failures: 1, last_failure_at: Some(at(0)) });
         assert_eq!(fail(100).await.failures, 2);
         assert_eq!(fail(1000).await.failures, 3, "the last failure was 900 seconds ago");
         assert_eq!(fail(1901).await.failures, 1, "the last failure is older than the window");
         let other = StaffId("4370100017/s2".to_owned());
-        assert_eq!(world.store.lock_state(organization, &other).await.unwrap().failures, 0);
+        assert_eq!(world.store.lock_state(organization, &other, TERMINAL).await.unwrap().failures, 0);
+        assert_eq!(world.store.lock_state(organization, &staff, "cd").await.unwrap().failures, 0, "another terminal");
+        world.write(async |tx| tx.clear_terminal_failures(organization, &staff, "cd").await).await.unwrap();
+        assert_eq!(world.store.lock_state(organization, &staff, TERMINAL).await.unwrap().failures, 1);
+        world.write(async |tx| tx.clear_terminal_failures(organization, &staff, TERMINAL).await).await.unwrap();
+        assert_eq!(world.store.lock_state(organization, &staff, TERMINAL).await.unwrap(), LockState::default());
+        fail(2000).await;
+        assert_eq!(world.write(async |tx| tx.forget_login_failures(at(2000)).await).await.unwrap(), 0);
+        assert_eq!(world.write(async |tx| tx.forget_login_failures(at(2001)).await).await.unwrap(), 1);
+        fail(2000).await;
         world.write(async |tx| tx.clear_login_failures(organization, &staff).await).await.unwrap();
-        assert_eq!(world.store.lock_state(organization, &staff).await.unwrap(), LockState::default());
+        assert_eq!(world.store.lock_state(organization, &staff, TERMINAL).await.unwrap(), LockState::default());
     })
     .await;
 }

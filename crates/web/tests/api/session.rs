@@ -27,15 +27,42 @@ async fn a_wrong_account_and_a_wrong_password_are_one_answer() {
 }
 
 #[tokio::test]
-async fn five_wrong_passwords_lock_the_account_for_a_quarter_of_an_hour() {
+async fn wrong_passwords_close_one_terminal_for_growing_whiles_and_no_other() {
     let world = World::new().await;
     let terminal = world.with_certificate(Role::Planner);
-    for _ in 0..5 {
-        terminal.post("/api/v1/session", log_in("staff1", "ちがうパスワード")).await;
-    }
+    let mut second = terminal.clone();
+    let fingerprint = "b".repeat(64);
+    world
+        .change(async |tx| tx.put_certificate(&certificate(Role::Planner, &fingerprint, world.now())).await.unwrap())
+        .await;
+    second.fingerprint = Some(fingerprint);
     let right = log_in("staff1", PASSWORD);
-    assert_eq!(terminal.post("/api/v1/session", right.clone()).await.refusal(), (401, "locked".to_owned()));
-    world.pass(16 * 60).await;
+    let guess = async || terminal.post("/api/v1/session", log_in("staff1", "ちがうパスワード")).await;
+    let locked = (401, "locked".to_owned());
+    let detail = guess().await.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("あと4回で、この端末では1分間 使えなくなります"), "{detail}");
+    for _ in 0..3 {
+        guess().await;
+    }
+    let detail = guess().await.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("これから1分間 使えません"), "{detail}");
+    for minutes in [1, 2, 4, 8, 15, 15] {
+        let reply = terminal.post("/api/v1/session", right.clone()).await;
+        assert_eq!(reply.refusal(), locked);
+        assert_eq!(reply.headers["retry-after"], (60 * minutes).to_string().as_str());
+        // The same person at another terminal of the office.
+        assert_eq!(second.post("/api/v1/session", right.clone()).await.status, StatusCode::OK);
+        world.pass(60 * minutes - 1).await;
+        assert_eq!(terminal.post("/api/v1/session", right.clone()).await.refusal(), locked);
+        world.pass(1).await;
+        assert_eq!(guess().await.refusal(), (401, "wrong_password".to_owned()), "one guess after each wait");
+    }
+    // The right one after the wait starts anew.
+    world.pass(15 * 60).await;
+    assert_eq!(terminal.post("/api/v1/session", right.clone()).await.status, StatusCode::OK);
+    for _ in 0..4 {
+        guess().await;
+    }
     assert_eq!(terminal.post("/api/v1/session", right).await.status, StatusCode::OK);
     world.verify().await;
 }

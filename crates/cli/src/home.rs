@@ -4,8 +4,9 @@
 use anyhow::{Context as _, Result};
 use kiban_domain::Timestamp;
 use kiban_domain::life_trend::Reference;
-use kiban_pki::Ca;
-use kiban_service::{Config, Platform};
+use kiban_pki::paper::NoticeKey;
+use kiban_pki::{Ca, tls};
+use kiban_service::{Config, Identification, Platform};
 use kiban_store::{AuditSettings, MasterKey, SigningKey, Store};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -147,6 +148,25 @@ impl Home {
         Ok(Some((path, text)))
     }
 
+    /// Checks cards of the authority in `card-authority.crt`, if it is there, and signs notices with `notice.key`, made when
+    /// it is missing; `notice-keys.txt` holds public keys of earlier ones, a line of hexadecimal digits each.
+    fn identification(&self) -> Result<Identification> {
+        let named = |error: kiban_pki::Error| anyhow::anyhow!(error.message_ja());
+        let card_authority = match self.text_of("card-authority.crt")? {
+            Some((_, pem)) => {
+                tls::certificates(&pem).map_err(named)?.into_iter().next().map(|certificate| certificate.to_vec())
+            }
+            None => None,
+        };
+        let earlier_notice_keys = match self.text_of("notice-keys.txt")? {
+            Some((path, text)) => public_keys(&text)
+                .with_context(|| format!("{} は、64桁の16進数を1行に1つ書いてください", path.display()))?,
+            None => Vec::new(),
+        };
+        let notice_key = Some(NoticeKey::load_or_create(&self.dir.join("notice.key")).map_err(named)?);
+        Ok(Identification { card_authority, notice_key, earlier_notice_keys })
+    }
+
     /// Opens the platform: migrates the database, starts the audit log.
     pub async fn platform(&self) -> Result<Platform> {
         let master = MasterKey::load_or_create(&self.master_key())?;
@@ -154,6 +174,7 @@ impl Home {
             AuditSettings { signing_key: self.signing_key()?, anchor_dir: self.anchor_dir(), clock: Arc::new(now) };
         let store = Store::open(&self.database, master, audit).await.with_context(|| "データベースを開けません")?;
         let platform = Platform::open(store, self.limits()?, now()).await?;
+        platform.seat_identification(self.identification()?);
         if platform.compare_clocks(now()).await?.is_refused() {
             anyhow::bail!(
                 "この機械の時計がデータベースの時計と30秒より離れています。時刻の同期（NTP）を直してから、もう一度実行してください"
@@ -161,6 +182,15 @@ impl Home {
         }
         Ok(platform)
     }
+}
+
+fn public_keys(text: &str) -> Option<Vec<Vec<u8>>> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let bytes = |line: &str| {
+        let pairs = line.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+        pairs.collect::<Option<Vec<u8>>>().filter(|key| key.len() == 32)
+    };
+    lines.map(bytes).collect()
 }
 
 /// A use case's error in the words of the person at the command line.

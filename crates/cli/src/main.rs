@@ -3,6 +3,7 @@
 mod audit;
 mod bench;
 mod ca;
+mod card;
 mod check;
 mod client;
 mod connect;
@@ -47,6 +48,8 @@ enum Command {
     Check(check::Options),
     /// ケアプランの CSV（標準仕様 4.1）と本プロジェクトの JSON を互いに変換します（サーバー不要）
     Convert(convert::Options),
+    /// 読み取りアプリの代わり（試験用のカードで）
+    Card(card::Options),
     /// 認証局: 作成・発行・失効・一覧
     Ca(ca::Options),
     /// 事業所・アカウント・利用開始日・広域連合の構成市町村の登録（運用者）
@@ -97,6 +100,7 @@ fn run(arguments: Arguments) -> Result<std::process::ExitCode> {
             Command::Export(options) => export::run(options).await,
             Command::Check(options) => check::run(&options),
             Command::Convert(options) => convert::run(&options),
+            Command::Card(options) => card::run(options).await,
             Command::Ca(options) => ca::run(options).await,
             Command::Operate(options) => operate::run(options).await,
             Command::Migrate(options) => migrate::run(options).await,

@@ -132,7 +132,7 @@ fn a_write_that_the_disk_refuses_leaves_nothing_half_done_on_the_embedded_databa
         let (mut ended, mut at_start, mut went_on) = (0, 0, 0);
         for k in 0..setting("KIBAN_WRITE_FAULTS", 24) {
             let what = if k % 2 == 0 { "error=EIO" } else { "error=ENOSPC" };
-            let fault = Injection { calls: "pwrite64", what, n: 1 + 13 * k };
+            let fault = Injection { calls: "pwrite64", what, n: 1 + setting("KIBAN_WRITE_STEP", 13) * k };
             match server::start(&site.place, Some(&fault)).await {
                 Start::Ended(status) => {
                     assert!(!status.success(), "write {}\n{}", fault.n, server::last_words(&site.place.log));

@@ -8,9 +8,11 @@ use std::process::{Child, Command, Stdio};
 const GUIDE: &str = include_str!("../../../docs/vendor.md");
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// The `sh` blocks of the guide in their order.
-fn lines_of_the_guide() -> String {
-    let blocks = GUIDE.split("```sh\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+const IDENTIFICATION: &str = include_str!("../../../docs/identification.md");
+
+/// The `sh` blocks of a guide in their order.
+fn lines_of(guide: &str) -> String {
+    let blocks = guide.split("```sh\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
     blocks.collect::<Vec<_>>().join("\n")
 }
 
@@ -24,6 +26,11 @@ struct Sandbox {
 impl Sandbox {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let (cards, home) = (folder.path().join("cards"), folder.path().join("sandbox"));
+        let made = Command::new(env!("CARGO_BIN_EXE_kiban")).args(["card", "authority"]).arg(&cards).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        std::fs::create_dir(&home).unwrap();
+        std::fs::copy(cards.join("card-authority.crt"), home.join("card-authority.crt")).unwrap();
         let free = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let ports = free.each_ref().map(|listener| listener.local_addr().unwrap().port());
         drop(free);
@@ -48,6 +55,9 @@ impl Sandbox {
     fn sh(&self, lines: &str) -> String {
         let lines = lines
             .replace("sandbox/certificates", self.folder.path().join("sandbox/certificates").to_str().unwrap())
+            .replace("--authority cards", &format!("--authority {}", self.folder.path().join("cards").display()))
+            .replace("hanako.card", self.folder.path().join("hanako.card").to_str().unwrap())
+            .replace("kiban card", &format!("{} card", env!("CARGO_BIN_EXE_kiban")))
             .replace(":8443", &format!(":{}", self.ports[0]))
             .replace(":8480", &format!(":{}", self.ports[2]));
         let output = Command::new("sh").args(["-euc", &lines]).current_dir(ROOT).output().unwrap();
@@ -67,7 +77,7 @@ impl Drop for Sandbox {
 #[test]
 fn the_lines_of_the_guide_lead_from_nothing_to_a_good_report_card_and_back_to_the_beginning() {
     let sandbox = Sandbox::start();
-    let guide = lines_of_the_guide();
+    let guide = lines_of(GUIDE);
     let told = sandbox.sh(&guide);
     for expected in
         ["\"kind\":\"A3a\"", "\"copayment_tenths\":", "month,from,to,", "\n304\n", "\"code\":\"refused_files\""]
@@ -91,4 +101,22 @@ fn the_lines_of_the_guide_lead_from_nothing_to_a_good_report_card_and_back_to_th
     let report = sandbox.sh("curl -sS http://127.0.0.1:8480/report");
     assert!(report.contains("呼出し 1件"), "{report}");
     assert_eq!(sandbox.sh(&format!("{list}\n{handle}")), before, "the same person under the same handle");
+}
+
+#[test]
+fn a_card_is_made_read_and_taken_once_by_the_lines_of_its_guide() {
+    let sandbox = Sandbox::start();
+    let told = sandbox.sh(&lines_of(IDENTIFICATION));
+    let (first, second) = told.split_once('}').unwrap();
+    assert!(first.contains("\"handle\":") && first.contains("\"viewable_until\":"), "{told}");
+    assert!(second.contains("使用済み") && second.contains("422"), "{told}");
+    // The PIN is asked of the card: three wrong ones and it is locked, whatever comes then.
+    let read = "printf 'PIN\\n' | kiban card read hanako.card --url https://office.localhost:8443 \\
+        --certificate sandbox/certificates/care-manager.crt --key sandbox/certificates/care-manager.key \\
+        --ca sandbox/certificates/ca.crt 2>&1 || true";
+    for (pin, said) in [("0000", "あと2回"), ("0000", "あと1回"), ("0000", "あと0回"), ("1234", "ロックされています")]
+    {
+        let told = sandbox.sh(&read.replace("PIN", pin));
+        assert!(told.contains(said), "{pin}: {told}");
+    }
 }

@@ -15,8 +15,22 @@ pub enum IdentityCheck {
     IndividualNumberCard,
     /// Method B: 被保険者証, four items (P-103).
     FourItems,
+    /// The signed QR code of the notice on paper (P-031).
+    PaperNotice,
     /// The municipality named the office for this person (住所地, 届出, 不開示 confirmation).
     Municipality,
+}
+
+impl IdentityCheck {
+    /// Its word in the log and in answers.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::IndividualNumberCard => "individual_number_card",
+            Self::FourItems => "four_items",
+            Self::PaperNotice => "paper_notice",
+            Self::Municipality => "municipality",
+        }
+    }
 }
 
 /// Why a registration ended.

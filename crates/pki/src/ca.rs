@@ -478,15 +478,20 @@ fn authority(path_length: u8) -> (IsCa, Vec<KeyUsagePurpose>) {
     (IsCa::Ca(constraints), vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign])
 }
 
-fn ca_params(name: &str, days: u32, path_length: u8, now: Timestamp) -> Result<CertificateParams, Error> {
+pub(crate) fn ca_params(name: &str, days: u32, path_length: u8, now: Timestamp) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     (params.is_ca, params.key_usages) = authority(path_length);
     params.serial_number = Some(SerialNumber::from_slice(&random_serial()?));
+    valid_from(&mut params, now, days)?;
+    Ok(params)
+}
+
+pub(crate) fn valid_from(params: &mut CertificateParams, now: Timestamp, days: u32) -> Result<(), Error> {
     params.not_before = date_time(now.checked_sub(CLOCK_ALLOWANCE).map_err(|_| Error::Time)?)?;
     params.not_after = date_time(add_days(now, days)?)?;
-    Ok(params)
+    Ok(())
 }
 
 fn leaf_params(purpose: &Purpose) -> Result<CertificateParams, Error> {
@@ -516,7 +521,7 @@ fn leaf_params(purpose: &Purpose) -> Result<CertificateParams, Error> {
 }
 
 /// 16 random bytes; the first is made non-zero and below 0x80 so that the number is positive and always 16 bytes long.
-fn random_serial() -> Result<[u8; 16], Error> {
+pub(crate) fn random_serial() -> Result<[u8; 16], Error> {
     let mut serial = [0u8; 16];
     SystemRandom::new().fill(&mut serial).map_err(|_| Error::Random)?;
     serial[0] = serial[0] & 0x7f | 0x40;

@@ -2,6 +2,8 @@
 //!
 //! - [`Ca`]: the operator's own certification authority, one folder with key, certificate and register;
 //! - [`tls`]: the only TLS settings of the platform: 1.3, client certificate, no resumption;
+//! - [`card`]: what an identification app on a terminal states about a card it has read;
+//! - [`paper`]: the signed line in the QR code of the notice on paper;
 //! - [`pkcs12`]: certificate and key in one encrypted file;
 //! - [`read`]: what a certificate says about itself.
 //!
@@ -9,10 +11,12 @@
 //! chains to this CA but is on no list is a sign of a stolen CA key. That list is the store's business, not this crate's.
 
 mod ca;
+pub mod card;
 mod csr;
 mod der;
 mod error;
 mod files;
+pub mod paper;
 pub mod pkcs12;
 pub mod read;
 mod register;

@@ -48,7 +48,7 @@ fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
     out
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
     }

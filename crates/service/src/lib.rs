@@ -21,6 +21,7 @@ mod export_others;
 mod handle;
 mod handshakes;
 mod housekeeping;
+mod identification;
 mod intake;
 mod intake_claims;
 mod intake_dry;
@@ -83,6 +84,7 @@ pub use eligibility::Eligibility;
 pub use error::{Error, ItemFault, Refusal};
 pub use export::{Export, ExportContents, ExportOrder, ExportPart, ExportReport, ExportedPackage};
 pub use handshakes::RefusedHandshakes;
+pub use identification::{CardChallenge, Identification, NoticeLine, Scanned};
 pub use intake::{IntakeProgress, IntakeResult, PackageReport, ReportedProblem};
 pub use intake_dry::{DryRun, Missing, MissingRow, RowChanges};
 pub use intake_upload::{Received, Upload};
@@ -236,6 +238,7 @@ struct Inner {
     retained_on: AtomicI32,
     /// The authority's key, in a process that has it.
     authority: std::sync::OnceLock<Arc<kiban_pki::Ca>>,
+    identification: std::sync::OnceLock<Identification>,
 }
 
 impl Platform {
@@ -255,6 +258,7 @@ impl Platform {
             permits: permits::Permits::default(),
             retained_on: AtomicI32::new(0),
             authority: std::sync::OnceLock::new(),
+            identification: std::sync::OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

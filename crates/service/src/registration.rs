@@ -30,6 +30,14 @@ pub struct RegistrationRequest {
     pub makes_plan: bool,
 }
 
+/// How a person was confirmed.
+#[derive(Clone, Copy)]
+pub(crate) struct How {
+    pub(crate) check: IdentityCheck,
+    /// What was shown is good once: the digest it is counted under.
+    pub(crate) once: Option<[u8; 32]>,
+}
+
 /// A registration as answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Registered {
@@ -75,12 +83,17 @@ impl Platform {
         request: Result<RegistrationRequest, E>,
         context: &Context,
     ) -> Result<Registered, E> {
+        let office = self.may_register_office(caller, context)?;
+        let how = How { check: IdentityCheck::FourItems, once: None };
+        Ok(self.confirm_and_register(caller, office, request?, how, context).await?)
+    }
+
+    /// The office that may register itself for somebody. Asked before anything is said about what was sent.
+    pub(crate) fn may_register_office<'a>(&self, caller: &'a Caller, context: &Context) -> Result<&'a Office, Error> {
         let table = self.table_at(context.now)?;
         caller.require_way(UseCase::Eligibility, table)?;
-        let Some((office, _)) = &caller.office else {
-            return Err(Error::rule(kiban_policy::Rule::NotWriter, table).into());
-        };
-        Ok(self.confirm_and_register(caller, office, request?, context).await?)
+        let office = caller.office.as_ref().map(|(office, _)| office);
+        office.ok_or_else(|| Error::rule(kiban_policy::Rule::NotWriter, table))
     }
 
     /// Whether the caller may be the maker of somebody's plan (※1): a care manager of an office that makes plans.
@@ -91,11 +104,12 @@ impl Platform {
         Ok(plans && is_care_manager(caller.staff.job))
     }
 
-    async fn confirm_and_register(
+    pub(crate) async fn confirm_and_register(
         &self,
         caller: &Caller,
         office: &Office,
         request: RegistrationRequest,
+        how: How,
         context: &Context,
     ) -> Result<Registered, Error> {
         let table = self.table_at(context.now)?;
@@ -128,6 +142,13 @@ impl Platform {
         // Counting comes before the answer and in the transaction that gives it, so that guesses made at the same time
         // cannot pass the limit together; a match takes its own count back.
         let mut tx = self.store().begin().await?;
+        if let Some(once) = &how.once
+            && is_used(&mut tx, once, context).await?
+        {
+            let text = "この読み取り結果は使用済みです。もう一度カードを読み取ってください";
+            let entry = self.typed_entry(caller, &typed, "register", "card_used", context);
+            return Err(self.commit_refusal(tx, entry, Error::item("statement", text), context).await);
+        }
         let subjects = self.subjects(caller, &typed).await?;
         let passes = fits && !gone && (confirmed || !stored.withheld);
         let counted = subjects.count(&mut tx, passes, context, &self.inner.config).await?;
@@ -148,11 +169,12 @@ impl Platform {
         }
         subjects.take_back(&mut tx, context).await?;
         let before = stored.assignment.clone();
-        let assignment = self.assignment_of(caller, &request, person, office.number, stored.assignment, context);
+        let assignment =
+            self.assignment_of(caller, &request, (person, how.check), office.number, stored.assignment, context);
         tx.change_assignment(&assignment, before.as_ref()).await?;
-        let detail = serde_json::json!({ "check": "four_items", "viewable_until": assignment.viewable_until, "plan_maker": assignment.plan_maker });
+        let detail = serde_json::json!({ "check": how.check, "viewable_until": assignment.viewable_until, "plan_maker": assignment.plan_maker });
         let entry = caller.entry_about(context, person, "register", Outcome::Done);
-        let entry = Entry { rule: Some("four_items".to_owned()), detail: Some(detail.to_string()), ..entry };
+        let entry = Entry { rule: Some(how.check.code().to_owned()), detail: Some(detail.to_string()), ..entry };
         let registered = Registered {
             handle: self.handle_of(caller, person).await?,
             viewable_until: assignment.viewable_until,
@@ -166,7 +188,7 @@ impl Platform {
         &self,
         caller: &Caller,
         request: &RegistrationRequest,
-        person: PersonKey,
+        (person, check): (PersonKey, IdentityCheck),
         office: kiban_domain::OfficeNumber,
         before: Option<Assignment>,
         context: &Context,
@@ -182,7 +204,7 @@ impl Platform {
         Assignment {
             person,
             office,
-            check: IdentityCheck::FourItems,
+            check,
             registered_by: caller.staff.id.clone(),
             registered_at: context.now,
             viewable_until: live.as_ref().map_or(until, |a| a.viewable_until.max(until)),
@@ -333,6 +355,12 @@ impl Platform {
     fn typed_entry(&self, caller: &Caller, typed: &FourItems, action: &str, rule: &str, context: &Context) -> Entry {
         Entry { rule: Some(rule.to_owned()), ..caller.entry_about(context, typed.number, action, Outcome::Refused) }
     }
+}
+
+/// Whether something that is good once was shown before; it is counted now. It may have been shown the minute before midnight.
+async fn is_used(tx: &mut Tx, once: &[u8; 32], context: &Context) -> Result<bool, Error> {
+    let before = context.today().yesterday().unwrap_or(context.today());
+    Ok(tx.mismatches(once, before).await? + tx.add_mismatch(once, context.today()).await? > 1)
 }
 
 /// Keyed digests of what is counted: the typed identity by anybody, the same by this office, this office for this insurer.

@@ -4,8 +4,8 @@
 
 use self::{Audience::*, Listener::*};
 use crate::api::{
-    accounts, certificates, claim_values, consent, disaster, export, files, insurers, life, notices, opinions, people,
-    public, session, slips, statistics, submissions, view,
+    accounts, certificates, claim_values, consent, disaster, export, files, identification, insurers, life, notices,
+    opinions, people, public, session, slips, statistics, submissions, view,
 };
 use crate::guard::guard;
 use crate::{App, Problem, Ready, Settings, pages};
@@ -110,6 +110,9 @@ routes! {
     Organisations post   POST   "/api/v1/session/refresh"                    refresh_session        Certificate    "ログインの延長（更新トークン）"            session::refresh;
     Organisations delete DELETE "/api/v1/session"                            log_out               Staff          "ログアウト"                                session::log_out;
     Organisations post   POST   "/api/v1/people"                             register_office       Offices        "本人確認（4項目）と担当事業所登録"         people::register;
+    Organisations post   POST   "/api/v1/people/card"                        register_by_card      Offices        "カードの読み取り結果による本人確認と登録"   identification::by_card;
+    Organisations post   POST   "/api/v1/people/notice"                      register_by_notice    Offices        "お知らせのQRコードによる本人確認と登録"    identification::by_notice;
+    Organisations post   POST   "/api/v1/card-challenges"                    card_challenge        Certificate    "カードに署名させる文字列（読み取りアプリ）"  identification::challenge;
     Organisations get    GET    "/api/v1/people"                             list_people           Offices        "担当利用者の一覧"                          people::list;
     Organisations post   POST   "/api/v1/people/find"                        find_insured          Municipalities "自らの被保険者を番号で開く"                people::find;
     Organisations post   POST   "/api/v1/eligibility"                        eligibility           Both           "番号で被保険者証・負担割合証・負担限度額認定証を見る" people::eligibility;
@@ -122,6 +125,8 @@ routes! {
     Organisations get    GET    "/api/v1/people/{handle}/records/C1/trend.svg" view_life_chart     Both           "LIFE情報の推移の図（SVG）"                 life::chart;
     Organisations get    GET    "/api/v1/people/{handle}/why"                why                   Both           "なぜ見られる・見られないか"                view::why;
     Organisations delete DELETE "/api/v1/people/{handle}/registration"       end_registration      Offices        "担当事業所登録の終了"                      people::end;
+    Organisations post   POST   "/api/v1/people/{handle}/visual-check"       note_visual_check     Offices        "訪問時の本人確認（目視）の記録"            identification::visual_check;
+    Organisations get    GET    "/api/v1/people/{handle}/notice-line"        notice_line           Municipalities "お知らせ（紙）のQRコードの内容"            identification::notice_line;
     Organisations post   POST   "/api/v1/people/{handle}/withheld/lift"      lift_withheld         Municipalities "不開示の解除"                              people::lift_withheld;
     Organisations put    PUT    "/api/v1/people/{handle}/offices/{office}"   decide_office         Municipalities "担当登録の継続・不開示の人の事業所の確認・終了" people::decide_office;
     Organisations put    PUT    "/api/v1/people/{handle}/staff/{account}"    set_switch            Offices        "職員ごとの閲覧の停止・再開"                people::set_switch;
@@ -200,6 +205,7 @@ routes! {
     Public        get    GET    "/kiban.css"                                 public_stylesheet     Anyone         "ページの見た目"                            pages::public::stylesheet;
     Public        get    GET    "/api/v1/insurers"                           insurers              Anyone         "利用開始日の一覧"                          insurers::list;
     Public        get    GET    "/api/v1/insurers.csv"                       insurers_file         Anyone         "利用開始日の一覧（CSV）"                   insurers::file;
+    Public        get    GET    "/notice-keys"                               notice_keys           Anyone         "お知らせのQRコードを確かめる公開鍵"        identification::notice_keys;
     Public        get    GET    "/health"                                    health                Anyone         "稼働の状態"                                public::health;
 }
 
@@ -214,6 +220,10 @@ routes! {
     Organisations get    GET    "/users"                                     users_page            Offices        "担当利用者"                                pages::users::list;
     Organisations get    GET    "/users/new"                                 register_page         Offices        "利用者を登録"                              pages::register::form;
     Organisations post   POST   "/users/new"                                 register_by_form      Offices        "利用者を登録"                              pages::register::register;
+    Organisations get    GET    "/users/new/card"                            card_page             Offices        "カードを読み取って登録"                    pages::register::card_form;
+    Organisations post   POST   "/users/new/card"                            card_by_form          Offices        "カードを読み取って登録"                    pages::register::by_card;
+    Organisations get    GET    "/users/new/qr"                              qr_page               Offices        "お知らせのQRコードで登録"                  pages::register::qr_form;
+    Organisations post   POST   "/users/new/qr"                              qr_by_form            Offices        "お知らせのQRコードで登録"                  pages::register::by_qr;
     Organisations get    GET    "/insured"                                   insured_page          Municipalities "被保険者"                                  pages::look::insured_form;
     Organisations post   POST   "/insured"                                   find_by_form          Municipalities "被保険者"                                  pages::look::insured;
     Organisations get    GET    "/p/{handle}"                                person_page           Both           "利用者のページ"                            pages::person::show_person;

@@ -373,7 +373,7 @@ pub async fn require_intact(home: &std::path::Path, address: &str) -> u64 {
 
 /// Waits, within bounds, until the running server has applied everything it took.
 pub async fn wait_until_all_is_applied(database: &mut Database) {
-    let until = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let until = tokio::time::Instant::now() + std::time::Duration::from_secs(300);
     while !database.rows("SELECT public_id FROM receipt WHERE state = 'received'").await.is_empty() {
         assert!(tokio::time::Instant::now() < until, "a receipt that was taken is not worked on");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;

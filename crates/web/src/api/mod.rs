@@ -9,6 +9,7 @@ pub(crate) mod csv;
 pub(crate) mod disaster;
 pub(crate) mod export;
 pub(crate) mod files;
+pub(crate) mod identification;
 pub(crate) mod insurers;
 pub(crate) mod life;
 pub(crate) mod notices;

@@ -95,6 +95,7 @@ fn words_of(action: &str) -> &str {
         "why" => "見られる理由を確かめた",
         "look_ups" => "この記録を見た",
         "register" => "担当事業所として登録した",
+        "identity.visual" => "訪問で顔を見て本人を確かめた",
         "registration.end" => "担当を終えた",
         "consent.record" => "同意を登録した",
         "list_people" => "一覧で見た",

@@ -243,6 +243,8 @@ pub fn body(world: &World, name: &str, role: Role) -> Option<Value> {
         "log_in" => json!({ "account": role.account(), "password": PASSWORD }),
         "log_in_program" => json!({ "account": role.account(), "password": PASSWORD, "software": "みほんソフト 1.0" }),
         "register_office" => Person::Hanako.card(),
+        "register_by_card" => json!({ "statement": "まだ読み取っていない" }),
+        "register_by_notice" => json!({ "notice": "まだ読み取っていない" }),
         "eligibility" => {
             json!({ "insurer_number": city(), "insured_number": Person::Hanako.key().insured })
         }

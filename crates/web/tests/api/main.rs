@@ -16,6 +16,7 @@ mod etag;
 mod files;
 mod hosts;
 mod http;
+mod identification;
 mod kinds;
 mod life;
 mod notices;

@@ -43,6 +43,10 @@ fn takes_no_key(route: &Route) -> bool {
         "invite_account",
         "reset_password",
         "change_password",
+        // What is shown is good once or its route needs a terminal; `identification` tries them.
+        "card_challenge",
+        "register_by_card",
+        "register_by_notice",
         // Keep nothing.
         "print_slips",
         "confirm_plan",

@@ -8,7 +8,7 @@ use serde_json::json;
 use std::sync::OnceLock;
 
 /// A browser with the certificate of somebody, and its one cookie.
-struct Browser<'a> {
+pub struct Browser<'a> {
     client: Client<'a>,
     cookie: Option<String>,
     origin: Option<String>,
@@ -19,14 +19,14 @@ impl<'a> Browser<'a> {
         Self { client: world.with_certificate(role), cookie: None, origin: Some(format!("https://{HOST}")) }
     }
 
-    async fn logged_in(world: &'a World, role: Role) -> Self {
+    pub async fn logged_in(world: &'a World, role: Role) -> Self {
         let mut browser = Self::of(world, role);
         let reply = browser.post("/login", &[("account", role.account()), ("password", PASSWORD)]).await;
         assert_eq!(reply.status, StatusCode::SEE_OTHER, "{}", reply.text());
         browser
     }
 
-    async fn get(&self, path: &str) -> Reply {
+    pub async fn get(&self, path: &str) -> Reply {
         self.send(Method::GET, path, Body::empty()).await
     }
 
@@ -40,7 +40,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Sends the form of a page with what the page put into it.
-    async fn submit(&mut self, page: &str, path: &str, fields: &[(&str, &str)]) -> Reply {
+    pub async fn submit(&mut self, page: &str, path: &str, fields: &[(&str, &str)]) -> Reply {
         let token = form_token(&self.get(page).await);
         let fields: Vec<(&str, &str)> =
             [("form_token", token.as_str())].into_iter().chain(fields.iter().copied()).collect();
@@ -69,7 +69,7 @@ fn form_token(page: &Reply) -> String {
     rest.split('"').next().unwrap().to_owned()
 }
 
-fn location(reply: &Reply) -> String {
+pub fn location(reply: &Reply) -> String {
     assert_eq!(reply.status, StatusCode::SEE_OTHER, "{}", reply.text());
     reply.headers[header::LOCATION].to_str().unwrap().to_owned()
 }
@@ -287,7 +287,7 @@ fn is_open(page: &Route, role: Role) -> bool {
     let sees_hanako = matches!(role, Role::Planner | Role::Helper | Role::City | Role::Hospital);
     match page.name {
         "password_page" => true,
-        "users_page" | "register_page" => is_office,
+        "users_page" | "register_page" | "card_page" | "qr_page" => is_office,
         "insured_page" => matches!(role, Role::City | Role::OtherCity),
         "consent_page" => matches!(role, Role::Planner | Role::City),
         "end_page" => is_office,

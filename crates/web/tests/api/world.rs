@@ -16,7 +16,10 @@ use kiban_domain::municipality::StartState;
 use kiban_domain::office::{JobType, Office, Staff, StaffId};
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, OfficeNumber, Organization, PersonKey, ServiceType, Timestamp};
 use kiban_formats::municipal::{Change, Entry as Row, MunicipalPackage};
-use kiban_service::{Config, Context, Platform, hash_password};
+use kiban_pki::card::CardAuthority;
+use kiban_pki::paper::NoticeKey;
+use kiban_pki::tls::certificates;
+use kiban_service::{Config, Context, Identification, Platform, hash_password};
 use kiban_store::{Account, AuditSettings, CertificateRow, Entry, MasterKey, Outcome, SigningKey, Store};
 use kiban_web::tls::{PeerCertificate, RemoteAddr};
 use kiban_web::{Ready, Settings, closed_line_router, organisations_router, public_router};
@@ -244,6 +247,7 @@ impl World {
         let at = clock();
         furnish(&store, at).await;
         let platform = Platform::open(store, config, at).await.unwrap();
+        platform.seat_identification(identification(&dir, at));
         let settings = |host: &str| {
             let mut settings = Settings::new(&[host], "https://www.kiban.test", clock.clone());
             change(&mut settings);
@@ -512,6 +516,17 @@ pub async fn furnish(store: &Store, now: Timestamp) {
     tx.set_start(later_city(), StartState::Planned(day("2027-04-01"))).await.unwrap();
     let id = Context::new(now).unwrap().request_id;
     tx.commit(Entry::new(now, &id, "test", "furnish", Outcome::Done)).await.unwrap();
+}
+
+/// Cards of an invented authority are read, and notices signed.
+fn identification(dir: &TempDir, now: Timestamp) -> Identification {
+    let authority = CardAuthority::init(&dir.path().join("cards"), now).unwrap();
+    let certificate = certificates(authority.certificate_pem()).unwrap().remove(0);
+    Identification {
+        card_authority: Some(certificate.to_vec()),
+        notice_key: Some(NoticeKey::load_or_create(&dir.path().join("notice.key")).unwrap()),
+        earlier_notice_keys: Vec::new(),
+    }
 }
 
 pub fn certificate(role: Role, fingerprint: &str, now: Timestamp) -> CertificateRow {

@@ -1,0 +1,185 @@
+//! 本人確認 without typing: a card read at a terminal, the QR code of the notice on paper, and the note of a visit
+//! (P-031, P-102, P-105, P-107).
+
+use crate::pages::{Browser, location};
+use crate::world::{Client, Person, Reply, Role, World, certificate};
+use axum::http::StatusCode;
+use kiban_pki::card::{CardAuthority, SoftCard};
+use kiban_pki::paper::{NoticeKey, check_notice};
+use kiban_pki::{Ca, Identity, fingerprint};
+use serde_json::{Value, json};
+
+const PIN: &str = "2468";
+
+/// A terminal with a certificate of its own that the platform knows.
+async fn terminal(world: &World, role: Role) -> Identity {
+    let dir = world.dir.path().join(format!("ca-{}", kiban_service::random_id().unwrap()));
+    let issued = Ca::init(&dir, "見本", world.now()).unwrap();
+    let issued = issued.issue_client(role.organization(), "読み取り機", 30, world.now()).unwrap();
+    let identity = Identity::from_pem(&issued.cert_pem, &issued.key_pem).unwrap();
+    let row = certificate(role, &fingerprint(&identity.chain[0]), world.now());
+    world.change(async |tx| tx.put_certificate(&row).await.unwrap()).await;
+    identity
+}
+
+fn card(world: &World, person: Person) -> SoftCard {
+    let authority = CardAuthority::open(&world.dir.path().join("cards")).unwrap();
+    let items = person.card();
+    let text = |name: &str| items[name].as_str().unwrap().to_owned();
+    let face =
+        [text("insurer_number"), text("insured_number"), text("kana"), text("birth").replace('-', ""), "2".to_owned()];
+    authority.issue(&face, PIN, world.now()).unwrap()
+}
+
+/// What the app on a terminal of `at` says about a card, after it has asked the platform for something to sign.
+async fn statement(world: &World, person: Person, at: Role) -> String {
+    let terminal = terminal(world, at).await;
+    let app = Client { fingerprint: Some(fingerprint(&terminal.chain[0])), ..world.with_certificate(at) };
+    let reply = app.post("/api/v1/card-challenges", Value::Null).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let challenge = reply.json()["challenge"].as_str().unwrap().to_owned();
+    card(world, person).state(PIN, &challenge, &terminal).unwrap().unwrap()
+}
+
+async fn read_card(world: &World, role: Role, statement: &str) -> Reply {
+    world.log_in(role).await.post("/api/v1/people/card", json!({ "statement": statement })).await
+}
+
+#[tokio::test]
+async fn a_card_registers_the_office_like_the_four_items_and_counts_once() {
+    let world = World::new().await;
+    let statement = statement(&world, Person::Hanako, Role::Planner).await;
+    let reply = read_card(&world, Role::Planner, &statement).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let handle = reply.json()["handle"].as_str().unwrap().to_owned();
+    let page = world.log_in(Role::Planner).await.get(&format!("/api/v1/people/{handle}/records/A3a")).await;
+    assert_eq!(page.status, StatusCode::OK);
+    let again = read_card(&world, Role::Planner, &statement).await;
+    assert_eq!(again.refusal(), (422, "invalid".to_owned()));
+    assert!(again.text().contains("使用済み"), "{}", again.text());
+    let log = world.log_about(Person::Hanako.key()).await;
+    assert!(log.contains(&("register".to_owned(), "done".to_owned(), "individual_number_card".to_owned())), "{log:?}");
+    assert!(log.contains(&("register".to_owned(), "refused".to_owned(), "card_used".to_owned())), "{log:?}");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_statement_of_another_offices_terminal_or_of_long_ago_registers_nobody() {
+    let world = World::new().await;
+    let foreign = statement(&world, Person::Hanako, Role::Helper).await;
+    let reply = read_card(&world, Role::Planner, &foreign).await;
+    assert_eq!(reply.refusal(), (422, "invalid".to_owned()));
+    let late = statement(&world, Person::Hanako, Role::Planner).await;
+    world.pass(301).await;
+    let reply = read_card(&world, Role::Planner, &late).await;
+    assert_eq!(reply.refusal(), (422, "invalid".to_owned()));
+    assert!(reply.text().contains("時間がたっています"), "{}", reply.text());
+    // Not even at the office whose terminal it was, when it asked another challenge than the platform's.
+    let terminal = terminal(&world, Role::Planner).await;
+    let invented = card(&world, Person::Hanako).state(PIN, &"0".repeat(64), &terminal).unwrap().unwrap();
+    assert_eq!(read_card(&world, Role::Planner, &invented).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn the_card_of_a_withheld_person_answers_like_that_of_somebody_unknown() {
+    let world = World::new().await;
+    let hidden = statement(&world, Person::Hidden, Role::Planner).await;
+    let reply = read_card(&world, Role::Planner, &hidden).await;
+    assert_eq!(reply.refusal(), (404, "not_matched".to_owned()));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_citys_notice_registers_until_its_day_and_a_forged_one_never() {
+    let world = World::new().await;
+    let handle = world.find(Person::Hanako).await;
+    let reply = world.log_in(Role::City).await.get(&format!("/api/v1/people/{handle}/notice-line")).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let notice = reply.json()["text"].as_str().unwrap().to_owned();
+    let until = reply.json()["valid_to"].as_str().unwrap().to_owned();
+    assert_eq!(until, "2026-12-31", "the certification ends before the burden rate");
+    // Anybody can check it with the public key alone.
+    let keys = world.outside("/notice-keys").await.json();
+    let digits = keys["keys"][0]["public_key"].as_str().unwrap();
+    let key: Vec<u8> = (0..32).map(|i| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).unwrap()).collect();
+    let items = check_notice(&notice, &[key]).unwrap();
+    assert_eq!((items[1].as_str(), items[5].as_str(), items[6].as_str()), ("0000000001", "22", "1"));
+
+    let post = async |text: &str| {
+        world.log_in(Role::Planner).await.post("/api/v1/people/notice", json!({ "notice": text })).await
+    };
+    let forger = NoticeKey::load_or_create(&world.dir.path().join("forged.key")).unwrap();
+    let forged = post(&forger.sign(&items)).await;
+    assert_eq!(forged.refusal(), (422, "invalid".to_owned()));
+    assert!(forged.text().contains("市区町村が発行したものと確かめられません"), "{}", forged.text());
+    assert_eq!(post(&notice).await.status, StatusCode::OK);
+    let log = world.log_about(Person::Hanako.key()).await;
+    assert!(log.contains(&("register".to_owned(), "done".to_owned(), "paper_notice".to_owned())), "{log:?}");
+
+    world.pass(40 * 24 * 3600).await;
+    let mut planner = world.with_certificate(Role::Planner);
+    planner.token = Some(world.fresh_token(Role::Planner).await);
+    let late = planner.post("/api/v1/people/notice", json!({ "notice": notice })).await;
+    assert_eq!(late.refusal(), (422, "invalid".to_owned()));
+    assert!(late.text().contains("令和8年12月31日"), "{}", late.text());
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn only_the_persons_own_city_makes_a_notice() {
+    let world = World::new().await;
+    let handle = world.stolen_handle(Role::OtherCity, Person::Hanako.key()).await;
+    let reply = world.log_in(Role::OtherCity).await.get(&format!("/api/v1/people/{handle}/notice-line")).await;
+    assert_eq!(reply.status, StatusCode::NOT_FOUND);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_visit_is_noted_by_the_assigned_office_and_the_city_sees_it() {
+    let world = World::new().await;
+    let handle = world.register(Role::Planner, Person::Hanako).await;
+    let path = |handle: &str| format!("/api/v1/people/{handle}/visual-check");
+    assert_eq!(
+        world.log_in(Role::Planner).await.post(&path(&handle), Value::Null).await.status,
+        StatusCode::NO_CONTENT
+    );
+    let stolen = world.stolen_handle(Role::Stranger, Person::Hanako.key()).await;
+    assert_eq!(
+        world.log_in(Role::Stranger).await.post(&path(&stolen), Value::Null).await.status,
+        StatusCode::NOT_FOUND
+    );
+    let at_city = world.find(Person::Hanako).await;
+    let looks = world.log_in(Role::City).await.get(&format!("/api/v1/people/{at_city}/look-ups")).await.json();
+    let noted = looks["look_ups"].as_array().unwrap().iter().filter(|look| look["action"] == "identity.visual");
+    assert_eq!(noted.filter(|look| look["outcome"] == "実施").count(), 1, "{looks}");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_browser_takes_what_the_reader_says_and_shows_what_to_do_when_it_does_not_fit() {
+    let world = World::new().await;
+    let mut browser = Browser::logged_in(&world, Role::Planner).await;
+    let choose = browser.get("/users/new").await.text();
+    assert!(choose.contains("href=\"/users/new/card\"") && choose.contains("href=\"/users/new/qr\""), "{choose}");
+    let empty = browser.submit("/users/new/card", "/users/new/card", &[("statement", "")]).await;
+    assert_eq!(empty.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        empty.text().contains("エラー：") && empty.text().contains("もう一度読み取ってください"),
+        "{}",
+        empty.text()
+    );
+    let statement = statement(&world, Person::Hanako, Role::Planner).await;
+    let reply = browser.submit("/users/new/card", "/users/new/card", &[("statement", &statement)]).await;
+    assert!(location(&reply).ends_with("/consent"));
+
+    let handle = world.find(Person::Hanako).await;
+    let line = world.log_in(Role::City).await.get(&format!("/api/v1/people/{handle}/notice-line")).await.json();
+    let mut helper = Browser::logged_in(&world, Role::Helper).await;
+    let notice = line["text"].as_str().unwrap();
+    let wrong = helper.submit("/users/new/qr", "/users/new/qr", &[("notice", &notice.replace("KN1", "KN2"))]).await;
+    assert!(wrong.text().contains("お知らせのQRコードではありません"), "{}", wrong.text());
+    let reply = helper.submit("/users/new/qr", "/users/new/qr", &[("notice", notice)]).await;
+    assert!(location(&reply).starts_with("/p/"));
+    world.verify().await;
+}

@@ -41,8 +41,8 @@ pub(crate) struct Judge {
     pub(crate) since: Since,
     /// Receipts that were set aside: what they wrote is there, and nobody sees it.
     pub(crate) aside: HashSet<i64>,
-    /// People this package brought: highest 履歴番号, and whether any version is 不開示.
-    pub(crate) written: HashMap<InsuredNumber, (u32, bool)>,
+    /// People this package brought.
+    pub(crate) written: HashMap<InsuredNumber, Brought>,
     /// Rows about somebody who is not there wait: the original is kept.
     pub(crate) may_wait: bool,
     /// Some row of the insurer is not in.
@@ -53,6 +53,17 @@ pub(crate) struct Judge {
     pub(crate) told_offices: HashSet<String>,
     /// What E1 and E2 rows of the package used.
     pub(crate) usage: UsageState,
+}
+
+/// What a package has brought of a person so far.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Brought {
+    /// Highest 履歴番号.
+    newest: u32,
+    /// Any version is 不開示.
+    withheld: bool,
+    /// Nobody had this number before, so that nothing else can be there of them: they are not looked up again.
+    is_new: bool,
 }
 
 /// What a block changes.
@@ -259,15 +270,17 @@ impl Judge {
     pub(crate) fn remember(&mut self, rows: &[MunicipalRow]) {
         for row in rows {
             if let MunicipalValue::Insured(insured) = &row.value {
-                self.note(insured.key.insured, row.history, insured.withheld);
+                // Whether anything else is there of them is not known any more.
+                self.note(insured.key.insured, row.history, insured.withheld, false);
             }
             self.remember_use(row);
         }
     }
 
-    fn note(&mut self, insured: InsuredNumber, history: u32, withheld: bool) {
-        let known = self.written.entry(insured).or_insert((history, withheld));
-        *known = (known.0.max(history), known.1 | withheld);
+    fn note(&mut self, insured: InsuredNumber, history: u32, withheld: bool, is_new: bool) {
+        let known = self.written.entry(insured).or_insert(Brought { newest: history, withheld, is_new });
+        known.newest = known.newest.max(history);
+        known.withheld |= withheld;
     }
 
     /// Judges a block: sound rows, and keys of others.
@@ -374,19 +387,19 @@ impl Judge {
             rows.iter().any(|row| row.value.kind() == exported.file) || faulty.iter().any(|row| row.kind == code)
         });
         let kinds: Vec<Kind> = in_block.map(|exported| exported.kind).collect();
-        let (people, records) = tokio::join!(
-            store.present_people(self.insurer, &numbers),
-            store.present_records(self.insurer, &numbers, &kinds)
-        );
-        let mut consenting: Vec<InsuredNumber> = Vec::new();
-        for row in rows.iter().filter(|row| !self.aside.is_empty() || matches!(row.value, MunicipalValue::Consent(_))) {
-            consenting.push(row.key.insured);
-        }
-        consenting.sort();
-        consenting.dedup();
-        let acts = store.present_acts(self.insurer, &consenting).await?;
-        let claims = store.claims(self.insurer, &numbers).await?;
-        let mut present = Present { people: people?, records: records?, acts, claims, open, ..Present::default() };
+        numbers.retain(|number| !self.written.get(number).is_some_and(|brought| brought.is_new));
+        let people = store.present_people(self.insurer, &numbers).await?;
+        // Of somebody who is not there nothing is there.
+        numbers.retain(|number| people.contains_key(number));
+        let is_asked = |row: &&MunicipalRow| !self.aside.is_empty() || matches!(row.value, MunicipalValue::Consent(_));
+        let consenting: HashSet<InsuredNumber> = rows.iter().filter(is_asked).map(|row| row.key.insured).collect();
+        let consenting: Vec<InsuredNumber> = numbers.iter().copied().filter(|n| consenting.contains(n)).collect();
+        let (records, acts, claims) = tokio::try_join!(
+            store.present_records(self.insurer, &numbers, &kinds),
+            store.present_acts(self.insurer, &consenting),
+            store.claims(self.insurer, &numbers)
+        )?;
+        let mut present = Present { people, records, acts, claims, open, ..Present::default() };
         present.leave_out(self.revision, &self.aside);
         for (number, kind, natural_key) in present.records.keys() {
             let latest = present.newest.entry((*number, *kind)).or_default();
@@ -420,7 +433,7 @@ impl Judge {
         let (written, unseen) = (self.written.get(&number).copied(), present.unseen.get(&number).copied());
         let lifted = versions.iter().filter(|version| version.lifts).map(|version| version.revision).max();
         let was_withheld = versions.iter().any(|version| version.withheld && Some(version.revision) > lifted)
-            || written.is_some_and(|(_, withheld)| withheld)
+            || written.is_some_and(|brought| brought.withheld)
             || unseen == Some(true);
         let last = versions.iter().rfind(|version| version.history_number == history);
         let content = serde_json::to_vec(&insured).map_err(|error| Error::Internal(error.to_string()))?;
@@ -444,7 +457,7 @@ impl Judge {
         if !judged.takes(place, settled) {
             return Ok(());
         }
-        let newest = versions.last().map(|version| version.history_number).max(written.map(|(n, _)| i64::from(n)));
+        let newest = versions.last().map(|version| version.history_number).max(written.map(|w| i64::from(w.newest)));
         let is_present = newest.is_none_or(|newest| history >= newest);
         if let Some(newest) = newest.filter(|_| !is_present) {
             let text = format!(
@@ -462,7 +475,7 @@ impl Judge {
             (_, true, false) => TokenChange::Replace,
             (_, false, false) => TokenChange::Keep,
         };
-        self.note(number, place.history, insured.withheld);
+        self.note(number, place.history, insured.withheld, versions.is_empty() && unseen.is_none());
         judged.count(place).applied += 1;
         if let Some((_, reason)) = insured.lost.filter(|_| is_present && !versions.is_empty()) {
             let cause = match reason {
@@ -498,7 +511,7 @@ impl Judge {
             judged.only_withheld(place, settled);
         }
         judged.count(place).applied += 1;
-        self.note(place.key.insured, place.history, true);
+        self.note(place.key.insured, place.history, true, false);
         // The revision is of this receipt, the content of the one before.
         let key = (place.key.insured, place.kind.code().to_owned(), natural_key(place.history));
         if !present.claims.contains_key(&key) {
@@ -522,7 +535,9 @@ impl Judge {
         present: &Present,
         judged: &mut Judged,
     ) -> Standing {
-        let row = Row::new(place.change, self.keys.digest(content));
+        // Compared with nothing where nothing is there.
+        let digest = there.as_ref().map(|_| self.keys.digest(content));
+        let row = Row::new(place.change, digest.unwrap_or_default());
         let key = (place.key.insured, place.kind.code().to_owned(), key.to_owned());
         let claim = present.claims.get(&key);
         let known = there.as_ref().map(|there| {

@@ -38,13 +38,13 @@ const COPY_RECORDS: &str = "COPY record (insurer_number, insured_number, kind, n
      deleted, purge_after, payload, digest) FROM STDIN (FORMAT binary)";
 const COPY_PEOPLE: &str = "COPY person (insurer_number, insured_number, history_number, revision, card_insurer, withheld, gone_on, identity, digest, mac)
      FROM STDIN (FORMAT binary)";
-const COPY_TOKENS: &str =
-    "COPY person_token (insurer_number, token, insured_number, version, generation) FROM STDIN (FORMAT binary)";
+const COPY_TOKENS: &str = "COPY person_token (insurer_number, insured_number, kanji_sex, kanji_birth, kana_sex, kana_birth, version, generation)
+     FROM STDIN (FORMAT binary)";
 /// Rows sealed at a time for statements of many rows, so that memory stays small.
 const BLOCK: usize = 512;
 static PUT_RECORDS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::record::PUT));
 static PUT_PEOPLE: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::person::PUT));
-static PUT_TOKENS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::person::PUT_TOKEN));
+static PUT_TOKENS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(crate::person::PUT_TOKENS));
 #[cfg(test)]
 pub(crate) const ALL_POSTGRES: &[&str] =
     &[DIGESTS_POSTGRES, PEOPLE_POSTGRES, ACTS_POSTGRES, crate::claim::POSTGRES, crate::open_row::POSTGRES];
@@ -362,7 +362,6 @@ impl Tx {
     }
 
     async fn insert_people(&mut self, revision: i64, people: &[SealedPerson]) -> Result<(), StoreError> {
-        let version = i32::from(NORMALIZER_VERSION);
         for block in people.chunks(BLOCK) {
             let (mut values, mut tokens): (Vec<Arg<'_>>, Vec<Arg<'_>>) = (Vec::new(), Vec::new());
             for person in block {
@@ -379,9 +378,7 @@ impl Tx {
                     &person.digest,
                     &person.mac
                 ]);
-                for token in &person.tokens {
-                    tokens.extend_from_slice(args![insurer, token, insured, version, person.generation]);
-                }
+                tokens.extend(person.tokens.iter().flat_map(|tokens| tokens.row(&person.key, person.generation)));
             }
             PUT_PEOPLE.run(&mut self.raw, &values).await?;
             PUT_TOKENS.run(&mut self.raw, &tokens).await?;
@@ -478,13 +475,14 @@ impl BinaryCopy {
     }
 
     fn tokens(&mut self, person: &SealedPerson) {
-        for token in &person.tokens {
-            self.row(5);
-            self.bytes(person.key.insurer.as_str().as_bytes());
+        let Some(tokens) = &person.tokens else { return };
+        self.row(8);
+        self.bytes(person.key.insurer.as_str().as_bytes());
+        self.bytes(person.key.insured.as_str().as_bytes());
+        for token in [&tokens.kanji_sex, &tokens.kanji_birth, &tokens.kana_sex, &tokens.kana_birth] {
             self.bytes(token);
-            self.bytes(person.key.insured.as_str().as_bytes());
-            self.bytes(&i32::from(NORMALIZER_VERSION).to_be_bytes());
-            self.bytes(&person.generation.to_be_bytes());
         }
+        self.bytes(&i32::from(NORMALIZER_VERSION).to_be_bytes());
+        self.bytes(&person.generation.to_be_bytes());
     }
 }

@@ -92,7 +92,7 @@ const SET_ANSWER: &str =
 const RETIRE: &str = "DELETE FROM data_key
      WHERE insurer_number = $1 AND purpose = $2 AND generation < $3 AND closed_at IS NOT NULL AND closed_at < $4";
 const OLDER: &str = "SELECT count(*) FROM data_key WHERE insurer_number = $1 AND purpose = $2 AND generation < $3";
-const STALE: &str = "SELECT DISTINCT insured_number FROM person_token
+const STALE: &str = "SELECT insured_number FROM person_token
      WHERE insurer_number = $1 AND insured_number > $2 AND (version <> $3 OR generation < $4)
      ORDER BY insured_number LIMIT $5";
 const FIRST_PERSON: &str = "SELECT insured_number, history_number, revision, identity FROM person
@@ -1065,7 +1065,10 @@ mod tests {
         ("receipt", "digest"),
         ("person", "digest"),
         ("person", "mac"),
-        ("person_token", "token"),
+        ("person_token", "kanji_sex"),
+        ("person_token", "kanji_birth"),
+        ("person_token", "kana_sex"),
+        ("person_token", "kana_birth"),
         ("record", "digest"),
         ("consent_act", "mac"),
         ("assignment", "mac"),

@@ -39,6 +39,7 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000220_account_life", include_str!("../migrations/20261122000220_account_life.sql")),
     ("20261122000221_lock_by_terminal", include_str!("../migrations/20261122000221_lock_by_terminal.sql")),
     (KEY_LIFE, include_str!("../migrations/20261122000080_key_life.sql")),
+    ("20261122000200_search_tokens", include_str!("../migrations/20261122000200_search_tokens.sql")),
 ];
 
 /// Brings the schema up to date; each step in its own transaction with its row in `schema_step`. The steps that were missing;
@@ -101,11 +102,13 @@ async fn refuse_without_rights(engine: &Engine) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Begins a step while no other process migrates: several servers may start at once on an empty database.
+/// Begins a step while no other process migrates: several servers may start at once on an empty database. Its statements may
+/// take long: an index on a large table is no request.
 async fn begin_alone(engine: &Engine) -> Result<RawTx, StoreError> {
     const MIGRATING: i64 = 0x006b_6962_616e;
     let mut tx = engine.begin().await?;
     if engine.is_postgres() {
+        tx.script("SET LOCAL statement_timeout = 0".to_owned()).await?;
         tx.rows("SELECT 1 FROM pg_advisory_xact_lock($1)", args![MIGRATING]).await?;
     }
     Ok(tx)
@@ -147,3 +150,20 @@ BEGIN
   END IF;
 END $$;
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statements;
+
+    #[tokio::test]
+    async fn a_step_may_take_longer_than_a_request() {
+        let Some((engine, _, server, name)) = statements::postgres().await else { return };
+        let limit = async |mut tx: RawTx| {
+            tx.rows("SELECT current_setting('statement_timeout')", args![]).await.unwrap()[0].text(0).unwrap()
+        };
+        assert_eq!(limit(begin_alone(&engine).await.unwrap()).await, "0");
+        assert_eq!(limit(engine.begin().await.unwrap()).await, "10s");
+        statements::drop_database(engine, &server, &name).await;
+    }
+}

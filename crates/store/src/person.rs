@@ -1,7 +1,7 @@
 //! 被保険者: sealed identity, search tokens for disasters, nothing readable in the clear but numbers (P-023, P-123).
 
 use crate::door::Door;
-use crate::engine::{Row, args};
+use crate::engine::{Arg, Row, args};
 use crate::error::readable;
 use crate::receipt::open_list;
 use crate::{InsurerKeys, Keyring, Store, StoreError, Tx};
@@ -20,14 +20,37 @@ const VERSIONS: &str = "SELECT history_number, revision, card_insurer, withheld,
 const LIFT: &str = "INSERT INTO person (insurer_number, insured_number, history_number, revision, card_insurer, withheld, gone_on, identity, digest, mac, lifts)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)";
 const DROP_TOKENS: &str = "DELETE FROM person_token WHERE insurer_number = $1 AND insured_number = $2";
-pub(crate) const PUT_TOKEN: &str = "INSERT INTO person_token (insurer_number, token, insured_number, version, generation) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+/// What another process computed with a newer key meanwhile stays.
+pub(crate) const PUT_TOKENS: &str = "INSERT INTO person_token (insurer_number, insured_number, kanji_sex, kanji_birth, kana_sex, kana_birth, version, generation)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+     ON CONFLICT (insurer_number, insured_number) DO UPDATE SET kanji_sex = excluded.kanji_sex, kanji_birth = excluded.kanji_birth,
+       kana_sex = excluded.kana_sex, kana_birth = excluded.kana_birth, version = excluded.version, generation = excluded.generation
+     WHERE person_token.version <> excluded.version OR person_token.generation < excluded.generation";
 /// Holds the row until the transaction ends, on either engine.
 const HOLD: &str = "UPDATE person SET revision = revision WHERE insurer_number = $1 AND insured_number = $2";
-const BY_TOKEN: &str = "SELECT insured_number FROM person_token WHERE insurer_number = $1 AND token = $2 ORDER BY insured_number LIMIT 1000";
+const BY_KANJI: &str = "SELECT insured_number FROM person_token WHERE insurer_number = $1 AND kanji_sex = $2 ORDER BY insured_number LIMIT 1000";
+const BY_KANA: &str = "SELECT insured_number FROM person_token WHERE insurer_number = $1 AND kana_sex = $2 ORDER BY insured_number LIMIT 1000";
+const BY_KANJI_AND_BIRTH: &str = "SELECT insured_number FROM person_token
+     WHERE insurer_number = $1 AND kanji_sex IN ($2, $3) AND kanji_birth = $4 ORDER BY insured_number LIMIT 1000";
+const BY_KANA_AND_BIRTH: &str = "SELECT insured_number FROM person_token
+     WHERE insurer_number = $1 AND kana_sex IN ($2, $3) AND kana_birth = $4 ORDER BY insured_number LIMIT 1000";
 const COUNT: &str = "SELECT count(DISTINCT insured_number) FROM person WHERE insurer_number = $1";
 const ANY: &str = "SELECT 1 FROM person WHERE insurer_number = $1 ORDER BY insured_number LIMIT 1";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, LIFT, VERSIONS, HOLD, DROP_TOKENS, PUT_TOKEN, BY_TOKEN, COUNT, ANY];
+pub(crate) const ALL: &[&str] = &[
+    PUT,
+    LIFT,
+    VERSIONS,
+    HOLD,
+    DROP_TOKENS,
+    PUT_TOKENS,
+    BY_KANJI,
+    BY_KANA,
+    BY_KANJI_AND_BIRTH,
+    BY_KANA_AND_BIRTH,
+    COUNT,
+    ANY,
+];
 
 /// What the store knows of one version of a person before anything is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,14 +67,27 @@ pub struct PersonHeader {
     pub digest: Vec<u8>,
 }
 
-/// A question to the search: its tokens under every index key in use, the newest first.
+/// A question to the search under every index key in use, the newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SearchToken(Vec<[u8; 16]>);
+pub struct SearchToken {
+    name: Name,
+    asked: Vec<Asked>,
+}
 
-impl From<[u8; 16]> for SearchToken {
-    fn from(token: [u8; 16]) -> Self {
-        Self(vec![token])
-    }
+/// Which name is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Kanji,
+    Kana,
+}
+
+/// The tokens of a question under one index key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Asked {
+    /// Of a name and a sex.
+    Sex([u8; 16]),
+    /// Of a name and a birth date, and of the name with either sex, by which people lie in the index.
+    Birth([[u8; 16]; 2], [u8; 16]),
 }
 
 /// What happens to the search tokens of a person when a version is written.
@@ -100,39 +136,53 @@ pub struct SearchTokens {
 }
 
 impl SearchTokens {
+    /// The values of a row of `PUT_TOKENS`.
+    pub(crate) fn row<'a>(&'a self, key: &'a PersonKey, generation: i32) -> [Arg<'a>; 8] {
+        *args![
+            key.insurer.as_str(),
+            key.insured.as_str(),
+            &self.kanji_sex,
+            &self.kanji_birth,
+            &self.kana_sex,
+            &self.kana_birth,
+            i32::from(NORMALIZER_VERSION),
+            generation
+        ]
+    }
+
     /// Tokens of an identity under an insurer's index key.
     pub fn of(keys: &InsurerKeys, identity: &Identity) -> Self {
-        let birth = dates::yyyymmdd(identity.birth);
+        let (birth, sex) = (dates::yyyymmdd(identity.birth), identity.sex.code());
         Self {
-            kanji_birth: keys.token(KANJI_BIRTH, &kanji_birth(&identity.name, &birth)),
-            kana_birth: keys.token(KANA_BIRTH, &kana_birth(&identity.kana, &birth)),
-            kanji_sex: keys.token(KANJI_SEX, &kanji_sex(&identity.name, identity.sex)),
-            kana_sex: keys.token(KANA_SEX, &kana_sex(&identity.kana, identity.sex)),
+            kanji_birth: keys.token(KANJI_BIRTH, &joined(&normalize_kanji(&identity.name), &birth)),
+            kana_birth: keys.token(KANA_BIRTH, &joined(&normalize_kana(&identity.kana), &birth)),
+            kanji_sex: keys.token(KANJI_SEX, &joined(&normalize_kanji(&identity.name), sex)),
+            kana_sex: keys.token(KANA_SEX, &joined(&normalize_kana(&identity.kana), sex)),
         }
     }
 
-    /// Token of a kanji name and a birth date `YYYYMMDD`.
+    /// Asks for a kanji name and a birth date `YYYYMMDD`.
     pub fn kanji_birth(keys: &InsurerKeys, name: &str, birth: &str) -> SearchToken {
-        SearchToken(keys.tokens(KANJI_BIRTH, &kanji_birth(name, birth)).collect())
+        let asked = by_birth(keys, (KANJI_SEX, KANJI_BIRTH), &normalize_kanji(name), birth);
+        SearchToken { name: Name::Kanji, asked }
     }
 
-    /// Token of a kana name and a birth date `YYYYMMDD`.
+    /// Asks for a kana name and a birth date `YYYYMMDD`.
     pub fn kana_birth(keys: &InsurerKeys, kana: &str, birth: &str) -> SearchToken {
-        SearchToken(keys.tokens(KANA_BIRTH, &kana_birth(kana, birth)).collect())
+        let asked = by_birth(keys, (KANA_SEX, KANA_BIRTH), &normalize_kana(kana), birth);
+        SearchToken { name: Name::Kana, asked }
     }
 
-    /// Token of a kanji name and a sex.
+    /// Asks for a kanji name and a sex.
     pub fn kanji_sex(keys: &InsurerKeys, name: &str, sex: Sex) -> SearchToken {
-        SearchToken(keys.tokens(KANJI_SEX, &kanji_sex(name, sex)).collect())
+        let asked = by_sex(keys, KANJI_SEX, &normalize_kanji(name), sex).into_iter();
+        SearchToken { name: Name::Kanji, asked: asked.map(Asked::Sex).collect() }
     }
 
-    /// Token of a kana name and a sex.
+    /// Asks for a kana name and a sex.
     pub fn kana_sex(keys: &InsurerKeys, kana: &str, sex: Sex) -> SearchToken {
-        SearchToken(keys.tokens(KANA_SEX, &kana_sex(kana, sex)).collect())
-    }
-
-    pub(crate) fn all(&self) -> [&[u8; 16]; 4] {
-        [&self.kanji_birth, &self.kana_birth, &self.kanji_sex, &self.kana_sex]
+        let asked = by_sex(keys, KANA_SEX, &normalize_kana(kana), sex).into_iter();
+        SearchToken { name: Name::Kana, asked: asked.map(Asked::Sex).collect() }
     }
 }
 
@@ -141,20 +191,20 @@ const KANA_BIRTH: &str = "kana+birth";
 const KANJI_SEX: &str = "kanji+sex";
 const KANA_SEX: &str = "kana+sex";
 
-fn kanji_birth(name: &str, birth: &str) -> String {
-    format!("{}|{birth}", normalize_kanji(name))
+/// A normalised name with what tells people of that name apart.
+fn joined(name: &str, other: &str) -> String {
+    format!("{name}|{other}")
 }
 
-fn kana_birth(kana: &str, birth: &str) -> String {
-    format!("{}|{birth}", normalize_kana(kana))
+fn by_sex(keys: &InsurerKeys, purpose: &str, name: &str, sex: Sex) -> Vec<[u8; 16]> {
+    keys.tokens(purpose, &joined(name, sex.code())).collect()
 }
 
-fn kanji_sex(name: &str, sex: Sex) -> String {
-    format!("{}|{}", normalize_kanji(name), sex.code())
-}
-
-fn kana_sex(kana: &str, sex: Sex) -> String {
-    format!("{}|{}", normalize_kana(kana), sex.code())
+fn by_birth(keys: &InsurerKeys, (of_sex, of_birth): (&str, &str), name: &str, birth: &str) -> Vec<Asked> {
+    let sexes = by_sex(keys, of_sex, name, Sex::Male).into_iter().zip(by_sex(keys, of_sex, name, Sex::Female));
+    let name_and_birth = joined(name, birth);
+    let births = keys.tokens(of_birth, &name_and_birth);
+    sexes.zip(births).map(|((male, female), birth)| Asked::Birth([male, female], birth)).collect()
 }
 
 impl Tx {
@@ -216,14 +266,11 @@ impl Tx {
         let keys = self.keys_of(key.insurer.as_str()).await?;
         let rows: Vec<&Row> = rows.iter().collect();
         let versions = readable("person", standing_versions(&self.keys, &keys, &key, &rows, &[]))?.unwrap_or_default();
-        self.drop_tokens(&[key]).await?;
-        let Some((_, insured)) = versions.first().filter(|(header, _)| !header.withheld) else { return Ok(()) };
-        let (insurer, number) = (key.insurer.as_str(), key.insured.as_str());
-        let (version, generation) = (i32::from(NORMALIZER_VERSION), keys.index_generation());
-        for token in SearchTokens::of(&keys, &insured.identity).all() {
-            self.raw.run(PUT_TOKEN, args![insurer, token, number, version, generation]).await?;
-        }
-        Ok(())
+        let Some((_, insured)) = versions.first().filter(|(header, _)| !header.withheld) else {
+            return self.drop_tokens(&[key]).await;
+        };
+        let tokens = SearchTokens::of(&keys, &insured.identity);
+        self.raw.run(PUT_TOKENS, &tokens.row(&key, keys.index_generation())).await.map(drop)
     }
 }
 
@@ -237,8 +284,8 @@ pub(crate) struct SealedPerson {
     pub(crate) identity: Vec<u8>,
     pub(crate) digest: [u8; 32],
     pub(crate) mac: [u8; 32],
-    /// Tokens to add, no two alike.
-    pub(crate) tokens: Vec<[u8; 16]>,
+    /// Tokens to add.
+    pub(crate) tokens: Option<SearchTokens>,
     /// Of the index key they are made with.
     pub(crate) generation: i32,
 }
@@ -257,12 +304,6 @@ impl SealedPerson {
             .door(&insured.key, insured.card_insurer.as_str());
         let (history, receipt) = (history_number.to_be_bytes(), revision.to_be_bytes());
         let adds = matches!(person.tokens, TokenChange::Add | TokenChange::Replace) && !insured.withheld;
-        let mut tokens = Vec::new();
-        if adds {
-            tokens.extend(SearchTokens::of(keys, &insured.identity).all().into_iter().copied());
-            tokens.sort_unstable();
-            tokens.dedup();
-        }
         Ok(Self {
             key: insured.key,
             card_insurer: insured.card_insurer,
@@ -272,7 +313,7 @@ impl SealedPerson {
             identity: keys.seal(&identity_aad(&insured.key, &history, &receipt), &content),
             digest: keys.digest(&content),
             mac: door.mac(keyring),
-            tokens,
+            tokens: adds.then(|| SearchTokens::of(keys, &insured.identity)),
             generation: keys.index_generation(),
         })
     }
@@ -346,8 +387,16 @@ impl Store {
         token: &SearchToken,
     ) -> Result<Vec<InsuredNumber>, StoreError> {
         let mut found = Vec::new();
-        for token in &token.0 {
-            for row in self.engine.rows(BY_TOKEN, args![insurer.as_str(), token]).await? {
+        for asked in &token.asked {
+            let rows = match (token.name, asked) {
+                (Name::Kanji, Asked::Sex(token)) => self.engine.rows(BY_KANJI, args![insurer.as_str(), token]).await,
+                (Name::Kana, Asked::Sex(token)) => self.engine.rows(BY_KANA, args![insurer.as_str(), token]).await,
+                (name, Asked::Birth([male, female], birth)) => {
+                    let sql = if name == Name::Kanji { BY_KANJI_AND_BIRTH } else { BY_KANA_AND_BIRTH };
+                    self.engine.rows(sql, args![insurer.as_str(), male, female, birth]).await
+                }
+            };
+            for row in rows? {
                 found.push(InsuredNumber::parse(&row.text(0)?).map_err(|_| StoreError::Unreadable("person_token"))?);
             }
         }

@@ -381,11 +381,11 @@ async fn people_are_found_before_while_and_after_the_index_key_changes() {
         let mut tx = store.begin().await.unwrap();
         tx.put_person(1, 1, &insured(taro(), "架空 太郎", "カクウ タロウ")).await.unwrap();
         tx.commit(entry()).await.unwrap();
-        assert_eq!(world.ask("SELECT count(*) FROM person_token WHERE generation = 1").await, 4);
-        assert_eq!(world.ask("SELECT count(*) FROM person_token WHERE generation = 2").await, 4);
+        assert_eq!(world.ask("SELECT count(*) FROM person_token WHERE generation = 1").await, 1);
+        assert_eq!(world.ask("SELECT count(*) FROM person_token WHERE generation = 2").await, 1);
         let cared = store.reindex(insurer(), &mut |_| {}).await.unwrap();
         assert_eq!((cared.done, cared.retired, cared.kept), (1, 1, 0));
-        assert_eq!(world.ask("SELECT count(*) FROM person_token WHERE generation = 2").await, 8);
+        assert_eq!(world.ask("SELECT count(*) FROM person_token WHERE generation = 2").await, 2);
         assert_eq!(keys_of(&world, insurer().as_str(), "index").await, 1);
         assert_eq!(finds(&store).await, [1; 4]);
         assert_eq!(finds(&process(&world, AT_ONCE, &clock()).await).await, [1; 4]);
@@ -400,8 +400,9 @@ async fn tokens_of_another_version_of_the_normaliser_are_computed_anew() {
         let mut hidden = insured(taro(), "架空 太郎", "カクウ タロウ");
         world.put_person(1, &hidden).await;
         // As an older release would have left them: other tokens, an older version.
-        let other = if world.is_postgres() { "set_byte(token, 0, 255 - get_byte(token, 0))" } else { "randomblob(16)" };
-        world.by_hand(&format!("UPDATE person_token SET version = 0, token = {other}")).await;
+        let other = if world.is_postgres() { "decode(md5(random()::text), 'hex')" } else { "randomblob(16)" };
+        let tokens = ["kanji_sex", "kanji_birth", "kana_sex", "kana_birth"].map(|column| format!("{column} = {other}"));
+        world.by_hand(&format!("UPDATE person_token SET version = 0, {}", tokens.join(", "))).await;
         world.by_hand("UPDATE key_state SET normalizer = 0").await;
         assert!(world.store.needs_reindex().await.unwrap());
         assert_eq!(finds(&world.store).await, [0; 4]);
@@ -416,7 +417,7 @@ async fn tokens_of_another_version_of_the_normaliser_are_computed_anew() {
         world.store.reindexed().await.unwrap();
         assert!(!world.store.needs_reindex().await.unwrap());
         assert_eq!(finds(&world.store).await, [1; 4]);
-        assert_eq!(world.ask("SELECT count(*) FROM person_token").await, 4);
+        assert_eq!(world.ask("SELECT count(*) FROM person_token").await, 1);
         assert_eq!(world.store.reindex(insurer(), &mut |_| {}).await.unwrap().done, 0);
     })
     .await;
@@ -539,17 +540,66 @@ async fn a_database_from_before_opens_and_keeps_what_was_open() {
             "ALTER TABLE receipt_counter DROP COLUMN open_receipts",
             "ALTER TABLE receipt_counter DROP COLUMN mac",
             "ALTER TABLE data_key DROP COLUMN messages",
-            "ALTER TABLE person_token DROP COLUMN generation",
             "DROP TABLE key_state",
             "DELETE FROM schema_step WHERE name IN ('20261122000020_doors', '20261122000080_key_life')",
         ] {
             before.by_hand(statement).await;
         }
+        tokens_as_before(&before, false).await;
         let after = World { store: open(&before.address, before.folder.path()).await.unwrap(), ..before };
+        assert!(after.store.needs_reindex().await.unwrap());
+        assert_eq!(after.store.reindex(insurer(), &mut |_| {}).await.unwrap().done, 1);
         assert_eq!(finds(&after.store).await, [1; 4]);
         assert!(!after.facts().await.known);
         after.apply(number).await;
         assert!(after.facts().await.known);
+    })
+    .await;
+}
+
+/// The search tokens as they were before a person had one row: a row for each.
+async fn tokens_as_before(world: &World, with_generation: bool) {
+    let generation = if with_generation { ", generation INTEGER NOT NULL DEFAULT 1" } else { "" };
+    let create = format!(
+        "CREATE TABLE person_token (insurer_number TEXT NOT NULL, token {} NOT NULL, insured_number TEXT NOT NULL,
+           version INTEGER NOT NULL{generation}, PRIMARY KEY (insurer_number, token, insured_number))",
+        if world.is_postgres() { "BYTEA" } else { "BLOB" }
+    );
+    let one = if world.is_postgres() { "decode(md5(n::text), 'hex')" } else { "randomblob(16)" };
+    let fill = format!(
+        "INSERT INTO person_token (insurer_number, token, insured_number, version)
+         SELECT insurer_number, {one}, insured_number, 1 FROM had, (SELECT 1 AS n UNION SELECT 2 UNION SELECT 3 UNION SELECT 4) AS four"
+    );
+    for statement in [
+        "CREATE TABLE had AS SELECT insurer_number, insured_number FROM person_token",
+        "DROP TABLE person_token",
+        &create,
+        &fill,
+        "DROP TABLE had",
+        "DELETE FROM schema_step WHERE name = '20261122000200_search_tokens'",
+    ] {
+        world.by_hand(statement).await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_could_be_found_before_a_person_had_one_row_of_tokens_is_found_again() {
+    on_each_engine(async |world| {
+        world.put_person(1, &known_hanako()).await;
+        let mut hidden = insured(taro(), "架空 太郎", "カクウ タロウ");
+        hidden.withheld = true;
+        world.put_person(1, &hidden).await;
+        tokens_as_before(&world, true).await;
+        assert_eq!(world.ask("SELECT count(*) FROM person_token").await, 4);
+        let World { store, address, folder } = world;
+        store.close().await.unwrap();
+        let after = World { store: open(&address, folder.path()).await.unwrap(), address, folder };
+        assert!(after.store.needs_reindex().await.unwrap(), "the next start of a server computes them");
+        assert_eq!(after.ask("SELECT count(*) FROM person_token").await, 1);
+        assert_eq!(after.store.reindex(insurer(), &mut |_| {}).await.unwrap().done, 1);
+        after.store.reindexed().await.unwrap();
+        assert_eq!(finds(&after.store).await, [1; 4]);
+        assert!(!after.store.needs_reindex().await.unwrap());
     })
     .await;
 }

@@ -52,8 +52,7 @@ pub fn parse_yyyymmdd(text: &str) -> Result<Date, DateError> {
     if text.len() != 8 || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(DateError::Form { expected: "YYYYMMDD" });
     }
-    let number: i32 = text.parse().map_err(|_| DateError::Form { expected: "YYYYMMDD" })?;
-    from_number(number)
+    from_number(text.bytes().fold(0, |number, digit| number * 10 + i32::from(digit - b'0')))
 }
 
 /// Writes `YYYYMMDD`.

@@ -1,7 +1,7 @@
 //! Whether one value fits its item: length, characters, codes, dates, numbers with their check digits.
 
 use crate::Problem;
-use crate::layout::{Item, ItemKind};
+use crate::layout::{Item, ItemKind, Required};
 use crate::problem::INDIVIDUAL_NUMBER;
 use crate::text;
 use kiban_domain::care_plan::ClockTime;
@@ -53,7 +53,7 @@ pub fn check(item: &Item, value: &str) -> Result<(), Misfit> {
     if text::holds_individual_number(value) {
         return Err(Misfit { secret: true, ..Misfit::error(INDIVIDUAL_NUMBER, INDIVIDUAL_NUMBER_TEXT) });
     }
-    if item.kind != ItemKind::Text && value.contains(['\n', '\r', '\t']) {
+    if item.kind != ItemKind::Text && value.bytes().any(|b| matches!(b, b'\n' | b'\r' | b'\t')) {
         return Err(Misfit::error("control", "改行やタブは入れられません"));
     }
     match item.kind {
@@ -142,6 +142,44 @@ pub fn check(item: &Item, value: &str) -> Result<(), Misfit> {
             }
         }
         ItemKind::Version => version(item, value),
+    }
+}
+
+/// Whether a value passes at a glance, as nearly all do. About any other [`check`] says what is wrong with it, if anything.
+pub fn surely_fits(item: &Item, value: &[u8]) -> bool {
+    if value.is_empty() {
+        return !matches!(item.required, Required::Always | Required::Probably);
+    }
+    let is_short = item.max_len.is_none_or(|max| value.len() <= usize::from(max));
+    let are_digits = || value.iter().all(u8::is_ascii_digit);
+    let number = |digits: &[u8]| digits.iter().fold(0, |all, b| all * 10 + u32::from(b - b'0'));
+    if item.kind == ItemKind::Text {
+        return is_short && !matches!(value.first(), Some(b'=' | b'@' | 0xef)) && !text::has_many_digits(value);
+    }
+    if value.len() >= 12 {
+        return false;
+    }
+    match item.kind {
+        ItemKind::Ascii | ItemKind::Folded => is_short && value.iter().all(|b| matches!(b, b' '..=b'~')),
+        ItemKind::Digits => is_short && are_digits(),
+        // Nine digits are never too many for the number.
+        ItemKind::Integer => is_short && value.len() < 10 && are_digits(),
+        // Days that every month has.
+        ItemKind::Date | ItemKind::DateOrZero => {
+            value.len() == 8
+                && are_digits()
+                && (1..=12).contains(&number(&value[4..6]))
+                && (1..=28).contains(&number(&value[6..]))
+        }
+        ItemKind::Month | ItemKind::MonthOrZero => {
+            value.len() == 6 && are_digits() && (1..=12).contains(&number(&value[4..]))
+        }
+        ItemKind::Time | ItemKind::TimeOr9999 => {
+            value.len() == 4 && are_digits() && number(&value[..2]) < 24 && number(&value[2..]) < 60
+        }
+        ItemKind::Insured => value.len() == 10 && are_digits(),
+        ItemKind::Code | ItemKind::Version => item.codes.iter().any(|(code, _)| code.as_bytes() == value),
+        _ => false,
     }
 }
 
@@ -317,6 +355,20 @@ fn is_sha256(value: &str) -> bool {
 mod tests {
     use super::*;
     use crate::layout;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_passes_at_a_glance_passes_the_check(
+            text in "[0-9A-Z=@ .\\-あ（０]{1,14}|[0-9]{1,13}|(19|20)[0-9]{6}|20260[0-9]{3}|(00|20)[0-9]{4}|[012][0-9]{3}|9999|A3[ABC]",
+        ) {
+            for item in layout::all().iter().flat_map(|set| &set.files).flat_map(|file| &file.items) {
+                if surely_fits(item, text.as_bytes()) {
+                    prop_assert_eq!(check(item, &text), Ok(()), "{:?}", item);
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_code_in_the_wrong_case_is_told_how_it_is_written() {

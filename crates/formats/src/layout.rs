@@ -5,16 +5,14 @@
 mod json;
 
 use crate::check::{self, Misfit};
-use crate::problem::INDIVIDUAL_NUMBER;
-use crate::record::Rows;
 pub use crate::record::{Fields, Record, Row, RowRef};
+use crate::record::{NewRows, Rows};
 use crate::scan::{MAX_COLUMNS, MAX_ROW, RawField, RawRow, RowEnd, RowFault, Scanner};
-use crate::text::{self, Encoding};
+use crate::text::{self, CharFault, Encoding};
 use crate::{Problem, Problems};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::Read;
-use std::ops::Range;
 use std::sync::OnceLock;
 
 /// What stands in an item.
@@ -311,7 +309,7 @@ pub fn read(layout: &FileLayout, file: &str, bytes: &[u8], dialect: Dialect) -> 
 pub struct Reader<'a, R> {
     layout: &'a FileLayout,
     dialect: Dialect,
-    scanner: Scanner<R>,
+    scanner: Scanner<'a, R>,
     raw: RawRow,
     seen: u64,
     first: bool,
@@ -326,8 +324,16 @@ pub struct Reader<'a, R> {
 impl<'a, R: Read> Reader<'a, R> {
     /// Starts reading; a wrong encoding of the whole file is told once and the file is read in the other one. Bytes in
     /// memory (`&[u8]`) are a source like any other.
-    pub fn new(layout: &'a FileLayout, source: R, mut dialect: Dialect, problems: &mut Problems) -> Self {
-        let mut scanner = Scanner::new(source, layout.items.len());
+    pub fn new(layout: &'a FileLayout, source: R, dialect: Dialect, problems: &mut Problems) -> Self {
+        Self::over(layout, Scanner::new(source, layout.items.len()), dialect, problems)
+    }
+
+    fn over(
+        layout: &'a FileLayout,
+        mut scanner: Scanner<'a, R>,
+        mut dialect: Dialect,
+        problems: &mut Problems,
+    ) -> Self {
         let bytes = text::whole_characters(scanner.head());
         let body = bytes.strip_prefix(text::BOM).unwrap_or(bytes);
         let mark = bytes.len() - body.len();
@@ -356,15 +362,6 @@ impl<'a, R: Read> Reader<'a, R> {
             _ => {}
         }
         scanner.skip(mark);
-        Self::over(layout, scanner, dialect)
-    }
-
-    /// Starts reading a source that is known to be what the dialect says.
-    fn plain(layout: &'a FileLayout, source: R, dialect: Dialect) -> Self {
-        Self::over(layout, Scanner::new(source, layout.items.len()), dialect)
-    }
-
-    fn over(layout: &'a FileLayout, scanner: Scanner<R>, dialect: Dialect) -> Self {
         Self {
             layout,
             dialect,
@@ -424,44 +421,92 @@ impl<'a, R: Read> Reader<'a, R> {
         None
     }
 
-    /// All rows of a source that was decoded as a whole, which is `text`; none when one of its values is to be told by its
-    /// bytes. Most rows of a file repeat most values of the row before, which are not judged again.
-    fn rows_of(&mut self, text: &str, problems: &mut Problems) -> Option<Rows> {
-        let mut rows = Rows::new(self.layout.items.len());
-        let mut before: Vec<Option<Range<usize>>> = vec![None; self.layout.items.len()];
-        while let Some(sound) = self.next_whole(problems) {
-            rows.begin(self.raw.line, sound);
-            for ((item, field), before) in self.layout.items.iter().zip(&self.raw.fields).zip(&mut before) {
-                let place = self.scanner.place(field);
-                let value = text.get(place.clone()).unwrap_or_default();
-                if before.clone().and_then(|place| text.get(place)) == Some(value) {
-                    rows.place(&place);
-                    continue;
+    /// All rows of a source in memory. Most of them repeat most values of the row before: those are found by comparing the two
+    /// rows, and neither decoded nor judged again.
+    fn rows(&mut self, problems: &mut Problems) -> Rows {
+        let mut rows = NewRows::new(self.layout.items.len());
+        // Columns to be judged: those that changed, and those of which something was told.
+        let (mut changed, mut told) = (Vec::new(), Vec::new());
+        let mut is_whole = false;
+        loop {
+            if is_whole && self.scanner.next_alike(&mut self.raw, &mut changed) {
+                self.seen += 1;
+                let sound = self.check_end(problems);
+                rows.repeat(self.raw.line, sound);
+                if !told.is_empty() {
+                    changed.append(&mut told);
+                    changed.sort_unstable();
+                    changed.dedup();
                 }
-                if !text::is_plain(value) {
-                    return None;
+            } else {
+                let Some(sound) = self.next_whole(problems) else { return rows.end() };
+                rows.begin(self.raw.line, sound);
+                changed.clear();
+                changed.extend(0..self.raw.fields.len().min(self.layout.items.len()));
+                told.clear();
+                if !is_whole {
+                    // As many rows as there would be if all were like the first one.
+                    rows.expect(self.scanner.rows_ahead(&self.raw));
                 }
-                let value = if field.doubled { Cow::Owned(value.replace("\"\"", "\"")) } else { Cow::Borrowed(value) };
-                let misfit = judge(item, &value);
-                match repaired(&misfit) {
-                    Some(value) => rows.add(value, text.len()),
-                    None if field.doubled => rows.add(&value, text.len()),
-                    None => rows.place(&place),
-                }
-                *before = Some(place).filter(|_| !field.doubled);
-                let Some((misfit, found)) = misfit else { continue };
-                *before = None;
-                if !misfit.warning {
-                    rows.spoil();
-                }
-                if tell(&mut self.told, item, &misfit, found) {
-                    let problem = Problem::of_file(problems.file(), misfit.rule, misfit.expected);
-                    let problem = problem.at_line(self.raw.line).at_item(item.no, item.name).found(found);
-                    problems.push(if misfit.warning { problem.warning() } else { problem });
+                is_whole = true;
+            }
+            for column in &changed {
+                if !self.take_value(*column, &mut rows, problems) {
+                    told.push(*column);
                 }
             }
         }
-        Some(rows)
+    }
+
+    /// Decodes and judges a value of the row just read and puts it into the row begun last; false when something was told.
+    fn take_value(&mut self, column: usize, rows: &mut NewRows, problems: &mut Problems) -> bool {
+        let (item, field) = (&self.layout.items[column], &self.raw.fields[column]);
+        let bytes = self.scanner.bytes(&self.raw, field);
+        let start = rows.text.len();
+        let is_common = self.dialect.encoding == Encoding::Cp932 && !field.doubled;
+        if is_common
+            && text::decode_common(bytes, &mut rows.text)
+            && check::surely_fits(item, &rows.text.as_bytes()[start..])
+        {
+            rows.place(column, start);
+            return true;
+        }
+        rows.text.truncate(start);
+        self.take_other_value(column, rows, problems)
+    }
+
+    /// The same of a value that has to be looked at.
+    fn take_other_value(&mut self, column: usize, rows: &mut NewRows, problems: &mut Problems) -> bool {
+        let (item, field) = (&self.layout.items[column], &self.raw.fields[column]);
+        let bytes = undoubled(field, self.scanner.bytes(&self.raw, field));
+        let value = match text::decode(&bytes, self.dialect.encoding) {
+            Ok(value) => value,
+            Err(fault) => {
+                self.tell_fault(item, &fault, &bytes, problems);
+                rows.add(column, "");
+                rows.spoil();
+                return false;
+            }
+        };
+        let misfit = judge(item, &value);
+        rows.add(column, repaired(&misfit).unwrap_or(&value));
+        let Some((misfit, found)) = misfit else { return true };
+        if !misfit.warning {
+            rows.spoil();
+        }
+        tell_misfit(&mut self.told, self.raw.line, (item, &misfit, found), problems);
+        false
+    }
+
+    /// Tells that a value cannot be decoded.
+    fn tell_fault(&self, item: &Item, fault: &CharFault, bytes: &[u8], problems: &mut Problems) {
+        let encoding = self.dialect.encoding;
+        let problem = Problem::of_file(problems.file(), fault.rule(), fault.message_ja(encoding));
+        problems.push(problem.at_line(self.raw.line).at_item(item.no, item.name));
+        if text::bytes_hold_individual_number(bytes, encoding) {
+            let problem = check::individual_number(problems.file());
+            problems.push(problem.at_line(self.raw.line).at_item(item.no, item.name));
+        }
     }
 
     /// Reports what is wrong with the form of the row.
@@ -535,7 +580,7 @@ impl<'a, R: Read> Reader<'a, R> {
             .raw
             .fields
             .iter()
-            .map(|field| text::decode(self.scanner.bytes(field), self.dialect.encoding).unwrap_or_default())
+            .map(|field| text::decode(self.scanner.bytes(&self.raw, field), self.dialect.encoding).unwrap_or_default())
             .collect();
         let expected = self.layout.items.first().map_or("", |item| item.name);
         let is_header = names.first().is_some_and(|name| *name == expected);
@@ -569,25 +614,11 @@ impl<'a, R: Read> Reader<'a, R> {
         // Two bytes of CP932 become three of UTF-8.
         let mut row = Row::new(self.raw.line, sound, self.raw.fields.len(), bytes + bytes / 2);
         for (item, field) in self.layout.items.iter().zip(&self.raw.fields) {
-            let undoubled: Vec<u8>;
-            let bytes = if field.doubled {
-                undoubled = undouble(self.scanner.bytes(field));
-                &undoubled[..]
-            } else {
-                self.scanner.bytes(field)
-            };
-            let problem = |rule, text: String| {
-                Problem::of_file(problems.file(), rule, text).at_line(self.raw.line).at_item(item.no, item.name)
-            };
-            let value = match text::decode(bytes, self.dialect.encoding) {
+            let bytes = undoubled(field, self.scanner.bytes(&self.raw, field));
+            let value = match text::decode(&bytes, self.dialect.encoding) {
                 Ok(value) => value,
                 Err(fault) => {
-                    let problem = problem(fault.rule(), fault.message_ja(self.dialect.encoding));
-                    problems.push(problem);
-                    if text::bytes_hold_individual_number(bytes, self.dialect.encoding) {
-                        let problem = check::individual_number(problems.file());
-                        problems.push(problem.at_line(self.raw.line).at_item(item.no, item.name));
-                    }
+                    self.tell_fault(item, &fault, &bytes, problems);
                     row.push("");
                     row.spoil();
                     continue;
@@ -599,11 +630,7 @@ impl<'a, R: Read> Reader<'a, R> {
                 if !misfit.warning {
                     row.spoil();
                 }
-                if !tell(&mut self.told, item, &misfit, found) {
-                    continue;
-                }
-                let problem = problem(misfit.rule, misfit.expected).found(found);
-                problems.push(if misfit.warning { problem.warning() } else { problem });
+                tell_misfit(&mut self.told, self.raw.line, (item, &misfit, found), problems);
             }
         }
         for _ in self.raw.fields.len()..self.layout.items.len() {
@@ -613,26 +640,23 @@ impl<'a, R: Read> Reader<'a, R> {
     }
 }
 
-/// All rows of a care-plan file and how many rows of data it seems to have, broken ones included. A file that decodes as a
-/// whole is read from its text; one with a fault in its characters is read again from its bytes, so that the fault is told as
-/// it stands in the file.
+/// All rows of a care-plan file and how many rows of data it seems to have, broken ones included.
 pub(crate) fn read_rows(layout: &FileLayout, bytes: &[u8], dialect: Dialect, problems: &mut Problems) -> (Rows, u64) {
-    let text = text::decode_whole(bytes).filter(|_| dialect.encoding == Encoding::Cp932);
-    if let Some(text) = text {
+    if !dialect.json {
         let mut found = Problems::new(problems.file());
-        let mut reader = Reader::plain(layout, text.as_bytes(), Dialect { encoding: Encoding::Utf8, ..dialect });
-        let rows = reader.rows_of(&text, &mut found);
-        let seen = reader.seen;
-        // Both are looked for in the bytes of the file: the most that a row may have, and a number in a broken row.
-        if let Some(rows) = rows.filter(|_| !found.has("row_length") && !found.has(INDIVIDUAL_NUMBER)) {
+        let scanner = Scanner::whole(bytes, layout.items.len());
+        let mut reader = Reader::over(layout, scanner, dialect, &mut found);
+        let rows = reader.rows(&mut found);
+        // Of a row that is far too long each piece is looked at.
+        if !found.has("row_length") {
             problems.append(found);
-            return (rows.end(text.into_owned()), seen);
+            return (rows, reader.seen);
         }
     }
-    read_rows_by_value(layout, bytes, dialect, problems)
+    read_rows_in_pieces(layout, bytes, dialect, problems)
 }
 
-fn read_rows_by_value(layout: &FileLayout, bytes: &[u8], dialect: Dialect, problems: &mut Problems) -> (Rows, u64) {
+fn read_rows_in_pieces(layout: &FileLayout, bytes: &[u8], dialect: Dialect, problems: &mut Problems) -> (Rows, u64) {
     let mut reader = Reader::new(layout, bytes, dialect, problems);
     let rows = all_rows(&mut reader, problems);
     (Rows::of(layout.items.len(), &rows), reader.seen)
@@ -644,6 +668,20 @@ fn all_rows<R: Read>(reader: &mut Reader<'_, R>, problems: &mut Problems) -> Vec
         rows.push(row);
     }
     rows
+}
+
+/// Tells what is wrong with a value, and what of it may be quoted.
+fn tell_misfit(
+    told: &mut HashSet<(u32, String)>,
+    line: u64,
+    (item, misfit, found): (&Item, &Misfit, &str),
+    problems: &mut Problems,
+) {
+    if tell(told, item, misfit, found) {
+        let problem = Problem::of_file(problems.file(), misfit.rule, misfit.expected.as_str());
+        let problem = problem.at_line(line).at_item(item.no, item.name).found(found);
+        problems.push(if misfit.warning { problem.warning() } else { problem });
+    }
 }
 
 /// Whether to tell: the same version or office number is told once a file.
@@ -665,6 +703,9 @@ fn judge<'v>(item: &Item, value: &'v str) -> Option<(Misfit, &'v str)> {
             "",
         ));
     }
+    if check::surely_fits(item, value.as_bytes()) {
+        return None;
+    }
     let misfit = check::check(item, value).err()?;
     let found = if misfit.secret { "" } else { value };
     Some((misfit, found))
@@ -673,6 +714,11 @@ fn judge<'v>(item: &Item, value: &'v str) -> Option<(Misfit, &'v str)> {
 /// The value meant, where it was written differently.
 fn repaired<'m>(misfit: &'m Option<(Misfit, &str)>) -> Option<&'m str> {
     misfit.as_ref().and_then(|(misfit, _)| misfit.repaired.as_deref())
+}
+
+/// A value with doubled quotes as one.
+fn undoubled<'b>(field: &RawField, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+    if field.doubled { Cow::Owned(undouble(bytes)) } else { Cow::Borrowed(bytes) }
 }
 
 fn undouble(bytes: &[u8]) -> Vec<u8> {
@@ -878,7 +924,7 @@ mod tests {
     type Told = (Vec<(u64, bool, Vec<String>)>, u64, Vec<Problem>);
 
     fn both_ways(layout: &FileLayout, bytes: &[u8]) -> [Told; 2] {
-        [read_rows, read_rows_by_value].map(|read| {
+        [read_rows, read_rows_in_pieces].map(|read| {
             let mut problems = Problems::new("x.CSV");
             let (rows, seen) = read(layout, bytes, Dialect::CARE_PLAN, &mut problems);
             let values = |row: RowRef<'_>| (0..layout.items.len()).map(|at| row.get(at).to_owned()).collect();
@@ -889,7 +935,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_file_read_as_a_whole_is_read_as_it_is_value_by_value(
+        fn a_file_read_by_what_changes_is_read_as_it_is_value_by_value(
             which in 0usize..4,
             changes in prop::collection::vec((any::<usize>(), 0u8..4, prop::sample::select(b"\",\r\n0129AH\0\x1b\\\x83\xf0\x40\xa0\xfd".to_vec())), 0..4),
         ) {

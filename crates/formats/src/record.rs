@@ -5,7 +5,6 @@ use crate::layout::FileLayout;
 use kiban_domain::care_plan::ClockTime;
 use kiban_domain::dates::{ServiceMonth, parse_yyyymmdd};
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, OfficeNumber, PersonKey, ServiceType};
-use std::ops::Range;
 
 /// Where a value stands in the text that holds it.
 type Span = (u32, u32);
@@ -85,6 +84,17 @@ impl<'a> RowRef<'a> {
         let (start, end) = self.spans.get(index).copied().unwrap_or_default();
         self.text.get(start as usize..end as usize).unwrap_or_default()
     }
+
+    /// Whether it repeats all values of another row of the same file but this one.
+    pub fn repeats_but(&self, other: Self, index: usize) -> bool {
+        let (one, other) = (self.spans, other.spans);
+        one.get(..index) == other.get(..index) && one.get(index + 1..) == other.get(index + 1..)
+    }
+
+    /// Whether another row of the same file has the same value there. A value that was repeated stands in one place.
+    pub fn repeats(&self, other: Self, index: usize) -> bool {
+        self.spans.get(index) == other.spans.get(index) || self.get(index) == other.get(index)
+    }
 }
 
 impl<'a> From<&'a Row> for RowRef<'a> {
@@ -93,39 +103,78 @@ impl<'a> From<&'a Row> for RowRef<'a> {
     }
 }
 
-/// All rows of a file over one text: the file itself, decoded, and behind it what does not stand in it as it is.
+/// All rows of a file over one text, in which a value that a row repeats stands once.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     text: String,
-    /// What is to stand behind the text.
-    added: String,
     width: usize,
     heads: Vec<(u64, bool)>,
     spans: Vec<Span>,
 }
 
 impl Rows {
+    /// The same of rows that stand alone.
+    pub fn of(width: usize, rows: &[Row]) -> Self {
+        let mut all = NewRows::new(width);
+        for row in rows {
+            all.begin(row.line, row.sound);
+            (0..width).for_each(|at| all.add(at, row.get(at)));
+        }
+        all.end()
+    }
+
+    /// The rows in their order.
+    pub fn iter(&self) -> impl Iterator<Item = RowRef<'_>> {
+        let rows = self.heads.iter().zip(self.spans.chunks_exact(self.width.max(1)));
+        rows.map(|((line, sound), spans)| RowRef { line: *line, sound: *sound, text: &self.text, spans })
+    }
+}
+
+/// Rows of a file that are being read.
+#[derive(Debug)]
+pub(crate) struct NewRows {
+    /// The values; the next one is added to its end before its place is noted.
+    pub text: String,
+    width: usize,
+    heads: Vec<(u64, bool)>,
+    spans: Vec<Span>,
+}
+
+impl NewRows {
     /// For rows of so many values.
     pub fn new(width: usize) -> Self {
-        Self { width, ..Self::default() }
+        Self { text: String::new(), width, heads: Vec::new(), spans: Vec::new() }
     }
 
-    /// Begins a row.
+    /// Makes room for about so many rows.
+    pub fn expect(&mut self, rows: usize) {
+        self.heads.reserve(rows);
+        self.spans.reserve(rows.saturating_mul(self.width));
+    }
+
+    /// Begins a row without values.
     pub fn begin(&mut self, line: u64, sound: bool) {
-        self.spans.resize(self.heads.len() * self.width, (0, 0));
         self.heads.push((line, sound));
+        self.spans.resize(self.heads.len() * self.width, (0, 0));
     }
 
-    /// The next value of the row begun last, by its place in the text.
-    pub fn place(&mut self, place: &Range<usize>) {
-        self.spans.push(span(place.start, place.end));
+    /// Begins a row with the values of the row before.
+    pub fn repeat(&mut self, line: u64, sound: bool) {
+        self.heads.push((line, sound));
+        self.spans.extend_from_within(self.spans.len() - self.width..);
     }
 
-    /// The next value of the row begun last, which does not stand in the text of `length` bytes.
-    pub fn add(&mut self, value: &str, length: usize) {
-        let start = length + self.added.len();
-        self.added.push_str(value);
-        self.spans.push(span(start, start + value.len()));
+    /// A value of the row begun last is what stands in the text from here to its end.
+    pub fn place(&mut self, column: usize, start: usize) {
+        let row = self.spans.len() - self.width;
+        self.spans[row + column] = span(start, self.text.len());
+    }
+
+    /// A value of the row begun last.
+    pub fn add(&mut self, column: usize, value: &str) {
+        let start = self.text.len();
+        self.text.push_str(value);
+        self.place(column, start);
     }
 
     /// The row begun last is not sound.
@@ -135,33 +184,47 @@ impl Rows {
         }
     }
 
-    /// Ends with the text in which the places are.
-    pub fn end(mut self, text: String) -> Self {
-        self.spans.resize(self.heads.len() * self.width, (0, 0));
-        self.text = text;
-        self.text.push_str(&std::mem::take(&mut self.added));
-        self
+    /// All rows.
+    pub fn end(self) -> Rows {
+        Rows { text: self.text, width: self.width, heads: self.heads, spans: self.spans }
     }
+}
 
-    /// The same of rows that stand alone.
-    pub fn of(width: usize, rows: &[Row]) -> Self {
-        let mut all = Self::new(width);
-        for row in rows {
-            all.begin(row.line, row.sound);
-            (0..width).for_each(|at| all.add(row.get(at), 0));
+/// What the values of the rows of a file meant that were read before, by column: one that is repeated stands in the same place
+/// and is not read again.
+#[derive(Debug, Default)]
+pub struct Meanings {
+    days: Meaning<Date>,
+    months: Meaning<ServiceMonth>,
+    times: Meaning<ClockTime>,
+    offices: Meaning<OfficeNumber>,
+    insurers: Meaning<InsurerNumber>,
+    people: Meaning<InsuredNumber>,
+}
+
+/// By column, where the last value stood and what it meant.
+#[derive(Debug)]
+struct Meaning<T>(Vec<Option<(Span, Option<T>)>>);
+
+impl<T> Default for Meaning<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Copy> Meaning<T> {
+    fn of(&mut self, column: usize, place: Span, read: impl FnOnce() -> Option<T>) -> Option<T> {
+        if self.0.len() <= column {
+            self.0.resize(column + 1, None);
         }
-        all.end(String::new())
-    }
-
-    /// The rows in their order.
-    pub fn iter(&self) -> impl Iterator<Item = RowRef<'_>> {
-        let row = |(at, (line, sound)): (usize, &(u64, bool))| RowRef {
-            line: *line,
-            sound: *sound,
-            text: &self.text,
-            spans: &self.spans[at * self.width..(at + 1) * self.width],
-        };
-        self.heads.iter().enumerate().map(row)
+        match self.0[column] {
+            Some((known, meaning)) if known == place => meaning,
+            _ => {
+                let meaning = read();
+                self.0[column] = Some((place, meaning));
+                meaning
+            }
+        }
     }
 }
 
@@ -171,12 +234,29 @@ pub struct Fields<'a> {
     layout: &'a FileLayout,
     row: RowRef<'a>,
     at: usize,
+    known: Option<Meanings>,
 }
 
 impl<'a> Fields<'a> {
     /// From the first item.
     pub fn of(layout: &'a FileLayout, row: impl Into<RowRef<'a>>) -> Self {
-        Self { layout, row: row.into(), at: 0 }
+        Self { layout, row: row.into(), at: 0, known: None }
+    }
+
+    /// For all rows of a file, one after another.
+    pub(crate) fn of_file(layout: &'a FileLayout) -> Self {
+        let row = RowRef { line: 0, sound: false, text: "", spans: &[] };
+        Self { layout, row, at: 0, known: Some(Meanings::default()) }
+    }
+
+    /// Goes to the first item of another row of the file.
+    pub(crate) fn begin(&mut self, row: RowRef<'a>) {
+        (self.row, self.at) = (row, 0);
+    }
+
+    /// Goes to an item of the row, 0-based.
+    pub(crate) fn go_to(&mut self, index: usize) {
+        self.at = index;
     }
 
     /// Key of an item that comes so many items ahead, 0 for the next one. It must be this one; of items that are numbered the
@@ -192,6 +272,21 @@ impl<'a> Fields<'a> {
         debug_assert_eq!(self.layout.items.get(self.at).map(|item| item.key), Some(key));
         self.at += 1;
         self.row.get(self.at - 1)
+    }
+
+    /// The next item as what it means, which may be known from the row before.
+    fn meaning<T: Copy>(
+        &mut self,
+        key: &str,
+        known: impl Fn(&mut Meanings) -> &mut Meaning<T>,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.str(key);
+        let column = self.at - 1;
+        match &mut self.known {
+            Some(all) => known(all).of(column, self.row.spans.get(column).copied().unwrap_or_default(), || read(text)),
+            None => read(text),
+        }
     }
 
     /// The next item as text; empty when blank.
@@ -214,27 +309,27 @@ impl<'a> Fields<'a> {
 
     /// The next item as a day; none when blank or `00000000`.
     pub fn date(&mut self, key: &str) -> Option<Date> {
-        parse_yyyymmdd(self.str(key)).ok()
+        self.meaning(key, |known| &mut known.days, |text| parse_yyyymmdd(text).ok())
     }
 
     /// The next item as a month; none when blank or `000000`.
     pub fn month(&mut self, key: &str) -> Option<ServiceMonth> {
-        ServiceMonth::parse(self.str(key)).ok()
+        self.meaning(key, |known| &mut known.months, |text| ServiceMonth::parse(text).ok())
     }
 
     /// The next item as a time; none when blank or `9999`.
     pub fn time(&mut self, key: &str) -> Option<ClockTime> {
-        ClockTime::parse(self.str(key))
+        self.meaning(key, |known| &mut known.times, ClockTime::parse)
     }
 
     /// The next item as a number.
     pub fn number<T: std::str::FromStr>(&mut self, key: &str) -> Option<T> {
-        self.str(key).parse().ok()
+        Some(self.str(key)).filter(|text| !text.is_empty())?.parse().ok()
     }
 
     /// The next item as 事業所番号.
     pub fn office(&mut self, key: &str) -> Option<OfficeNumber> {
-        OfficeNumber::parse(self.str(key)).ok()
+        self.meaning(key, |known| &mut known.offices, |text| OfficeNumber::parse(text).ok())
     }
 
     /// The next item as サービス種類コード.
@@ -260,8 +355,8 @@ impl<'a> Fields<'a> {
 
     /// 保険者番号 and 被保険者番号, the next two items.
     pub fn person(&mut self) -> Option<PersonKey> {
-        let insurer = InsurerNumber::parse(self.str("insurer")).ok();
-        let insured = InsuredNumber::parse(self.str("insured")).ok();
+        let insurer = self.meaning("insurer", |known| &mut known.insurers, |text| InsurerNumber::parse(text).ok());
+        let insured = self.meaning("insured", |known| &mut known.people, |text| InsuredNumber::parse(text).ok());
         Some(PersonKey { insurer: insurer?, insured: insured? })
     }
 }

@@ -2,7 +2,8 @@
 //! character. Never stops: after a broken row it goes on with the next line. Work and memory are bounded: a row has at
 //! most 64 KiB and 512 columns, and going back to a line start is paid from a budget (T-24).
 
-use std::io::Read;
+use std::borrow::Cow;
+use std::io::{Empty, Read};
 
 /// Bytes a row may have.
 pub const MAX_ROW: usize = 64 * 1024;
@@ -33,19 +34,57 @@ pub enum RowFault {
     TooManyColumns,
 }
 
-/// One value, without its outer quotes: where it stands in the scanner's window.
+/// One value, without its outer quotes: where it stands in its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawField {
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
+    /// Line ends inside it.
+    breaks: u32,
+    quoted: bool,
     /// Holds doubled quotes.
     pub doubled: bool,
 }
 
 impl RawField {
     pub fn len(&self) -> usize {
-        self.end - self.start
+        (self.end - self.start) as usize
     }
+
+    /// Where its opening quote stands, or else it begins.
+    fn head(&self) -> usize {
+        self.start as usize - usize::from(self.quoted)
+    }
+
+    /// Where the comma or line end behind it stands.
+    fn tail(&self) -> usize {
+        self.end as usize + usize::from(self.quoted)
+    }
+
+    /// The same so much further on in its row, or back.
+    fn moved(self, by: u32) -> Self {
+        Self { start: self.start.wrapping_add(by), end: self.end.wrapping_add(by), ..self }
+    }
+}
+
+/// A place in a row. A row is cut long before the number overflows.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// How many bytes two texts begin with in common, eight at a time.
+fn common(one: &[u8], other: &[u8]) -> usize {
+    let words = one.chunks_exact(8).zip(other.chunks_exact(8));
+    let mut same = 0;
+    for (a, b) in words {
+        let (Ok(a), Ok(b)) = (a.try_into(), b.try_into()) else { break };
+        let differs = u64::from_le_bytes(a) ^ u64::from_le_bytes(b);
+        if differs != 0 {
+            return same + (differs.trailing_zeros() / 8) as usize;
+        }
+        same += 8;
+    }
+    same + one[same..].iter().zip(&other[same..]).take_while(|(a, b)| a == b).count()
 }
 
 /// First place of a byte, eight bytes at a time.
@@ -80,7 +119,7 @@ pub struct RawRow {
     start: usize,
     next: usize,
     /// Line ends inside its values.
-    breaks: usize,
+    breaks: u32,
 }
 
 impl RawRow {
@@ -97,14 +136,15 @@ const AHEAD: usize = MAX_ROW + 8;
 /// Bytes kept behind, so that a number on the border of two pieces of an endless row is seen whole.
 const BEHIND: usize = 64;
 
-/// The rows of a file, read through a window of a few hundred kilobytes however large the file is.
+/// The rows of a file, read through a window of a few hundred kilobytes however large the file is, or over all of its bytes
+/// where they are in memory.
 #[derive(Debug)]
-pub struct Scanner<R> {
+pub struct Scanner<'a, R> {
     source: R,
     /// The source has no more bytes.
     ended: bool,
     failed: Option<std::io::Error>,
-    data: Vec<u8>,
+    data: Cow<'a, [u8]>,
     /// Bytes of the source that have left the window.
     passed: usize,
     at: usize,
@@ -115,17 +155,27 @@ pub struct Scanner<R> {
     inside: bool,
 }
 
-impl<R: Read> Scanner<R> {
+impl<'a> Scanner<'a, Empty> {
+    /// Over bytes that are in memory.
+    pub fn whole(data: &'a [u8], columns: usize) -> Self {
+        let mut scanner = Self::new(std::io::empty(), columns);
+        scanner.data = Cow::Borrowed(data);
+        scanner.ended = true;
+        scanner
+    }
+}
+
+impl<R: Read> Scanner<'_, R> {
     /// `columns` is what the layout expects; it helps to find the next row after a broken quote.
     pub fn new(source: R, columns: usize) -> Self {
-        let (data, budget) = (Vec::new(), RESCAN_BUDGET);
+        let (data, budget) = (Cow::Owned(Vec::new()), RESCAN_BUDGET);
         Self { source, ended: false, failed: None, data, passed: 0, at: 0, line: 1, columns, budget, inside: false }
     }
 
     /// What the file begins with, before the first row is read.
     pub fn head(&mut self) -> &[u8] {
         self.fill();
-        &self.data[self.at..]
+        &self.data[self.at..self.data.len().min(self.at + STEP)]
     }
 
     /// The number of columns that the next rows should have, when only the file itself tells it.
@@ -139,13 +189,13 @@ impl<R: Read> Scanner<R> {
     }
 
     /// The bytes of a value of the row just read.
-    pub fn bytes(&self, field: &RawField) -> &[u8] {
-        &self.data[field.start..field.end]
+    pub fn bytes(&self, row: &RawRow, field: &RawField) -> &[u8] {
+        &self.data[row.start + field.start as usize..row.start + field.end as usize]
     }
 
-    /// Where a value of the row just read stands in the whole source.
-    pub fn place(&self, field: &RawField) -> std::ops::Range<usize> {
-        self.passed + field.start..self.passed + field.end
+    /// How many rows as long as the one just read lie ahead, in the window.
+    pub fn rows_ahead(&self, row: &RawRow) -> usize {
+        (self.data.len() - self.at) / (row.next - row.start).max(1)
     }
 
     /// The whole row just read as it stands in the file.
@@ -164,16 +214,17 @@ impl<R: Read> Scanner<R> {
             return;
         }
         let behind = self.at.min(BEHIND);
-        self.data.drain(..self.at - behind);
+        let data = self.data.to_mut();
+        data.drain(..self.at - behind);
         self.passed += self.at - behind;
         self.at = behind;
-        let wanted = STEP - self.data.len().min(STEP);
-        match (&mut self.source).take(wanted as u64).read_to_end(&mut self.data) {
+        let wanted = STEP - data.len().min(STEP);
+        match (&mut self.source).take(wanted as u64).read_to_end(data) {
             Ok(read) => self.ended = read < wanted,
             Err(error) => {
                 self.failed = Some(error);
                 self.ended = true;
-                self.data.truncate(self.at);
+                data.truncate(self.at);
             }
         }
     }
@@ -204,8 +255,8 @@ impl<R: Read> Scanner<R> {
         self.inside = next == self.data.len() && !self.ended && self.data[next - 1] != b'\n';
         // A sound row has the line ends inside its values and its own; of others each byte is asked.
         self.line += match (row.fault, row.end) {
-            (None, RowEnd::Eof) => row.breaks as u64,
-            (None, _) => row.breaks as u64 + 1,
+            (None, RowEnd::Eof) => u64::from(row.breaks),
+            (None, _) => u64::from(row.breaks) + 1,
             (Some(_), _) => self.data[start..next].iter().filter(|b| **b == b'\n').count() as u64,
         };
         self.at = next;
@@ -255,24 +306,83 @@ impl<R: Read> Scanner<R> {
         comma.is_some_and(|i| self.data[other..].starts_with(&self.data[line..=line + i]))
     }
 
+    /// Reads the next row where it is like the one in `row`, which was read just before: as many values and nothing wrong. Only
+    /// the values that differ from it are looked at; `changed` gets their columns. False, and nothing is read, otherwise.
+    pub fn next_alike(&mut self, row: &mut RawRow, changed: &mut Vec<usize>) -> bool {
+        let is_whole = matches!(self.data, Cow::Borrowed(_));
+        if !is_whole || row.fault.is_some() || row.fields.is_empty() || row.next != self.at || row.end == RowEnd::Eof {
+            return false;
+        }
+        changed.clear();
+        let Some((next, end)) = self.scan_alike(row, changed) else { return false };
+        row.line = self.line;
+        row.end = end;
+        row.start = self.at;
+        row.next = next;
+        row.blank = row.fields.len() == 1 && row.fields[0].len() == 0;
+        self.line += u64::from(row.breaks) + 1;
+        self.at = next;
+        true
+    }
+
+    /// Where the row at hand ends and how. While both rows go on alike, so do their values: what a value is depends on nothing
+    /// behind the comma or line end that follows it.
+    fn scan_alike(&self, row: &mut RawRow, changed: &mut Vec<usize>) -> Option<(usize, RowEnd)> {
+        let data = &self.data[..];
+        let (before, start) = (&data[row.start..row.next], self.at);
+        let limit = data.len().min(start + MAX_ROW);
+        let row_end = row.end;
+        let last = row.fields.len() - 1;
+        let (mut column, mut here, mut there) = (0, start, 0);
+        loop {
+            let alike = there + common(&before[there..], &data[here..limit]);
+            let by = place(here - start).wrapping_sub(place(there));
+            let ahead = &mut row.fields[column..last];
+            let repeated = ahead.iter().position(|field| field.tail() >= alike).unwrap_or(ahead.len());
+            if by != 0 {
+                ahead[..repeated].iter_mut().for_each(|field| *field = field.moved(by));
+            }
+            column += repeated;
+            let old = row.fields[column];
+            if alike == before.len() {
+                row.fields[column] = old.moved(by);
+                return Some((here + alike - there, row_end));
+            }
+            let mut fault = None;
+            let field = value(data, (start, here + old.head() - there, limit), column + 1, &mut fault);
+            let field = field.filter(|_| fault.is_none())?;
+            row.breaks = row.breaks - old.breaks + field.breaks;
+            row.fields[column] = field;
+            changed.push(column);
+            let end = start + field.tail();
+            match data.get(end)? {
+                b',' if column < last => {
+                    (here, there) = (end + 1, old.tail() + 1);
+                    column += 1;
+                }
+                b'\r' if column == last => return Some((end + 2, RowEnd::CrLf)),
+                b'\n' if column == last => return Some((end + 1, RowEnd::Lf)),
+                _ => return None,
+            }
+        }
+    }
+
     fn scan(&self, start: usize, row: &mut RawRow) -> usize {
-        let limit = self.data.len().min(start + MAX_ROW);
+        let data = &self.data[..];
+        let limit = data.len().min(start + MAX_ROW);
         let mut at = start;
         loop {
-            let column = row.fields.len() + 1;
-            let (field, end) = if self.data.get(at) == Some(&b'"') {
-                self.quoted(at + 1, limit, column, row)
-            } else {
-                self.bare(at, limit, column, row)
-            };
-            let Some(field) = field else { return line_end(&self.data, end) };
+            let field = value(data, (start, at, limit), row.fields.len() + 1, &mut row.fault);
+            let Some(field) = field else { return line_end(data, limit) };
+            let end = start + field.tail();
             if row.fields.len() < MAX_COLUMNS {
+                row.breaks += field.breaks;
                 row.fields.push(field);
             } else {
                 row.fault = Some(RowFault::TooManyColumns);
-                return line_end(&self.data, end);
+                return line_end(data, end);
             }
-            match self.data.get(end) {
+            match data.get(end) {
                 Some(b',') => at = end + 1,
                 Some(b'\r') => {
                     row.end = RowEnd::CrLf;
@@ -289,57 +399,93 @@ impl<R: Read> Scanner<R> {
             }
         }
     }
+}
 
-    /// A value without quotes and where it ends (at a comma, a line end, or the end of the file).
-    fn bare(&self, at: usize, limit: usize, column: usize, row: &mut RawRow) -> (Option<RawField>, usize) {
-        for (i, byte) in self.data[at..limit].iter().enumerate() {
-            let end = match byte {
-                b',' => at + i,
-                b'\n' if i > 0 && self.data[at + i - 1] == b'\r' => at + i - 1,
-                b'\n' => at + i,
-                b'"' => {
-                    row.fault.get_or_insert(RowFault::Quote(column));
-                    continue;
-                }
-                _ => continue,
-            };
-            return (Some(RawField { start: at, end, doubled: false }), end);
-        }
-        if limit == self.data.len() {
-            return (Some(RawField { start: at, end: limit, doubled: false }), limit);
-        }
-        row.fault = Some(RowFault::TooLong);
-        (None, limit)
+/// The value at `at` in a row that begins at `start`; it ends at a comma, a line end, or the end of the file. None where it
+/// does not end before `limit`.
+fn value(
+    data: &[u8],
+    (start, at, limit): (usize, usize, usize),
+    column: usize,
+    fault: &mut Option<RowFault>,
+) -> Option<RawField> {
+    if data.get(at) == Some(&b'"') {
+        quoted(data, (start, at + 1, limit), column, fault)
+    } else {
+        bare(data, (start, at, limit), column, fault)
     }
+}
 
-    /// A quoted value, `at` behind its opening quote.
-    fn quoted(&self, at: usize, limit: usize, column: usize, row: &mut RawRow) -> (Option<RawField>, usize) {
-        let mut doubled = false;
-        let mut i = at;
-        while i < limit {
-            let Some(ahead) = position(&self.data[i..limit], b'"') else { break };
-            row.breaks += self.data[i..i + ahead].iter().filter(|b| **b == b'\n').count();
-            i += ahead;
-            match self.data.get(i + 1) {
-                None | Some(b',' | b'\n') => {
-                    return (Some(RawField { start: at, end: i, doubled }), i + 1);
-                }
-                Some(b'\r') if self.data.get(i + 2) == Some(&b'\n') => {
-                    return (Some(RawField { start: at, end: i, doubled }), i + 1);
-                }
-                Some(b'"') => {
-                    doubled = true;
-                    i += 2;
-                }
-                Some(_) => {
-                    row.fault.get_or_insert(RowFault::Quote(column));
-                    i += 1;
-                }
+/// A value without quotes.
+fn bare(
+    data: &[u8],
+    (start, at, limit): (usize, usize, usize),
+    column: usize,
+    fault: &mut Option<RowFault>,
+) -> Option<RawField> {
+    let field = |end: usize| {
+        let (start, end) = (place(at - start), place(end - start));
+        Some(RawField { start, end, breaks: 0, quoted: false, doubled: false })
+    };
+    for (i, byte) in data[at..limit].iter().enumerate() {
+        // Anything else is part of the value.
+        if *byte > b',' {
+            continue;
+        }
+        match byte {
+            b',' => return field(at + i),
+            b'\n' if i > 0 && data[at + i - 1] == b'\r' => return field(at + i - 1),
+            b'\n' => return field(at + i),
+            b'"' => {
+                fault.get_or_insert(RowFault::Quote(column));
             }
+            _ => {}
         }
-        row.fault = Some(RowFault::Unclosed(column, limit == self.data.len()));
-        (None, limit.min(self.data.len()))
     }
+    if limit == data.len() {
+        return field(limit);
+    }
+    *fault = Some(RowFault::TooLong);
+    None
+}
+
+/// A quoted value, `at` behind its opening quote.
+fn quoted(
+    data: &[u8],
+    (start, at, limit): (usize, usize, usize),
+    column: usize,
+    fault: &mut Option<RowFault>,
+) -> Option<RawField> {
+    let (mut doubled, mut breaks) = (false, 0);
+    let mut i = at;
+    while i < limit {
+        let Some(ahead) = position(&data[i..limit], b'"') else { break };
+        breaks += lines(&data[i..i + ahead]);
+        i += ahead;
+        let is_end = match data.get(i + 1) {
+            None | Some(b',' | b'\n') => true,
+            Some(b'\r') => data.get(i + 2) == Some(&b'\n'),
+            Some(_) => false,
+        };
+        if is_end {
+            let (start, end) = (place(at - start), place(i - start));
+            return Some(RawField { start, end, breaks: place(breaks), quoted: true, doubled });
+        }
+        if data.get(i + 1) == Some(&b'"') {
+            doubled = true;
+            i += 2;
+        } else {
+            fault.get_or_insert(RowFault::Quote(column));
+            i += 1;
+        }
+    }
+    *fault = Some(RowFault::Unclosed(column, limit == data.len()));
+    None
+}
+
+/// Line ends in a piece of a value; mostly there is none.
+fn lines(data: &[u8]) -> usize {
+    position(data, b'\n').map_or(0, |first| data[first..].iter().filter(|b| **b == b'\n').count())
 }
 
 /// Position behind the next line end at or after `at`.
@@ -357,7 +503,8 @@ mod tests {
         let mut row = RawRow::new();
         let mut all = Vec::new();
         while scanner.next_row(&mut row) {
-            let fields = row.fields.iter().map(|f| String::from_utf8_lossy(scanner.bytes(f)).into_owned()).collect();
+            let fields =
+                row.fields.iter().map(|f| String::from_utf8_lossy(scanner.bytes(&row, f)).into_owned()).collect();
             all.push((row.line, fields, row.fault));
         }
         all
@@ -428,7 +575,8 @@ mod tests {
             sound += u64::from(row.fault.is_none() && row.fields.len() == 3);
         }
         assert_eq!((sound, row.line), (60_001, 120_002));
-        assert!(scanner.data.capacity() <= 4 * STEP, "the window grew to {}", scanner.data.capacity());
+        let capacity = scanner.data.to_mut().capacity();
+        assert!(capacity <= 4 * STEP, "the window grew to {capacity}");
     }
 
     #[test]

@@ -5,14 +5,17 @@ use super::name::PlanFileKind;
 use super::rules::{GRAND_TOTAL, ReadFile};
 use crate::Problem;
 use crate::layout::RowRef;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::cmp::Ordering;
 
-/// A service of a person with an office: 保険者番号, 被保険者番号, 事業所, サテライト, サービスコード, 福祉用具, 単位数.
-type Service<'a> = [&'a str; 8];
+/// A person by the characters of both numbers, so that two of them compare as one number does.
+type Person = u128;
+
+/// A service of a person: 事業所, サテライト, サービスコード, 福祉用具 twice, 単位数.
+type Service<'a> = [&'a str; 6];
 
 /// One line of 第7表, or the lines of 第6表 that are of the same service.
 struct Line<'a> {
+    of: (Person, Service<'a>),
     row: RowRef<'a>,
     count: i64,
     /// Of 第6表: 日割 counts days, which 第7表 does not repeat.
@@ -26,21 +29,31 @@ pub fn check(files: &mut [ReadFile<'_>]) {
     let (planned, in_table7) = (lines(&files[slip], "units"), lines(&files[table7], "discounted_units"));
     let mut of_slip = Vec::new();
     let mut of_table7 = Vec::new();
-    for (service, line) in &planned {
-        if !in_table7.contains_key(service) {
-            let text = "第6表のこのサービスと同じ事業所・サービスコード・単位数の行が第7表にありません。どちらが正しいか確認してください";
-            of_slip.push(told(&files[slip], line, "service_code", text.to_owned()));
-        }
-    }
-    for (service, line) in &in_table7 {
-        let Some(plan) = planned.get(service) else {
-            let text = "第7表のこの行と同じ事業所・サービスコード・単位数のサービスが第6表にありません。どちらが正しいか確認してください";
-            of_table7.push(told(&files[table7], line, "service_code", text.to_owned()));
-            continue;
+    // Both are in the same order.
+    let (mut planned, mut counted) = (planned.iter().peekable(), in_table7.iter().peekable());
+    loop {
+        let order = match (planned.peek(), counted.peek()) {
+            (Some(plan), Some(line)) => plan.of.cmp(&line.of),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => break,
         };
-        if plan.count != line.count && !plan.prorated {
-            let text = format!("第6表の回数の合計 {} と異なります。どちらが正しいか確認してください", plan.count);
-            of_table7.push(told(&files[table7], line, "count", text));
+        let plan = planned.next_if(|_| order.is_le());
+        let line = counted.next_if(|_| order.is_ge());
+        match (plan, line) {
+            (Some(plan), None) => {
+                let text = "第6表のこのサービスと同じ事業所・サービスコード・単位数の行が第7表にありません。どちらが正しいか確認してください";
+                of_slip.push(told(&files[slip], plan, "service_code", text.to_owned()));
+            }
+            (None, Some(line)) => {
+                let text = "第7表のこの行と同じ事業所・サービスコード・単位数のサービスが第6表にありません。どちらが正しいか確認してください";
+                of_table7.push(told(&files[table7], line, "service_code", text.to_owned()));
+            }
+            (Some(plan), Some(line)) if plan.count != line.count && !plan.prorated => {
+                let text = format!("第6表の回数の合計 {} と異なります。どちらが正しいか確認してください", plan.count);
+                of_table7.push(told(&files[table7], line, "count", text));
+            }
+            _ => {}
         }
     }
     of_table7.extend(totals(&files[table7]));
@@ -54,50 +67,63 @@ fn told(file: &ReadFile<'_>, line: &Line<'_>, key: &str, text: String) -> Proble
     file.problem(line.row, key, "table7_mismatch", text).found(found).warning()
 }
 
-/// The services of a table with the sum of their counts. Units are those after discount; 第7表 leaves them out where there
-/// is none.
-fn lines<'a>(file: &'a ReadFile<'_>, units: &str) -> BTreeMap<Service<'a>, Line<'a>> {
-    let keys = ["insurer", "insured", "office", "satellite", "service_code", "tais_code", "equipment_code"];
-    let columns = keys.map(|key| file.layout.column(key).0 as usize);
-    let (count, units, plain) = (file.index("count"), file.index(units), file.index("units"));
+/// 保険者番号 and 被保険者番号 of a sound row, six characters and ten.
+fn person(insurer: &str, insured: &str) -> Person {
+    insurer.bytes().chain(insured.bytes()).fold(0, |all, byte| all << 8 | u128::from(byte))
+}
+
+/// The services of a table with the sum of their counts, in order. Units are those after discount; 第7表 leaves them out where
+/// there is none.
+fn lines<'a>(file: &'a ReadFile<'_>, units: &str) -> Vec<Line<'a>> {
+    let [insurer, insured] = ["insurer", "insured"].map(|key| file.index(key));
+    let of_service = ["office", "satellite", "service_code", "tais_code", "equipment_code", units, "units"]
+        .map(|key| file.layout.column(key).0 as usize);
     let prorated = file.layout.column("prorated_days").0 as usize;
+    let count = file.index("count");
     let value = |row: RowRef<'a>, column: usize| if column == 0 { "" } else { row.get(column - 1) };
-    let mut lines = BTreeMap::new();
-    // Rows of one service follow one another: they are added up before they are put among the others.
-    let mut run: Option<(Service<'a>, Line<'a>)> = None;
+    let mut lines: Vec<Line<'a>> = Vec::new();
+    // Rows of one service mostly follow one another.
+    let mut last: Option<(RowRef<'a>, bool)> = None;
     for row in file.rows.iter().filter(|row| row.is_sound()) {
-        let [insurer, insured, office, satellite, code, tais, equipment] = columns.map(|column| value(row, column));
-        if is_total(code) {
+        let repeats = |last: RowRef<'a>, column: usize| column == 0 || row.repeats(last, column - 1);
+        let before = last.filter(|(last, _)| {
+            row.repeats(*last, insured)
+                && row.repeats(*last, insurer)
+                && of_service.iter().all(|column| repeats(*last, *column))
+        });
+        let counts = before.map_or_else(|| !is_total(value(row, of_service[2])), |(_, counts)| counts);
+        last = Some((row, counts));
+        if !counts {
             continue;
         }
-        let units = if row.get(units).is_empty() { row.get(plain) } else { row.get(units) };
-        let service = [insurer, insured, office, satellite, code, tais, equipment, units];
         let count = row.get(count).parse::<i64>().unwrap_or_default();
         let prorated = !value(row, prorated).is_empty();
-        match run.as_mut().filter(|(same, _)| *same == service) {
-            Some((_, line)) => {
+        match lines.last_mut().filter(|_| before.is_some()) {
+            Some(line) => {
                 line.count += count;
                 line.prorated |= prorated;
             }
-            None => add_run(&mut lines, run.replace((service, Line { row, count, prorated }))),
+            None => {
+                let [office, satellite, code, tais, equipment, units, plain] =
+                    of_service.map(|column| value(row, column));
+                let units = if units.is_empty() { plain } else { units };
+                let service = [office, satellite, code, tais, equipment, units];
+                let of = (person(row.get(insurer), row.get(insured)), service);
+                lines.push(Line { of, row, count, prorated });
+            }
         }
     }
-    add_run(&mut lines, run);
-    lines
-}
-
-fn add_run<'a>(lines: &mut BTreeMap<Service<'a>, Line<'a>>, run: Option<(Service<'a>, Line<'a>)>) {
-    let Some((service, more)) = run else { return };
-    match lines.entry(service) {
-        Entry::Vacant(place) => {
-            place.insert(more);
-        }
-        Entry::Occupied(mut place) => {
-            let line = place.get_mut();
+    // Those of one service stay in the order of the file, the first of them first.
+    lines.sort_by(|a, b| a.of.cmp(&b.of));
+    lines.dedup_by(|more, line| {
+        let is_same = more.of == line.of;
+        if is_same {
             line.count += more.count;
             line.prorated |= more.prorated;
         }
-    }
+        is_same
+    });
+    lines
 }
 
 /// Whether a code of 第7表 is the mark of a total.
@@ -106,28 +132,34 @@ fn is_total(code: &str) -> bool {
 }
 
 /// 給付管理単位数 of the grand total is the sum over offices and types: of the subtotal, or of the lines where there is none.
-fn totals(file: &ReadFile<'_>) -> Vec<Problem> {
-    let keys = ["insurer", "insured", "office", "satellite"].map(|key| file.index(key));
+fn totals<'a>(file: &'a ReadFile<'_>) -> Vec<Problem> {
+    let [insurer, insured, office, satellite] =
+        ["insurer", "insured", "office", "satellite"].map(|key| file.index(key));
     let (code, managed) = (file.index("service_code"), file.index("managed_units"));
     let number = |row: RowRef<'_>| row.get(managed).parse::<i64>().ok();
-    let mut groups: BTreeMap<[&str; 5], (Option<i64>, i64)> = BTreeMap::new();
-    for row in file.rows.iter().filter(|row| row.is_sound() && row.get(code) != GRAND_TOTAL) {
-        let [insurer, insured, office, satellite] = keys.map(|at| row.get(at));
+    let person = |row: RowRef<'_>| person(row.get(insurer), row.get(insured));
+    let of_group = |row: RowRef<'a>| {
         let service = row.get(code).get(..2).unwrap_or_default();
-        let group = groups.entry([insurer, insured, office, satellite, service]).or_default();
-        if row.get(code).ends_with("AAAA") {
-            group.0 = number(row);
-        } else if !is_total(row.get(code)) {
-            group.1 += number(row).unwrap_or_default();
+        (person(row), [row.get(office), row.get(satellite), service])
+    };
+    let (grand, mut rows): (Vec<_>, Vec<_>) =
+        file.rows.iter().filter(|row| row.is_sound()).partition(|row| row.get(code) == GRAND_TOTAL);
+    rows.sort_by_cached_key(|row| of_group(*row));
+    let mut sums: Vec<(Person, i64)> = Vec::new();
+    for group in rows.chunk_by(|a, b| of_group(*a) == of_group(*b)) {
+        let Some(first) = group.first() else { continue };
+        let subtotal = group.iter().rfind(|row| row.get(code).ends_with("AAAA")).and_then(|row| number(*row));
+        let lines = group.iter().filter(|row| !is_total(row.get(code)));
+        let sum = subtotal.unwrap_or_else(|| lines.map(|row| number(*row).unwrap_or_default()).sum());
+        match sums.last_mut().filter(|(of, _)| *of == person(*first)) {
+            Some((_, all)) => *all += sum,
+            None => sums.push((person(*first), sum)),
         }
     }
-    let mut sums: BTreeMap<[&str; 2], i64> = BTreeMap::new();
-    for ([insurer, insured, ..], (subtotal, lines)) in groups {
-        *sums.entry([insurer, insured]).or_default() += subtotal.unwrap_or(lines);
-    }
     let mut problems = Vec::new();
-    for row in file.rows.iter().filter(|row| row.is_sound() && row.get(code) == GRAND_TOTAL) {
-        let sum = sums.get(&[row.get(keys[0]), row.get(keys[1])]).copied().unwrap_or_default();
+    for row in grand {
+        let at = sums.binary_search_by_key(&person(row), |(of, _)| *of);
+        let sum = at.map_or(0, |at| sums[at].1);
         if number(row).is_some_and(|total| total != sum) {
             let text = format!("給付管理単位数を合わせると {sum} になります。合計を確認してください");
             let problem = file.problem(row, "managed_units", "table7_mismatch", text);

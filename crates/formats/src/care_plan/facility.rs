@@ -2,16 +2,15 @@
 //! file for the plans of facilities.
 
 use super::rows::{Table2Row, begin, person};
-use crate::layout::{Fields, FileLayout, Record, RowRef};
+use crate::layout::{Fields, FileLayout, Record};
 use kiban_domain::care_plan::facility::{FacilityService, FacilityTable1};
 use kiban_domain::care_plan::{CertificationState, PlanKind};
 use kiban_domain::certification::CareLevel;
 use kiban_domain::{Date, PersonKey};
 
 /// Person, 計画作成（変更）日 and the table.
-pub fn table1(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, Date, FacilityTable1)> {
-    let mut f = Fields::of(layout, row);
-    let person = person(&mut f)?;
+pub fn table1(f: &mut Fields<'_>) -> Option<(PersonKey, Date, FacilityTable1)> {
+    let person = person(f)?;
     let made_on = f.date("made_on")?;
     let name = f.text("name");
     let address = f.text("address");
@@ -77,12 +76,11 @@ pub fn write_table1<'a>(
 }
 
 /// Person, 計画作成（変更）日 and the line of 第2表.
-pub fn table2(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, Date, Table2Row<FacilityService>)> {
-    let mut f = Fields::of(layout, row);
-    let person = person(&mut f)?;
+pub fn table2(f: &mut Fields<'_>) -> Option<(PersonKey, Date, Table2Row<FacilityService>)> {
+    let person = person(f)?;
     let made_on = f.date("made_on");
     let changed_on = f.date("changed_on")?;
-    let mut line = Table2Row::goals(made_on, &mut f);
+    let mut line = Table2Row::goals(made_on, f);
     let service = FacilityService {
         number: f.number("service_no"),
         content: f.text("content"),

@@ -20,7 +20,7 @@ pub use json::{FORMAT as JSON_FORMAT, from_json, is_json, to_json};
 pub use name::{CsvVersion, PlanFileKind, PlanFileName, Sending};
 pub use origin::{Origin, Sent};
 
-use crate::layout::{self, Dialect, FileLayout, Record};
+use crate::layout::{self, Dialect, Fields, FileLayout, Record, RowRef};
 use crate::record::Rows;
 use crate::{Problem, Problems, check, text};
 use kiban_domain::care_plan::facility::{FacilityPlan, FacilityService, FacilityTable1, FacilityTable2};
@@ -268,54 +268,65 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
     let mut files: Vec<&ReadFile<'_>> = unit.iter().collect();
     // The file that names a document comes before those that belong to it.
     files.sort_by_key(|file| file.kind);
-    let mut plans: BTreeMap<(PersonKey, Date), PlanParts> = BTreeMap::new();
-    let mut facilities: BTreeMap<(PersonKey, Date), FacilityParts> = BTreeMap::new();
+    let mut plans: ByKey<(PersonKey, Date), PlanParts> = ByKey::new();
+    let mut facilities: ByKey<(PersonKey, Date), FacilityParts> = ByKey::new();
     let mut facility_order = Vec::new();
     let mut plan_order = Vec::new();
-    let mut slips: Vec<Sent<ServiceSlip>> = Vec::new();
-    let mut actuals: Vec<Sent<ServiceActuals>> = Vec::new();
+    let mut slips: ByKey<(PersonKey, ServiceMonth), Sent<ServiceSlip>> = ByKey::new();
+    let mut actuals: ByKey<(PersonKey, ServiceMonth), Sent<ServiceActuals>> = ByKey::new();
     let mut basics: Vec<Sent<BasicInformation>> = Vec::new();
     let mut preventive: Vec<Sent<PreventivePlan>> = Vec::new();
     let mut supplements: Vec<(PersonKey, Supplement, Origin)> = Vec::new();
     for file in &files {
+        let layout = file.layout;
+        let mut fields = Fields::of_file(layout);
+        let day = file.index("day");
+        let mut before: Option<RowRef<'_>> = None;
         for row in file.rows.iter() {
-            let layout = file.layout;
+            fields.begin(row);
+            let next_day = before.replace(row).is_some_and(|before| row.repeats_but(before, day));
             let origin = || Origin::of(file, row);
             match file.kind {
                 PlanFileKind::Table1 => {
-                    if let Some((person, day, table)) = rows::table1(layout, row) {
-                        plans.entry((person, day)).or_default().table1 = Some(table);
+                    if let Some((person, day, table)) = rows::table1(&mut fields) {
+                        plans.of((person, day), PlanParts::default).table1 = Some(table);
                         plan_order.push(((person, day), origin()));
                     }
                 }
                 PlanFileKind::Table2 => {
-                    if let Some((person, day, line)) = rows::table2(layout, row) {
-                        plans.entry((person, day)).or_default().table2.push(line);
+                    if let Some((person, day, line)) = rows::table2(&mut fields) {
+                        plans.of((person, day), PlanParts::default).table2.push(line);
                     }
                 }
                 PlanFileKind::Table3 => {
-                    if let Some((person, day, made_on, week)) = rows::table3(layout, row) {
-                        let parts = plans.entry((person, day)).or_default();
+                    if let Some((person, day, made_on, week)) = rows::table3(&mut fields) {
+                        let parts = plans.of((person, day), PlanParts::default);
                         parts.table3.made_on = parts.table3.made_on.or(made_on);
                         parts.table3.rows.push(week);
                     }
                 }
                 PlanFileKind::Supplement => {
-                    let read = rows::supplement(layout, row);
+                    let read = rows::supplement(&mut fields);
                     supplements.extend(read.map(|(person, supplement)| (person, supplement, origin())));
                 }
                 PlanFileKind::Slip => {
-                    if let Some((person, month, line)) = rows::slip_line(layout, row) {
+                    if next_day && let Some(slip) = slips.last() {
+                        fields.go_to(day);
+                        rows::add_next_day(&mut fields, &mut slip.value.lines);
+                    } else if let Some((person, month, line)) = rows::slip_line(&mut fields) {
                         slip_of(&mut slips, person, month, origin).lines.push(line);
                     }
                 }
                 PlanFileKind::Table7 => {
-                    if let Some((person, month, line)) = rows::table7(layout, row) {
+                    if let Some((person, month, line)) = rows::table7(&mut fields) {
                         slip_of(&mut slips, person, month, origin).table7.push(line);
                     }
                 }
                 PlanFileKind::Actuals => {
-                    if let Some((person, month, line)) = rows::slip_line(layout, row) {
+                    if next_day && let Some(one) = actuals.last() {
+                        fields.go_to(day);
+                        rows::add_next_day(&mut fields, &mut one.value.lines);
+                    } else if let Some((person, month, line)) = rows::slip_line(&mut fields) {
                         actuals_of(&mut actuals, person, month, origin).lines.push(line);
                     }
                 }
@@ -359,19 +370,19 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
                     }
                 }
                 PlanFileKind::FacilityTable1 => {
-                    if let Some((person, day, table)) = facility::table1(layout, row) {
-                        facilities.entry((person, day)).or_default().table1 = Some(table);
+                    if let Some((person, day, table)) = facility::table1(&mut fields) {
+                        facilities.of((person, day), FacilityParts::default).table1 = Some(table);
                         facility_order.push(((person, day), origin()));
                     }
                 }
                 PlanFileKind::FacilityTable2 => {
-                    if let Some((person, day, line)) = facility::table2(layout, row) {
-                        facilities.entry((person, day)).or_default().table2.push(line);
+                    if let Some((person, day, line)) = facility::table2(&mut fields) {
+                        facilities.of((person, day), FacilityParts::default).table2.push(line);
                     }
                 }
                 PlanFileKind::FacilityTable3 => {
-                    if let Some((person, day, made_on, week)) = rows::table3(layout, row) {
-                        let parts = facilities.entry((person, day)).or_default();
+                    if let Some((person, day, made_on, week)) = rows::table3(&mut fields) {
+                        let parts = facilities.of((person, day), FacilityParts::default);
                         parts.table3.made_on = parts.table3.made_on.or(made_on);
                         parts.table3.rows.push(week);
                     }
@@ -390,21 +401,21 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
     }
     for (person, supplement, origin) in supplements {
         match (supplement.changed_on, supplement.month) {
-            (Some(day), _) => plans.entry((person, day)).or_default().supplement = Some(supplement),
+            (Some(day), _) => plans.of((person, day), PlanParts::default).supplement = Some(supplement),
             (None, Some(month)) => slip_of(&mut slips, person, month, || origin).supplement = Some(supplement),
             (None, None) => {}
         }
     }
     for (key, origin) in plan_order {
-        let plan = plans.remove(&key).and_then(|parts| parts.finish(key));
+        let plan = std::mem::take(plans.of(key, PlanParts::default)).finish(key);
         received.plans.extend(plan.map(|value| Sent { value, origin }));
     }
     for (key, origin) in facility_order {
-        let plan = facilities.remove(&key).and_then(|parts| parts.finish_facility(key));
+        let plan = std::mem::take(facilities.of(key, FacilityParts::default)).finish_facility(key);
         received.facility_plans.extend(plan.map(|value| Sent { value, origin }));
     }
-    received.slips.append(&mut slips);
-    received.actuals.append(&mut actuals);
+    received.slips.extend(slips.into_values());
+    received.actuals.extend(actuals.into_values());
     received.basics.append(&mut basics);
     received.preventive_plans.append(&mut preventive);
     received.offices.append(&mut origin::named_offices(&files));
@@ -416,30 +427,60 @@ fn basic_of(basics: &mut [Sent<BasicInformation>], person: PersonKey, day: Date)
 }
 
 fn slip_of(
-    slips: &mut Vec<Sent<ServiceSlip>>,
+    slips: &mut ByKey<(PersonKey, ServiceMonth), Sent<ServiceSlip>>,
     person: PersonKey,
     month: ServiceMonth,
     origin: impl FnOnce() -> Origin,
 ) -> &mut ServiceSlip {
-    let at = slips.iter().rposition(|slip| slip.person == person && slip.month == month).unwrap_or_else(|| {
+    let new = || {
         let value = ServiceSlip { person, month, lines: Vec::new(), table7: Vec::new(), supplement: None };
-        slips.push(Sent { value, origin: origin() });
-        slips.len() - 1
-    });
-    &mut slips[at].value
+        Sent { value, origin: origin() }
+    };
+    &mut slips.of((person, month), new).value
 }
 
 fn actuals_of(
-    all: &mut Vec<Sent<ServiceActuals>>,
+    all: &mut ByKey<(PersonKey, ServiceMonth), Sent<ServiceActuals>>,
     person: PersonKey,
     month: ServiceMonth,
     origin: impl FnOnce() -> Origin,
 ) -> &mut ServiceActuals {
-    let at = all.iter().rposition(|one| one.person == person && one.month == month).unwrap_or_else(|| {
-        all.push(Sent { value: ServiceActuals { person, month, lines: Vec::new() }, origin: origin() });
-        all.len() - 1
-    });
-    &mut all[at].value
+    let new = || Sent { value: ServiceActuals { person, month, lines: Vec::new() }, origin: origin() };
+    &mut all.of((person, month), new).value
+}
+
+/// Values by key, in the order in which they came. Rows of one document follow one another and the files of a unit name the
+/// documents in the same order, so the last one and the next one are looked at first.
+struct ByKey<K, V> {
+    values: Vec<(K, V)>,
+    places: BTreeMap<K, usize>,
+    at: usize,
+}
+
+impl<K: Ord + Copy, V> ByKey<K, V> {
+    fn new() -> Self {
+        Self { values: Vec::new(), places: BTreeMap::new(), at: 0 }
+    }
+
+    /// The value of a key, a new one where there is none.
+    fn of(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
+        let near = [self.at, self.at + 1].into_iter().find(|at| self.values.get(*at).is_some_and(|(k, _)| *k == key));
+        self.at = near.or_else(|| self.places.get(&key).copied()).unwrap_or_else(|| {
+            self.values.push((key, new()));
+            self.places.insert(key, self.values.len() - 1);
+            self.values.len() - 1
+        });
+        &mut self.values[self.at].1
+    }
+
+    /// The value asked for last.
+    fn last(&mut self) -> Option<&mut V> {
+        self.values.get_mut(self.at).map(|(_, value)| value)
+    }
+
+    fn into_values(self) -> impl Iterator<Item = V> {
+        self.values.into_iter().map(|(_, value)| value)
+    }
 }
 
 /// A plan being put together.

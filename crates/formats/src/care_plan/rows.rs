@@ -24,9 +24,8 @@ pub fn person(fields: &mut Fields<'_>) -> Option<PersonKey> {
 }
 
 /// Person, 計画作成（変更）日 and the table.
-pub fn table1(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, Date, Table1)> {
-    let mut f = Fields::of(layout, row);
-    let person = person(&mut f)?;
+pub fn table1(f: &mut Fields<'_>) -> Option<(PersonKey, Date, Table1)> {
+    let person = person(f)?;
     let made_on = f.date("made_on")?;
     let postal_code = f.text("postal_code");
     let address1 = f.text("address1");
@@ -134,12 +133,11 @@ impl<S> Table2Row<S> {
 }
 
 /// Person, 計画作成（変更）日 and the line.
-pub fn table2(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, Date, Table2Row)> {
-    let mut f = Fields::of(layout, row);
-    let person = person(&mut f)?;
+pub fn table2(f: &mut Fields<'_>) -> Option<(PersonKey, Date, Table2Row)> {
+    let person = person(f)?;
     let made_on = f.date("made_on");
     let changed_on = f.date("changed_on")?;
-    let mut line = Table2Row::goals(made_on, &mut f);
+    let mut line = Table2Row::goals(made_on, f);
     let service = PlannedService {
         number: f.number("service_no"),
         content: f.text("content"),
@@ -273,9 +271,8 @@ pub fn write_service(r: &mut Record<'_>, service: &PlannedService) {
 }
 
 /// Person, 計画作成（変更）日, 作成年月日 and the row of 第3表.
-pub fn table3(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, Date, Option<Date>, WeekRow)> {
-    let mut f = Fields::of(layout, row);
-    let person = person(&mut f)?;
+pub fn table3(f: &mut Fields<'_>) -> Option<(PersonKey, Date, Option<Date>, WeekRow)> {
+    let person = person(f)?;
     let made_on = f.date("made_on");
     let changed_on = f.date("changed_on")?;
     let service = WeeklyService {
@@ -322,9 +319,8 @@ pub fn write_table3<'a>(
 }
 
 /// Person and the supplement.
-pub fn supplement(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, Supplement)> {
-    let mut f = Fields::of(layout, row);
-    let person = person(&mut f)?;
+pub fn supplement(f: &mut Fields<'_>) -> Option<(PersonKey, Supplement)> {
+    let person = person(f)?;
     let mut s = Supplement {
         changed_on: f.date("changed_on"),
         month: None,
@@ -418,9 +414,8 @@ pub fn write_supplement<'a>(layout: &'a FileLayout, person: &PersonKey, s: &Supp
 }
 
 /// Person, month and the line of 第6表 (予定 or 実績).
-pub fn slip_line(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, ServiceMonth, SlipLine)> {
-    let mut f = Fields::of(layout, row);
-    let person = person(&mut f)?;
+pub fn slip_line(f: &mut Fields<'_>) -> Option<(PersonKey, ServiceMonth, SlipLine)> {
+    let person = person(f)?;
     let made_on = f.date("made_on")?;
     let month = f.month("month")?;
     let line = SlipLine {
@@ -447,6 +442,14 @@ pub fn slip_line(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, Ser
         marker: f.text("marker"),
     };
     Some((person, month, line))
+}
+
+/// Adds the line of a row that is like the one before, the last of these, but for its day.
+pub fn add_next_day(f: &mut Fields<'_>, lines: &mut Vec<SlipLine>) {
+    if let (Some(day), Some(before)) = (f.date("day"), lines.last()) {
+        let line = SlipLine { day, ..before.clone() };
+        lines.push(line);
+    }
 }
 
 /// Inverse of [`slip_line`].
@@ -484,9 +487,8 @@ pub fn write_slip_line<'a>(
 }
 
 /// Person, month and the line of 第7表.
-pub fn table7(layout: &FileLayout, row: RowRef<'_>) -> Option<(PersonKey, ServiceMonth, Table7Line)> {
-    let mut f = Fields::of(layout, row);
-    let person = person(&mut f)?;
+pub fn table7(f: &mut Fields<'_>) -> Option<(PersonKey, ServiceMonth, Table7Line)> {
+    let person = person(f)?;
     let made_on = f.date("made_on")?;
     let month = f.month("month")?;
     let line = Table7Line {

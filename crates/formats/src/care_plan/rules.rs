@@ -7,7 +7,8 @@ use crate::{Problem, Problems};
 use kiban_domain::care_plan::preventive::FamilyPicture;
 use kiban_domain::dates::ServiceMonth;
 use kiban_domain::service_type::service_type;
-use std::collections::{HashMap, HashSet};
+use std::cmp::Ordering;
+use std::collections::HashSet;
 
 /// One file read, with its problems so far.
 #[derive(Debug)]
@@ -140,20 +141,24 @@ fn check_month(file: &mut ReadFile<'_>) {
 /// Rows with the same key.
 fn unique(file: &mut ReadFile<'_>, keys: &[&str], told_at: &str) {
     let columns: Vec<usize> = keys.iter().map(|key| file.index(key)).collect();
-    let mut first: HashMap<Vec<&str>, u64> = HashMap::new();
+    let is_whole = |row: &RowRef<'_>| row.is_sound() && columns.iter().all(|at| !row.get(*at).is_empty());
+    let order = |a: &RowRef<'_>, b: &RowRef<'_>| {
+        let differing = columns.iter().map(|at| a.get(*at).cmp(b.get(*at))).find(|order| order.is_ne());
+        differing.unwrap_or(Ordering::Equal)
+    };
+    // Mostly they are in this order already; rows of one key stay in that of the file.
+    let mut rows: Vec<RowRef<'_>> = file.rows.iter().filter(is_whole).collect();
+    rows.sort_by(order);
     let mut found = Vec::new();
-    for row in file.rows.iter().filter(|row| row.is_sound()) {
-        let key: Vec<&str> = columns.iter().map(|at| row.get(*at)).collect();
-        if key.iter().any(|value| value.is_empty()) {
-            continue;
-        }
-        if let Some(line) = first.get(&key) {
+    for same in rows.chunk_by(|a, b| order(a, b).is_eq()) {
+        let Some((first, others)) = same.split_first() else { continue };
+        found.extend(others.iter().map(|row| {
+            let line = first.line();
             let text = format!("{line}行目と同じキーの行です。どちらかを取り除くか、番号を直してください");
-            found.push(file.problem(row, told_at, "duplicate_key", text).found(key.last().unwrap_or(&"")));
-        } else {
-            first.insert(key, row.line());
-        }
+            file.problem(*row, told_at, "duplicate_key", text).found(columns.last().map_or("", |at| row.get(*at)))
+        }));
     }
+    found.sort_by_key(|problem| problem.line);
     file.push_all(found);
 }
 
@@ -202,9 +207,9 @@ fn equipment_code(file: &mut ReadFile<'_>) {
     let text = "福祉用具貸与(17・67)の行には、TAISコードか福祉用具届出コードのどちらかを入れてください";
     let wrong = file.rows.iter().filter(|row| {
         let service = row.get(code);
-        let is_total = ["AAAA", "EEEE", "ZZZZ"].iter().any(|mark| service.ends_with(mark));
-        let lent = (service.starts_with("17") || service.starts_with("67")) && !is_total;
-        row.is_sound() && lent && row.get(tais).is_empty() && row.get(equipment).is_empty()
+        let is_total = || ["AAAA", "EEEE", "ZZZZ"].iter().any(|mark| service.ends_with(mark));
+        let is_lent = (service.starts_with("17") || service.starts_with("67")) && !is_total();
+        row.is_sound() && is_lent && row.get(tais).is_empty() && row.get(equipment).is_empty()
     });
     let found = wrong.map(|row| file.problem(row, "tais_code", "equipment_code", text)).collect();
     file.push_all(found);
@@ -246,6 +251,7 @@ fn service_codes(file: &mut ReadFile<'_>, key: &str) {
     for row in file.rows.iter().filter(|row| row.is_sound()) {
         let service = row.get(code);
         if service == last || !judged.insert(service) {
+            last = service;
             continue;
         }
         last = service;
@@ -298,14 +304,14 @@ fn days_in_month(file: &mut ReadFile<'_>) {
 /// Each person of 第7表 has one grand total row.
 fn grand_total(file: &mut ReadFile<'_>) {
     let (insured, code) = (file.index("insured"), file.index("service_code"));
-    let total: HashSet<&str> =
-        file.rows.iter().filter(|row| row.get(code) == GRAND_TOTAL).map(|row| row.get(insured)).collect();
+    let totals = file.rows.iter().filter(|row| row.get(code) == GRAND_TOTAL);
+    let mut total = Keys::of(totals.map(|row| row.get(insured)));
     let mut told = HashSet::new();
     let text = "この利用者の総合計の行(サービスコード 999999)がありません。加えてください";
     let wrong = file
         .rows
         .iter()
-        .filter(|row| row.is_sound() && !total.contains(row.get(insured)) && told.insert(row.get(insured)));
+        .filter(|row| row.is_sound() && !total.contains(&row.get(insured)) && told.insert(row.get(insured)));
     let found = wrong.map(|row| file.problem(row, "service_code", "total_row", text).warning()).collect();
     file.push_all(found);
 }
@@ -428,45 +434,83 @@ fn pictures(files: &mut [ReadFile<'_>]) {
 /// Every row has a parent row with the same person and day (or month). A parent file that is missing or faulty has
 /// been told already, so nothing more is said then.
 fn check_parents(files: &mut [ReadFile<'_>], parent: PlanFileKind, key: &str, children: &[PlanFileKind]) {
-    let mut parents = HashSet::new();
+    let mut parents = Vec::new();
     for file in files.iter().filter(|file| file.kind == parent) {
         if file.problems.errors() > 0 {
             return;
         }
         let columns = link(file, key);
-        let mut last = None;
-        for keys in file.rows.iter().map(|row| columns.map(|at| row.get(at))) {
-            if last.replace(keys) != Some(keys) {
-                parents.insert(keys.map(str::to_owned));
+        let mut last: Option<RowRef<'_>> = None;
+        for row in file.rows.iter() {
+            if !last.replace(row).is_some_and(|last| columns.iter().all(|at| row.repeats(last, *at))) {
+                parents.push(columns.map(|at| row.get(at)));
             }
         }
     }
     if !files.iter().any(|file| file.kind == parent) {
         return;
     }
-    for file in files.iter_mut().filter(|file| children.contains(&file.kind)) {
-        let columns = link(file, key);
-        let mut told = HashSet::new();
-        let mut found = Vec::new();
-        // Rows of one document follow one another.
-        let mut last = None;
-        for row in file.rows.iter().filter(|row| row.is_sound()) {
-            let keys = columns.map(|at| row.get(at));
-            if last.replace(keys) == Some(keys) || parents.contains(&keys.map(str::to_owned)) || !told.insert(keys) {
-                continue;
-            }
-            let text = format!(
-                "同じ保険者番号・被保険者番号・{}の行が{}にありません。番号と日付を確認してください",
-                file.layout.column(key).1,
-                parent.prefix()
-            );
-            found.push(file.problem(row, key, "parent", text).found(row.get(file.index(key))));
+    let mut parents = Keys::of(parents.into_iter());
+    let orphans: Vec<(usize, Vec<Problem>)> = files
+        .iter()
+        .enumerate()
+        .filter(|(_, file)| children.contains(&file.kind))
+        .map(|(at, file)| (at, orphans_of(file, &mut parents, parent, key)))
+        .collect();
+    orphans.into_iter().for_each(|(at, found)| files[at].push_all(found));
+}
+
+/// The rows of a file that have no parent, each of them told once.
+fn orphans_of<'f>(
+    file: &'f ReadFile<'_>,
+    parents: &mut Keys<[&'f str; 3]>,
+    parent: PlanFileKind,
+    key: &str,
+) -> Vec<Problem> {
+    let columns = link(file, key);
+    let mut told = HashSet::new();
+    let mut found = Vec::new();
+    // Rows of one document follow one another.
+    let mut last: Option<RowRef<'_>> = None;
+    for row in file.rows.iter().filter(|row| row.is_sound()) {
+        let repeats = last.replace(row).is_some_and(|last| columns.iter().all(|at| row.repeats(last, *at)));
+        let keys = columns.map(|at| row.get(at));
+        if repeats || parents.contains(&keys) || !told.insert(keys) {
+            continue;
         }
-        file.push_all(found);
+        let text = format!(
+            "同じ保険者番号・被保険者番号・{}の行が{}にありません。番号と日付を確認してください",
+            file.layout.column(key).1,
+            parent.prefix()
+        );
+        found.push(file.problem(row, key, "parent", text).found(row.get(file.index(key))));
     }
+    found
 }
 
 /// The columns of the person and of the item that links two files.
 fn link(file: &ReadFile<'_>, key: &str) -> [usize; 3] {
     [file.index("insurer"), file.index("insured"), file.index(key)]
+}
+
+/// Keys that are asked for nearly in their order: the files of a unit name people in the same one.
+struct Keys<K> {
+    sorted: Vec<K>,
+    at: usize,
+}
+
+impl<K: Ord> Keys<K> {
+    fn of(keys: impl Iterator<Item = K>) -> Self {
+        let mut sorted: Vec<K> = keys.collect();
+        sorted.sort();
+        sorted.dedup();
+        Self { sorted, at: 0 }
+    }
+
+    fn contains(&mut self, key: &K) -> bool {
+        let near = [self.at, self.at + 1].into_iter().find(|at| self.sorted.get(*at) == Some(key));
+        let found = near.or_else(|| self.sorted.binary_search(key).ok());
+        self.at = found.unwrap_or(self.at);
+        found.is_some()
+    }
 }

@@ -13,6 +13,7 @@ use crate::{Problem, Problems, check};
 use kiban_domain::dates::ServiceMonth;
 use kiban_domain::{InsuredNumber, InsurerNumber, OfficeNumber, PersonKey};
 use std::collections::BTreeMap;
+use std::io::Empty;
 use table::{ClaimRecord, Use};
 
 /// One person served by one office in one month.
@@ -66,7 +67,7 @@ pub fn read(file: &str, bytes: &[u8]) -> (Option<ClaimFile>, Vec<Problem>) {
 }
 
 struct Reader<'a> {
-    scanner: Scanner<&'a [u8]>,
+    scanner: Scanner<'a, Empty>,
     months: BTreeMap<ClaimMonth, u64>,
     records: u64,
     /// What the control record says.
@@ -79,7 +80,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(bytes: &'a [u8]) -> Self {
         let (months, unknown) = (BTreeMap::new(), Vec::new());
-        Self { scanner: Scanner::new(bytes, 1), months, records: 0, told: None, ended: false, unknown }
+        Self { scanner: Scanner::whole(bytes, 1), months, records: 0, told: None, ended: false, unknown }
     }
 
     fn read(mut self, problems: &mut Problems) -> ClaimFile {
@@ -203,7 +204,9 @@ impl<'a> Reader<'a> {
     /// An item as text; what cannot be decoded is empty, and so is what is not there.
     fn item(&self, raw: &RawRow, at: usize) -> String {
         let Some(field) = raw.fields.get(at) else { return String::new() };
-        text::decode(self.scanner.bytes(field), Encoding::Cp932).map(|text| text.trim().to_owned()).unwrap_or_default()
+        text::decode(self.scanner.bytes(raw, field), Encoding::Cp932)
+            .map(|text| text.trim().to_owned())
+            .unwrap_or_default()
     }
 }
 

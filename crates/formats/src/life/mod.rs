@@ -14,6 +14,7 @@ use kiban_domain::dates::parse_yyyymmdd;
 use kiban_domain::{InsuredNumber, InsurerNumber, OfficeNumber, PersonKey, ServiceType};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::io::Empty;
 use table::{LifeForm, LifeItem, Need, ValueKind};
 
 /// Rows one file may have: a year of a large office has some thousands.
@@ -109,7 +110,7 @@ struct Reader<'a> {
     stage: Stage,
     /// For each column its item; columns of ids that are not in the table have none.
     columns: Vec<Option<&'static LifeItem>>,
-    scanner: Scanner<&'a [u8]>,
+    scanner: Scanner<'a, Empty>,
 }
 
 impl<'a> Reader<'a> {
@@ -118,7 +119,7 @@ impl<'a> Reader<'a> {
         let body = bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(bytes);
         let marked = body.len() < bytes.len();
         let encoding = if marked || std::str::from_utf8(body).is_ok() { Encoding::Utf8 } else { Encoding::Cp932 };
-        let mut scanner = Scanner::new(body, 1);
+        let mut scanner = Scanner::whole(body, 1);
         let mut raw = RawRow::new();
         let first = next_values(&mut scanner, &mut raw, encoding).unwrap_or_default();
         let [data_type] = &first[..] else {
@@ -189,7 +190,7 @@ impl<'a> Reader<'a> {
         let mut values: HashMap<&'static str, String> = HashMap::new();
         for (column, (item, field)) in self.columns.iter().zip(&raw.fields).enumerate() {
             let Some(item) = item else { continue };
-            if let Some(value) = self.value(item, (raw.line, column), field, problems) {
+            if let Some(value) = self.value(item, (raw, column), field, problems) {
                 values.insert(item.id, value);
             }
         }
@@ -246,14 +247,14 @@ impl<'a> Reader<'a> {
     fn value(
         &self,
         item: &'static LifeItem,
-        (line, column): (u64, usize),
+        (raw, column): (&RawRow, usize),
         field: &RawField,
         problems: &mut Problems,
     ) -> Option<String> {
-        let bytes = self.scanner.bytes(field);
+        let bytes = self.scanner.bytes(raw, field);
         let problem = |rule, text: String| {
             let column = u32::try_from(column + 1).unwrap_or(u32::MAX);
-            Problem::of_file(problems.file(), rule, text).at_line(line).at_item(column, item.name)
+            Problem::of_file(problems.file(), rule, text).at_line(raw.line).at_item(column, item.name)
         };
         let text = match text::decode(bytes, self.encoding) {
             Ok(text) => {
@@ -273,7 +274,7 @@ impl<'a> Reader<'a> {
         }
         // The management number is the office's own and may have any digits.
         if text::holds_individual_number(&text) && item.id != "external_system_management_number" {
-            problems.push(check::individual_number(problems.file()).at_line(line));
+            problems.push(check::individual_number(problems.file()).at_line(raw.line));
             return None;
         }
         match misfit(item, &text) {
@@ -351,11 +352,11 @@ const IDENTITY: [&str; 6] = [
 ];
 
 /// Values of a row of the head.
-fn next_values(scanner: &mut Scanner<&[u8]>, raw: &mut RawRow, encoding: Encoding) -> Option<Vec<String>> {
+fn next_values(scanner: &mut Scanner<'_, Empty>, raw: &mut RawRow, encoding: Encoding) -> Option<Vec<String>> {
     if !scanner.next_row(raw) || raw.fault.is_some() {
         return None;
     }
-    let value = |field: &RawField| text::decode(scanner.bytes(field), encoding).map(|v| v.trim().to_owned());
+    let value = |field: &RawField| text::decode(scanner.bytes(raw, field), encoding).map(|v| v.trim().to_owned());
     raw.fields.iter().map(value).collect::<Result<_, _>>().ok()
 }
 

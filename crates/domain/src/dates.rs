@@ -37,14 +37,22 @@ impl DateError {
     }
 }
 
-/// Day in Japan at an instant. The only place that knows the offset.
+/// The only place that knows the offset.
+const JAPAN: jiff::tz::Offset = jiff::tz::Offset::constant(9);
+
+/// Day in Japan at an instant.
 pub fn day_in_japan(now: jiff::Timestamp) -> Date {
-    jiff::tz::Offset::constant(9).to_datetime(now).date()
+    JAPAN.to_datetime(now).date()
+}
+
+/// Hour of the day in Japan at an instant, 0 to 23.
+pub fn hour_in_japan(now: jiff::Timestamp) -> i8 {
+    JAPAN.to_datetime(now).hour()
 }
 
 /// Instant of a wall-clock time in Japan.
 pub fn instant_in_japan(at: jiff::civil::DateTime) -> Option<jiff::Timestamp> {
-    jiff::tz::Offset::constant(9).to_timestamp(at).ok()
+    JAPAN.to_timestamp(at).ok()
 }
 
 /// Reads `YYYYMMDD`.

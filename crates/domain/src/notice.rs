@@ -10,6 +10,13 @@ pub enum NoticeKind {
     WithheldTyped,
     /// To municipality, operator and the office's administrator: many mismatches at 本人確認 in one day (T-4).
     ManyMismatches,
+    /// To the organisation's administrator, the operator and the municipalities of the people: one member of staff looked at
+    /// many people in an hour (P-189).
+    MassViewing,
+    /// The same: at people in the night.
+    NightViewing,
+    /// The same: tried to open people who are not the organisation's.
+    ForeignAttempts,
     /// To the operator: a certificate of the own authority that is on no list was presented (T-15).
     UnknownCertificate,
     /// To the operator and its organisation's administrator: a revoked certificate is still being used.
@@ -34,7 +41,10 @@ pub enum NoticeKind {
 
 impl NoticeKind {
     /// All kinds.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
+        Self::MassViewing,
+        Self::NightViewing,
+        Self::ForeignAttempts,
         Self::WithheldTyped,
         Self::ManyMismatches,
         Self::UnknownCertificate,
@@ -54,6 +64,9 @@ impl NoticeKind {
         match self {
             Self::WithheldTyped => "withheld_typed",
             Self::ManyMismatches => "many_mismatches",
+            Self::MassViewing => "mass_viewing",
+            Self::NightViewing => "night_viewing",
+            Self::ForeignAttempts => "foreign_attempts",
             Self::UnknownCertificate => "unknown_certificate",
             Self::RevokedCertificate => "revoked_certificate",
             Self::DisasterLooks => "disaster_looks",
@@ -77,6 +90,9 @@ impl NoticeKind {
         match self {
             Self::WithheldTyped => "不開示の人の4項目が、確認していない事業所で入力されました",
             Self::ManyMismatches => "本人確認の不一致が続いています",
+            Self::MassViewing => "1人の職員が1時間に多くの人の情報を見ました",
+            Self::NightViewing => "1人の職員が夜間に多くの人の情報を見ました",
+            Self::ForeignAttempts => "1人の職員が、担当していない人を続けて開こうとしました",
             Self::UnknownCertificate => "登録のない電子証明書で接続しようとした端末があります",
             Self::RevokedCertificate => "失効した電子証明書で接続しようとした端末があります",
             Self::DisasterLooks => "災害時モードで被保険者が検索されました",
@@ -98,6 +114,12 @@ impl NoticeKind {
             }
             Self::ManyMismatches => {
                 "入力した職員に事情を確かめてください。被保険者証を見ずに番号を試していた場合は、運用者と市区町村に連絡してください"
+            }
+            Self::MassViewing | Self::NightViewing => {
+                "閲覧記録で何を見たかを確かめ、その職員に事情を聞いてください。仕事に要らない閲覧であれば、アカウントを止め、市区町村と運用者に連絡してください"
+            }
+            Self::ForeignAttempts => {
+                "その職員に事情を聞いてください。担当の終わった人を開いただけのこともあります。心当たりがないときは、アカウントを止め、端末を調べてください"
             }
             Self::UnknownCertificate => {
                 "認証局の鍵が使われた可能性があります。番号（serial）を発行の記録と照合し、記録にないときは認証局を止めてください"

@@ -2,7 +2,7 @@
 //! sealed for one organisation, so it cannot be guessed and is worth nothing to anybody else.
 
 use crate::{Caller, Error, Platform};
-use kiban_domain::{InsuredNumber, InsurerNumber, PersonKey};
+use kiban_domain::{InsuredNumber, InsurerNumber, Organization, PersonKey};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 impl Platform {
@@ -20,8 +20,13 @@ impl Platform {
 
     /// The person of a handle; unknown for anything that is not a handle of this organisation.
     pub(crate) async fn person_of(&self, caller: &Caller, handle: &str) -> Result<PersonKey, Error> {
+        self.person_named(caller.organization, handle).await
+    }
+
+    /// The same for an organisation.
+    pub(crate) async fn person_named(&self, organization: Organization, handle: &str) -> Result<PersonKey, Error> {
         let bytes = unhex(handle).filter(|bytes| bytes.len() == 12 + 16 + 16).ok_or(Error::Unknown)?;
-        let (key, owner) = (self.handle_key().await?, caller.organization.to_string());
+        let (key, owner) = (self.handle_key().await?, organization.to_string());
         let (nonce, sealed) = bytes.split_at(12);
         let mut sealed = sealed.to_vec();
         let plain = key

@@ -1,6 +1,7 @@
 //! What people do: one use case per file, one transaction each. Every use case ends in the same three steps: facts in
 //! one round trip, one pure decision, effect with its audit entry durable before the answer (ARCHITECTURE.md).
 
+mod abuse;
 mod account_life;
 mod accounts;
 mod caller;
@@ -152,6 +153,14 @@ pub struct Config {
     pub revoked_handshakes: i32,
     /// Hours for which the reason given at a disaster search opens the views of who gave it (P-124).
     pub disaster_reason_hours: i64,
+    /// People one member of staff looks at in an hour before it is told (P-189); at a screen.
+    pub mass_view_people: i32,
+    /// The same through a program, which goes through the whole list of its office.
+    pub mass_view_people_program: i32,
+    /// The same between 22:00 and 5:00.
+    pub night_view_people: i32,
+    /// Addresses of people who are not the organisation's, tried by one member of staff in an hour before it is told.
+    pub foreign_attempts: i32,
     /// Disaster searches of one organisation in one hour (T-6).
     pub disaster_searches: i32,
     /// Disaster views of one organisation in one hour (T-6).
@@ -193,6 +202,10 @@ impl Default for Config {
             smallest_cell: 10,
             revoked_handshakes: 3,
             disaster_reason_hours: 24,
+            mass_view_people: 100,
+            mass_view_people_program: 1_000,
+            night_view_people: 20,
+            foreign_attempts: 10,
             disaster_searches: 60,
             disaster_views: 300,
             office_requests: 600,
@@ -239,6 +252,7 @@ struct Inner {
     /// The authority's key, in a process that has it.
     authority: std::sync::OnceLock<Arc<kiban_pki::Ca>>,
     identification: std::sync::OnceLock<Identification>,
+    watch: abuse::Watch,
 }
 
 impl Platform {
@@ -259,6 +273,7 @@ impl Platform {
             retained_on: AtomicI32::new(0),
             authority: std::sync::OnceLock::new(),
             identification: std::sync::OnceLock::new(),
+            watch: abuse::Watch::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -20,6 +20,8 @@ pub struct Answered<'a> {
     pub status: u16,
     /// Code of the problem, if it is one; ASCII without spaces.
     pub problem: Option<&'a str>,
+    /// Handle in the address, if it is about a person.
+    pub person: Option<&'a str>,
 }
 
 /// Latest entries of an organisation among which a refused request looks for its own.
@@ -28,6 +30,7 @@ const LATEST: u32 = 50;
 impl Platform {
     /// Records an answer unless its request has an entry. When this fails, the answer must not leave.
     pub async fn record_answer(&self, answered: &Answered<'_>, context: &Context) -> Result<(), Error> {
+        self.watch(answered, context);
         if self.has_entry(answered, context).await? {
             return Ok(());
         }

@@ -38,6 +38,8 @@ pub(crate) struct Recorder {
     peer: Peer,
     caller: LoggedInAs,
     route: Option<&'static Route>,
+    /// Handle in the address.
+    person: Option<String>,
 }
 
 impl Recorder {
@@ -50,7 +52,8 @@ impl Recorder {
         let caller = LoggedInAs::default();
         request.extensions_mut().insert(caller.clone());
         let route = route_of(listener, request.method(), request.uri().path());
-        Some(Self { platform: app.platform.clone(), context: context.clone(), peer, caller, route })
+        let person = route.and_then(|route| route.person_in(request.uri().path())).map(str::to_owned);
+        Some(Self { platform: app.platform.clone(), context: context.clone(), peer, caller, route, person })
     }
 
     /// Gives the answer back once it is recorded, or 503 in its place.
@@ -65,6 +68,7 @@ impl Recorder {
             action: self.route.map_or("no_such_route", |route| route.name),
             status: status.as_u16(),
             problem: response.extensions().get::<Problem>().map(|problem| problem.code),
+            person: self.person.as_deref(),
         };
         match self.platform.record_answer(&answered, &self.context).await {
             Ok(()) => response,

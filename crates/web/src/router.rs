@@ -269,6 +269,12 @@ impl Route {
         matches!(self.name, "change_password" | "log_out" | "password_page" | "password_by_form" | "log_out_by_form")
     }
 
+    /// The handle in a path of this route, if it is about a person.
+    pub(crate) fn person_in<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let mut parts = self.path.split('/').zip(path.split('/'));
+        parts.find(|(part, _)| *part == "{handle}").map(|(_, given)| given)
+    }
+
     fn fits(&self, path: &str) -> bool {
         let mut given = path.split('/');
         self.path.split('/').all(|part| given.next().is_some_and(|given| part == given || part.starts_with('{')))

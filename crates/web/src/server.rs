@@ -144,6 +144,7 @@ async fn keep_house(platform: Platform, clock: Clock, counters: Arc<Counters>, s
             _ = minute.tick() => {
                 record(&platform, &clock, &counters).await;
                 record_requests(&platform, &clock).await;
+                tell_of_abuse(&platform, &clock).await;
                 tend_certificates(&platform, &clock).await;
             }
             _ = hour.tick() => clean(&platform, &clock).await,
@@ -201,6 +202,13 @@ async fn record_requests(platform: &Platform, clock: &Clock) {
     let Ok(context) = Context::new(clock()) else { return };
     if platform.record_refused_requests(&context).await.is_err() {
         tracing::error!("refused requests not recorded, trying again in a minute");
+    }
+}
+
+async fn tell_of_abuse(platform: &Platform, clock: &Clock) {
+    let Ok(context) = Context::new(clock()) else { return };
+    if platform.tell_of_abuse(&context).await.is_err() {
+        tracing::error!("a finding of misuse not told, trying again in a minute");
     }
 }
 

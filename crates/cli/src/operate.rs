@@ -84,6 +84,9 @@ enum Command {
         organization: String,
         /// アカウント名
         account: String,
+        /// 第二要素もなくした（設定を消す）
+        #[arg(long)]
+        second_factor: bool,
     },
     /// 辞めた人のアカウントを閉じます（元に戻せません。これまでの記録は残ります）
     CloseAccount {
@@ -175,8 +178,8 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         Act::Invite(organization, invitation) => {
             tell(&platform.invite_locally(organization, invitation, &context).await.map_err(explain)?);
         }
-        Act::Reset(organization, account) => {
-            let told = platform.reset_locally(organization, &account, &context).await;
+        Act::Reset(organization, account, factor_lost) => {
+            let told = platform.reset_locally(organization, (&account, factor_lost), &context).await;
             tell(&told.map_err(|error| no_account(error, organization, &account))?);
         }
         Act::Close(organization, account) => {
@@ -234,7 +237,7 @@ enum Act {
     Office(Office, bool),
     Account(NewAccount),
     Invite(Organization, Invitation),
-    Reset(Organization, String),
+    Reset(Organization, String, bool),
     Close(Organization, String),
     SwitchAccount(Organization, String, bool),
     Connector(String, bool),
@@ -274,9 +277,9 @@ fn read(command: Command) -> Result<Act> {
             let password = password.trim_end_matches(['\r', '\n']).to_owned();
             Ok(Act::Account(NewAccount { organization, account, name, job, care_manager, administrator, password }))
         }
-        Command::ResetAccount { organization, account } => {
+        Command::ResetAccount { organization, account, second_factor } => {
             let organization = Organization::parse(&organization).map_err(item("機関の番号"))?;
-            Ok(Act::Reset(organization, account))
+            Ok(Act::Reset(organization, account, second_factor))
         }
         Command::CloseAccount { organization, account } => {
             let organization = Organization::parse(&organization).map_err(item("機関の番号"))?;

@@ -4,7 +4,7 @@
 //! stays, so that the past can be read.
 
 use crate::accounts::staff_id;
-use crate::passwords::faults_of;
+use crate::passwords::{SHORTEST, faults_of};
 use crate::{Caller, Context, Error, ItemFault, Platform, random};
 use kiban_domain::office::{JobType, Staff, StaffId};
 use kiban_domain::{CareManagerNumber, Organization, Timestamp};
@@ -84,6 +84,8 @@ pub struct AccountLine {
     pub last_log_in: Option<Timestamp>,
     /// When they left.
     pub closed_at: Option<Timestamp>,
+    /// Whether a second factor is set up.
+    pub second_factor: bool,
     /// Whether it is the caller's own.
     pub own: bool,
 }
@@ -168,7 +170,7 @@ impl Platform {
             care_manager: new.care_manager,
             administrator: new.administrator,
         };
-        let faults = faults_of("password", &password, "", &staff);
+        let faults = faults_of("password", (&password, SHORTEST), "", &staff);
         if !faults.is_empty() {
             return Err(Error::Invalid(faults));
         }
@@ -183,7 +185,9 @@ impl Platform {
             tx.end_sessions_of(new.organization, &id, context.now).await?;
         }
         let (organization, initial_until, closed_at) = (new.organization, None, None);
-        tx.put_account(&Account { staff, organization, password_hash, active, initial_until, closed_at }).await?;
+        let has_totp = before.is_some_and(|before| before.has_totp);
+        let account = Account { staff, organization, password_hash, active, initial_until, closed_at, has_totp };
+        tx.put_account(&account).await?;
         let entry = Entry::new(context.now, &context.request_id, by, "account.put", Outcome::Done);
         tx.commit(Entry { organization: Some(organization.to_string()), staff: Some(id.0.clone()), ..entry }).await?;
         self.inner.sessions.forget_staff(&id);
@@ -246,6 +250,7 @@ impl Platform {
             active: true,
             initial_until: Some(valid_until),
             closed_at: None,
+            has_totp: false,
         };
         tx.put_account(&account).await?;
         self.commit_care(
@@ -269,12 +274,13 @@ impl Platform {
         Ok((password, (hash, context.now + hours)))
     }
 
-    /// Gives an account a new initial password in place of the one that was lost; its log-ins end.
+    /// Gives an account a new initial password in place of the one that was lost; its log-ins end. The second factor stays unless
+    /// it was lost too.
     pub async fn reset_password(
         &self,
         caller: &Caller,
         organization: Organization,
-        account: &str,
+        (account, factor_lost): (&str, bool),
         context: &Context,
     ) -> Result<InitialPassword, Error> {
         let action = "account.reset";
@@ -288,25 +294,25 @@ impl Platform {
                 "運用者が仮のパスワードを出せるのは管理者だけです。ほかの職員には、その機関の管理者が出します",
             ));
         }
-        self.put_reset(id, account, caller.entry(context, action, Outcome::Done), context).await
+        self.put_reset(id, (account, factor_lost), caller.entry(context, action, Outcome::Done), context).await
     }
 
     /// The same by the operator's command line.
     pub async fn reset_locally(
         &self,
         organization: Organization,
-        account: &str,
+        (account, factor_lost): (&str, bool),
         context: &Context,
     ) -> Result<InitialPassword, Error> {
         let id = staff_id(organization, account).map_err(|_| Error::Unknown)?;
         let entry = Entry { action: "account.reset".to_owned(), ..from_command(organization, context) };
-        self.put_reset(id, account, entry, context).await
+        self.put_reset(id, (account, factor_lost), entry, context).await
     }
 
     async fn put_reset(
         &self,
         id: StaffId,
-        account: &str,
+        (account, factor_lost): (&str, bool),
         entry: Entry,
         context: &Context,
     ) -> Result<InitialPassword, Error> {
@@ -316,10 +322,15 @@ impl Platform {
         if before.closed_at.is_some() {
             return Err(Error::Conflict(LEFT));
         }
-        tx.put_account(&Account { password_hash, initial_until: Some(valid_until), ..before.clone() }).await?;
+        let reset = Account { password_hash, initial_until: Some(valid_until), ..before.clone() };
+        match factor_lost {
+            true => tx.set_totp(&reset, None, &[]).await?,
+            false => tx.put_account(&reset).await?,
+        }
+        let detail = Some(serde_json::json!({ "second_factor_removed": factor_lost }).to_string());
         tx.end_sessions_of(before.organization, &id, context.now).await?;
         tx.clear_login_failures(before.organization, &id).await?;
-        self.commit_care(tx, &id, entry, context).await?;
+        self.commit_care(tx, &id, Entry { detail, ..entry }, context).await?;
         Ok(InitialPassword { account: account.to_owned(), initial_password: password.to_string(), valid_until })
     }
 
@@ -551,6 +562,7 @@ fn line(account: Account, last: &HashMap<StaffId, Timestamp>, own: &StaffId) -> 
         initial_until: account.initial_until,
         last_log_in: last.get(&account.staff.id).copied(),
         closed_at: account.closed_at,
+        second_factor: account.has_totp,
         own: account.staff.id == *own,
         name: account.staff.name,
     }

@@ -3,6 +3,7 @@
 
 use crate::caller::fingerprint_bytes;
 use crate::refresh::{NewTokens, REFRESH_HOURS, TOKEN_MINUTES};
+use crate::second_factor::WAITING_MINUTES;
 use crate::{Caller, Config, Context, Error, Peer, Platform, random, random_id};
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -23,6 +24,19 @@ pub struct LogIn {
     pub software: Option<String>,
 }
 
+/// How far a log-in must have come for what is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// The password was right; the code of the second factor may be missing.
+    Code,
+    /// The password may be an initial one.
+    Password,
+    /// A second factor that is asked for may not be set up yet.
+    Factor,
+    /// Nothing is missing.
+    Through,
+}
+
 /// A session just opened.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LoggedIn {
@@ -40,6 +54,8 @@ pub struct LoggedIn {
     pub organization: Organization,
     /// Whether the password is an initial one: nothing but changing it is open (P-185).
     pub must_change_password: bool,
+    /// Whether the code of the second factor has still to come: the token is good for it and nothing else.
+    pub awaits_factor: bool,
 }
 
 /// What is compared when there is no such account, so that it costs the same.
@@ -65,26 +81,26 @@ pub(crate) const FORGOTTEN_AFTER: jiff::SignedDuration = jiff::SignedDuration::f
 
 /// How a terminal stands with an account (S-009, T-34): after a few failures it waits a minute, after each further one twice as long,
 /// up to a quarter of an hour. Other terminals of the office are not concerned, so nobody locks anybody out.
-struct Lock {
+pub(crate) struct Lock {
     /// Failures in a row.
     failures: i32,
     /// Seconds it still waits; 0 when it does not.
-    seconds: u64,
+    pub(crate) seconds: u64,
 }
 
 impl Lock {
-    fn of(state: kiban_store::LockState, config: &Config, now: Timestamp) -> Self {
+    pub(crate) fn of(state: kiban_store::LockState, config: &Config, now: Timestamp) -> Self {
         let last = state.last_failure_at.filter(|last| *last >= now - FORGOTTEN_AFTER);
         let Some(last) = last else { return Self { failures: 0, seconds: 0 } };
         let until = last.as_second() + 60 * minutes_after(state.failures, config);
         Self { failures: state.failures, seconds: u64::try_from(until - now.as_second()).unwrap_or(0) }
     }
 
-    /// What is answered to one more failure: how many are left, and how long the wait is then.
-    fn one_more(&self, config: &Config) -> Error {
+    /// After one more failure: how many are left, and how many minutes the wait is then.
+    pub(crate) fn one_more(&self, config: &Config) -> (i32, i64) {
         let failures = self.failures.saturating_add(1);
         let left = config.login_failures.saturating_sub(failures).max(0);
-        Error::WrongPassword { left, minutes: minutes_after(failures.max(config.login_failures), config) }
+        (left, minutes_after(failures.max(config.login_failures), config))
     }
 }
 
@@ -159,8 +175,9 @@ impl Platform {
         let hash = account.as_ref().map_or(DUMMY_HASH.to_owned(), |account| account.password_hash.clone());
         let fits = self.inner.passwords.check(password, hash).await?;
         let Some(account) = account.filter(|account| fits && account.active) else {
-            self.count_failure(peer, organization, id.ok(), context).await?;
-            return Err(lock.one_more(&self.inner.config));
+            self.count_failure(peer, organization, id.ok(), "wrong_password", context).await?;
+            let (left, minutes) = lock.one_more(&self.inner.config);
+            return Err(Error::WrongPassword { left, minutes });
         };
         Ok(account)
     }
@@ -173,7 +190,12 @@ impl Platform {
         context: &Context,
     ) -> Result<LoggedIn, Error> {
         let new = NewTokens::make(&random_id()?)?;
-        let session = new_session(&new, peer, &account.staff.id, software, context.now);
+        let awaits_factor = account.has_totp && software.is_none();
+        let mut session = new_session(&new, peer, &account.staff.id, software, context.now);
+        if awaits_factor {
+            session.expires_at = context.now + jiff::SignedDuration::from_mins(WAITING_MINUTES);
+            session = Session { awaits_factor, refresh_until: session.expires_at, ..session };
+        }
         let mut tx = self.store().begin().await?;
         // Disabled since its password was compared, or given another one: no session outlives the act.
         let same = |now: Account| now.active && now.password_hash == account.password_hash;
@@ -183,19 +205,28 @@ impl Platform {
             tx.commit(Entry { rule: Some("wrong_password".to_owned()), ..entry }).await?;
             return Err(Error::WrongPassword { left: 0, minutes: 0 });
         }
-        tx.clear_terminal_failures(account.organization, &account.staff.id, &peer.fingerprint).await?;
+        // Who knows the password only must not guess codes for ever.
+        if !awaits_factor {
+            tx.clear_terminal_failures(account.organization, &account.staff.id, &peer.fingerprint).await?;
+        }
         tx.put_session(account.organization, new.tokens(), &session).await?;
-        tx.commit(log_in_entry(peer, account.organization, Some(&account.staff.id), "login", Outcome::Done, context))
+        let action = if awaits_factor { "login.half" } else { "login" };
+        tx.commit(log_in_entry(peer, account.organization, Some(&account.staff.id), action, Outcome::Done, context))
             .await?;
         let must_change_password = account.initial_until.is_some();
-        Ok(LoggedIn { must_change_password, ..new.logged_in(&session, account.staff, account.organization) })
+        Ok(LoggedIn {
+            must_change_password,
+            awaits_factor,
+            ..new.logged_in(&session, account.staff, account.organization)
+        })
     }
 
-    async fn count_failure(
+    pub(crate) async fn count_failure(
         &self,
         peer: &Peer,
         organization: Organization,
         id: Option<StaffId>,
+        rule: &str,
         context: &Context,
     ) -> Result<(), Error> {
         let mut tx = self.store().begin().await?;
@@ -204,7 +235,7 @@ impl Platform {
             tx.count_login_failure(organization, id, &peer.fingerprint, context.now, since).await?;
         }
         let entry = log_in_entry(peer, organization, id.as_ref(), "login", Outcome::Refused, context);
-        tx.commit(Entry { rule: Some("wrong_password".to_owned()), ..entry }).await?;
+        tx.commit(Entry { rule: Some(rule.to_owned()), ..entry }).await?;
         Ok(())
     }
 
@@ -248,12 +279,30 @@ impl Platform {
         result
     }
 
-    /// The caller behind a token: certificate, session, account and office are all checked again on every request. Whoever has an
-    /// initial password must change it first (P-185).
+    /// The caller behind a token: certificate, session, account and office are all checked again on every request, and that the
+    /// log-in has come the whole way.
     pub async fn authenticate(&self, peer: Peer, token: &str, context: &Context) -> Result<Caller, Error> {
-        let caller = self.authenticate_newcomer(peer, token, context).await?;
-        if self.must_change_password(&caller) {
+        self.authenticate_at(Stage::Through, peer, token, context).await
+    }
+
+    /// The same for what is open before: the code of the second factor, changing an initial password (P-185), setting up a second
+    /// factor that is asked for.
+    pub async fn authenticate_at(
+        &self,
+        stage: Stage,
+        peer: Peer,
+        token: &str,
+        context: &Context,
+    ) -> Result<Caller, Error> {
+        let (caller, account) = self.identify(peer, token, context).await?;
+        if caller.awaits_factor && stage > Stage::Code {
+            return Err(Error::Unauthenticated("second_factor_required"));
+        }
+        if account.initial_until.is_some() && stage > Stage::Password {
             return Err(Error::Unauthenticated("password_change_required"));
+        }
+        if caller.way == Way::Interactive && stage > Stage::Factor && self.needs_factor(&account) {
+            return Err(Error::Unauthenticated("second_factor_setup_required"));
         }
         Ok(caller)
     }
@@ -267,8 +316,7 @@ impl Platform {
         self.standing().account(staff).is_some_and(|account| account.initial_until.is_some())
     }
 
-    /// The same as [`Self::authenticate`] for what is open with an initial password too: changing it, and logging out.
-    pub async fn authenticate_newcomer(&self, peer: Peer, token: &str, context: &Context) -> Result<Caller, Error> {
+    async fn identify(&self, peer: Peer, token: &str, context: &Context) -> Result<(Caller, Account), Error> {
         let organization = self.organization_in_standing(&peer, context).await?;
         let session = self.session(organization, token, context).await?;
         let Some(session) = session.filter(|s| s.ended_at.is_none() && s.expires_at > context.now) else {
@@ -299,7 +347,7 @@ impl Platform {
             (SessionWay::Program, Organization::Municipality(_)) => Way::CityProgram,
             (SessionWay::Program, _) => Way::VendorProgram,
         };
-        Ok(Caller {
+        let caller = Caller {
             organization,
             office,
             staff: account.staff.clone(),
@@ -307,8 +355,10 @@ impl Platform {
             peer,
             software: session.software,
             session: session.id,
+            awaits_factor: session.awaits_factor,
             may_export: true,
-        })
+        };
+        Ok((caller, account.clone()))
     }
 
     /// The caller behind the certificate of an unattended program: the certificate is all it has, checked on every request
@@ -339,6 +389,7 @@ impl Platform {
             peer,
             software: None,
             session: String::new(),
+            awaits_factor: false,
             may_export,
         })
     }
@@ -405,6 +456,7 @@ pub(crate) fn new_session(
         expires_at: now + jiff::SignedDuration::from_mins(TOKEN_MINUTES),
         refresh_until: now + jiff::SignedDuration::from_hours(REFRESH_HOURS),
         ended_at: None,
+        awaits_factor: false,
     }
 }
 

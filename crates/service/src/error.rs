@@ -32,6 +32,9 @@ pub enum Error {
         /// Minutes it waits then; 0 when that is not told.
         minutes: i64,
     },
+    /// The code of the second factor does not fit, or was used: failures left and minutes, as with a password.
+    #[error("wrong code")]
+    WrongCode((i32, i64)),
     /// This terminal waits after failed log-ins with the account; seconds.
     #[error("locked")]
     Locked(u64),

@@ -59,6 +59,7 @@ mod result_file;
 mod retention;
 mod row_order;
 mod running;
+mod second_factor;
 mod sessions;
 mod slip_checks;
 mod slips;
@@ -67,12 +68,13 @@ mod start;
 mod statistics;
 mod submission;
 mod tag;
+mod totp;
 mod union_members;
 mod view;
 mod withheld;
 
 pub use account_life::{AccountLine, InitialPassword, Invitation, NewAccount, SessionLine};
-pub use accounts::{LogIn, LoggedIn, hash_password};
+pub use accounts::{LogIn, LoggedIn, Stage, hash_password};
 pub use caller::{Caller, Context, Peer};
 pub use certificate_care::{CertificateLine, CertificateLines, RENEWAL_DAYS};
 pub use certificates::{CertificateApplication, CertificateApproval, CertificateAsk};
@@ -110,6 +112,7 @@ pub use recorded::Answered;
 pub use registration::{OfficeDecision, Registered, RegistrationRequest};
 pub use renewals::{Lines, LinesPart, RenewalDue, RenewalsDue, Warning};
 pub use result_file::cell as csv_cell;
+pub use second_factor::{FactorPolicy, FactorProof, FactorSetup, FactorState};
 pub use slips::{PrintedSlips, Reachable, SentSlip, SlipFile, SlipPage, SlipView, SlipWanted};
 pub use standing::Standing;
 pub use start::{InsurerStart, OpenPackage, Reconciliation, StartChange, StartFilter, StartView};
@@ -143,6 +146,8 @@ pub struct Config {
     pub login_lock_minutes: i64,
     /// Days for which one can log in with an initial password (P-185).
     pub initial_password_days: i64,
+    /// Of whom a second factor is asked at a screen (P-184).
+    pub second_factor: FactorPolicy,
     /// Days before the end of a period at which it is warned of; the longest is also when a renewal is due (P-033).
     pub warning_days: [i32; 3],
     /// Days after its request from which a 主治医意見書 counts as late.
@@ -197,6 +202,7 @@ impl Default for Config {
             login_failures: 5,
             login_lock_minutes: 15,
             initial_password_days: 7,
+            second_factor: FactorPolicy::Nobody,
             warning_days: [90, 60, 30],
             opinion_days: 14,
             smallest_cell: 10,

@@ -23,6 +23,13 @@ impl Config {
             self.warning_days = three_stages(value)?;
             return Ok(());
         }
+        if name == "second_factor" {
+            let policy = crate::FactorPolicy::parse(value);
+            let words =
+                "second_factor は nobody（求めない）・administrators（管理者と運用者）・everybody（全員）のどれかです";
+            self.second_factor = policy.ok_or_else(|| words.to_owned())?;
+            return Ok(());
+        }
         let number = value.parse::<i32>().ok().filter(|number| *number > 0);
         let number = number.ok_or_else(|| format!("{name} の値は1以上の整数にしてください"))?;
         match name {
@@ -96,5 +103,8 @@ mod tests {
             assert!(fault(&format!("warning_days {stages}")).contains("大きい順"), "{stages}");
         }
         assert!(fault("smallest_cell 2").contains("3以上"));
+        let changed = Config::default().changed_by("second_factor administrators").unwrap();
+        assert_eq!(changed.second_factor, crate::FactorPolicy::Administrators);
+        assert!(fault("second_factor 1").contains("everybody"));
     }
 }

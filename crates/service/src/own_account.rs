@@ -1,9 +1,9 @@
 //! What everybody does with their own account: the password (P-185, S-006…008).
 
 use crate::accounts::{log_in_entry, new_session};
-use crate::passwords::faults_of;
+use crate::passwords::{SHORTEST, SHORTEST_WITH_FACTOR, faults_of};
 use crate::refresh::NewTokens;
-use crate::{Caller, Context, Error, LoggedIn, Platform, random_id};
+use crate::{Caller, Context, Error, ItemFault, LoggedIn, Platform, random_id};
 use kiban_policy::UseCase;
 use kiban_store::{Account, Outcome};
 use zeroize::Zeroizing;
@@ -37,14 +37,14 @@ impl Platform {
     ) -> Result<LoggedIn, Error> {
         let (old, new) = (Zeroizing::new(change.old_password), Zeroizing::new(change.new_password));
         let (peer, id) = (&caller.peer, &caller.staff.id);
-        let checked = self.check_password(peer, caller.organization, Ok(id.clone()), old.clone(), context).await;
-        let checked = checked.map_err(|error| match error {
-            Error::WrongPassword { .. } => {
-                Error::item("old_password", "いまのパスワードが違います。入力を確かめてください")
+        let checked = self.own_password(caller, old.to_string(), context).await.map_err(|error| match error {
+            Error::Invalid(faults) => {
+                Error::Invalid(faults.into_iter().map(|fault| ItemFault::new("old_password", fault.message)).collect())
             }
             other => other,
         })?;
-        let faults = faults_of("new_password", &new, &old, &checked.staff);
+        let shortest = if checked.has_totp { SHORTEST_WITH_FACTOR } else { SHORTEST };
+        let faults = faults_of("new_password", (&new, shortest), &old, &checked.staff);
         if !faults.is_empty() {
             return Err(Error::Invalid(faults));
         }
@@ -52,8 +52,7 @@ impl Platform {
         let tokens = NewTokens::make(&random_id()?)?;
         let session = new_session(&tokens, peer, id, None, context.now);
         let mut tx = self.store().begin().await?;
-        let held = tx.hold_account(id).await?.filter(|now| now.active && now.password_hash == checked.password_hash);
-        let held = held.ok_or(Error::Conflict("パスワードが、いま変わりました。ログインし直してください"))?;
+        let held = self.hold_same(&mut tx, &checked).await?;
         tx.put_account(&Account { password_hash, initial_until: None, ..held.clone() }).await?;
         tx.end_sessions_of(held.organization, id, context.now).await?;
         tx.clear_login_failures(held.organization, id).await?;

@@ -47,6 +47,7 @@ impl NewTokens {
             staff,
             organization,
             must_change_password: false,
+            awaits_factor: false,
         }
     }
 }
@@ -71,7 +72,9 @@ impl Platform {
             Some(id) => self.store().session_of_id(organization, id).await?,
             None => None,
         };
-        let open = session.filter(|session| session.ended_at.is_none() && session.refresh_until > context.now);
+        let open = session.filter(|session| {
+            session.ended_at.is_none() && !session.awaits_factor && session.refresh_until > context.now
+        });
         let session = open.ok_or(Error::Unauthenticated("login_required"))?;
         if session.fingerprint != peer.fingerprint {
             let tx = self.store().begin().await?;

@@ -68,6 +68,7 @@ mod tests {
             expires_at: at(60_000_000),
             refresh_until: at(60_000_000),
             ended_at: None,
+            awaits_factor: false,
         };
         let (sessions, key) = (Sessions::default(), (Organization::Operator, [1; 32]));
         sessions.put(key, session.clone(), at(5_000_000));

@@ -25,7 +25,7 @@ const PEOPLE: &str = "SELECT DISTINCT insured_number FROM person WHERE insurer_n
      ORDER BY insured_number LIMIT $3";
 const RECEIPTS: &str = "SELECT receipt_number, state, original, result FROM receipt
      WHERE insurer_number = $1 AND receipt_number > $2 ORDER BY receipt_number LIMIT $3";
-const STAFF: &str = "SELECT staff_id, name FROM staff WHERE staff_id > $1 ORDER BY staff_id LIMIT $2";
+const STAFF: &str = "SELECT staff_id, name, totp FROM staff WHERE staff_id > $1 ORDER BY staff_id LIMIT $2";
 const ANSWERS: &str = "SELECT organization, key_digest, answer, insurer_number, insured_number FROM idempotency
      WHERE COALESCE(insurer_number, '000000') = $1 AND (organization, key_digest) > ($2, $3)
      ORDER BY organization, key_digest LIMIT $4";
@@ -87,6 +87,7 @@ const SET_ORIGINAL: &str =
 const SET_RESULT: &str =
     "UPDATE receipt SET result = $3 WHERE insurer_number = $1 AND receipt_number = $2 AND result = $4";
 const SET_NAME: &str = "UPDATE staff SET name = $2 WHERE staff_id = $1 AND name = $3";
+const SET_TOTP: &str = "UPDATE staff SET totp = $2 WHERE staff_id = $1 AND totp = $3";
 const SET_ANSWER: &str =
     "UPDATE idempotency SET answer = $3 WHERE organization = $1 AND key_digest = $2 AND answer = $4";
 const RETIRE: &str = "DELETE FROM data_key
@@ -138,6 +139,7 @@ pub(crate) const ALL: &[&str] = &[
     SET_ORIGINAL,
     SET_RESULT,
     SET_NAME,
+    SET_TOTP,
     SET_ANSWER,
     RETIRE,
     OLDER,
@@ -169,6 +171,7 @@ pub const SEALED_COLUMNS: &[(&str, &str)] = &[
     ("slip", "about"),
     ("slip", "files"),
     ("staff", "name"),
+    ("staff", "totp"),
     ("idempotency", "answer"),
 ];
 
@@ -511,6 +514,11 @@ impl Store {
                 if let Some(new) = reseal.anew(&[b"staff", id.as_bytes()], &old)? {
                     reseal.set(SET_NAME, args![&id, &new, &old]).await?;
                 }
+                if let Some(old) = row.bytes_or_null(2)?
+                    && let Some(new) = reseal.anew(&crate::second_factor::purpose(&id), old)?
+                {
+                    reseal.set(SET_TOTP, args![&id, &new, old]).await?;
+                }
             }
             reseal.finish(self, done).await?;
             progress(*done);
@@ -787,6 +795,7 @@ pub(crate) const UNDER: &[(&str, &str, bool, &str)] = &[
     ),
     ("slip", "about", false, "SELECT about FROM slip WHERE substr(about, 2, 4) BETWEEN $1 AND $2 LIMIT 1"),
     ("slip", "files", false, "SELECT files FROM slip WHERE substr(files, 2, 4) BETWEEN $1 AND $2 LIMIT 1"),
+    ("staff", "totp", false, "SELECT totp FROM staff WHERE substr(totp, 2, 4) BETWEEN $1 AND $2 LIMIT 1"),
     ("staff", "name", false, "SELECT name FROM staff WHERE substr(name, 2, 4) BETWEEN $1 AND $2 LIMIT 1"),
     (
         "idempotency",
@@ -1058,6 +1067,7 @@ mod tests {
         ("certificate_request", "mac"),
         ("revocation_list", "der"),
         ("staff", "mac"),
+        ("recovery_code", "digest"),
         ("session", "token_digest"),
         ("session", "refresh_digest"),
         ("session", "mac"),

@@ -46,6 +46,7 @@ mod retention;
 mod review;
 mod roles;
 mod seal;
+mod second_factor;
 mod session;
 mod slip;
 #[cfg(test)]

@@ -31,16 +31,16 @@ const PUT_STAFF: &str = "INSERT INTO staff (staff_id, organization, job, name, c
        password_hash = excluded.password_hash, active = excluded.active, mac = excluded.mac,
        administrator = excluded.administrator, initial_until = excluded.initial_until, closed_at = excluded.closed_at
      WHERE staff.organization = excluded.organization";
-const STAFF: &str = "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at
+const STAFF: &str = "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END
      FROM staff WHERE staff_id = $1";
-const STAFF_OF: &str = "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at
+const STAFF_OF: &str = "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END
      FROM staff WHERE organization = $1 ORDER BY staff_id";
 const STAFF_STANDING: &str =
-    "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at
+    "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END
      FROM staff ORDER BY staff_id";
 /// Holds the row until the transaction ends, on either engine.
 const HOLD_STAFF: &str = "UPDATE staff SET active = active WHERE staff_id = $1
-     RETURNING staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at";
+     RETURNING staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END";
 const LOCK: &str =
     "SELECT failures, last_failure_at FROM staff_lock WHERE organization = $1 AND staff_id = $2 AND fingerprint = $3";
 const COUNT_FAILURE: &str = "INSERT INTO staff_lock (organization, staff_id, fingerprint, failures, last_failure_at) VALUES ($1, $2, $3, 1, $4)
@@ -106,6 +106,8 @@ pub struct Account {
     pub initial_until: Option<Timestamp>,
     /// When the person left; such an account is never opened again.
     pub closed_at: Option<Timestamp>,
+    /// Whether a second factor is set up ([`Tx::set_totp`] changes it).
+    pub has_totp: bool,
 }
 
 /// Without name and hash: it may end up in a log.
@@ -179,12 +181,9 @@ impl Tx {
         let name = keys.seal(&[b"staff", id.as_bytes()], account.staff.name.as_bytes());
         let job = account.staff.job.code();
         let care_manager = account.staff.care_manager.map(|n| n.to_string());
-        let flags = (account.active, account.staff.administrator);
         let initial_until = account.initial_until.map(Timestamp::as_microsecond);
         let closed_at = account.closed_at.map(Timestamp::as_microsecond);
-        let life = (initial_until, closed_at);
-        let mac = account_door(id, &organization, job, care_manager.as_deref(), &account.password_hash, flags, life)
-            .mac(&self.keys);
+        let mac = account_door(account).mac(&self.keys);
         let changed = self
             .raw
             .run(
@@ -387,28 +386,30 @@ impl Store {
 
 /// An account; `None` when its MAC fails.
 fn account_row(ring: &Keyring, row: &Row, keys: &InsurerKeys) -> Result<Option<Account>, StoreError> {
-    let (id, organization, job, hash, active) =
-        (row.text(0)?, row.text(1)?, row.text(2)?, row.text(5)?, row.boolean(6)?);
-    let care_manager = row.text_or_null(4)?;
-    let administrator = row.boolean(8)?;
-    let life = (row.big_or_null(9)?, row.big_or_null(10)?);
-    let door = account_door(&id, &organization, &job, care_manager.as_deref(), &hash, (active, administrator), life);
-    if !door.fits(ring, &row.blob(7)?) {
-        return Ok(None);
-    }
     let unreadable = || StoreError::Unreadable("staff");
-    let name = keys.open(&[b"staff", id.as_bytes()], &row.blob(3)?)?;
-    let care_manager = care_manager.map(|n| CareManagerNumber::parse(&n)).transpose().map_err(|_| unreadable())?;
+    let (id, care_manager) = (row.text(0)?, row.text_or_null(4)?);
     let staff = Staff {
         id: StaffId(id),
-        name: String::from_utf8(name).map_err(|_| unreadable())?,
-        job: JobType::parse(&job).ok_or_else(unreadable)?,
-        care_manager,
-        administrator,
+        name: String::new(),
+        job: JobType::parse(&row.text(2)?).ok_or_else(unreadable)?,
+        care_manager: care_manager.map(|n| CareManagerNumber::parse(&n)).transpose().map_err(|_| unreadable())?,
+        administrator: row.boolean(8)?,
     };
-    let organization = Organization::parse(&organization).map_err(|_| unreadable())?;
-    let (initial_until, closed_at) = (life.0.map(instant).transpose()?, life.1.map(instant).transpose()?);
-    Ok(Some(Account { staff, organization, password_hash: hash, active, initial_until, closed_at }))
+    let mut account = Account {
+        staff,
+        organization: Organization::parse(&row.text(1)?).map_err(|_| unreadable())?,
+        password_hash: row.text(5)?,
+        active: row.boolean(6)?,
+        initial_until: row.big_or_null(9)?.map(instant).transpose()?,
+        closed_at: row.big_or_null(10)?.map(instant).transpose()?,
+        has_totp: row.int(11)? == 1,
+    };
+    if !account_door(&account).fits(ring, &row.blob(7)?) {
+        return Ok(None);
+    }
+    let name = keys.open(&[b"staff", account.staff.id.0.as_bytes()], &row.blob(3)?)?;
+    account.staff.name = String::from_utf8(name).map_err(|_| unreadable())?;
+    Ok(Some(account))
 }
 
 /// Microseconds of the store as an instant.
@@ -442,28 +443,26 @@ fn certificate_door(
     }
 }
 
-fn account_door(
-    id: &str,
-    organization: &str,
-    job: &str,
-    care_manager: Option<&str>,
-    hash: &str,
-    (active, administrator): (bool, bool),
-    (initial_until, closed_at): (Option<i64>, Option<i64>),
-) -> Door {
-    let mut door =
-        Door::new("staff").text(id).text(organization).text(job).maybe_text(care_manager).text(hash).flag(active);
+fn account_door(account: &Account) -> Door {
+    let care_manager = account.staff.care_manager.map(|number| number.to_string());
+    let mut door = Door::new("staff")
+        .text(&account.staff.id.0)
+        .text(&account.organization.to_string())
+        .text(account.staff.job.code())
+        .maybe_text(care_manager.as_deref())
+        .text(&account.password_hash)
+        .flag(account.active);
     // Added later: a row without them keeps its MAC.
-    if administrator {
+    if account.staff.administrator {
         door = door.text("administrator");
     }
-    if let Some(until) = initial_until {
-        door = door.text("initial").number(until);
+    if let Some(until) = account.initial_until {
+        door = door.text("initial").number(until.as_microsecond());
     }
-    match closed_at {
-        Some(at) => door.text("closed").number(at),
-        None => door,
+    if let Some(at) = account.closed_at {
+        door = door.text("closed").number(at.as_microsecond());
     }
+    if account.has_totp { door.text("totp") } else { door }
 }
 
 pub(crate) fn switch_door(staff: &str, person: &PersonKey, hidden: bool) -> Door {

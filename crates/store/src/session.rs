@@ -8,18 +8,18 @@ use kiban_domain::office::StaffId;
 use kiban_domain::{InsuredNumber, InsurerNumber, Organization, Timestamp};
 use std::collections::HashMap;
 
-const PUT: &str = "INSERT INTO session (organization, session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac, opened_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, $11, $12) ON CONFLICT DO NOTHING";
-const BY_TOKEN: &str = "SELECT session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac, opened_at
+const PUT: &str = "INSERT INTO session (organization, session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac, opened_at, awaits_factor)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, $11, $12, $13) ON CONFLICT DO NOTHING";
+const BY_TOKEN: &str = "SELECT session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac, opened_at, awaits_factor
      FROM session WHERE organization = $1 AND token_digest = $2";
-const BY_ID: &str = "SELECT session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac, opened_at
+const BY_ID: &str = "SELECT session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac, opened_at, awaits_factor
      FROM session WHERE organization = $1 AND session_id = $2";
 /// Of several at once with one refresh token, one finds it unused.
 const RENEW: &str = "UPDATE session SET token_digest = $4, refresh_digest = $5, expires_at = $6, mac = $7
      WHERE organization = $1 AND session_id = $2 AND refresh_digest = $3 AND ended_at IS NULL";
 const END: &str =
     "UPDATE session SET ended_at = $3, mac = $4 WHERE organization = $1 AND session_id = $2 AND ended_at IS NULL";
-const LIVE_OF_STAFF: &str = "SELECT session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac, opened_at
+const LIVE_OF_STAFF: &str = "SELECT session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac, opened_at, awaits_factor
      FROM session WHERE organization = $1 AND staff_id = $2 AND ended_at IS NULL AND refresh_until > $3";
 const LAST_OF: &str = "SELECT staff_id, MAX(opened_at) FROM session WHERE organization = $1 GROUP BY staff_id";
 const REMEMBER: &str = "INSERT INTO idempotency (organization, key_digest, request_digest, answer, recorded_at, insurer_number, insured_number)
@@ -70,6 +70,8 @@ pub struct Session {
     pub refresh_until: Timestamp,
     /// Ended before.
     pub ended_at: Option<Timestamp>,
+    /// The second factor has not come yet: good for nothing else.
+    pub awaits_factor: bool,
 }
 
 /// The two tokens of a log-in, as its owner has them. Only their keyed digests are stored.
@@ -157,7 +159,8 @@ impl Tx {
                     session.expires_at.as_microsecond(),
                     session.refresh_until.as_microsecond(),
                     &mac,
-                    session.opened_at.as_microsecond()
+                    session.opened_at.as_microsecond(),
+                    session.awaits_factor
                 ],
             )
             .await?;
@@ -367,6 +370,7 @@ fn session_row(keys: &Keyring, organization: &str, row: &Row) -> Result<Option<S
         expires_at: instant(row.big(7)?)?,
         refresh_until: instant(row.big(8)?)?,
         ended_at: row.big_or_null(9)?.map(instant).transpose()?,
+        awaits_factor: row.boolean(12)?,
     };
     let stored = StoredSession { session, token: digest(1)?, refresh: digest(2)? };
     let fits = stored.door(organization).fits(keys, &row.blob(10)?);
@@ -390,9 +394,10 @@ impl StoredSession {
             .number(session.refresh_until.as_microsecond())
             .maybe_number(session.ended_at.map(Timestamp::as_microsecond));
         // Added later: a log-in of before keeps its MAC.
-        match session.opened_at.as_microsecond() {
+        let door = match session.opened_at.as_microsecond() {
             0 => door,
             opened => door.text("opened").number(opened),
-        }
+        };
+        if session.awaits_factor { door.text("awaits_factor") } else { door }
     }
 }

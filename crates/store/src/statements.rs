@@ -7,7 +7,7 @@ use crate::{
     assignment, block, bulk, certificate_request, claim, connector, consent, counter, disaster, disaster_look, gather,
     history, insurer, lease, migrations, notice, numbers, office, open_row, person, plan,
 };
-use crate::{readiness, receipt, record, report, retention, review, session, slip, submission, upload};
+use crate::{readiness, receipt, record, report, retention, review, second_factor, session, slip, submission, upload};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
 use std::collections::BTreeSet;
 
@@ -38,6 +38,7 @@ const SHARED: &[&[&str]] = &[
     disaster_look::ALL,
     counter::ALL,
     session::ALL,
+    second_factor::ALL,
     notice::ALL,
     slip::ALL,
 ];

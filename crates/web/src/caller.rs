@@ -5,14 +5,14 @@
 //! can name a certificate or an address.
 
 use crate::record::LoggedInAs;
-use crate::router::route_of;
+use crate::router::{Route, route_of};
 use crate::tls::{PeerCertificate, RemoteAddr};
 use crate::{App, Listener, Problem};
 use axum::extract::FromRequestParts;
 use axum::http::Extensions;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use kiban_service::{Caller, Context, Error, Peer};
+use kiban_service::{Caller, Context, Error, Peer, Stage};
 
 /// A caller logged in over a certificate in good standing, or an unattended program with a certificate of its own.
 pub(crate) struct Authenticated {
@@ -70,7 +70,7 @@ impl FromRequestParts<App> for Certified {
     }
 }
 
-/// The caller behind a token. What is open with an initial password takes whoever has one too (P-185).
+/// The caller behind a token whose log-in has come as far as the route needs.
 pub(crate) async fn authenticate(
     app: &App,
     parts: &Parts,
@@ -78,10 +78,9 @@ pub(crate) async fn authenticate(
     token: &str,
     context: &Context,
 ) -> Result<Caller, Error> {
-    match route_of(Listener::Organisations, &parts.method, parts.uri.path()) {
-        Some(route) if route.is_for_newcomers() => app.platform.authenticate_newcomer(peer, token, context).await,
-        _ => app.platform.authenticate(peer, token, context).await,
-    }
+    let route = route_of(Listener::Organisations, &parts.method, parts.uri.path());
+    let stage = route.map_or(Stage::Through, Route::stage);
+    app.platform.authenticate_at(stage, peer, token, context).await
 }
 
 /// The connection of a request and its circumstances, whoever is logged in over it.

@@ -38,6 +38,13 @@ pub static CODES: &[Code] = &[
         "password_change_required",
         "仮のパスワードのまま。`PUT /api/v1/account/password`（または画面）で変えるまで、ほかのことはできない",
     ),
+    code(
+        401,
+        "second_factor_required",
+        "パスワードは合った。`token`（10分）で `POST /api/v1/session/factor` に認証アプリの数字か回復コードを送る。この token でほかのことはできない",
+    ),
+    code(401, "second_factor_setup_required", "第二要素の設定が求められている。設定するまで、ほかのことはできない"),
+    code(401, "wrong_code", "認証アプリの数字か回復コードが違う、または使い終わっている"),
     code(401, "binding", "ログインしたときと別の電子証明書で使われた。更新トークンならそのログインは終わる"),
     code(401, "refresh_reused", "使い終わった更新トークンが使われた。そのログインは終わったので、ログインし直す"),
     code(401, "certificate_required", "電子証明書を示していない"),

@@ -178,7 +178,7 @@ fn parameters(route: &Route, shape: &Shape) -> Vec<Value> {
     let in_query = shape.query.iter().map(|(name, words)| {
         let schema = match *name {
             "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 200 }),
-            "seen" | "history" | "dry_run" | "full" | "people" => json!({ "type": "boolean" }),
+            "seen" | "history" | "dry_run" | "full" | "people" | "second_factor" => json!({ "type": "boolean" }),
             _ => json!({ "type": "string" }),
         };
         json!({ "name": name, "in": "query", "required": false, "description": words, "schema": schema })
@@ -220,7 +220,7 @@ pub(crate) fn request_schema(route: &str) -> Option<&'static str> {
 pub(crate) fn takes_key(route: &Route) -> bool {
     let free =
         // A package is known again by its bytes: its receipt is the answer however often it comes.
-        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "renew_certificate", "count_statistics", "change_start", "import_package", "print_slips", "confirm_plan", "invite_account", "reset_password", "change_password"];
+        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "renew_certificate", "count_statistics", "change_start", "import_package", "print_slips", "confirm_plan", "invite_account", "reset_password", "change_password", "answer_factor", "offer_factor", "set_up_factor", "remove_factor"];
     route.listener == Listener::Organisations && route.method != axum::http::Method::GET && !free.contains(&route.name)
 }
 
@@ -245,6 +245,7 @@ fn shape(name: &str) -> Option<Shape> {
         "log_in" => (R::Json("PersonLogIn"), "200", C::Json("Session")),
         "log_in_program" => (R::Json("ProgramLogIn"), "200", C::Json("Session")),
         "refresh_session" => (R::Json("Refresh"), "200", C::Json("Session")),
+        "answer_factor" => (R::Json("FactorAnswer"), "200", C::Json("Session")),
         "log_out" => (R::Nothing, "204", C::Nothing),
         "register_office" => (R::Json("Registration"), "200", C::Json("Registered")),
         "register_by_card" => (R::Json("CardStatement"), "200", C::Json("Registered")),
@@ -273,6 +274,10 @@ fn shape(name: &str) -> Option<Shape> {
         "reset_password" => (R::Nothing, "200", C::Json("InitialPassword")),
         "account_sessions" => (R::Nothing, "200", C::Json("AccountSessions")),
         "end_account_session" | "close_account" => (R::Nothing, "204", C::Nothing),
+        "factor_state" => (R::Nothing, "200", C::Json("FactorState")),
+        "offer_factor" => (R::Nothing, "200", C::Json("FactorOffer")),
+        "set_up_factor" => (R::Json("FactorSetUp"), "200", C::Json("RecoveryCodes")),
+        "remove_factor" => (R::Json("OwnPassword"), "204", C::Nothing),
         "change_password" => (R::Json("PasswordChange"), "200", C::Json("Session")),
         "record_consent" => (R::Json("Consent"), "200", C::Json("ConsentState")),
         "look_ups" => (R::Nothing, "200", C::Json("LookUps")),
@@ -352,6 +357,7 @@ fn shape(name: &str) -> Option<Shape> {
             ("after", "前のページの next"),
             ("limit", "件数（既定 50）"),
         ],
+        "reset_password" => &[("second_factor", "true: 第二要素もなくした。設定を消す")],
         "reviews" => &[("after", "前のページの next"), ("limit", "件数（既定 50）")],
         "view_statistics" | "statistics_file" => &[
             ("day", "集計した日（既定は今日）"),

@@ -65,6 +65,13 @@ impl Problem {
             "initial_password_expired" => {
                 ("仮のパスワードの期限が切れています", "管理者の人に、もう一度出してもらってください")
             }
+            "second_factor_required" => {
+                ("認証アプリの数字が必要です", "認証アプリに出ている6けたの数字か、回復コードを送ってください")
+            }
+            "second_factor_setup_required" => (
+                "第二要素を設定してください",
+                "この基盤では、認証アプリの数字が求められています。設定すると使えるようになります",
+            ),
             "password_change_required" => (
                 "仮のパスワードを変えてください",
                 "自分だけが知るパスワードに変えると使えるようになります。ソフトで使うときも、先に画面でログインして変えてください",
@@ -103,14 +110,16 @@ impl Problem {
     }
 
     fn wrong_password(left: i32, minutes: i64) -> Self {
-        let next = match (left, minutes) {
-            (_, 0) => "続けて間違えると、この端末ではしばらく使えなくなります".to_owned(),
-            (0, minutes) => format!("この端末では、これから{minutes}分間 使えません。ほかの端末では使えます"),
-            (left, minutes) => format!("あと{left}回で、この端末では{minutes}分間 使えなくなります"),
-        };
-        let detail = format!("入力を確かめて、もう一度ログインしてください。{next}");
+        let detail = format!("入力を確かめて、もう一度ログインしてください。{}", until_lock(left, minutes));
         let title = "アカウントまたはパスワードが違います";
         Self::new(StatusCode::UNAUTHORIZED, "wrong_password", title, &detail).challenge()
+    }
+
+    fn wrong_code(left: i32, minutes: i64) -> Self {
+        let next = until_lock(left, minutes);
+        let detail =
+            format!("認証アプリに新しい数字が出るのを待って、入力してください。同じ数字は一度だけ使えます。{next}");
+        Self::new(StatusCode::UNAUTHORIZED, "wrong_code", "数字が違います", &detail).challenge()
     }
 
     fn locked(seconds: u64) -> Self {
@@ -279,6 +288,7 @@ impl From<Error> for Problem {
             }
             Error::Unauthenticated("person_log_in") => Self::person_log_in(),
             Error::WrongPassword { left, minutes } => Self::wrong_password(left, minutes),
+            Error::WrongCode((left, minutes)) => Self::wrong_code(left, minutes),
             Error::Locked(seconds) => Self::locked(seconds),
             Error::Unauthenticated(code) => Self::unauthenticated(code),
             Error::TooMany(seconds) => Self::new(
@@ -312,6 +322,15 @@ impl From<Error> for Problem {
 impl Problem {
     fn conflict(title: &str) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict", title, "今の状態を確かめてから、必要ならもう一度操作してください")
+    }
+}
+
+/// What follows from failing again.
+fn until_lock(left: i32, minutes: i64) -> String {
+    match (left, minutes) {
+        (_, 0) => "続けて間違えると、この端末ではしばらく使えなくなります".to_owned(),
+        (0, minutes) => format!("この端末では、これから{minutes}分間 使えません。ほかの端末では使えます"),
+        (left, minutes) => format!("あと{left}回で、この端末では{minutes}分間 使えなくなります"),
     }
 }
 

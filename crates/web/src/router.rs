@@ -12,7 +12,7 @@ use crate::{App, Problem, Ready, Settings, pages};
 use axum::Router;
 use axum::http::{Method, StatusCode};
 use axum::routing::{MethodRouter, delete, get, post, put};
-use kiban_service::{Counts, Platform};
+use kiban_service::{Counts, Platform, Stage};
 
 /// One route.
 pub struct Route {
@@ -107,6 +107,7 @@ routes! {
     ROUTES;
     Organisations post   POST   "/api/v1/session"                            log_in                Certificate    "職員のログイン（画面）"                    session::log_in;
     Organisations post   POST   "/api/v1/token"                              log_in_program        Certificate    "職員の代理で動くソフトのログイン"          session::log_in_program;
+    Organisations post   POST   "/api/v1/session/factor" answer_factor Staff "ログインの第二段階（認証アプリの数字か回復コード）" session::answer_factor;
     Organisations post   POST   "/api/v1/session/refresh"                    refresh_session        Certificate    "ログインの延長（更新トークン）"            session::refresh;
     Organisations delete DELETE "/api/v1/session"                            log_out               Staff          "ログアウト"                                session::log_out;
     Organisations post   POST   "/api/v1/people"                             register_office       Offices        "本人確認（4項目）と担当事業所登録"         people::register;
@@ -180,6 +181,10 @@ routes! {
     Organisations delete DELETE "/api/v1/organizations/{organization}/accounts/{account}/sessions/{session}" end_account_session Staff "ログインを1つ終わらせる（同上）" accounts::end_session;
     Organisations delete DELETE "/api/v1/organizations/{organization}/accounts/{account}" close_account Staff "辞めた人のアカウントを閉じる。元に戻せない（その機関の管理者と運用者）" accounts::leave;
     Organisations put    PUT    "/api/v1/account/password" change_password Staff "自分のパスワードの変更。新しいトークンを答える" accounts::change_password;
+    Organisations get    GET    "/api/v1/account/factor" factor_state Staff "自分の第二要素の状態" accounts::factor;
+    Organisations post   POST   "/api/v1/account/factor/offer" offer_factor Staff "認証アプリに入れる鍵" accounts::offer_factor;
+    Organisations put    PUT    "/api/v1/account/factor" set_up_factor Staff "第二要素の設定。回復コードを一度だけ答える" accounts::set_up_factor;
+    Organisations post   POST   "/api/v1/account/factor/remove" remove_factor Staff "第二要素をやめる" accounts::remove_factor;
     Organisations get    GET    "/api/v1/insurers/{insurer}/start"           view_start            CityOrOperator "利用開始の状態と、開始に必要なこと"         insurers::view_start;
     Organisations put    PUT    "/api/v1/insurers/{insurer}/start"           change_start          CityOrOperator "利用開始の予告・開始・取消"                insurers::change_start;
     Organisations get    GET    "/api/v1/certificates"                       certificates           Staff          "電子証明書の一覧（運用者は機関を指定できる）" certificates::list;
@@ -215,6 +220,11 @@ routes! {
     Organisations get    GET    "/login"                                     log_in_page           Certificate    "ログイン"                                  pages::login::form;
     Organisations post   POST   "/login"                                     log_in_by_form        Certificate    "ログイン"                                  pages::login::log_in;
     Organisations post   POST   "/logout"                                    log_out_by_form       Staff          "ログアウト"                                pages::login::log_out;
+    Organisations get    GET    "/login/code" code_page Staff "数字の入力" pages::login::code_form;
+    Organisations post   POST   "/login/code" code_by_form Staff "数字の入力" pages::login::answer_code;
+    Organisations get    GET    "/account/factor" factor_page Staff "第二要素" pages::account::factor_form;
+    Organisations post   POST   "/account/factor" factor_by_form Staff "第二要素" pages::account::set_up_factor;
+    Organisations post   POST   "/account/factor/remove" factor_away_by_form Staff "第二要素をやめる" pages::account::remove_factor;
     Organisations get    GET    "/account/password"                          password_page         Staff          "パスワードを変える"                        pages::account::password_form;
     Organisations post   POST   "/account/password"                          password_by_form      Staff          "パスワードを変える"                        pages::account::change_password;
     Organisations get    GET    "/users"                                     users_page            Offices        "担当利用者"                                pages::users::list;
@@ -264,9 +274,14 @@ impl Route {
         }
     }
 
-    /// Whether it is open to somebody whose password is an initial one: changing it, and logging out (P-185).
-    pub(crate) fn is_for_newcomers(&self) -> bool {
-        matches!(self.name, "change_password" | "log_out" | "password_page" | "password_by_form" | "log_out_by_form")
+    /// How far a log-in must have come for it.
+    pub(crate) fn stage(&self) -> Stage {
+        match self.name {
+            "answer_factor" | "code_page" | "code_by_form" | "log_out" | "log_out_by_form" => Stage::Code,
+            "change_password" | "password_page" | "password_by_form" => Stage::Password,
+            "factor_state" | "offer_factor" | "set_up_factor" | "factor_page" | "factor_by_form" => Stage::Factor,
+            _ => Stage::Through,
+        }
     }
 
     /// The handle in a path of this route, if it is about a person.

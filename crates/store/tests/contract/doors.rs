@@ -297,6 +297,7 @@ pub fn account(name: &str) -> Account {
         active: true,
         initial_until: None,
         closed_at: None,
+        has_totp: false,
     }
 }
 
@@ -408,6 +409,7 @@ async fn a_session_turned_into_a_colleagues_or_prolonged_does_not_exist() {
             expires_at: at(100),
             refresh_until: at(800),
             ended_at: None,
+            awaits_factor: false,
         };
         let organization = Organization::Office(office());
         for change in [
@@ -416,6 +418,7 @@ async fn a_session_turned_into_a_colleagues_or_prolonged_does_not_exist() {
             "way = 'interactive'",
             "expires_at = expires_at + 1",
             "opened_at = opened_at + 1",
+            "awaits_factor = NOT awaits_factor",
             "refresh_until = refresh_until + 1",
             "refresh_digest = token_digest",
             "fingerprint = ''",
@@ -444,6 +447,7 @@ async fn an_ended_session_opened_again_by_hand_does_not_exist() {
             expires_at: at(100),
             refresh_until: at(800),
             ended_at: None,
+            awaits_factor: false,
         };
         let organization = Organization::Office(office());
         let end = async || world.write(async |tx| tx.end_session(organization, "0a1b", at(50)).await).await;

@@ -145,6 +145,7 @@ fn account(name: &str) -> Account {
         active: true,
         initial_until: None,
         closed_at: None,
+        has_totp: false,
     }
 }
 
@@ -227,7 +228,14 @@ async fn fill(world: &World) {
     world.write(async |tx| tx.move_submission(&stored, &returned, at(1)).await).await.unwrap();
     world.write(async |tx| tx.put_statistics(insurer(), 20261122, at(0), b"{}").await).await.unwrap();
     world.write(async |tx| tx.put_slip(&crate::slips::slip("sl1", 20_261_122_000_001)).await).await.unwrap();
-    world.write(async |tx| tx.put_account(&account("架空 三郎")).await).await.unwrap();
+    let third = account("架空 三郎");
+    world
+        .write(async |tx| {
+            tx.put_account(&third).await?;
+            tx.set_totp(&third, Some(b"geheim"), &[]).await
+        })
+        .await
+        .unwrap();
     let organization = Organization::Office(office());
     world
         .write(async |tx| {
@@ -268,7 +276,9 @@ async fn everything_opens(store: &Store) {
         assert_eq!(notice.facts, b"{}");
     }
     crate::slips::opens(store, "sl1").await;
-    assert_eq!(store.accounts().await.unwrap()[0].staff.name, "架空 三郎");
+    let third = store.accounts().await.unwrap().remove(0).staff;
+    assert_eq!(third.name, "架空 三郎");
+    assert_eq!(store.totp_secret(&third.id).await.unwrap().unwrap().as_slice(), b"geheim");
     assert_eq!(store.statistics(insurer(), 20261122).await.unwrap().unwrap(), b"{}");
     for (key, answer) in [(b"key", nobodys_answer()), (b"KEY", hanakos_answer())] {
         let found = store.remembered(Organization::Office(office()), key, b"request").await.unwrap();

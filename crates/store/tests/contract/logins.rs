@@ -22,6 +22,7 @@ fn session() -> Session {
         expires_at: at(100),
         refresh_until: at(800),
         ended_at: None,
+        awaits_factor: false,
     }
 }
 

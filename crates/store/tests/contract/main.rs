@@ -19,5 +19,6 @@ mod people;
 mod records;
 mod relocate;
 mod roles;
+mod second_factor;
 mod slips;
 mod world;

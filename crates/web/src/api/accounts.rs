@@ -4,12 +4,12 @@
 use super::session::logged_in;
 use super::{Answer, created, done, ok, once};
 use crate::caller::Authenticated;
-use crate::input::Json;
+use crate::input::{Json, Query};
 use crate::{App, Problem};
 use axum::extract::{Path, State};
 use kiban_domain::office::JobType;
 use kiban_domain::{CareManagerNumber, Organization};
-use kiban_service::{Invitation, ItemFault, PasswordChange};
+use kiban_service::{FactorProof, Invitation, ItemFault, PasswordChange};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -61,6 +61,28 @@ pub(crate) struct PasswordBody {
     new_password: String,
 }
 
+/// What was lost beside the password.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lost {
+    second_factor: Option<bool>,
+}
+
+/// Setting up a second factor.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FactorBody {
+    password: String,
+    code: String,
+}
+
+/// The own password.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OwnPassword {
+    password: String,
+}
+
 fn organization_of(text: &str) -> Result<Organization, Problem> {
     Organization::parse(text).map_err(|_| Problem::unknown())
 }
@@ -86,9 +108,11 @@ pub(crate) async fn reset(
     State(app): State<App>,
     who: Authenticated,
     Path((organization, account)): Path<(String, String)>,
+    Query(query): Query<Lost>,
 ) -> Answer {
     let organization = organization_of(&organization)?;
-    ok(app.platform.reset_password(&who.caller, organization, &account, &who.context).await?)
+    let factor_lost = query?.second_factor.unwrap_or_default();
+    ok(app.platform.reset_password(&who.caller, organization, (&account, factor_lost), &who.context).await?)
 }
 
 pub(crate) async fn switch(
@@ -142,4 +166,24 @@ pub(crate) async fn change_password(State(app): State<App>, who: Authenticated, 
     let change =
         body.value.map(|body| PasswordChange { old_password: body.old_password, new_password: body.new_password });
     logged_in(app.platform.change_password(&who.caller, change, &who.context).await?)
+}
+
+pub(crate) async fn factor(State(app): State<App>, who: Authenticated) -> Answer {
+    ok(app.platform.factor_state(&who.caller, &who.context).await?)
+}
+
+pub(crate) async fn offer_factor(State(app): State<App>, who: Authenticated) -> Answer {
+    ok(app.platform.offer_factor(&who.caller, &who.context).await?)
+}
+
+pub(crate) async fn set_up_factor(State(app): State<App>, who: Authenticated, body: Json<FactorBody>) -> Answer {
+    let proof = body.value.map(|body| FactorProof { password: body.password, code: body.code });
+    let codes = app.platform.set_up_factor(&who.caller, proof, &who.context).await?;
+    ok(json!({ "recovery_codes": codes }))
+}
+
+pub(crate) async fn remove_factor(State(app): State<App>, who: Authenticated, body: Json<OwnPassword>) -> Answer {
+    let password = body.value.map(|body| body.password);
+    app.platform.remove_factor(&who.caller, password, &who.context).await?;
+    done()
 }

@@ -48,8 +48,24 @@ pub(crate) async fn log_in_program(State(app): State<App>, peer: Certified, body
     open(app, peer, LogIn { account: body.account, password: body.password, software: Some(software) }).await
 }
 
+/// The second step of a log-in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FactorAnswer {
+    code: String,
+}
+
+pub(crate) async fn answer_factor(State(app): State<App>, who: Authenticated, body: Json<FactorAnswer>) -> Answer {
+    logged_in(app.platform.answer_factor(&who.caller, &body.value?.code, &who.context).await?)
+}
+
 async fn open(app: App, peer: Certified, request: LogIn) -> Answer {
-    logged_in(app.platform.log_in(&peer.peer, request, &peer.context).await?)
+    let session = app.platform.log_in(&peer.peer, request, &peer.context).await?;
+    if session.awaits_factor {
+        let problem = Problem::unauthenticated("second_factor_required");
+        return Err(problem.with("token", session.token).with("expires_at", session.expires_at));
+    }
+    logged_in(session)
 }
 
 pub(crate) async fn refresh(State(app): State<App>, peer: Certified, body: Json<Refresh>) -> Answer {

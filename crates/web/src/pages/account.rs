@@ -1,4 +1,4 @@
-//! One's own account (P-185, P-210): the password.
+//! One's own account (P-183, P-185, P-210): the password and the second factor.
 
 use super::visitor::{Away, Posted, Visitor, cookie, to};
 use super::{Frame, show};
@@ -6,7 +6,8 @@ use crate::{App, Problem};
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use kiban_service::PasswordChange;
+use kiban_service::{FactorProof, PasswordChange};
+use qrcode::QrCode;
 
 #[derive(Template)]
 #[template(path = "password.html")]
@@ -55,6 +56,101 @@ pub(crate) async fn change_password(State(app): State<App>, posted: Posted) -> R
         Err(problem) => problem,
     };
     let mut html = password_page(&app, &visitor);
+    html.errors = problem.items();
+    if html.errors.is_empty() {
+        return Err(problem.into());
+    }
+    html.page.has_errors = true;
+    let mut response = show(&html)?;
+    *response.status_mut() = problem.status;
+    Ok(response)
+}
+
+#[derive(Template)]
+#[template(path = "factor.html")]
+struct FactorPage {
+    page: Frame,
+    is_set: bool,
+    is_required: bool,
+    codes_left: i64,
+    /// The secret in groups of four, for typing; empty when one is set up.
+    secret: String,
+    qr: Qr,
+    errors: Vec<(String, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "recovery.html")]
+struct RecoveryPage {
+    page: Frame,
+    codes: Vec<String>,
+}
+
+/// A QR code as one path: a square for each dark module, in units of modules, with the quiet zone of four.
+#[derive(Default)]
+struct Qr {
+    size: usize,
+    path: String,
+}
+
+impl Qr {
+    const QUIET: usize = 4;
+
+    fn of(text: &str) -> Result<Self, Problem> {
+        let code = QrCode::new(text.as_bytes()).map_err(|error| Problem::internal(format!("QR code: {error}")))?;
+        let width = code.width();
+        let dark = code.to_colors().into_iter().enumerate().filter(|(_, color)| *color == qrcode::Color::Dark);
+        let squares = dark.map(|(at, _)| format!("M{} {}h1v1h-1z", at % width + Self::QUIET, at / width + Self::QUIET));
+        Ok(Self { size: width + 2 * Self::QUIET, path: squares.collect() })
+    }
+}
+
+async fn factor_page(app: &App, visitor: &Visitor) -> Result<FactorPage, Problem> {
+    let Visitor { caller, context, .. } = visitor;
+    let state = app.platform.factor_state(caller, context).await?;
+    let mut page = Frame { body: "main--read", ..visitor.frame(app, "第二要素", "P-210", "") };
+    if state.required {
+        page.menu = &[];
+    }
+    let (mut secret, mut qr) = (String::new(), Qr::default());
+    if !state.totp {
+        let offer = app.platform.offer_factor(caller, context).await?;
+        qr = Qr::of(&offer.uri)?;
+        let signs: Vec<char> = offer.secret.chars().collect();
+        secret = signs.chunks(4).map(|four| four.iter().collect::<String>()).collect::<Vec<_>>().join(" ");
+    }
+    let (is_set, is_required, codes_left) = (state.totp, state.required, state.recovery_codes_left);
+    Ok(FactorPage { page, is_set, is_required, codes_left, secret, qr, errors: Vec::new() })
+}
+
+pub(crate) async fn factor_form(State(app): State<App>, visitor: Visitor) -> Result<Response, Away> {
+    Ok(show(&factor_page(&app, &visitor).await?)?)
+}
+
+/// Shows the recovery codes in its answer: they are told once, so there is no page to come back to.
+pub(crate) async fn set_up_factor(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
+    let Posted { visitor, form } = posted;
+    let proof = FactorProof { password: form.as_typed("password").to_owned(), code: form.get("code").to_owned() };
+    match app.platform.set_up_factor(&visitor.caller, Ok::<_, Problem>(proof), &visitor.context).await {
+        Ok(codes) => {
+            let page = Frame { body: "main--read", ..visitor.frame(&app, "回復コード", "P-210", "") };
+            Ok(show(&RecoveryPage { page, codes })?)
+        }
+        Err(problem) => factor_again(&app, &visitor, problem).await,
+    }
+}
+
+pub(crate) async fn remove_factor(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
+    let Posted { visitor, form } = posted;
+    let password = Ok::<_, Problem>(form.as_typed("password").to_owned());
+    match app.platform.remove_factor(&visitor.caller, password, &visitor.context).await {
+        Ok(()) => Ok(to("/account/factor", None)),
+        Err(problem) => factor_again(&app, &visitor, problem).await,
+    }
+}
+
+async fn factor_again(app: &App, visitor: &Visitor, problem: Problem) -> Result<Response, Away> {
+    let mut html = factor_page(app, visitor).await?;
     html.errors = problem.items();
     if html.errors.is_empty() {
         return Err(problem.into());

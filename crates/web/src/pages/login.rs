@@ -1,6 +1,6 @@
 //! Log-in of a person at a screen (P-210): the certificate was checked before the page; account and password follow.
 
-use super::visitor::{Posted, Visitor, cookie, no_cookie, require_own_page, to};
+use super::visitor::{Away, Posted, Visitor, cookie, no_cookie, require_own_page, to};
 use super::{Frame, Who, show};
 use crate::api::Answer;
 use crate::caller::Certified;
@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kiban_domain::Organization;
-use kiban_service::LogIn;
+use kiban_service::{LogIn, LoggedIn};
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -61,6 +61,47 @@ pub(crate) async fn log_in(State(app): State<App>, peer: Certified, request: Req
             let text = format!("{}。{}", problem.title, problem.detail);
             let mut response: Response = show(&page(&app, &peer, account, Some(text)))?;
             *response.status_mut() = StatusCode::UNAUTHORIZED;
+            Ok(response)
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "code.html")]
+struct CodePage {
+    page: Frame,
+    error: Option<String>,
+}
+
+/// Where a log-in leads that has come the whole way.
+fn after(session: &LoggedIn) -> &'static str {
+    if session.must_change_password { "/account/password" } else { first_page(session.organization) }
+}
+
+fn code_page(app: &App, visitor: &Visitor, error: Option<String>) -> CodePage {
+    let frame = visitor.frame(app, "数字の入力", "P-210", "");
+    CodePage { page: Frame { body: "main--read", menu: &[], has_errors: error.is_some(), ..frame }, error }
+}
+
+pub(crate) async fn code_form(State(app): State<App>, visitor: Visitor) -> Answer {
+    show(&code_page(&app, &visitor, None))
+}
+
+pub(crate) async fn answer_code(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
+    let Posted { visitor, form } = posted;
+    match app.platform.answer_factor(&visitor.caller, form.get("code"), &visitor.context).await {
+        Ok(session) => {
+            let seconds = (session.expires_at.as_second() - visitor.context.now.as_second()).max(0);
+            Ok(to(after(&session), Some(cookie(&session.token, seconds))))
+        }
+        Err(error) => {
+            let problem = Problem::from(error);
+            if !matches!(problem.code, "wrong_code" | "locked") {
+                return Err(problem.into());
+            }
+            let text = format!("{}。{}", problem.title, problem.detail);
+            let mut response = show(&code_page(&app, &visitor, Some(text)))?;
+            *response.status_mut() = problem.status;
             Ok(response)
         }
     }

@@ -31,12 +31,12 @@ pub(crate) struct Posted {
     pub(crate) form: Form,
 }
 
-/// Why nothing is shown: nobody is logged in, an initial password is not changed yet, or a problem.
+/// Why nothing is shown: nobody is logged in, the log-in lacks something yet, or a problem.
 pub(crate) enum Away {
     /// To the page where one logs in; the cookie goes.
     LogIn,
-    /// To the page where an initial password is changed.
-    ChangePassword,
+    /// To the page of what the log-in still lacks.
+    Next(&'static str),
     /// As it says.
     Problem(Box<Problem>),
 }
@@ -45,7 +45,9 @@ impl From<Problem> for Away {
     fn from(problem: Problem) -> Self {
         match problem.code {
             "login_required" => Self::LogIn,
-            "password_change_required" => Self::ChangePassword,
+            "second_factor_required" => Self::Next("/login/code"),
+            "password_change_required" => Self::Next("/account/password"),
+            "second_factor_setup_required" => Self::Next("/account/factor"),
             _ => Self::Problem(Box::new(problem)),
         }
     }
@@ -55,7 +57,7 @@ impl IntoResponse for Away {
     fn into_response(self) -> Response {
         match self {
             Self::LogIn => to("/login", Some(no_cookie())),
-            Self::ChangePassword => to("/account/password", None),
+            Self::Next(page) => to(page, None),
             Self::Problem(problem) => problem.into_response(),
         }
     }

@@ -258,6 +258,10 @@ pub fn body(world: &World, name: &str, role: Role) -> Option<Value> {
                 (kiban_service::random_id().unwrap(), role.organization() == Role::Operator.organization());
             json!({ "account": id, "name": "見本 新子", "job": "clerk", "administrator": operator })
         }
+        "answer_factor" => json!({ "code": "000000" }),
+        // Nobody's app: right is only the password.
+        "set_up_factor" => json!({ "password": PASSWORD, "code": "000000" }),
+        "remove_factor" => json!({ "password": PASSWORD }),
         "change_password" => json!({ "old_password": PASSWORD, "new_password": "aoi-sora-to-neko-7" }),
         "record_consent" => {
             json!({ "act": "withdrawn", "declarant": "person", "proof": "insurance_card", "form": "第1版" })

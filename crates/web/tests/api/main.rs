@@ -30,6 +30,7 @@ mod provider;
 mod quota;
 mod recorded;
 mod registration;
+mod second_factor;
 mod session;
 mod slips;
 mod submissions;

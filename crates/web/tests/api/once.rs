@@ -43,6 +43,10 @@ fn takes_no_key(route: &Route) -> bool {
         "invite_account",
         "reset_password",
         "change_password",
+        "answer_factor",
+        "offer_factor",
+        "set_up_factor",
+        "remove_factor",
         // What is shown is good once or its route needs a terminal; `identification` tries them.
         "card_challenge",
         "register_by_card",

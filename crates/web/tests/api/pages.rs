@@ -286,7 +286,8 @@ fn is_open(page: &Route, role: Role) -> bool {
     let is_office = role.organization().office().is_some();
     let sees_hanako = matches!(role, Role::Planner | Role::Helper | Role::City | Role::Hospital);
     match page.name {
-        "password_page" => true,
+        // Whoever has come the whole way may look at the page of the code; it does nothing for them.
+        "password_page" | "factor_page" | "code_page" => true,
         "users_page" | "register_page" | "card_page" | "qr_page" => is_office,
         "insured_page" => matches!(role, Role::City | Role::OtherCity),
         "consent_page" => matches!(role, Role::Planner | Role::City),

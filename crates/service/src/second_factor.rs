@@ -1,0 +1,277 @@
+//! 第二要素 at a screen (P-183, P-184, S-005): an authenticator app, and recovery codes for the day it is lost. A log-in with the right
+//! password waits for the code and is good for nothing else until it comes. A vendor's program logs in by certificate and
+//! password as before: the certificate is what it has, the password what its person knows, and what it may do is narrow (P-165).
+
+use crate::accounts::{Lock, log_in_entry, new_session};
+use crate::passwords::SHORTEST;
+use crate::refresh::NewTokens;
+use crate::totp::{DIGITS, base32, step_of};
+use crate::{Caller, Context, Error, LoggedIn, Platform, random, random_id};
+use kiban_domain::office::JobType;
+use kiban_policy::{UseCase, Way};
+use kiban_store::{Account, Entry, Outcome, Tx};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+/// Minutes for which a log-in waits for the code.
+pub(crate) const WAITING_MINUTES: i64 = 10;
+/// Recovery codes of an account.
+const RECOVERY_CODES: usize = 10;
+/// Bytes of a secret (RFC 4226 §4).
+const SECRET_BYTES: usize = 20;
+/// Name in the list of an authenticator app.
+const ISSUER: &str = "介護情報基盤";
+
+/// Of whom a second factor is asked (P-184); who has one set up is always asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FactorPolicy {
+    /// Of nobody who does not want it.
+    Nobody,
+    /// Of administrators and the operator.
+    Administrators,
+    /// Of everybody at a screen.
+    Everybody,
+}
+
+impl FactorPolicy {
+    /// As it stands in `limits.tsv`.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "nobody" => Some(Self::Nobody),
+            "administrators" => Some(Self::Administrators),
+            "everybody" => Some(Self::Everybody),
+            _ => None,
+        }
+    }
+
+    fn asks(self, account: &Account) -> bool {
+        let staff = &account.staff;
+        let is_administrator = staff.administrator || staff.job == JobType::OperatorStaff;
+        self == Self::Everybody || (self == Self::Administrators && is_administrator)
+    }
+}
+
+/// A second factor about to be set up.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct FactorSetup {
+    /// `otpauth://` address for the camera of the app.
+    pub uri: String,
+    /// The same secret for typing: base32.
+    pub secret: String,
+}
+
+/// How an account stands with the second factor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct FactorState {
+    /// An authenticator app is set up.
+    pub totp: bool,
+    /// Recovery codes that are left.
+    pub recovery_codes_left: i64,
+    /// Nothing else is open until one is set up.
+    pub required: bool,
+}
+
+/// A code as typed: six digits of the app, or a recovery code.
+fn plain(typed: &str) -> Zeroizing<String> {
+    let half = |c: char| match c {
+        '０'..='９' => char::from_u32(c as u32 - '０' as u32 + '0' as u32).unwrap_or(c),
+        _ => c.to_ascii_uppercase(),
+    };
+    Zeroizing::new(typed.chars().map(half).filter(char::is_ascii_alphanumeric).collect())
+}
+
+/// Ten codes of twelve signs that are not taken for each other: 60 random bits each.
+fn recovery_codes() -> Result<Vec<Zeroizing<String>>, Error> {
+    const SIGNS: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
+    let code = || -> Result<_, Error> {
+        let bytes: [u8; 12] = random()?;
+        Ok(Zeroizing::new(bytes.iter().map(|byte| char::from(SIGNS[usize::from(byte & 31)])).collect::<String>()))
+    };
+    (0..RECOVERY_CODES).map(|_| code()).collect()
+}
+
+/// In groups of four, as they are written down.
+fn grouped(code: &str) -> String {
+    let signs: Vec<char> = code.chars().collect();
+    signs.chunks(4).map(|four| four.iter().collect::<String>()).collect::<Vec<_>>().join("-")
+}
+
+impl Platform {
+    /// Whether somebody must set up a second factor before anything else.
+    pub(crate) fn needs_factor(&self, account: &Account) -> bool {
+        !account.has_totp && self.inner.config.second_factor.asks(account)
+    }
+
+    /// How the caller stands with the second factor.
+    pub async fn factor_state(&self, caller: &Caller, context: &Context) -> Result<FactorState, Error> {
+        caller.require_way(UseCase::Accounts, self.table_at(context.now)?)?;
+        let id = &caller.staff.id;
+        let account = self.store().account(id).await?.ok_or(Error::Unknown)?;
+        let state = FactorState {
+            totp: account.has_totp,
+            recovery_codes_left: self.store().recovery_codes_left(caller.organization, id).await?,
+            required: self.needs_factor(&account),
+        };
+        self.store().audit().append(caller.entry(context, "factor", Outcome::Allowed)).await?;
+        Ok(state)
+    }
+
+    /// What an authenticator app needs. Nothing is kept: the same log-in is offered the same secret until a code of it comes.
+    pub async fn offer_factor(&self, caller: &Caller, context: &Context) -> Result<FactorSetup, Error> {
+        caller.require_way(UseCase::Accounts, self.table_at(context.now)?)?;
+        let secret = base32(&*self.offered(caller).await?);
+        let account = caller.staff.id.0.replace('/', "-");
+        let label: String = ISSUER.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let uri = format!(
+            "otpauth://totp/{label}:{account}?secret={secret}&issuer={label}&algorithm=SHA1&digits={DIGITS}&period=30"
+        );
+        self.store().audit().append(caller.entry(context, "factor.offer", Outcome::Allowed)).await?;
+        Ok(FactorSetup { uri, secret })
+    }
+
+    /// The secret this log-in is offered.
+    async fn offered(&self, caller: &Caller) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let text = format!("totp_offer|{}|{}", caller.staff.id.0, caller.session);
+        let digest = self.store().platform_keys().await?.digest(text.as_bytes());
+        Ok(Zeroizing::new(digest.iter().copied().take(SECRET_BYTES).collect()))
+    }
+
+    /// Sets up the offered secret once a code of it comes with the password; the recovery codes, told this once. Every other log-in of
+    /// the account ends.
+    pub async fn set_up_factor<E: From<Error>>(
+        &self,
+        caller: &Caller,
+        proof: Result<FactorProof, E>,
+        context: &Context,
+    ) -> Result<Vec<String>, E> {
+        caller.require_way(UseCase::Accounts, self.table_at(context.now)?)?;
+        Ok(self.put_factor(caller, proof?, context).await?)
+    }
+
+    async fn put_factor(&self, caller: &Caller, proof: FactorProof, context: &Context) -> Result<Vec<String>, Error> {
+        let account = self.own_password(caller, proof.password, context).await?;
+        let secret = self.offered(caller).await?;
+        let Some(step) = step_of(&secret, &plain(&proof.code), context.now) else {
+            let text = "アプリに出ている6けたの数字と違います。端末とスマートフォンの時計が合っているか確かめて、新しい数字を入力してください";
+            return Err(Error::item("code", text));
+        };
+        let codes = recovery_codes()?;
+        let mut tx = self.store().begin().await?;
+        let held = self.hold_same(&mut tx, &account).await?;
+        tx.set_totp(&held, Some(secret.as_slice()), &codes).await?;
+        if !tx.use_step(held.organization, &held.staff.id, step).await? {
+            return Err(Error::item("code", "この数字は使いました。次の数字になるまで待ってください"));
+        }
+        let open = self.store().sessions_of(held.organization, &held.staff.id, context.now).await?;
+        for session in open.iter().filter(|session| session.id != caller.session) {
+            tx.end_session(held.organization, &session.id, context.now).await?;
+        }
+        tx.commit(caller.entry(context, "factor.set", Outcome::Done)).await?;
+        self.inner.sessions.forget_staff(&held.staff.id);
+        self.refresh_standing(context.now).await?;
+        Ok(codes.iter().map(|code| grouped(code)).collect())
+    }
+
+    /// Takes the second factor away, with the password; one that is too short to stand alone must be changed first.
+    pub async fn remove_factor<E: From<Error>>(
+        &self,
+        caller: &Caller,
+        password: Result<String, E>,
+        context: &Context,
+    ) -> Result<(), E> {
+        caller.require_way(UseCase::Accounts, self.table_at(context.now)?)?;
+        Ok(self.put_no_factor(caller, password?, context).await?)
+    }
+
+    async fn put_no_factor(&self, caller: &Caller, password: String, context: &Context) -> Result<(), Error> {
+        let is_short = password.chars().count() < SHORTEST;
+        let account = self.own_password(caller, password, context).await?;
+        if is_short {
+            let text =
+                format!("第二要素がないときのパスワードは{SHORTEST}文字以上です。先にパスワードを変えてください");
+            return Err(Error::item("password", text));
+        }
+        let mut tx = self.store().begin().await?;
+        let held = self.hold_same(&mut tx, &account).await?;
+        tx.set_totp(&held, None, &[]).await?;
+        tx.commit(caller.entry(context, "factor.remove", Outcome::Done)).await?;
+        self.refresh_standing(context.now).await
+    }
+
+    /// The caller's account, with its password.
+    pub(crate) async fn own_password(
+        &self,
+        caller: &Caller,
+        password: String,
+        context: &Context,
+    ) -> Result<Account, Error> {
+        let (id, password) = (Ok(caller.staff.id.clone()), Zeroizing::new(password));
+        let checked = self.check_password(&caller.peer, caller.organization, id, password, context).await;
+        checked.map_err(|error| match error {
+            Error::WrongPassword { .. } => {
+                Error::item("password", "いまのパスワードが違います。入力を確かめてください")
+            }
+            other => other,
+        })
+    }
+
+    /// The account as it is at this moment, if its password is still the one that was checked.
+    pub(crate) async fn hold_same(&self, tx: &mut Tx, checked: &Account) -> Result<Account, Error> {
+        let held = tx.hold_account(&checked.staff.id).await?;
+        let held = held.filter(|now| now.active && now.password_hash == checked.password_hash);
+        held.ok_or(Error::Conflict("アカウントが、いま変わりました。ログインし直してください"))
+    }
+
+    /// The second step of a log-in: the code of the app, or a recovery code, each good once. The log-in goes on under new tokens
+    /// (T-31).
+    pub async fn answer_factor(&self, waiting: &Caller, typed: &str, context: &Context) -> Result<LoggedIn, Error> {
+        if waiting.way != Way::Interactive || !waiting.awaits_factor {
+            return Err(Error::Conflict("このログインは、第二要素を待っていません"));
+        }
+        let (peer, id, organization) = (&waiting.peer, &waiting.staff.id, waiting.organization);
+        let lock = self.store().lock_state(organization, id, &peer.fingerprint).await?;
+        let lock = Lock::of(lock, &self.inner.config, context.now);
+        if lock.seconds > 0 {
+            self.store().audit().append(waiting.entry(context, "login.locked", Outcome::Refused)).await?;
+            return Err(Error::Locked(lock.seconds));
+        }
+        let code = plain(typed);
+        let secret = self.store().totp_secret(id).await?.ok_or(Error::Unauthenticated("login_required"))?;
+        let step = step_of(&secret, &code, context.now);
+        let new = NewTokens::make(&random_id()?)?;
+        let session = new_session(&new, peer, id, None, context.now);
+        let mut tx = self.store().begin().await?;
+        let held = tx.hold_account(id).await?.filter(|now| now.active && now.has_totp);
+        let held = held.ok_or(Error::Unauthenticated("login_required"))?;
+        let fits = match step {
+            Some(step) => tx.use_step(organization, id, step).await?,
+            None => tx.use_recovery_code(organization, id, &code).await?,
+        };
+        if !fits {
+            drop(tx);
+            self.count_failure(peer, organization, Some(id.clone()), "wrong_code", context).await?;
+            return Err(Error::WrongCode(lock.one_more(&self.inner.config)));
+        }
+        // Of two answers at the same moment one ends what was waiting.
+        tx.end_session(organization, &waiting.session, context.now)
+            .await?
+            .ok_or(Error::Unauthenticated("login_required"))?;
+        tx.clear_terminal_failures(organization, id, &peer.fingerprint).await?;
+        tx.put_session(organization, new.tokens(), &session).await?;
+        let entry = log_in_entry(peer, organization, Some(id), "login", Outcome::Done, context);
+        let rule = if step.is_some() { "totp" } else { "recovery_code" };
+        tx.commit(Entry { rule: Some(rule.to_owned()), ..entry }).await?;
+        self.inner.sessions.forget_staff(id);
+        let must_change_password = held.initial_until.is_some();
+        Ok(LoggedIn { must_change_password, ..new.logged_in(&session, held.staff, organization) })
+    }
+}
+
+/// What is sent to set up a second factor.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FactorProof {
+    /// The own password.
+    pub password: String,
+    /// Six digits of the app.
+    pub code: String,
+}

@@ -37,11 +37,13 @@ pub enum NoticeKind {
     SubmissionReturned,
     /// To an office: another office sent it a plan, slips or results (P-142).
     SlipReceived,
+    /// To the municipality and the office: the person or a proxy acted at the person's own door (T-2).
+    PersonActed,
 }
 
 impl NoticeKind {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::MassViewing,
         Self::NightViewing,
         Self::ForeignAttempts,
@@ -57,6 +59,7 @@ impl NoticeKind {
         Self::SlipReceived,
         Self::CertificateApplied,
         Self::CertificateEnding,
+        Self::PersonActed,
     ];
 
     /// Code under which it is stored.
@@ -77,6 +80,7 @@ impl NoticeKind {
             Self::CertificateEnding => "certificate_ending",
             Self::SubmissionReturned => "submission_returned",
             Self::SlipReceived => "slip_received",
+            Self::PersonActed => "person_acted",
         }
     }
 
@@ -103,6 +107,7 @@ impl NoticeKind {
             Self::CertificateEnding => "電子証明書の期限が近づいています",
             Self::SubmissionReturned => "提出した書類が差し戻されました",
             Self::SlipReceived => "ケアプラン・提供票・実績が届きました",
+            Self::PersonActed => "本人・代理の方が、本人の画面で手続きをしました",
         }
     }
 
@@ -146,6 +151,9 @@ impl NoticeKind {
                 "期限までに、その端末から更新してください（docs/certificates.md）。使っていない端末であれば失効させてください"
             }
             Self::SubmissionReturned => "差戻しの理由を確かめ、直して提出し直してください",
+            Self::PersonActed => {
+                "同意・担当・家族の閲覧のどれが変わったかを facts で確かめてください。次の閲覧から変わっています。代理の方が行ったときは、ご本人の意向も確かめてください"
+            }
             Self::SlipReceived => {
                 "受信の一覧から取得して、介護ソフトに取り込んでください。一覧にないときは、送信元が取り消しています"
             }

@@ -76,6 +76,25 @@ pub struct Caller {
     pub(crate) may_export: bool,
 }
 
+/// Whoever asks about a person, as far as an entry and the creator of a document need it: a caller of an organisation, or somebody at
+/// the person's own door.
+pub(crate) trait Asks {
+    /// The organisation, if it is one.
+    fn organization(&self) -> Option<Organization>;
+    /// An entry about a person.
+    fn entry_about(&self, context: &Context, person: PersonKey, action: &str, outcome: Outcome) -> Entry;
+}
+
+impl Asks for Caller {
+    fn organization(&self) -> Option<Organization> {
+        Some(self.organization)
+    }
+
+    fn entry_about(&self, context: &Context, person: PersonKey, action: &str, outcome: Outcome) -> Entry {
+        Self::entry_about(self, context, person, action, outcome)
+    }
+}
+
 impl Caller {
     /// Closed to this way in: refused before anything is looked up (P-165, P-166).
     pub(crate) fn require_way(&self, use_case: UseCase, table: &SharingTable) -> Result<(), Error> {

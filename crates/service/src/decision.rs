@@ -1,12 +1,13 @@
 //! Facts and decision of one question: may this caller do this with this kind of information about this person, now?
 
+use crate::caller::Asks;
 use crate::{Caller, Context, Error, Platform};
 use kiban_domain::{Date, Kind, Organization, PersonKey, dates};
 use kiban_policy::{
     Action, Consent, Decision, Disaster, Explanation, Facts, KindFacts, MunicipalityRelation, OfficeFacts, Opinion,
     Rule, SharingTable, decide, disaster_for_municipality, disaster_for_office, is_care_manager, makes_plans, why,
 };
-use kiban_store::{Asker, DisasterLook, Entry, Outcome, PersonFacts, UnopenedPerson};
+use kiban_store::{Asker, DisasterLook, Entry, Outcome, PersonFacts, PortalGrant, UnopenedPerson};
 
 /// Everything known about one caller and one person, before a kind is asked for.
 pub(crate) struct Case {
@@ -55,6 +56,29 @@ impl Platform {
     ) -> Result<(Case, UnopenedPerson), Error> {
         let (stored, unopened) = self.store().person_facts_with(person, asker(caller), &[], true).await?;
         Ok((self.case_of(caller, person, stored, true, context).await?, unopened))
+    }
+
+    /// The case of somebody at the person's own door, with the records of some kinds and the identity. The registration was checked for
+    /// this request.
+    pub(crate) async fn case_of_portal(
+        &self,
+        grant: &PortalGrant,
+        kinds: &[Kind],
+        context: &Context,
+    ) -> Result<(Case, UnopenedPerson), Error> {
+        let (person, today) = (grant.person, context.today());
+        let asker = Asker { organization: Organization::Municipality(person.insurer), office: None, staff: None };
+        let (stored, unopened) = self.store().person_facts_with(person, asker, kinds, true).await?;
+        let caller = match grant.role.is_proxy() {
+            true => kiban_policy::Caller::Proxy { live: true },
+            false => kiban_policy::Caller::Person { bound: true },
+        };
+        let (started, gone) =
+            (stored.start.is_started(today), stored.gone_on.is_some_and(|day| day <= dates::to_number(today)));
+        let (table, disaster) = (self.table_at(context.now)?, Disaster::None);
+        let case =
+            Case { person, stored, table, caller, disaster, events: Vec::new(), look: None, started, gone, today };
+        Ok((case, unopened))
     }
 
     async fn stored_facts(&self, caller: &Caller, person: PersonKey) -> Result<PersonFacts, Error> {
@@ -227,7 +251,7 @@ impl Case {
     /// table did not decide, and no facts are kept.
     pub(crate) fn entry(
         &self,
-        caller: &Caller,
+        caller: &impl Asks,
         context: &Context,
         action: &str,
         outcome: Outcome,

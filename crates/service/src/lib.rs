@@ -96,7 +96,7 @@ pub use kiban_formats::json_holds_individual_number;
 pub use kiban_formats::municipal::{LabelledItem, labelled};
 pub use kiban_formats::text::holds_individual_number;
 pub use kiban_policy::{Rule, Way};
-pub use kiban_store::{Original, SlipSide};
+pub use kiban_store::{Original, PersonLog, SlipSide};
 pub use life_trend::LifeTrendView;
 pub use look_ups::LookUp;
 pub use notices::{NoticePage, NoticeView};
@@ -106,7 +106,10 @@ pub use opinion_file::{FiledOpinion, OpinionFileReport, OpinionFormat};
 pub use own_account::PasswordChange;
 pub use people::{PeoplePage, PersonStatus};
 pub use plan_offices::Review;
-pub use portal::{LogInAttempt, PersonClaims};
+pub use portal::{
+    AtPortal, LOOK_DAYS, LogInAttempt, Looking, MyConsent, MyLook, MyOffice, PersonClaims, PortalChoice, PortalCode,
+    PortalGrantView, PortalNext, ProxyAsk,
+};
 pub use quota::Counts;
 pub use recorded::Answered;
 pub use registration::{OfficeDecision, Registered, RegistrationRequest};
@@ -180,6 +183,16 @@ pub struct Config {
     pub portal_requests: i32,
     /// The same for beginning and finishing log-ins there and for one-time codes.
     pub portal_log_ins: i32,
+    /// Minutes after the last request at which a log-in at the person's door is over (S-013).
+    pub portal_idle_minutes: i64,
+    /// Minutes after which it is over whatever is done.
+    pub portal_log_in_minutes: i64,
+    /// Days for which a one-time code of the municipality can be used.
+    pub portal_code_days: i64,
+    /// Wrong one-time codes of one log-in and day.
+    pub portal_code_tries: i32,
+    /// Years for which a proxy may be registered at most (P-002: an end date and a review).
+    pub proxy_years: i32,
     /// Hours for which the answer to a write under an Idempotency-Key is remembered.
     pub answer_hours: i64,
     /// Days after which a notice is deleted.
@@ -219,6 +232,11 @@ impl Default for Config {
             disaster_requests: 60,
             portal_requests: 300,
             portal_log_ins: 30,
+            portal_idle_minutes: 15,
+            portal_log_in_minutes: 120,
+            portal_code_days: 30,
+            portal_code_tries: 5,
+            proxy_years: 3,
             answer_hours: 24,
             notice_days: 365,
             returned_days: 180,

@@ -1,6 +1,7 @@
 //! Viewing: one kind with its history, the whole page of a person, and "why can I, or can't I, see this" (P-139, P-024,
 //! P-056). Blank cells do not appear at all; a ◎ kind without consent says 同意未取得 and how to get it.
 
+use crate::caller::Asks;
 use crate::decision::{Case, Question};
 use crate::renewals::{Warning, consent_to_confirm, warnings};
 use crate::{Caller, Context, Error, Platform};
@@ -209,7 +210,7 @@ impl Platform {
     }
 
     /// Warnings that follow from the newest cards on a page, as they are shown.
-    fn warnings_of(&self, kinds: &[KindView], context: &Context) -> Vec<Warning> {
+    pub(crate) fn warnings_of(&self, kinds: &[KindView], context: &Context) -> Vec<Warning> {
         let newest = |kind: Kind| {
             let view = kinds.iter().find(|view| view.kind == kind)?;
             view.documents.first().map(|document| document.content.clone())
@@ -301,10 +302,10 @@ pub(crate) fn with_companions(kinds: &[Kind]) -> Vec<Kind> {
 }
 
 /// The records of a kind and those of its [`companion`].
-type WithCompanions = (Vec<StoredRecord>, Vec<StoredRecord>);
+pub(crate) type WithCompanions = (Vec<StoredRecord>, Vec<StoredRecord>);
 
 /// The same out of what [`with_companions`] fetched.
-fn rows_of(unopened: &UnopenedPerson, kind: Kind) -> Result<Unreleased<WithCompanions>, Error> {
+pub(crate) fn rows_of(unopened: &UnopenedPerson, kind: Kind) -> Result<Unreleased<WithCompanions>, Error> {
     let records = unopened.records(kind)?;
     Ok(match companion(kind) {
         Some(companion) => records.zip(unopened.records(companion)?),
@@ -356,7 +357,7 @@ fn contents<T: serde::de::DeserializeOwned>(records: &[StoredRecord]) -> Vec<T> 
 }
 
 /// A kind that the decision allows for any document.
-struct Opening {
+pub(crate) struct Opening {
     kind: Kind,
     general: Decision,
     /// What it was asked for: any document, or the caller's own.
@@ -374,7 +375,7 @@ impl Opening {
 }
 
 /// `None`: refused for every document.
-fn opening(case: &Case, kind: Kind) -> Option<Opening> {
+pub(crate) fn opening(case: &Case, kind: Kind) -> Option<Opening> {
     let question = Question::read(kind);
     let general = case.decide(question);
     let question = if general.is_allowed() { question } else { question.by_creator() };
@@ -383,8 +384,8 @@ fn opening(case: &Case, kind: Kind) -> Option<Opening> {
 }
 
 /// What the caller may see of a kind's records, still unreleased, and the entry that names what is shown.
-fn open_kind(
-    caller: &Caller,
+pub(crate) fn open_kind(
+    caller: &impl Asks,
     case: &Case,
     (opening, action): (Opening, &str),
     records: Unreleased<WithCompanions>,
@@ -444,13 +445,18 @@ pub(crate) fn open_this_way(caller: &Caller, kinds: &[Kind], table: &SharingTabl
 }
 
 /// A record as a document, if this caller may see this one (creator and state are facts of the document).
-fn document(case: &Case, caller: &Caller, record: StoredRecord, provisional_office: Option<Value>) -> Option<Document> {
+fn document(
+    case: &Case,
+    caller: &impl Asks,
+    record: StoredRecord,
+    provisional_office: Option<Value>,
+) -> Option<Document> {
     let header = record.header;
     let mut content: Value = serde_json::from_slice(&record.payload).ok()?;
     if let Some(office) = provisional_office {
         content["provisional_planning_office"] = office;
     }
-    let creator = header.creator == caller.organization;
+    let creator = caller.organization() == Some(header.creator);
     let opinion = opinion_state(header.kind, &content);
     let decision = case.decide(Question { opinion, creator, ..Question::read(header.kind) });
     let Decision::Allow { whereabouts_hidden, .. } = decision else { return None };
@@ -527,7 +533,7 @@ fn remove(value: &mut Value, field: &str) {
 }
 
 /// The explanation of a kind that may be seen.
-fn explained(case: &Case, kind: Kind) -> Option<WhyKind> {
+pub(crate) fn explained(case: &Case, kind: Kind) -> Option<WhyKind> {
     let question =
         [Question::read(kind), Question::read(kind).by_creator()].into_iter().find(|q| case.decide(*q).is_allowed())?;
     Some(why_kind(case, kind, question, true))

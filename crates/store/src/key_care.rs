@@ -11,7 +11,7 @@ use crate::migrations::finish;
 use crate::record::RecordAad;
 use crate::seal::{SealKeys, generation_of, hex, random_bytes};
 use crate::{Entry, KeptAnswer, NO_INSURER, Outcome, ReceiptState, Store, StoreError, Tx};
-use crate::{consent, disaster_look, notice, person, receipt, report, slip, submission, upload};
+use crate::{consent, disaster_look, notice, person, portal, receipt, report, slip, submission, upload};
 use kiban_domain::insured::NORMALIZER_VERSION;
 use kiban_domain::notice::NoticeKind;
 use kiban_domain::{InsuredNumber, InsurerNumber, Kind, PersonKey};
@@ -77,6 +77,11 @@ const OLD_LOOKS: &str = "SELECT look_id, reason FROM disaster_look
      WHERE insurer_number = $1 AND look_id > $2 AND substr(reason, 2, 4) < $3 ORDER BY look_id LIMIT $4";
 const SET_LOOK: &str = "UPDATE disaster_look SET reason = $3
      WHERE insurer_number = $1 AND look_id = $2 AND reason = $4";
+const OLD_GRANTS: &str = "SELECT insured_number, grant_id, about FROM portal_grant
+     WHERE insurer_number = $1 AND (insured_number, grant_id) > ($2, $3) AND substr(about, 2, 4) < $4
+     ORDER BY insured_number, grant_id LIMIT $5";
+const SET_GRANT: &str = "UPDATE portal_grant SET about = $4
+     WHERE insurer_number = $1 AND insured_number = $2 AND grant_id = $3 AND about = $5";
 const OLD_SLIPS: &str = "SELECT receiver, slip_id, sender, about, files FROM slip
      WHERE (receiver, slip_id) > ($1, $2) AND (substr(about, 2, 4) < $3 OR substr(files, 2, 4) < $3)
      ORDER BY receiver, slip_id LIMIT $4";
@@ -132,6 +137,8 @@ pub(crate) const ALL: &[&str] = &[
     OLD_PIECES,
     SET_PIECE,
     OLD_LOOKS,
+    OLD_GRANTS,
+    SET_GRANT,
     SET_LOOK,
     OLD_SLIPS,
     SET_SLIP_ABOUT,
@@ -168,6 +175,7 @@ pub const SEALED_COLUMNS: &[(&str, &str)] = &[
     ("upload_file", "head"),
     ("upload_piece", "content"),
     ("disaster_look", "reason"),
+    ("portal_grant", "about"),
     ("slip", "about"),
     ("slip", "files"),
     ("staff", "name"),
@@ -281,6 +289,7 @@ impl Store {
             self.reseal_figures(owner, &mut done, progress).await?;
             self.reseal_uploads(insurer, &mut done, progress).await?;
             self.reseal_looks(owner, &mut done, progress).await?;
+            self.reseal_grants(owner, &mut done, progress).await?;
         }
         self.reseal_answers(owner, &mut done, progress).await?;
         self.reseal_notices(owner, &mut done, progress).await?;
@@ -463,6 +472,30 @@ impl Store {
                 let (id, old) = (row.text(0)?, row.blob(1)?);
                 if let Some(new) = disaster_look::with_aad(insurer, &id, |aad| reseal.anew(aad, &old))? {
                     reseal.set(SET_LOOK, args![insurer, &id, &new, &old]).await?;
+                }
+            }
+            reseal.finish(self, done).await?;
+            progress(*done);
+        }
+    }
+
+    async fn reseal_grants(
+        &self,
+        insurer: &str,
+        done: &mut u64,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(), StoreError> {
+        let mut after = (String::new(), String::new());
+        loop {
+            let mut reseal = Reseal::begin(self, insurer).await?;
+            let newest = reseal.keys.sealing().to_be_bytes();
+            let rows = self.engine.rows(OLD_GRANTS, args![insurer, &after.0, &after.1, &newest, BLOCK]).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = (last.text(0)?, last.text(1)?);
+            for row in &rows {
+                let (insured, id, old) = (row.text(0)?, row.text(1)?, row.blob(2)?);
+                if let Some(new) = portal::with_aad(insurer, &id, |aad| reseal.anew(aad, &old))? {
+                    reseal.set(SET_GRANT, args![insurer, &insured, &id, &new, &old]).await?;
                 }
             }
             reseal.finish(self, done).await?;
@@ -793,6 +826,12 @@ pub(crate) const UNDER: &[(&str, &str, bool, &str)] = &[
         true,
         "SELECT reason FROM disaster_look WHERE insurer_number = $1 AND substr(reason, 2, 4) BETWEEN $2 AND $3 LIMIT 1",
     ),
+    (
+        "portal_grant",
+        "about",
+        true,
+        "SELECT about FROM portal_grant WHERE insurer_number = $1 AND substr(about, 2, 4) BETWEEN $2 AND $3 LIMIT 1",
+    ),
     ("slip", "about", false, "SELECT about FROM slip WHERE substr(about, 2, 4) BETWEEN $1 AND $2 LIMIT 1"),
     ("slip", "files", false, "SELECT files FROM slip WHERE substr(files, 2, 4) BETWEEN $1 AND $2 LIMIT 1"),
     ("staff", "totp", false, "SELECT totp FROM staff WHERE substr(totp, 2, 4) BETWEEN $1 AND $2 LIMIT 1"),
@@ -1068,6 +1107,14 @@ mod tests {
         ("revocation_list", "der"),
         ("staff", "mac"),
         ("recovery_code", "digest"),
+        ("portal_grant", "code"),
+        ("portal_grant", "subject"),
+        ("portal_grant", "mac"),
+        ("portal_session", "token"),
+        ("portal_session", "subject"),
+        ("portal_session", "birth_and_sex"),
+        ("portal_session", "name_and_birth"),
+        ("portal_session", "mac"),
         ("session", "token_digest"),
         ("session", "refresh_digest"),
         ("session", "mac"),

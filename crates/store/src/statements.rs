@@ -5,7 +5,7 @@ use crate::engine::{Committed, Engine, args};
 use crate::roles::{APP_ROLE, migrate_database};
 use crate::{
     assignment, block, bulk, certificate_request, claim, connector, consent, counter, disaster, disaster_look, gather,
-    history, insurer, lease, migrations, notice, numbers, office, open_row, person, plan,
+    history, insurer, lease, migrations, notice, numbers, office, open_row, person, plan, portal,
 };
 use crate::{readiness, receipt, record, report, retention, review, second_factor, session, slip, submission, upload};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
@@ -16,6 +16,7 @@ const SHARED: &[&[&str]] = &[
     office::ALL,
     person::ALL,
     plan::ALL,
+    portal::ALL,
     claim::ALL,
     open_row::ALL,
     record::ALL,

@@ -45,6 +45,8 @@ pub static CODES: &[Code] = &[
     ),
     code(401, "second_factor_setup_required", "第二要素の設定が求められている。設定するまで、ほかのことはできない"),
     code(401, "wrong_code", "認証アプリの数字か回復コードが違う、または使い終わっている"),
+    code(401, "person_session", "本人の画面にログインしていない、または終わった"),
+    code(401, "person_choice", "本人の画面で、だれの情報を見るかが決まっていない"),
     code(401, "binding", "ログインしたときと別の電子証明書で使われた。更新トークンならそのログインは終わる"),
     code(401, "refresh_reused", "使い終わった更新トークンが使われた。そのログインは終わったので、ログインし直す"),
     code(401, "certificate_required", "電子証明書を示していない"),

@@ -169,6 +169,7 @@ fn parameters(route: &Route, shape: &Shape) -> Vec<Value> {
             "file" => (json!({ "type": "string" }), "ファイル名"),
             "serial" => (json!({ "type": "string" }), "シリアル番号"),
             "session" => (json!({ "type": "string" }), "ログインの番号"),
+            "registration" => (json!({ "type": "string" }), "登録の番号"),
             "application" => (json!({ "type": "string" }), "申込番号"),
             "insurer" => (reference("InsurerNumber"), "保険者番号"),
             _ => (json!({ "type": "string" }), "番号"),
@@ -220,7 +221,7 @@ pub(crate) fn request_schema(route: &str) -> Option<&'static str> {
 pub(crate) fn takes_key(route: &Route) -> bool {
     let free =
         // A package is known again by its bytes: its receipt is the answer however often it comes.
-        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "renew_certificate", "count_statistics", "change_start", "import_package", "print_slips", "confirm_plan", "invite_account", "reset_password", "change_password", "answer_factor", "offer_factor", "set_up_factor", "remove_factor"];
+        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "renew_certificate", "count_statistics", "change_start", "import_package", "print_slips", "confirm_plan", "issue_portal_code", "register_proxy", "invite_account", "reset_password", "change_password", "answer_factor", "offer_factor", "set_up_factor", "remove_factor"];
     route.listener == Listener::Organisations && route.method != axum::http::Method::GET && !free.contains(&route.name)
 }
 
@@ -279,6 +280,10 @@ fn shape(name: &str) -> Option<Shape> {
         "set_up_factor" => (R::Json("FactorSetUp"), "200", C::Json("RecoveryCodes")),
         "remove_factor" => (R::Json("OwnPassword"), "204", C::Nothing),
         "change_password" => (R::Json("PasswordChange"), "200", C::Json("Session")),
+        "issue_portal_code" => (R::Nothing, "201", C::Json("PortalCode")),
+        "register_proxy" => (R::Json("Proxy"), "201", C::Json("PortalCode")),
+        "portal_grants" => (R::Nothing, "200", C::Json("PortalGrants")),
+        "end_portal_grant" => (R::Nothing, "204", C::Nothing),
         "record_consent" => (R::Json("Consent"), "200", C::Json("ConsentState")),
         "look_ups" => (R::Nothing, "200", C::Json("LookUps")),
         "submit_opinion" => (R::Json("PhysicianOpinion"), "201", C::Json("Filed")),

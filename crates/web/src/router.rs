@@ -5,7 +5,7 @@
 use self::{Audience::*, Listener::*};
 use crate::api::{
     accounts, certificates, claim_values, consent, disaster, export, files, identification, insurers, life, notices,
-    opinions, people, public, session, slips, statistics, submissions, view,
+    opinions, people, portal, public, session, slips, statistics, submissions, view,
 };
 use crate::guard::guard;
 use crate::{App, Problem, Ready, Settings, pages};
@@ -131,6 +131,10 @@ routes! {
     Organisations post   POST   "/api/v1/people/{handle}/withheld/lift"      lift_withheld         Municipalities "不開示の解除"                              people::lift_withheld;
     Organisations put    PUT    "/api/v1/people/{handle}/offices/{office}"   decide_office         Municipalities "担当登録の継続・不開示の人の事業所の確認・終了" people::decide_office;
     Organisations put    PUT    "/api/v1/people/{handle}/staff/{account}"    set_switch            Offices        "職員ごとの閲覧の停止・再開"                people::set_switch;
+    Organisations post   POST   "/api/v1/people/{handle}/portal-codes"       issue_portal_code     Municipalities "本人の画面のための1回だけの番号"           portal::issue_code;
+    Organisations post   POST   "/api/v1/people/{handle}/proxies"            register_proxy        Municipalities "代理の方の登録（家族・法定代理人・任意後見人）" portal::register_proxy;
+    Organisations get    GET    "/api/v1/people/{handle}/proxies"            portal_grants         Municipalities "本人の画面を見られる方の一覧"              portal::grants;
+    Organisations delete DELETE "/api/v1/people/{handle}/proxies/{registration}" end_portal_grant  Municipalities "本人・代理の方の登録を終える"              portal::end;
     Organisations post   POST   "/api/v1/people/{handle}/consents"           record_consent        Both           "同意の登録・撤回"                          consent::record;
     Organisations get    GET    "/api/v1/people/{handle}/look-ups"           look_ups              Both           "閲覧記録"                                  view::look_ups;
     Organisations post   POST   "/api/v1/people/{handle}/opinions"           submit_opinion        Offices        "主治医意見書の提出"                        submissions::opinion;
@@ -251,6 +255,19 @@ routes! {
     Public        get    GET    "/me/size/{size}"                            person_size            Anyone         "文字の大きさ"                              pages::me::log_in::size;
     Public        get    GET    "/me/login"                                  person_log_in          Anyone         "ログインをはじめる（本人・代理）"          pages::me::log_in::begin;
     Public        get    GET    "/me/callback"                               person_callback        Anyone         "認証事業者から戻る"                        pages::me::log_in::come_back;
+    Public        get    GET    "/me/now"                                    person_now             Person         "いまの状況"                                pages::me::own::now;
+    Public        get    GET    "/me/looks"                                  person_looks           Person         "だれが見たか"                              pages::me::own::looks;
+    Public        get    GET    "/me/looks.json"                             person_log             Person         "閲覧記録の写し（証明つき）"                pages::me::own::log;
+    Public        get    GET    "/me/consent"                                person_consent         Person         "同意"                                      pages::me::own::consent;
+    Public        post   POST   "/me/consent"                                person_consent_act     Person         "同意・撤回・種別ごとの拒否"                pages::me::own::act_on_consent;
+    Public        get    GET    "/me/offices"                                person_offices         Person         "事業所・家族"                              pages::me::own::offices;
+    Public        post   POST   "/me/offices/end"                            person_end_office      Person         "担当を終える"                              pages::me::own::end_office;
+    Public        post   POST   "/me/family"                                 person_family          Person         "家族の閲覧を断る・ゆるす"                  pages::me::own::family;
+    Public        get    GET    "/me/whose"                                  person_whose           Person         "どなたの情報を見ますか"                    pages::me::own::whose;
+    Public        post   POST   "/me/whose"                                  person_choose          Person         "どなたの情報を見ますか"                    pages::me::own::choose;
+    Public        get    GET    "/me/code"                                   person_code            Person         "市区町村の番号"                            pages::me::own::code;
+    Public        post   POST   "/me/code"                                   person_use_code        Person         "市区町村の番号"                            pages::me::own::use_code;
+    Public        post   POST   "/me/logout"                                 person_log_out         Person         "ログアウト"                                pages::me::own::log_out;
 }
 
 /// Every route there is.
@@ -268,7 +285,7 @@ impl Route {
     pub(crate) fn counts(&self) -> Counts {
         match self.name {
             "search_disaster" => Counts::DisasterSearch,
-            "person_log_in" | "person_callback" => Counts::PortalLogIn,
+            "person_log_in" | "person_callback" | "person_use_code" => Counts::PortalLogIn,
             _ if self.path == "/me" || self.path.starts_with("/me/") => Counts::Portal,
             _ => Counts::Request,
         }

@@ -349,6 +349,15 @@ impl PersonMonth {
 }
 
 impl PersonLog {
+    /// Withholds a group of the entries of which a predicate holds; it is given the shown fields by name.
+    pub fn withhold_where(&mut self, group: &str, holds: impl Fn(&dyn Fn(&str) -> Option<Value>) -> bool) {
+        for groups in self.months.iter_mut().flat_map(|month| &mut month.entries) {
+            if holds(&|name| field(groups, name).cloned()) {
+                withhold(groups, group);
+            }
+        }
+    }
+
     /// Withholds the offices, for a copy that goes to somebody else than the person (不開示).
     pub fn withhold_offices(&mut self) {
         self.months.iter_mut().flat_map(|month| &mut month.entries).for_each(|groups| withhold(groups, "who"));

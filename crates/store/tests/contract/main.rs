@@ -16,6 +16,7 @@ mod logins;
 mod looks;
 mod notices;
 mod people;
+mod portal;
 mod records;
 mod relocate;
 mod roles;

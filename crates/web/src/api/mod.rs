@@ -15,6 +15,7 @@ pub(crate) mod life;
 pub(crate) mod notices;
 pub(crate) mod opinions;
 pub(crate) mod people;
+pub(crate) mod portal;
 pub(crate) mod public;
 pub(crate) mod session;
 pub(crate) mod slips;

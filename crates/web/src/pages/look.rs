@@ -75,7 +75,7 @@ fn row(look: LookUp, app: &App) -> Row {
     let name = office.and_then(|number| app.platform.standing().office(number).map(|office| office.name.clone()));
     Row {
         at: words::moment(look.at),
-        organization: name.or(look.organization).unwrap_or_default(),
+        organization: name.or(look.organization).or_else(|| own_door(look.staff.as_deref())).unwrap_or_default(),
         staff: look
             .staff
             .as_deref()
@@ -85,6 +85,13 @@ fn row(look: LookUp, app: &App) -> Row {
         kind: look.kind.as_deref().and_then(Kind::parse).map_or("", Kind::name_ja),
         outcome: look.outcome,
     }
+}
+
+/// Who looks at the person's own door is no organisation.
+fn own_door(staff: Option<&str>) -> Option<String> {
+    let staff = staff?;
+    let name = if staff == "person" { "本人" } else { "代理の方" };
+    (staff == "person" || staff.starts_with("proxy:")).then(|| name.to_owned())
 }
 
 /// What was done, in words; what has none stays as the log names it.

@@ -39,40 +39,40 @@ struct PersonHtml {
 
 /// One block of the page.
 #[derive(Default)]
-struct Card {
-    id: &'static str,
-    name: &'static str,
+pub(in crate::pages) struct Card {
+    pub(in crate::pages) id: &'static str,
+    pub(in crate::pages) name: &'static str,
     /// Closed for lack of consent.
-    is_shut: bool,
-    tag: String,
-    texts: Vec<String>,
-    values: Vec<Value>,
-    steps: Vec<Step>,
-    tables: Vec<Table>,
-    folds: Vec<Fold>,
-    why: String,
+    pub(in crate::pages) is_shut: bool,
+    pub(in crate::pages) tag: String,
+    pub(in crate::pages) texts: Vec<String>,
+    pub(in crate::pages) values: Vec<Value>,
+    pub(in crate::pages) steps: Vec<Step>,
+    pub(in crate::pages) tables: Vec<Table>,
+    pub(in crate::pages) folds: Vec<Fold>,
+    pub(in crate::pages) why: String,
 }
 
-struct Value {
-    name: String,
-    text: String,
-    sub: String,
-    is_big: bool,
+pub(in crate::pages) struct Value {
+    pub(in crate::pages) name: String,
+    pub(in crate::pages) text: String,
+    pub(in crate::pages) sub: String,
+    pub(in crate::pages) is_big: bool,
 }
 
-struct Step {
-    name: &'static str,
-    day: String,
-    iso: String,
-    more: String,
-    is_now: bool,
+pub(in crate::pages) struct Step {
+    pub(in crate::pages) name: &'static str,
+    pub(in crate::pages) day: String,
+    pub(in crate::pages) iso: String,
+    pub(in crate::pages) more: String,
+    pub(in crate::pages) is_now: bool,
 }
 
-struct Table {
-    title: String,
-    heads: Vec<&'static str>,
+pub(in crate::pages) struct Table {
+    pub(in crate::pages) title: String,
+    pub(in crate::pages) heads: Vec<&'static str>,
     /// Head of the column, and what stands in it.
-    rows: Vec<Vec<(&'static str, String)>>,
+    pub(in crate::pages) rows: Vec<Vec<(&'static str, String)>>,
 }
 
 impl Table {
@@ -83,9 +83,9 @@ impl Table {
 }
 
 /// More of a block, closed until it is asked for.
-struct Fold {
-    title: String,
-    values: Vec<Value>,
+pub(in crate::pages) struct Fold {
+    pub(in crate::pages) title: String,
+    pub(in crate::pages) values: Vec<Value>,
 }
 
 /// Anchor, heading, kinds.
@@ -104,6 +104,37 @@ const BLOCKS: [Block; 10] = [
     ("request", "居宅サービス計画作成依頼届出", &[Kind::F1]),
     ("consent", "同意", &[Kind::G1]),
 ];
+
+/// What the person sees, in plain words and in the order of the person's day; 調査票 and 意見書 have no block (P-052).
+const MY_BLOCKS: [Block; 8] = [
+    ("card", "介護の認定と 支払う割合", &[Kind::A3a, Kind::A3b, Kind::A3c]),
+    ("progress", "申請の進み", &[Kind::A5]),
+    ("application", "認定の申請書", &[Kind::A4]),
+    ("plan", "ケアプラン", &[Kind::Cp1, Kind::Cp2]),
+    ("life", "からだの様子の記録", &[Kind::C1]),
+    ("home", "住宅改修・福祉用具", &[Kind::E1, Kind::E2]),
+    ("request", "ケアプランの届出", &[Kind::F1]),
+    ("consent", "あなたの同意", &[Kind::G1]),
+];
+
+/// The blocks of the person's own page; why the own information may be seen need not be explained.
+pub(in crate::pages) fn my_cards(view: &PersonPage, today: Date) -> Vec<Card> {
+    let cards = MY_BLOCKS.into_iter().filter_map(|block| card(block, view, today));
+    cards.map(in_plain_words).collect()
+}
+
+/// The course of the certification names no document the person does not see (P-052).
+fn in_plain_words(mut card: Card) -> Card {
+    for step in &mut card.steps {
+        step.name = match step.name {
+            "調査票" => "調査",
+            "意見書" => "医師の書類",
+            "審査会" => "審査",
+            name => name,
+        };
+    }
+    Card { why: String::new(), ..card }
+}
 
 /// Told when items that would tell where a 不開示 person is were taken out of a content.
 const PARTLY: &str = "居所が分かるおそれのある項目を除いているため、この画面では表示していません。市区町村がこの事業所を確認すると、表示されます。";

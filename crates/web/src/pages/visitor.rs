@@ -171,7 +171,7 @@ pub(crate) fn require_own_page(headers: &HeaderMap, uri: &Uri) -> Result<(), Pro
     if is_own && origins.next().is_none() && !own.is_empty() { Ok(()) } else { Err(foreign()) }
 }
 
-fn foreign() -> Problem {
+pub(crate) fn foreign() -> Problem {
     Problem::new(
         StatusCode::BAD_REQUEST,
         "foreign_form",

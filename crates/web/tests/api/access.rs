@@ -121,6 +121,12 @@ pub async fn path(world: &World, route: &Route, role: Role) -> String {
         let session = if role.is_connector() { "0".repeat(32) } else { fresh_session(world, role).await };
         path = path.replace("{account}", role.account()).replace("{session}", &session);
     }
+    if path.contains("{registration}") {
+        let handle = world.find(Person::Hanako).await;
+        let ask = body(world, "register_proxy", Role::City).unwrap();
+        let reply = world.log_in(Role::City).await.post(&format!("/api/v1/people/{handle}/proxies"), ask).await;
+        path = path.replace("{registration}", reply.json()["id"].as_str().unwrap());
+    }
     path = path.replace("{kind}", "A3a").replace("{account}", COLLEAGUE);
     if path.contains("{file}") {
         let slip = path.split('/').nth(4).unwrap();
@@ -263,6 +269,10 @@ pub fn body(world: &World, name: &str, role: Role) -> Option<Value> {
         "set_up_factor" => json!({ "password": PASSWORD, "code": "000000" }),
         "remove_factor" => json!({ "password": PASSWORD }),
         "change_password" => json!({ "old_password": PASSWORD, "new_password": "aoi-sora-to-neko-7" }),
+        "register_proxy" => json!({
+            "role": "legal", "name": "架空 長子", "birth": "1970-01-02", "relation": "成年後見人",
+            "document": "登記事項証明書", "document_date": "2026-11-01", "ends_on": "2027-11-01",
+        }),
         "record_consent" => {
             json!({ "act": "withdrawn", "declarant": "person", "proof": "insurance_card", "form": "第1版" })
         }

@@ -25,6 +25,7 @@ mod once;
 mod opinions;
 mod order;
 mod pages;
+mod person_door;
 mod person_log_in;
 mod provider;
 mod quota;

@@ -40,6 +40,8 @@ fn takes_no_key(route: &Route) -> bool {
         "count_statistics",
         "import_package",
         // Their answers are secret and not kept.
+        "issue_portal_code",
+        "register_proxy",
         "invite_account",
         "reset_password",
         "change_password",

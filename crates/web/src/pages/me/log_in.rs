@@ -1,6 +1,7 @@
 //! The way to the provider and back (P-001). The only address a browser is ever sent to is the one the provider publishes, and
 //! pages of ours by name; nothing in a request names another (T-30).
 
+use super::visitor::{Away, LOG_IN, keep};
 use super::{MeFrame, SIZE, cookie, cookie_of};
 use crate::api::Answer;
 use crate::input::Query;
@@ -14,7 +15,7 @@ use axum::http::header::SET_COOKIE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Redirect, Response};
-use kiban_service::Context;
+use kiban_service::{Context, PortalNext};
 use std::sync::Arc;
 
 /// Name of the cookie of an attempt.
@@ -50,13 +51,10 @@ struct EntrancePage {
     provider: String,
 }
 
-#[derive(Template)]
-#[template(path = "me/known.html")]
-struct KnownPage {
-    page: MeFrame,
-}
-
-pub(crate) async fn entrance(door: AtDoor) -> Answer {
+pub(crate) async fn entrance(State(app): State<App>, door: AtDoor) -> Answer {
+    if app.platform.at_portal(cookie_of(&door.headers, LOG_IN), &door.network, &door.context).await.is_ok() {
+        return Ok(Redirect::to("/me/now").into_response());
+    }
     let page = MeFrame::new("はじめの画面", "P-001", &door.headers);
     show(&EntrancePage { page, provider: door.provider.name().to_owned() })
 }
@@ -82,18 +80,29 @@ pub(crate) async fn begin(State(app): State<App>, door: AtDoor) -> Answer {
 }
 
 /// The browser comes back.
-pub(crate) async fn come_back(State(app): State<App>, door: AtDoor, Query(callback): Query<Callback>) -> Answer {
+pub(crate) async fn come_back(
+    State(app): State<App>,
+    door: AtDoor,
+    Query(callback): Query<Callback>,
+) -> Result<Response, Away> {
     // A parameter that comes twice is none.
     let callback = callback.unwrap_or_default();
     let cookie = cookie_of(&door.headers, ATTEMPT);
     let (context, network) = (&door.context, door.network.as_str());
-    let attempt = app.platform.resume_person_log_in(cookie, callback.state.as_deref(), network, context).await?;
+    let state = callback.state.as_deref();
+    let attempt = app.platform.resume_person_log_in(cookie, state, network, context).await?;
     match door.provider.finish(&attempt, &callback, &redirect_uri(&app)).await {
-        Ok(_claims) => {
-            let page = MeFrame::new("本人の確認", "P-001", &door.headers);
-            Ok(with_cookies(show(&KnownPage { page })?, &[(ATTEMPT, "", 0)]))
+        Ok(claims) => {
+            let (at, next) = app.platform.open_portal_session(&claims, network, context).await?;
+            let page = match next {
+                PortalNext::Own => "/me/now",
+                PortalNext::Choose => "/me/whose",
+                PortalNext::Code => "/me/code",
+            };
+            let response = with_cookies(Redirect::to(page).into_response(), &[(ATTEMPT, "", 0)]);
+            keep(&app, &door, &at, response).await
         }
-        Err(fault) => Err(refused(&app, &door, fault).await),
+        Err(fault) => Err(refused(&app, &door, fault).await.into()),
     }
 }
 

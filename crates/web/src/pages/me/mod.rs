@@ -2,6 +2,8 @@
 //! spaces between phrases. Everything that is known comes from the same use cases as everywhere else.
 
 pub(crate) mod log_in;
+pub(crate) mod own;
+pub(crate) mod visitor;
 
 use crate::Problem;
 use askama::Template;

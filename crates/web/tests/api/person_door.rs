@@ -1,0 +1,627 @@
+//! The person's own door from the log-in on: which insured it is, what is seen and done there, by whom, and what never is
+//! (P-001, P-002, P-037, P-052, P-069, P-110, T-1, T-2, T-28, T-31, T-38).
+
+use crate::person_log_in::world_with_provider;
+use crate::provider::{Hostile, PersonBrowser};
+use crate::world::{PUBLIC_HOST, Person, Reply, Role, World, city};
+use axum::http::{Method, Request, StatusCode, header};
+use kiban_domain::application::CertificationApplication;
+use kiban_domain::certification::ApplicationKind;
+use kiban_domain::insured::Insured;
+use kiban_domain::survey::CertificationSurvey;
+use kiban_domain::{InsuredNumber, PersonKey};
+use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
+use kiban_store::{PersonLog, verify_person, verify_proof};
+use kiban_web::{Audience, PERSON_PAGES};
+use serde_json::{Value, json};
+
+const ME: &str = "__Host-kiban-me";
+
+fn claims(person: Person, address: &str) -> Value {
+    let identity = person.insured().identity;
+    json!({ "name": identity.name, "address": { "formatted": address }, "birthdate": identity.birth, "gender": "female" })
+}
+
+/// As the 住民票 writes it, not as the city's system does.
+const ADDRESS: &str = "見本県見本市架空町１番地１号";
+
+async fn open() -> (World, Hostile) {
+    let (world, hostile) = world_with_provider().await;
+    hostile.change(|state| {
+        state.people.insert("hanako".to_owned(), claims(Person::Hanako, ADDRESS));
+        state.people.insert("moved".to_owned(), claims(Person::Hanako, "見本県見本市別の町2-2"));
+        state.people.insert("hidden".to_owned(), claims(Person::Hidden, ADDRESS));
+        let daughter =
+            json!({ "name": "架空 長子", "address": "東京都", "birthdate": "1970-01-02", "gender": "female" });
+        state.people.insert("daughter".to_owned(), daughter);
+        state.people.insert("nobody".to_owned(), json!({}));
+    });
+    (world, hostile)
+}
+
+/// Somebody who comes back from the provider, and where they are sent.
+async fn log_in(world: &World, hostile: &Hostile, account: &str) -> (PersonBrowser, String) {
+    let mut browser = PersonBrowser::default();
+    let address = browser.begin(world).await;
+    let reply = browser.come_back(world, &hostile.agree(account, &address)).await;
+    assert_eq!(reply.status, StatusCode::SEE_OTHER, "{}", reply.text());
+    (browser, location(&reply))
+}
+
+fn location(reply: &Reply) -> String {
+    reply.headers.get(header::LOCATION).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+}
+
+impl PersonBrowser {
+    /// Sends a form of a page, with the token that stands in it.
+    async fn submit(&mut self, world: &World, page: &str, to: &str, fields: &[(&str, &str)]) -> Reply {
+        let html = self.get(world, page).await.text();
+        let token = html.split("name=\"form_token\" value=\"").nth(1).unwrap_or_else(|| panic!("{html}"));
+        let mut fields = fields.to_vec();
+        fields.push(("form_token", token.split('"').next().unwrap()));
+        self.post(world, to, &fields).await
+    }
+}
+
+/// A code of the municipality for a person.
+async fn code_for(world: &World, person: Person) -> String {
+    let handle = world.find(person).await;
+    let reply = world.log_in(Role::City).await.post(&format!("/api/v1/people/{handle}/portal-codes"), json!({})).await;
+    assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text());
+    reply.json()["code"].as_str().unwrap().to_owned()
+}
+
+fn daughter(role: &str, ends_on: &str) -> Value {
+    json!({
+        "role": role, "name": "架空　長子", "birth": "1970-01-02", "relation": "長女", "document": "戸籍全部事項証明書",
+        "document_number": "12-34", "document_date": "2026-11-01", "ends_on": ends_on,
+    })
+}
+
+async fn register_proxy(world: &World, role: &str) -> (String, String) {
+    let handle = world.find(Person::Hanako).await;
+    let path = format!("/api/v1/people/{handle}/proxies");
+    let reply = world.log_in(Role::City).await.post(&path, daughter(role, "2026-12-31")).await;
+    assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text());
+    let text = |name: &str| reply.json()[name].as_str().unwrap().to_owned();
+    (text("id"), text("code"))
+}
+
+/// The daughter looks, by a code.
+async fn daughter_looking(world: &World, hostile: &Hostile, role: &str) -> PersonBrowser {
+    let (_, code) = register_proxy(world, role).await;
+    let (mut browser, page) = log_in(world, hostile, "daughter").await;
+    assert_eq!(page, "/me/code");
+    let reply = browser.submit(world, "/me/code", "/me/code", &[("code", &code)]).await;
+    assert_eq!(location(&reply), "/me/now", "{}", reply.text());
+    browser
+}
+
+#[tokio::test]
+async fn somebody_whose_four_items_fit_one_insured_sees_their_own_and_is_known_the_next_time() {
+    let (world, hostile) = open().await;
+    let (mut browser, page) = log_in(&world, &hostile, "hanako").await;
+    assert_eq!(page, "/me/now");
+    let html = browser.get(&world, "/me/now").await.text();
+    for word in ["架空 花子 さん", "要介護２", "1割", "class=\"me\""] {
+        assert!(html.contains(word), "{word}: {html}");
+    }
+    let log = world.log_about(Person::Hanako.key()).await;
+    assert!(log.iter().any(|(action, outcome, _)| action == "portal.bind" && outcome == "done"), "{log:?}");
+    // The next time nothing is searched for: the address may have changed.
+    hostile.change(|state| {
+        state.people.insert("hanako".to_owned(), claims(Person::Hanako, "見本県見本市別の町2-2"));
+    });
+    assert_eq!(log_in(&world, &hostile, "hanako").await.1, "/me/now");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn none_and_several_are_one_answer_and_never_a_list() {
+    let (world, hostile) = open().await;
+    let (mut none, page) = log_in(&world, &hostile, "moved").await;
+    assert_eq!(page, "/me/code");
+    let of_none = none.get(&world, "/me/code").await;
+    // A twin, or a namesake, at the same address.
+    let twin = PersonKey { insurer: city(), insured: InsuredNumber::parse("0000000009").unwrap() };
+    let insured = Insured { key: twin, ..Person::Hanako.insured() };
+    let row = Entry { key: twin, history: 1, change: Change::New, value: insured };
+    let files = MunicipalPackage::new(city(), world.now()).insured(&[row]).finish().unwrap();
+    assert_eq!(world.log_in(Role::City).await.upload("/api/v1/packages", &files).await.status, StatusCode::OK);
+    let (mut several, page) = log_in(&world, &hostile, "hanako").await;
+    assert_eq!(page, "/me/code");
+    let of_several = several.get(&world, "/me/code").await;
+    let without_token = |reply: &Reply| {
+        let text = reply.text();
+        text.split("value=\"")
+            .map(|part| part.split_once('"').map_or(part, |(_, rest)| rest).to_owned())
+            .collect::<String>()
+    };
+    assert_eq!(without_token(&of_none), without_token(&of_several));
+    // A 不開示 person is never found, and somebody of whom the provider says nothing neither.
+    for account in ["hidden", "nobody"] {
+        let (mut browser, page) = log_in(&world, &hostile, account).await;
+        assert_eq!(page, "/me/code", "{account}");
+        for page in ["/me/now", "/me/looks", "/me/consent", "/me/offices", "/me/looks.json"] {
+            assert_eq!(location(&browser.get(&world, page).await), "/me/whose", "{account} {page}");
+        }
+        assert_eq!(location(&browser.get(&world, "/me/whose").await), "/me/code");
+    }
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_code_of_the_municipality_opens_for_whom_it_was_issued_once_and_in_time() {
+    let (world, hostile) = open().await;
+    let (mut browser, _) = log_in(&world, &hostile, "moved").await;
+    let old = code_for(&world, Person::Hanako).await;
+    let code = code_for(&world, Person::Hanako).await;
+    let wrong = browser.submit(&world, "/me/code", "/me/code", &[("code", "AAAA-BBBB-CCCC-DDDD")]).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    // The one before is good for nothing, and one for somebody of another birth neither: the same answer.
+    let of_other = code_for(&world, Person::Hidden).await;
+    for code in [old.as_str(), of_other.as_str(), "", "<script>"] {
+        let reply = browser.submit(&world, "/me/code", "/me/code", &[("code", code)]).await;
+        assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(reply.body, wrong.body, "{code}");
+    }
+    let reply = browser.submit(&world, "/me/code", "/me/code", &[("code", &code)]).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY, "five wrong ones are a day's");
+    assert!(reply.text().contains("きょうは"));
+    world.pass(24 * 3600).await;
+    let (mut browser, _) = log_in(&world, &hostile, "moved").await;
+    let typed = code.to_lowercase().replace('-', " ");
+    let before = browser.cookies[ME].clone();
+    let reply = browser.submit(&world, "/me/code", "/me/code", &[("code", &typed)]).await;
+    assert_eq!(location(&reply), "/me/now");
+    assert!(browser.get(&world, "/me/now").await.text().contains("架空 花子 さん"));
+    // Another log-in than before: what was kept of that one opens nothing.
+    let mut kept = PersonBrowser::default();
+    kept.cookies.insert(ME.to_owned(), before);
+    assert_eq!(location(&kept.get(&world, "/me/now").await), "/me");
+    let (mut other, _) = log_in(&world, &hostile, "nobody").await;
+    let reply = other.submit(&world, "/me/code", "/me/code", &[("code", &code)]).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY, "once");
+    // And not after thirty days.
+    world.pass(31 * 24 * 3600).await;
+    let (mut hidden, _) = log_in(&world, &hostile, "hidden").await;
+    let reply = hidden.submit(&world, "/me/code", "/me/code", &[("code", &of_other)]).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn a_withheld_person_looks_only_by_a_code_and_the_flag_ends_what_was_open() {
+    let (world, hostile) = open().await;
+    let (mut hidden, _) = log_in(&world, &hostile, "hidden").await;
+    let code = code_for(&world, Person::Hidden).await;
+    assert_eq!(location(&hidden.submit(&world, "/me/code", "/me/code", &[("code", &code)]).await), "/me/now");
+    world.assign(Role::Planner, Person::Hidden, false).await;
+    let now = hidden.get(&world, "/me/now").await.text();
+    assert!(now.contains("要介護２") && !now.contains("架空町"), "{now}");
+    assert!(!hidden.get(&world, "/me/offices").await.text().contains("居宅介護支援事業所みほん"));
+    assert!(!hidden.get(&world, "/me/looks").await.text().contains("居宅介護支援事業所みほん"));
+    // Hanako and her daughter look; then the flag is set.
+    let mut daughter = daughter_looking(&world, &hostile, "legal").await;
+    let (mut hanako, _) = log_in(&world, &hostile, "hanako").await;
+    for browser in [&mut hanako, &mut daughter] {
+        assert_eq!(browser.get(&world, "/me/now").await.status, StatusCode::OK);
+    }
+    let insured = Insured { withheld: true, ..Person::Hanako.insured() };
+    let row = Entry { key: Person::Hanako.key(), history: 2, change: Change::New, value: insured };
+    let files = MunicipalPackage::new(city(), world.now()).insured(&[row]).finish().unwrap();
+    assert_eq!(world.log_in(Role::City).await.upload("/api/v1/packages", &files).await.status, StatusCode::OK);
+    for browser in [&mut hanako, &mut daughter] {
+        assert_eq!(location(&browser.get(&world, "/me/now").await), "/me/whose");
+        assert_eq!(location(&browser.get(&world, "/me/whose").await), "/me/code");
+    }
+    assert_eq!(log_in(&world, &hostile, "hanako").await.1, "/me/code", "whoever has the card");
+    let handle = world.find(Person::Hanako).await;
+    let path = format!("/api/v1/people/{handle}/proxies");
+    let reply = world.log_in(Role::City).await.post(&path, daughter_json()).await;
+    assert_eq!(reply.status, StatusCode::CONFLICT);
+    let code = code_for(&world, Person::Hanako).await;
+    let reply = hanako.submit(&world, "/me/code", "/me/code", &[("code", &code)]).await;
+    assert_eq!(location(&reply), "/me/now", "the city knows of the flag");
+    world.verify().await;
+}
+
+fn daughter_json() -> Value {
+    daughter("legal", "2026-12-31")
+}
+
+#[tokio::test]
+async fn a_log_in_is_over_after_fifteen_minutes_without_a_request_after_two_hours_and_at_log_out() {
+    let (world, hostile) = open().await;
+    let (mut browser, _) = log_in(&world, &hostile, "hanako").await;
+    let first = browser.cookies[ME].clone();
+    for _ in 0..5 {
+        world.pass(14 * 60).await;
+        assert_eq!(browser.get(&world, "/me/now").await.status, StatusCode::OK);
+    }
+    // What was kept an hour ago opens nothing, though the log-in goes on.
+    let mut kept = PersonBrowser::default();
+    kept.cookies.insert(ME.to_owned(), first);
+    assert_eq!(location(&kept.get(&world, "/me/now").await), "/me");
+    for _ in 0..4 {
+        world.pass(14 * 60).await;
+        browser.get(&world, "/me/now").await;
+    }
+    assert_eq!(location(&browser.get(&world, "/me/now").await), "/me", "two hours");
+    let (mut idle, _) = log_in(&world, &hostile, "hanako").await;
+    world.pass(15 * 60 + 1).await;
+    assert_eq!(location(&idle.get(&world, "/me/now").await), "/me");
+    let (mut done, _) = log_in(&world, &hostile, "hanako").await;
+    let before = done.clone();
+    let reply = done.submit(&world, "/me/now", "/me/logout", &[]).await;
+    assert_eq!(location(&reply), "/me");
+    assert!(reply.headers["clear-site-data"].to_str().unwrap().contains("cache"));
+    assert!(!done.cookies.contains_key(ME));
+    for mut browser in [done, before] {
+        assert_eq!(location(&browser.get(&world, "/me/now").await), "/me");
+    }
+    // A time of one's own writing, or a token that was never given.
+    let (browser, _) = log_in(&world, &hostile, "hanako").await;
+    let parts: Vec<&str> = browser.cookies[ME].split('.').collect();
+    for made_up in [
+        format!("{}.{:x}.{}", parts[0], world.now().as_second() + 60, parts[2]),
+        format!("{}.{}.{}", "0".repeat(64), parts[1], parts[2]),
+        parts[0].to_owned(),
+    ] {
+        let mut browser = PersonBrowser::default();
+        browser.cookies.insert(ME.to_owned(), made_up);
+        assert_eq!(location(&browser.get(&world, "/me/now").await), "/me");
+    }
+}
+
+#[tokio::test]
+async fn a_form_of_another_site_or_another_log_in_does_nothing_and_a_cookie_set_before_is_not_taken_over() {
+    let (world, hostile) = open().await;
+    let (mut browser, _) = log_in(&world, &hostile, "hanako").await;
+    let (mut other, _) = log_in(&world, &hostile, "hanako").await;
+    assert_ne!(browser.cookies[ME], other.cookies[ME]);
+    let page = other.get(&world, "/me/consent").await.text();
+    let foreign = page.split("name=\"form_token\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let own = browser.get(&world, "/me/consent").await.text();
+    let own = own.split("name=\"form_token\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    for (origin, token) in [
+        (Some(format!("https://{PUBLIC_HOST}")), ""),
+        (Some(format!("https://{PUBLIC_HOST}")), foreign.as_str()),
+        (Some("https://evil.example".to_owned()), own.as_str()),
+        (None, own.as_str()),
+    ] {
+        let mut request = Request::builder().method(Method::POST).uri("/me/consent").header(header::HOST, PUBLIC_HOST);
+        request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        if let Some(origin) = origin {
+            request = request.header(header::ORIGIN, origin);
+        }
+        let form = format!("act=given&form_token={token}");
+        let reply = browser.send_raw(&world, request, Some(form)).await;
+        assert_eq!(reply.refusal(), (400, "foreign_form".to_owned()));
+    }
+    assert!(browser.get(&world, "/me/consent").await.text().contains("同意は まだ ありません"));
+    // Session fixation: whatever the browser brings, a log-in is a new one.
+    let mut fixed = PersonBrowser::default();
+    fixed.cookies.insert(ME.to_owned(), browser.cookies[ME].clone());
+    let address = fixed.begin(&world).await;
+    fixed.come_back(&world, &hostile.agree("hanako", &address)).await;
+    assert_ne!(fixed.cookies[ME].split('.').next(), browser.cookies[ME].split('.').next());
+}
+
+/// 調査票 and 意見書 are there, and were looked at.
+async fn with_survey(world: &World) -> String {
+    let identity = Person::Hanako.insured().identity;
+    let day = world.today().checked_sub(jiff::Span::new().days(20)).unwrap();
+    fn one<T>(value: T) -> Vec<Entry<T>> {
+        vec![Entry { key: Person::Hanako.key(), history: 1, change: Change::New, value }]
+    }
+    let files = MunicipalPackage::new(city(), world.now())
+        .records(&one(CertificationApplication::example(identity.clone(), day, ApplicationKind::Renewal)))
+        .records(&one(CertificationSurvey::example(identity, day, |at, count| at % count)))
+        .finish()
+        .unwrap();
+    assert_eq!(world.log_in(Role::City).await.upload("/api/v1/packages", &files).await.status, StatusCode::OK);
+    let handle = world.register_plan_maker(Role::Planner, Person::Hanako).await;
+    let planner = world.log_in(Role::Planner).await;
+    let reply = planner.get(&format!("/api/v1/people/{handle}/records/A1")).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    handle
+}
+
+#[tokio::test]
+async fn every_look_is_told_in_words_and_of_survey_and_opinion_not_even_that_there_is_one() {
+    let (world, hostile) = open().await;
+    let handle = with_survey(&world).await;
+    world.pass(60).await;
+    let planner = world.log_in(Role::Planner).await;
+    planner.get(&format!("/api/v1/people/{handle}/records/A3b")).await;
+    // Somebody who is not in charge, and is refused.
+    let stranger = world.stolen_handle(Role::Stranger, Person::Hanako.key()).await;
+    let refused = world.log_in(Role::Stranger).await.get(&format!("/api/v1/people/{stranger}/records/A3a")).await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND);
+    let (mut browser, _) = log_in(&world, &hostile, "hanako").await;
+    let mut all = String::new();
+    for page in ["/me/now", "/me/looks", "/me/consent", "/me/offices"] {
+        let html = browser.get(&world, page).await.text();
+        for word in ["調査票", "意見書", "A1", "A2"] {
+            assert!(!html.contains(word), "{page} {word}: {html}");
+        }
+        all += &html;
+    }
+    for words in [
+        "<b>居宅介護支援事業所みほん</b>が、介護の認定の情報を 見ました。",
+        "<b>居宅介護支援事業所みほん</b>が、支払う割合を 見ました。",
+        "見られる理由：本人確認を済ませた担当事業所です",
+        "<b>居宅介護支援事業所れいじ</b>が、被保険者証を 見ようとしましたが、見られませんでした。",
+    ] {
+        assert!(all.contains(words), "{words}: {all}");
+    }
+    assert!(all.contains("認定の申請書"), "the own application is the person's");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn the_log_that_is_taken_away_proves_itself_and_a_removed_or_altered_entry_is_found() {
+    let (world, hostile) = open().await;
+    let handle = with_survey(&world).await;
+    world.log_in(Role::Planner).await.get(&format!("/api/v1/people/{handle}/records/A3b")).await;
+    let audit = world.platform.store().audit();
+    world.pass(9 * 24 * 3600).await;
+    audit.anchor_now().await.unwrap();
+    assert!(audit.sign_months(world.now()).await.unwrap() > 0);
+    audit.anchor_now().await.unwrap();
+    let (mut browser, _) = log_in(&world, &hostile, "hanako").await;
+    let reply = browser.get(&world, "/me/looks.json").await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    assert!(!reply.text().contains("\"A1\"") && reply.text().contains("\"A3b\""), "{}", reply.text());
+    let (log, key): (PersonLog, _) = (serde_json::from_slice(&reply.body).unwrap(), audit.public_key());
+    let months = verify_person(&log, &key).unwrap();
+    assert!(months[0].1 >= 3, "{months:?}");
+    assert!(verify_proof(&log.months[0].signed, &key).is_ok());
+    for n in 0..log.months[0].entries.len() {
+        let mut shorter = log.clone();
+        shorter.months[0].entries.remove(n);
+        assert!(verify_person(&shorter, &key).is_err(), "{n}");
+    }
+    let altered = reply.text().replacen("9970000011", "9970000029", 1);
+    assert_ne!(altered, reply.text());
+    assert!(verify_person(&serde_json::from_str(&altered).unwrap(), &key).is_err());
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn consent_is_given_narrowed_and_withdrawn_and_holds_from_the_next_request_on() {
+    let (world, hostile) = open().await;
+    let handle = world.register_plan_maker(Role::Planner, Person::Hanako).await;
+    let planner = world.log_in(Role::Planner).await;
+    let sees = async |kind: &str| planner.get(&format!("/api/v1/people/{handle}/records/{kind}")).await.status.as_u16();
+    let (mut browser, _) = log_in(&world, &hostile, "hanako").await;
+    assert_eq!(sees("E1").await, 403);
+    browser.submit(&world, "/me/consent", "/me/consent", &[("act", "given")]).await;
+    assert_eq!((sees("E1").await, sees("C1").await), (200, 200));
+    world.pass(1).await;
+    browser.submit(&world, "/me/consent", "/me/consent", &[("act", "refused"), ("kind", "E1")]).await;
+    assert_eq!((sees("E1").await, sees("C1").await), (403, 200));
+    assert!(browser.get(&world, "/me/consent").await.text().contains("見せないことに しています"));
+    world.pass(1).await;
+    browser.submit(&world, "/me/consent", "/me/consent", &[("act", "allowed"), ("kind", "E1")]).await;
+    assert_eq!(sees("E1").await, 200);
+    let reply = browser.submit(&world, "/me/consent", "/me/consent", &[("act", "withdrawn")]).await;
+    assert_eq!(location(&reply), "/me/consent");
+    assert_eq!((sees("E1").await, sees("C1").await), (403, 403));
+    assert!(browser.get(&world, "/me/consent").await.text().contains("同意を <b>やめました</b>"));
+    let reply = browser.submit(&world, "/me/consent", "/me/consent", &[("act", "not_obtainable")]).await;
+    assert_eq!(reply.status, StatusCode::NOT_FOUND);
+    let notices = world.log_in(Role::City).await.get("/api/v1/notices").await.json();
+    assert_eq!(notices["notices"][0]["kind"], json!("person_acted"));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn the_person_ends_an_office_at_once_and_both_are_told() {
+    let (world, hostile) = open().await;
+    let handle = world.register(Role::Helper, Person::Hanako).await;
+    let helper = world.log_in(Role::Helper).await;
+    let path = format!("/api/v1/people/{handle}/records/A3a");
+    assert_eq!(helper.get(&path).await.status, StatusCode::OK);
+    let (mut browser, _) = log_in(&world, &hostile, "hanako").await;
+    assert!(browser.get(&world, "/me/offices").await.text().contains("ヘルパーステーションみほん"));
+    let office = Role::Helper.organization().to_string();
+    let reply = browser.submit(&world, "/me/offices", "/me/offices/end", &[("office", &office)]).await;
+    assert_eq!(location(&reply), "/me/offices");
+    assert!(!browser.get(&world, "/me/offices").await.text().contains("ヘルパーステーションみほん"));
+    assert_eq!(helper.get(&path).await.refusal(), (404, "unknown".to_owned()));
+    // Whom it was about the office may not be told any more.
+    for (role, action) in [(Role::Helper, Value::Null), (Role::City, json!("register.end"))] {
+        let notices = world.log_in(role).await.get("/api/v1/notices").await.json();
+        let notice = &notices["notices"][0];
+        assert_eq!((&notice["kind"], &notice["facts"]["action"]), (&json!("person_acted"), &action), "{role:?}");
+    }
+    // An office that is not there, and one that has ended.
+    for office in [office.as_str(), "9970000045", "x"] {
+        let reply = browser.submit(&world, "/me/offices", "/me/offices/end", &[("office", office)]).await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND, "{office}");
+    }
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn family_looks_while_registered_is_seen_looking_and_does_nothing_else() {
+    let (world, hostile) = open().await;
+    world.register(Role::Helper, Person::Hanako).await;
+    let mut daughter = daughter_looking(&world, &hostile, "family").await;
+    let html = daughter.get(&world, "/me/now").await.text();
+    assert!(html.contains("架空 花子 さんの情報を、家族として 見ています"), "{html}");
+    let office = Role::Helper.organization().to_string();
+    for (to, fields) in [
+        ("/me/consent", vec![("act", "given")]),
+        ("/me/offices/end", vec![("office", office.as_str())]),
+        ("/me/family", vec![("family", "refuse")]),
+    ] {
+        let reply = daughter.submit(&world, "/me/now", to, &fields).await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND, "{to}");
+        assert_eq!(crate::recorded::refusals(&world, &reply).await, ["proxy_scope"]);
+    }
+    // The person sees who looked, and who may.
+    let (mut hanako, _) = log_in(&world, &hostile, "hanako").await;
+    assert!(hanako.get(&world, "/me/looks").await.text().contains("<b>代理の方</b>が、"));
+    let offices = hanako.get(&world, "/me/offices").await.text();
+    assert!(offices.contains("架空　長子") && offices.contains("家族・長女"), "{offices}");
+    // Refused: at once, and nobody of the family is registered any more until it is allowed again.
+    let reply = hanako.submit(&world, "/me/offices", "/me/family", &[("family", "refuse")]).await;
+    assert_eq!(location(&reply), "/me/offices");
+    assert_eq!(location(&daughter.get(&world, "/me/now").await), "/me/whose");
+    let handle = world.find(Person::Hanako).await;
+    let (path, city_hall) = (format!("/api/v1/people/{handle}/proxies"), world.log_in(Role::City).await);
+    let reply = city_hall.post(&path, self::daughter("family", "2026-12-31")).await;
+    assert_eq!(reply.status, StatusCode::CONFLICT);
+    assert_eq!(city_hall.post(&path, self::daughter("legal", "2026-12-31")).await.status, StatusCode::CREATED);
+    hanako.submit(&world, "/me/offices", "/me/family", &[("family", "allow")]).await;
+    assert_eq!(city_hall.post(&path, self::daughter("family", "2026-12-31")).await.status, StatusCode::CREATED);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_proxy_is_bound_to_name_and_birth_ends_on_its_day_and_is_ended_by_the_city_at_once() {
+    let (world, hostile) = open().await;
+    let (id, code) = register_proxy(&world, "voluntary").await;
+    // Somebody else who found the code.
+    let (mut finder, _) = log_in(&world, &hostile, "moved").await;
+    let reply = finder.submit(&world, "/me/code", "/me/code", &[("code", &code)]).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let (mut daughter, _) = log_in(&world, &hostile, "daughter").await;
+    daughter.submit(&world, "/me/code", "/me/code", &[("code", &code)]).await;
+    // Next time 「どなたの情報を見ますか」 comes first.
+    let (mut daughter, page) = log_in(&world, &hostile, "daughter").await;
+    assert_eq!(page, "/me/whose");
+    assert_eq!(location(&daughter.get(&world, "/me/now").await), "/me/whose");
+    let whose = daughter.get(&world, "/me/whose").await.text();
+    assert!(whose.contains("架空 花子 さん（任意後見人として）"), "{whose}");
+    let wrong = daughter.submit(&world, "/me/whose", "/me/whose", &[("whose", "0")]).await;
+    assert_eq!(wrong.status, StatusCode::NOT_FOUND);
+    assert_eq!(location(&daughter.submit(&world, "/me/whose", "/me/whose", &[("whose", &id)]).await), "/me/now");
+    // A 任意後見人 may withdraw consent; city and office are told, and the person reads it.
+    let planner = world.register(Role::Planner, Person::Hanako).await;
+    let reply = daughter.submit(&world, "/me/consent", "/me/consent", &[("act", "withdrawn")]).await;
+    assert_eq!(location(&reply), "/me/consent");
+    for role in [Role::City, Role::Planner] {
+        let notices = world.log_in(role).await.get("/api/v1/notices").await.json();
+        assert_eq!(notices["notices"][0]["facts"]["by"], json!("voluntary"), "{role:?} {planner}");
+    }
+    let handle = world.find(Person::Hanako).await;
+    let city_hall = world.log_in(Role::City).await;
+    let listed = city_hall.get(&format!("/api/v1/people/{handle}/proxies")).await.json();
+    assert_eq!(listed["registrations"][0]["proxy"]["document_number"], json!("12-34"));
+    let reply = city_hall.delete(&format!("/api/v1/people/{handle}/proxies/{id}")).await;
+    assert_eq!(reply.status, StatusCode::NO_CONTENT, "{}", reply.text());
+    assert_eq!(location(&daughter.get(&world, "/me/now").await), "/me/whose");
+    // One that nobody ended ends on its day.
+    let mut daughter = daughter_looking(&world, &hostile, "family").await;
+    assert_eq!(daughter.get(&world, "/me/now").await.status, StatusCode::OK);
+    world.pass(38 * 24 * 3600).await;
+    assert_eq!(log_in(&world, &hostile, "daughter").await.1, "/me/code");
+}
+
+#[tokio::test]
+async fn what_a_proxy_is_registered_with_is_checked_and_another_city_registers_nobody() {
+    let (world, _hostile) = open().await;
+    let handle = world.find(Person::Hanako).await;
+    let (path, city_hall) = (format!("/api/v1/people/{handle}/proxies"), world.log_in(Role::City).await);
+    for (item, value) in [
+        ("role", json!("person")),
+        ("name", json!(" ")),
+        ("relation", json!("")),
+        ("document", json!("")),
+        ("document_date", json!("2026-11-25")),
+        ("ends_on", json!("2026-11-24")),
+        ("ends_on", json!("2029-11-25")),
+    ] {
+        let mut ask = daughter("family", "2026-12-31");
+        ask[item] = value;
+        let reply = city_hall.post(&path, ask).await;
+        assert_eq!((reply.refusal().0, &reply.json()["items"][0]["item"]), (422, &json!(item)), "{}", reply.text());
+    }
+    for role in [Role::OtherCity, Role::Planner, Role::Operator] {
+        let handle = world.stolen_handle(role, Person::Hanako.key()).await;
+        let client = world.log_in(role).await;
+        let ask = daughter("family", "2026-12-31");
+        assert_eq!(client.post(&format!("/api/v1/people/{handle}/proxies"), ask).await.refusal().0, 404, "{role:?}");
+        let reply = client.post(&format!("/api/v1/people/{handle}/portal-codes"), json!({})).await;
+        assert_eq!(reply.refusal().0, 404, "{role:?}");
+    }
+    world.verify().await;
+}
+
+/// A registration or log-in written or changed in the database opens nothing (T-9).
+#[tokio::test]
+async fn a_row_changed_in_the_database_opens_nothing() {
+    use sqlx::Connection as _;
+    let (world, hostile) = open().await;
+    let (mut browser, _) = log_in(&world, &hostile, "hanako").await;
+    assert_eq!(browser.get(&world, "/me/now").await.status, StatusCode::OK);
+    let address = format!("sqlite:{}", world.dir.path().join("kiban.db").display());
+    let mut connection = sqlx::SqliteConnection::connect(&address).await.unwrap();
+    for sql in ["UPDATE portal_grant SET role = 'legal'", "UPDATE portal_grant SET role = 'person', ends_on = 20991231"]
+    {
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+        assert_eq!(location(&browser.get(&world, "/me/now").await), "/me/whose", "{sql}");
+    }
+    sqlx::query("UPDATE portal_session SET ends_at = ends_at + 1").execute(&mut connection).await.unwrap();
+    assert_eq!(location(&browser.get(&world, "/me/now").await), "/me");
+    connection.close().await.unwrap();
+}
+
+/// The sweep: every page of the person, for nobody, for somebody with nobody to look at, and for the person. A new page without a
+/// line fails.
+#[tokio::test]
+async fn every_page_of_the_person_answers_as_it_should() {
+    let (world, hostile) = open().await;
+    let (mut empty, _) = log_in(&world, &hostile, "nobody").await;
+    let (mut hanako, _) = log_in(&world, &hostile, "hanako").await;
+    let mut nobody = PersonBrowser::default();
+    // Where nobody, somebody without anybody, and the person come to; a status where it is no redirect.
+    let expected = |name: &str| -> [&str; 3] {
+        match name {
+            "person_entrance" => ["200", "/me/now", "/me/now"],
+            "person_size" => ["404", "404", "404"],
+            "person_log_in" => ["provider", "provider", "provider"],
+            "person_callback" => ["400", "400", "400"],
+            "person_now" | "person_looks" | "person_log" | "person_consent" | "person_offices" => {
+                ["/me", "/me/whose", "200"]
+            }
+            "person_consent_act" | "person_end_office" | "person_family" => ["/me", "/me/whose", "400"],
+            "person_whose" => ["/me", "/me/code", "200"],
+            "person_code" => ["/me", "200", "200"],
+            "person_choose" | "person_use_code" | "person_log_out" => ["/me", "400", "400"],
+            other => panic!("{other} has no line"),
+        }
+    };
+    for page in PERSON_PAGES {
+        let path = page.path.replace("{size}", "x");
+        for (who, wanted) in [&mut nobody, &mut empty, &mut hanako].into_iter().zip(expected(page.name)) {
+            let form = (page.method == Method::POST).then(String::new);
+            let reply = who.send(&world, page.method.clone(), &path, form).await;
+            let came = match location(&reply) {
+                to if to.starts_with("https://localhost") => "provider".to_owned(),
+                to if to.is_empty() => reply.status.as_u16().to_string(),
+                to => to,
+            };
+            assert_eq!(came, wanted, "{} {}", page.name, reply.text());
+            assert_eq!(reply.headers["cache-control"], "no-store", "{}", page.name);
+            if page.audience == Audience::Person && wanted != "200" {
+                assert!(!reply.text().contains("花子"), "{}", page.name);
+            }
+        }
+    }
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn the_type_has_three_sizes_that_the_browser_remembers() {
+    let (world, _hostile) = open().await;
+    let mut browser = PersonBrowser::default();
+    assert!(!browser.get(&world, "/me").await.text().contains("class=\"size--"));
+    browser.get(&world, "/me/size/largest").await;
+    assert!(browser.get(&world, "/me").await.text().contains("class=\"size--largest\""));
+    browser.get(&world, "/me/size/standard").await;
+    assert!(!browser.get(&world, "/me").await.text().contains("class=\"size--"));
+}

@@ -90,6 +90,19 @@ pub struct AccountLine {
     pub own: bool,
 }
 
+/// The accounts of an organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AccountList {
+    /// Whose they are.
+    pub organization: Organization,
+    /// By account name.
+    pub accounts: Vec<AccountLine>,
+    /// When an administrator last went through them (P-187).
+    pub reviewed_at: Option<Timestamp>,
+    /// Whether that is more than a year ago, or never was.
+    pub review_due: bool,
+}
+
 /// A log-in that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SessionLine {
@@ -131,10 +144,12 @@ impl Invitation {
 }
 
 const ACCOUNT_NAME: &str = "アカウント名は半角英数字と . - _ の64文字以内にしてください";
+/// Days after which the accounts of an organisation are due to be gone through (P-187).
+const REVIEW_DAYS: i64 = 365;
 const LEFT: &str = "辞めた人のアカウントです。もう一度使うときは、別のアカウント名で登録してください";
 
-/// Jobs of the people of an organisation.
-fn is_job_of(organization: Organization, job: JobType) -> bool {
+/// Whether people of an organisation may have a job.
+pub fn is_job_of(organization: Organization, job: JobType) -> bool {
     match organization {
         Organization::Office(_) => !matches!(job, JobType::MunicipalOfficer | JobType::OperatorStaff),
         Organization::Municipality(_) | Organization::Prefecture(_) => job == JobType::MunicipalOfficer,
@@ -431,14 +446,34 @@ impl Platform {
         caller: &Caller,
         organization: Organization,
         context: &Context,
-    ) -> Result<Vec<AccountLine>, Error> {
+    ) -> Result<AccountList, Error> {
         self.may_care(caller, organization, "accounts", context).await?;
+        let reviewed_at = self.store().account_review(organization).await?;
+        let year = context.now - jiff::SignedDuration::from_hours(24 * REVIEW_DAYS);
         let last = self.store().last_log_ins(organization).await?;
         let lines = self.store().accounts_of(organization).await?;
         let lines = lines.into_iter().map(|account| line(account, &last, &caller.staff.id)).collect();
         let entry = caller.entry(context, "accounts", Outcome::Allowed);
         self.store().audit().append(Entry { natural_key: Some(organization.to_string()), ..entry }).await?;
-        Ok(lines)
+        let review_due = reviewed_at.is_none_or(|at| at < year);
+        Ok(AccountList { organization, accounts: lines, reviewed_at, review_due })
+    }
+
+    /// Notes that the caller went through the accounts of the own organisation: who is there, and what each may do (P-187).
+    pub async fn review_accounts(
+        &self,
+        caller: &Caller,
+        organization: Organization,
+        context: &Context,
+    ) -> Result<(), Error> {
+        self.may_care(caller, organization, "accounts.review", context).await?;
+        if caller.organization != organization {
+            self.store().audit().append(caller.entry(context, "accounts.review", Outcome::Refused)).await?;
+            return Err(Error::Conflict("見直すのは、その機関の管理者です"));
+        }
+        let mut tx = self.store().begin().await?;
+        tx.put_account_review(organization, &caller.staff.id, context.now).await?;
+        self.commit(tx, caller.entry(context, "accounts.review", Outcome::Done), &(), context).await
     }
 
     /// The log-ins of an account that have not ended: one's own, or for those who may care for the account.

@@ -355,6 +355,7 @@ impl Platform {
             peer,
             software: session.software,
             session: session.id,
+            opened_at: session.opened_at,
             awaits_factor: session.awaits_factor,
             may_export: true,
         };
@@ -389,6 +390,7 @@ impl Platform {
             peer,
             software: None,
             session: String::new(),
+            opened_at: context.now,
             awaits_factor: false,
             may_export,
         })

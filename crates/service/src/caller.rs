@@ -69,6 +69,8 @@ pub struct Caller {
     pub software: Option<String>,
     /// Id of the log-in; empty for an unattended program.
     pub(crate) session: String,
+    /// When the log-in was opened: when its password, and the second factor, were last proven.
+    pub(crate) opened_at: Timestamp,
     /// The second factor has not come yet.
     pub(crate) awaits_factor: bool,
     /// Whether it may export its whole municipality where its way in is open for that: an unattended program may when the

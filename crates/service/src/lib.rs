@@ -23,6 +23,7 @@ mod handle;
 mod handshakes;
 mod housekeeping;
 mod identification;
+mod idle;
 mod intake;
 mod intake_claims;
 mod intake_dry;
@@ -73,7 +74,7 @@ mod union_members;
 mod view;
 mod withheld;
 
-pub use account_life::{AccountLine, InitialPassword, Invitation, NewAccount, SessionLine};
+pub use account_life::{AccountLine, AccountList, InitialPassword, Invitation, NewAccount, SessionLine, is_job_of};
 pub use accounts::{LogIn, LoggedIn, Stage, hash_password};
 pub use caller::{Caller, Context, Peer};
 pub use certificate_care::{CertificateLine, CertificateLines, RENEWAL_DAYS};
@@ -149,6 +150,8 @@ pub struct Config {
     pub login_lock_minutes: i64,
     /// Days for which one can log in with an initial password (P-185).
     pub initial_password_days: i64,
+    /// Minutes without a request after which a log-in at a screen ends (S-013).
+    pub idle_minutes: i64,
     /// Of whom a second factor is asked at a screen (P-184).
     pub second_factor: FactorPolicy,
     /// Days before the end of a period at which it is warned of; the longest is also when a renewal is due (P-033).
@@ -215,6 +218,7 @@ impl Default for Config {
             login_failures: 5,
             login_lock_minutes: 15,
             initial_password_days: 7,
+            idle_minutes: 15,
             second_factor: FactorPolicy::Nobody,
             warning_days: [90, 60, 30],
             opinion_days: 14,
@@ -270,6 +274,7 @@ struct Inner {
     running: running::Running,
     quotas: quota::Quotas,
     passwords: passwords::Passwords,
+    last_seen: idle::LastSeen,
     permits: permits::Permits,
     /// Day (as a number) on which what is past its time was last taken away.
     retained_on: AtomicI32,
@@ -293,6 +298,7 @@ impl Platform {
             running: running::Running::default(),
             quotas: quota::Quotas::default(),
             passwords: passwords::Passwords::new(),
+            last_seen: idle::LastSeen::default(),
             permits: permits::Permits::default(),
             retained_on: AtomicI32::new(0),
             authority: std::sync::OnceLock::new(),

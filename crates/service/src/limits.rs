@@ -46,6 +46,7 @@ impl Config {
             "login_failures" => self.login_failures = number,
             "login_lock_minutes" => self.login_lock_minutes = number.into(),
             "initial_password_days" => self.initial_password_days = number.into(),
+            "idle_minutes" => self.idle_minutes = number.into(),
             "revoked_handshakes" => self.revoked_handshakes = number,
             "disaster_reason_hours" => self.disaster_reason_hours = number.into(),
             "mass_view_people" => self.mass_view_people = number,

@@ -52,8 +52,13 @@ const FORGET_FAILURES: &str = "DELETE FROM staff_lock WHERE last_failure_at < $1
 const PUT_SWITCH: &str = "INSERT INTO staff_switch (organization, staff_id, insurer_number, insured_number, hidden, mac)
      VALUES ($1, $2, $3, $4, $5, $6)
      ON CONFLICT (organization, staff_id, insurer_number, insured_number) DO UPDATE SET hidden = excluded.hidden, mac = excluded.mac";
+const PUT_REVIEW: &str = "INSERT INTO account_review (organization, reviewed_at, staff_id) VALUES ($1, $2, $3)
+     ON CONFLICT (organization) DO UPDATE SET reviewed_at = excluded.reviewed_at, staff_id = excluded.staff_id";
+const REVIEW: &str = "SELECT reviewed_at FROM account_review WHERE organization = $1";
 #[cfg(test)]
 pub(crate) const ALL: &[&str] = &[
+    PUT_REVIEW,
+    REVIEW,
     PUT_OFFICE,
     OFFICE,
     OFFICES,
@@ -242,6 +247,17 @@ impl Tx {
         Ok(())
     }
 
+    /// Notes that somebody went through the accounts of the organisation (P-187).
+    pub async fn put_account_review(
+        &mut self,
+        organization: Organization,
+        by: &StaffId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.raw.run(PUT_REVIEW, args![&organization.to_string(), now.as_microsecond(), &by.0]).await?;
+        Ok(())
+    }
+
     /// Counts a failed log-in over a certificate; when the last one is older than `since`, the count starts anew.
     pub async fn count_login_failure(
         &mut self,
@@ -360,6 +376,12 @@ impl Store {
         let rows = self.engine.rows(STAFF_OF, args![&organization.to_string()]).await?;
         let keys = self.keys.keys_for(crate::NO_INSURER, &rows, &[3]).await?;
         rows.iter().filter_map(|row| readable("staff", account_row(&self.keys, row, &keys)).transpose()).collect()
+    }
+
+    /// When somebody last went through the accounts of an organisation.
+    pub async fn account_review(&self, organization: Organization) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.engine.rows(REVIEW, args![&organization.to_string()]).await?;
+        rows.first().map(|row| instant(row.big(0)?)).transpose()
     }
 
     /// Every account, for the standing map; rows whose MAC fails or that cannot be read are left out.

@@ -12,7 +12,7 @@ use axum::extract::FromRequestParts;
 use axum::http::Extensions;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use kiban_service::{Caller, Context, Error, Peer, Stage};
+use kiban_service::{Caller, Context, Peer, Stage};
 
 /// A caller logged in over a certificate in good standing, or an unattended program with a certificate of its own.
 pub(crate) struct Authenticated {
@@ -48,7 +48,7 @@ impl FromRequestParts<App> for Authenticated {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let (peer, context) = connection(parts, app)?;
         let (caller, token) = match bearer(parts).map(str::to_owned) {
-            Some(token) => (authenticate(app, parts, peer, &token, &context).await?, token),
+            Some(token) => (app.platform.authenticate_at(stage_of(parts), peer, &token, &context).await?, token),
             // An unattended program has nothing but its certificate (P-165); everybody else must log in.
             None => (app.platform.authenticate_connector(peer, &context).await?, String::new()),
         };
@@ -70,17 +70,9 @@ impl FromRequestParts<App> for Certified {
     }
 }
 
-/// The caller behind a token whose log-in has come as far as the route needs.
-pub(crate) async fn authenticate(
-    app: &App,
-    parts: &Parts,
-    peer: Peer,
-    token: &str,
-    context: &Context,
-) -> Result<Caller, Error> {
-    let route = route_of(Listener::Organisations, &parts.method, parts.uri.path());
-    let stage = route.map_or(Stage::Through, Route::stage);
-    app.platform.authenticate_at(stage, peer, token, context).await
+/// How far a log-in must have come for the route of a request.
+pub(crate) fn stage_of(parts: &Parts) -> Stage {
+    route_of(Listener::Organisations, &parts.method, parts.uri.path()).map_or(Stage::Through, Route::stage)
 }
 
 /// The connection of a request and its circumstances, whoever is logged in over it.

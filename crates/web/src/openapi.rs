@@ -274,7 +274,7 @@ fn shape(name: &str) -> Option<Shape> {
         "switch_account" => (R::Json("AccountSwitch"), "204", C::Nothing),
         "reset_password" => (R::Nothing, "200", C::Json("InitialPassword")),
         "account_sessions" => (R::Nothing, "200", C::Json("AccountSessions")),
-        "end_account_session" | "close_account" => (R::Nothing, "204", C::Nothing),
+        "end_account_session" | "close_account" | "review_accounts" => (R::Nothing, "204", C::Nothing),
         "factor_state" => (R::Nothing, "200", C::Json("FactorState")),
         "offer_factor" => (R::Nothing, "200", C::Json("FactorOffer")),
         "set_up_factor" => (R::Json("FactorSetUp"), "200", C::Json("RecoveryCodes")),

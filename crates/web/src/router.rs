@@ -179,6 +179,7 @@ routes! {
     Organisations get    GET    "/api/v1/export"                             export_package        Municipalities "自らの情報の書出し（パッケージ、tar）"       export::package;
     Organisations get    GET    "/api/v1/organizations/{organization}/accounts" accounts Staff "職員アカウントの一覧と最後のログイン（その機関の管理者と運用者）" accounts::list;
     Organisations post   POST   "/api/v1/organizations/{organization}/accounts" invite_account Staff "職員アカウントの登録。仮のパスワードを一度だけ答える（その機関の管理者。運用者は管理者だけ）" accounts::invite;
+    Organisations post   POST   "/api/v1/organizations/{organization}/accounts/review" review_accounts Staff "職員アカウントを見直したことの記録（その機関の管理者。年1回）" accounts::review;
     Organisations put    PUT    "/api/v1/organizations/{organization}/accounts/{account}" switch_account Staff "職員アカウントの停止・再開（その機関の管理者と運用者）" accounts::switch;
     Organisations post   POST   "/api/v1/organizations/{organization}/accounts/{account}/reset" reset_password Staff "仮のパスワードの出し直し（その機関の管理者。運用者は管理者だけ）" accounts::reset;
     Organisations get    GET    "/api/v1/organizations/{organization}/accounts/{account}/sessions" account_sessions Staff "終わっていないログインの一覧（自分のもの。管理者と運用者は職員のものも）" accounts::sessions;
@@ -229,6 +230,16 @@ routes! {
     Organisations get    GET    "/account/factor" factor_page Staff "第二要素" pages::account::factor_form;
     Organisations post   POST   "/account/factor" factor_by_form Staff "第二要素" pages::account::set_up_factor;
     Organisations post   POST   "/account/factor/remove" factor_away_by_form Staff "第二要素をやめる" pages::account::remove_factor;
+    Organisations get    GET    "/account/sessions" own_sessions_page Staff "自分のログイン" pages::account::sessions;
+    Organisations post   POST   "/account/sessions" end_own_session_by_form Staff "ログインを終わらせる" pages::account::end_session;
+    Organisations get    GET    "/admin" admin_page Staff "管理メニュー" pages::admin::menu;
+    Organisations get    GET    "/admin/certificates" admin_certificates_page Staff "電子証明書" pages::admin::certificates;
+    Organisations get    GET    "/admin/people" people_page Staff "利用する人" pages::admin::people;
+    Organisations post   POST   "/admin/people" review_by_form Staff "利用する人の見直し" pages::admin::review;
+    Organisations get    GET    "/admin/people/new" invite_page Staff "人を登録" pages::admin::invite_form;
+    Organisations post   POST   "/admin/people/new" invite_by_form Staff "人を登録" pages::admin::invite;
+    Organisations get    GET    "/admin/people/{account}" colleague_page Staff "利用する人" pages::admin::person;
+    Organisations post   POST   "/admin/people/{account}" change_colleague_by_form Staff "仮のパスワード・停止・離職" pages::admin::act;
     Organisations get    GET    "/account/password"                          password_page         Staff          "パスワードを変える"                        pages::account::password_form;
     Organisations post   POST   "/account/password"                          password_by_form      Staff          "パスワードを変える"                        pages::account::change_password;
     Organisations get    GET    "/users"                                     users_page            Offices        "担当利用者"                                pages::users::list;

@@ -4,6 +4,7 @@ use super::AuditLog;
 use super::entry::{Cursor, Detail, Position, StoredEntry, columns};
 use crate::StoreError;
 use crate::engine::args;
+use kiban_domain::Timestamp;
 
 /// Later than every entry.
 const NEWEST: Cursor = Cursor { at: i64::MAX, position: Position { writer: i64::MAX, segment: i32::MAX, n: i32::MAX } };
@@ -38,11 +39,25 @@ const AT: &str = concat!(
     columns!(""),
     " FROM audit WHERE writer = $1 AND segment = $2 AND n = $3 ORDER BY insurer_number"
 );
+const ACTIVE: &str = "SELECT 1 FROM audit WHERE organization = $1 AND at >= $2 AND staff = $3 AND certificate = $4
+     AND way = 'interactive' LIMIT 1";
 /// Statements that must never read a whole table.
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[OWN, LISTS, BY_ORGANIZATION, AT];
+pub(crate) const ALL: &[&str] = &[OWN, LISTS, BY_ORGANIZATION, AT, ACTIVE];
 
 impl AuditLog {
+    /// Whether somebody asked for anything at a screen over this certificate since an instant, on whichever server.
+    pub async fn was_active(
+        &self,
+        organization: &str,
+        staff: &str,
+        certificate: &[u8; 32],
+        since: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let args = args![organization, since.as_microsecond(), staff, certificate];
+        Ok(!self.0.engine.rows(ACTIVE, args).await?.is_empty())
+    }
+
     /// 「だれが私の情報を見たか」: entries about a person, newest first, also the list views the person was on (the first
     /// of each organisation and day). `before` is the cursor of the last entry shown.
     pub async fn about_person(

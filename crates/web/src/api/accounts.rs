@@ -89,8 +89,15 @@ fn organization_of(text: &str) -> Result<Organization, Problem> {
 
 pub(crate) async fn list(State(app): State<App>, who: Authenticated, Path(organization): Path<String>) -> Answer {
     let organization = organization_of(&organization)?;
-    let accounts = app.platform.accounts(&who.caller, organization, &who.context).await?;
-    ok(json!({ "organization": organization, "accounts": accounts }))
+    ok(app.platform.accounts(&who.caller, organization, &who.context).await?)
+}
+
+pub(crate) async fn review(State(app): State<App>, who: Authenticated, Path(organization): Path<String>) -> Answer {
+    let organization = organization_of(&organization)?;
+    let context = who.keyed(&[])?;
+    let act = app.platform.review_accounts(&who.caller, organization, &context);
+    once(&app, &who, &context, act).await?;
+    done()
 }
 
 pub(crate) async fn invite(

@@ -1,12 +1,12 @@
-//! One's own account (P-183, P-185, P-210): the password and the second factor.
+//! One's own account (P-183, P-185, P-210): the password, the second factor and the log-ins.
 
 use super::visitor::{Away, Posted, Visitor, cookie, to};
-use super::{Frame, show};
+use super::{Frame, show, words};
 use crate::{App, Problem};
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use kiban_service::{FactorProof, PasswordChange};
+use kiban_service::{FactorProof, PasswordChange, SessionLine};
 use qrcode::QrCode;
 
 #[derive(Template)]
@@ -159,4 +159,54 @@ async fn factor_again(app: &App, visitor: &Visitor, problem: Problem) -> Result<
     let mut response = show(&html)?;
     *response.status_mut() = problem.status;
     Ok(response)
+}
+
+#[derive(Template)]
+#[template(path = "sessions.html")]
+struct SessionsPage {
+    page: Frame,
+    rows: Vec<SessionRow>,
+}
+
+/// A log-in, in words.
+pub(super) struct SessionRow {
+    pub(super) session: String,
+    pub(super) terminal: String,
+    pub(super) way: String,
+    pub(super) opened: String,
+    pub(super) ends: String,
+    pub(super) own: bool,
+}
+
+impl SessionRow {
+    pub(super) fn of(line: SessionLine) -> Self {
+        let way = match line.software {
+            Some(software) => format!("ソフト（{software}）"),
+            None => "画面".to_owned(),
+        };
+        let (opened, ends) = (words::moment(line.opened_at), words::moment(line.ends_at));
+        Self { session: line.session, terminal: line.terminal, way, opened, ends, own: line.own }
+    }
+}
+
+/// Name of the visitor's own account.
+fn own_name(visitor: &Visitor) -> String {
+    visitor.caller.staff.id.0.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+pub(crate) async fn sessions(State(app): State<App>, visitor: Visitor) -> Result<Response, Away> {
+    let Visitor { caller, context, .. } = &visitor;
+    let lines = app.platform.account_sessions(caller, caller.organization, &own_name(&visitor), context).await;
+    let rows = lines.map_err(Problem::from)?.into_iter().map(SessionRow::of).collect();
+    let page = visitor.frame(&app, "自分のログイン", "P-211", "/admin");
+    Ok(show(&SessionsPage { page, rows })?)
+}
+
+pub(crate) async fn end_session(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
+    let Posted { visitor, form } = posted;
+    let (caller, name) = (&visitor.caller, own_name(&visitor));
+    let ended =
+        app.platform.end_account_session(caller, caller.organization, &name, form.get("session"), &visitor.context);
+    ended.await.map_err(Problem::from)?;
+    Ok(to("/account/sessions", None))
 }

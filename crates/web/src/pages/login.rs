@@ -4,7 +4,7 @@ use super::visitor::{Away, Posted, Visitor, cookie, no_cookie, require_own_page,
 use super::{Frame, Who, show};
 use crate::api::Answer;
 use crate::caller::Certified;
-use crate::input::Form;
+use crate::input::{Form, Query};
 use crate::{App, Problem};
 use askama::Template;
 use axum::extract::{Request, State};
@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kiban_domain::Organization;
 use kiban_service::{LogIn, LoggedIn};
+use serde::Deserialize;
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -20,10 +21,20 @@ struct LogInPage {
     organization: String,
     account: String,
     error: Option<String>,
+    /// The log-in before ended because nobody asked for anything.
+    was_idle: bool,
 }
 
-pub(crate) async fn form(State(app): State<App>, peer: Certified) -> Answer {
-    show(&page(&app, &peer, String::new(), None))
+/// Why somebody is at the log-in again.
+#[derive(Deserialize)]
+pub(crate) struct Why {
+    why: Option<String>,
+}
+
+pub(crate) async fn form(State(app): State<App>, peer: Certified, Query(query): Query<Why>) -> Answer {
+    let mut html = page(&app, &peer, String::new(), None);
+    html.was_idle = query.is_ok_and(|query| query.why.as_deref() == Some("idle"));
+    show(&html)
 }
 
 fn page(app: &App, peer: &Certified, account: String, error: Option<String>) -> LogInPage {
@@ -38,7 +49,7 @@ fn page(app: &App, peer: &Certified, account: String, error: Option<String>) -> 
         has_errors: error.is_some(),
         ..Frame::default()
     };
-    LogInPage { page: frame, organization, account, error }
+    LogInPage { page: frame, organization, account, error, was_idle: false }
 }
 
 pub(crate) async fn log_in(State(app): State<App>, peer: Certified, request: Request) -> Answer {
@@ -50,7 +61,7 @@ pub(crate) async fn log_in(State(app): State<App>, peer: Certified, request: Req
     match app.platform.log_in(&peer.peer, asked, &peer.context).await {
         Ok(session) => {
             let seconds = (session.expires_at.as_second() - peer.context.now.as_second()).max(0);
-            let next = if session.must_change_password { "/account/password" } else { first_page(peer.organization) };
+            let next = if session.awaits_factor { "/login/code" } else { after(&session) };
             Ok(to(next, Some(cookie(&session.token, seconds))))
         }
         Err(error) => {
@@ -118,6 +129,6 @@ pub(crate) fn first_page(organization: Organization) -> &'static str {
     match organization {
         Organization::Office(_) => "/users",
         Organization::Municipality(_) => "/insured",
-        Organization::Prefecture(_) | Organization::Operator => "/",
+        Organization::Prefecture(_) | Organization::Operator => "/admin",
     }
 }

@@ -5,6 +5,7 @@
 //! (`crates/web/templates`). No address, title or log holds a person's number or name.
 
 pub(crate) mod account;
+pub(crate) mod admin;
 pub(crate) mod consent;
 pub(crate) mod login;
 pub(crate) mod look;

@@ -2,7 +2,7 @@
 //! (T-31); forms are taken only from a page of the same log-in on the same host (T-28).
 
 use super::{Frame, Who};
-use crate::caller::{authenticate, connection};
+use crate::caller::{connection, stage_of};
 use crate::input::Form;
 use crate::record::LoggedInAs;
 use crate::{App, Problem};
@@ -35,6 +35,8 @@ pub(crate) struct Posted {
 pub(crate) enum Away {
     /// To the page where one logs in; the cookie goes.
     LogIn,
+    /// There, because nobody asked for anything for a while; the cookie goes.
+    Idle,
     /// To the page of what the log-in still lacks.
     Next(&'static str),
     /// As it says.
@@ -45,6 +47,7 @@ impl From<Problem> for Away {
     fn from(problem: Problem) -> Self {
         match problem.code {
             "login_required" => Self::LogIn,
+            "idle" => Self::Idle,
             "second_factor_required" => Self::Next("/login/code"),
             "password_change_required" => Self::Next("/account/password"),
             "second_factor_setup_required" => Self::Next("/account/factor"),
@@ -57,6 +60,7 @@ impl IntoResponse for Away {
     fn into_response(self) -> Response {
         match self {
             Self::LogIn => to("/login", Some(no_cookie())),
+            Self::Idle => to("/login?why=idle", Some(no_cookie())),
             Self::Next(page) => to(page, None),
             Self::Problem(problem) => problem.into_response(),
         }
@@ -72,7 +76,8 @@ impl FromRequestParts<App> for Visitor {
             app.platform.organization_of(&peer, &context).map_err(Problem::from)?;
             return Err(Away::LogIn);
         };
-        let caller = authenticate(app, parts, peer, &token, &context).await.map_err(Problem::from)?;
+        let stage = stage_of(parts);
+        let caller = app.platform.authenticate_at_screen(stage, peer, &token, &context).await.map_err(Problem::from)?;
         if let Some(noted) = parts.extensions.get::<LoggedInAs>() {
             noted.note(&caller);
         }
@@ -126,9 +131,11 @@ impl Visitor {
 /// Where the pages of an organisation lead.
 pub(crate) fn menu(organization: Organization) -> &'static [(&'static str, &'static str)] {
     match organization {
-        Organization::Office(_) => &[("/users", "担当利用者"), ("/users/new", "利用者を登録")],
-        Organization::Municipality(_) => &[("/insured", "被保険者")],
-        Organization::Prefecture(_) | Organization::Operator => &[],
+        Organization::Office(_) => {
+            &[("/users", "担当利用者"), ("/users/new", "利用者を登録"), ("/admin", "管理メニュー")]
+        }
+        Organization::Municipality(_) => &[("/insured", "被保険者"), ("/admin", "管理メニュー")],
+        Organization::Prefecture(_) | Organization::Operator => &[("/admin", "管理メニュー")],
     }
 }
 

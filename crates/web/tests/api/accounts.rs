@@ -1,7 +1,7 @@
 //! The life of an account: invited, first log-in, forgotten password, left (P-012, P-185, S-011); and everybody's own password
 //! and log-ins.
 
-use crate::world::{COLLEAGUE, Client, PASSWORD, Reply, Role, World};
+use crate::world::{COLLEAGUE, Client, PASSWORD, Reply, Role, World, certificate};
 use axum::http::StatusCode;
 use kiban_domain::office::JobType;
 use kiban_service::Invitation;
@@ -241,5 +241,37 @@ async fn everybody_sees_and_ends_their_own_log_ins_and_an_administrator_those_of
     assert_eq!(second.get("/api/v1/people").await.refusal(), (401, "login_required".to_owned()));
     assert_eq!(admin.delete(&format!("{own}/{}", id(0))).await.refusal(), (404, "unknown".to_owned()));
     assert!(world.did(Role::Helper, "session.end").await);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn the_accounts_of_an_organisation_are_gone_through_once_a_year_by_its_own_administrator() {
+    let world = World::new().await;
+    let review = format!("{}/review", accounts(Role::Helper));
+    let due = async |admin: &Client<'_>| admin.get(&accounts(Role::Helper)).await.json()["review_due"].clone();
+    let admin = world.log_in(Role::Helper).await;
+    assert_eq!(due(&admin).await, json!(true), "never yet");
+    for (role, expected) in [(Role::Operator, 409), (Role::Planner, 404)] {
+        assert_eq!(world.log_in(role).await.post(&review, json!({})).await.status.as_u16(), expected, "{role:?}");
+    }
+    assert_eq!(world.log_in_colleague(Role::Helper).await.post(&review, json!({})).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(due(&admin).await, json!(true));
+    assert_eq!(admin.post(&review, json!({})).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(due(&admin).await, json!(false));
+    let list = admin.get(&accounts(Role::Helper)).await.json();
+    assert_eq!(list["reviewed_at"], json!(world.now()));
+    for (days, expected) in [(364, false), (2, true)] {
+        world.pass(days * 24 * 3600).await;
+        // The certificate of before has ended.
+        let fingerprint = format!("{days:064x}");
+        let row = certificate(Role::Helper, &fingerprint, world.now());
+        world.change(async |tx| tx.put_certificate(&row).await.unwrap()).await;
+        let mut admin = world.with_certificate(Role::Helper);
+        admin.fingerprint = Some(fingerprint);
+        let body = json!({ "account": Role::Helper.account(), "password": PASSWORD });
+        let reply = admin.post("/api/v1/session", body).await;
+        admin.token = reply.json()["token"].as_str().map(str::to_owned);
+        assert_eq!(due(&admin).await, json!(expected), "after {days} days");
+    }
     world.verify().await;
 }

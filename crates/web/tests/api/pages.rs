@@ -1,6 +1,6 @@
 //! The WEB service as a browser sees it: cookie, forms and pages, over the same router as the API.
 
-use crate::world::{Client, HOST, PASSWORD, Person, ROLES, Reply, Role, World, city};
+use crate::world::{COLLEAGUE, Client, HOST, PASSWORD, Person, ROLES, Reply, Role, World, city};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use kiban_web::{PAGES, Route};
@@ -272,7 +272,7 @@ async fn every_page_answers_everybody_as_they_may() {
         let browser = Browser::logged_in(&world, role).await;
         let handle = world.stolen_handle(role, Person::Hanako.key()).await;
         for page in PAGES.iter().filter(|page| page.method == Method::GET && page.path != "/login") {
-            let reply = browser.get(&page.path.replace("{handle}", &handle)).await;
+            let reply = browser.get(&page.path.replace("{handle}", &handle).replace("{account}", COLLEAGUE)).await;
             assert_eq!(reply.status.is_success(), is_open(page, role), "{} for {role:?}: {}", page.path, reply.status);
             if !reply.status.is_success() {
                 assert!(!reply.text().contains("花子"), "{} for {role:?}", page.path);
@@ -287,7 +287,14 @@ fn is_open(page: &Route, role: Role) -> bool {
     let sees_hanako = matches!(role, Role::Planner | Role::Helper | Role::City | Role::Hospital);
     match page.name {
         // Whoever has come the whole way may look at the page of the code; it does nothing for them.
-        "password_page" | "factor_page" | "code_page" => true,
+        "password_page"
+        | "factor_page"
+        | "code_page"
+        | "admin_page"
+        | "admin_certificates_page"
+        | "own_sessions_page" => true,
+        // Of the roles only the offices' accounts are administrators.
+        "people_page" | "invite_page" | "colleague_page" => is_office,
         "users_page" | "register_page" | "card_page" | "qr_page" => is_office,
         "insured_page" => matches!(role, Role::City | Role::OtherCity),
         "consent_page" => matches!(role, Role::Planner | Role::City),
@@ -338,6 +345,131 @@ async fn an_initial_password_leads_to_its_change_and_from_there_to_work() {
     assert!(browser.get("/users").await.status.is_success());
     browser.cookie = before;
     assert_eq!(location(&browser.get("/users").await), "/login");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn an_administrator_registers_somebody_and_cares_for_the_account_in_the_browser() {
+    let world = World::new().await;
+    let mut chief = Browser::logged_in(&world, Role::Helper).await;
+    let menu = chief.get("/admin").await.text();
+    let number = Role::Helper.organization().to_string();
+    assert!(menu.contains(&number) && menu.contains("ヘルパーステーションみほん"), "to be printed: {menu}");
+    assert!(menu.contains("利用する人を見直す"), "never gone through: {menu}");
+    let new = "/admin/people/new";
+    let faulty = chief.submit(new, new, &[("name", "見本 新子"), ("account", "にゅう"), ("job", "care_manager")]).await;
+    let text = faulty.text();
+    assert_eq!(faulty.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        text.contains("半角英数字") && text.contains("介護支援専門員番号（8けた）") && text.contains("見本 新子"),
+        "{text}"
+    );
+    let fields = [("name", "見本 新子"), ("account", "newcomer"), ("job", "care_worker")];
+    let told = chief.submit(new, new, &fields).await.text();
+    let initial = told.split("<dd class=\"num\">").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    assert_eq!(initial.len(), 19, "{told}");
+    let list = chief.get("/admin/people").await.text();
+    assert!(list.contains("見本 新子") && list.contains("仮のパスワード") && !list.contains(&initial), "{list}");
+    let taken = chief.submit(new, new, &fields).await;
+    assert!(taken.text().contains("使われています"), "{}", taken.text());
+    // The newcomer chooses a password and works; the chief sees it, stops it, and closes it.
+    let mut newcomer = Browser::of(&world, Role::Helper);
+    newcomer.post("/login", &[("account", "newcomer"), ("password", &initial)]).await;
+    let own = "aoi-sora-to-neko-7";
+    let change = [("old_password", initial.as_str()), ("new_password", own), ("again", own)];
+    assert_eq!(location(&newcomer.submit("/account/password", "/account/password", &change).await), "/users");
+    let page = "/admin/people/newcomer";
+    assert!(chief.get(page).await.text().contains("終わっていないログイン"));
+    assert_eq!(newcomer.get("/admin/people").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(location(&chief.submit(page, page, &[("act", "stop")]).await), page);
+    assert_eq!(location(&newcomer.get("/users").await), "/login");
+    assert_eq!(location(&chief.submit(page, page, &[("act", "resume")]).await), page);
+    assert!(chief.submit(page, page, &[("act", "reset")]).await.text().contains("仮のパスワード"));
+    assert_eq!(location(&chief.submit(page, page, &[("act", "leave")]).await), page);
+    let closed = chief.get(page).await.text();
+    assert!(closed.contains("辞めた") && !closed.contains("name=\"act\""), "{closed}");
+    // Gone through: no task until a year has passed.
+    assert_eq!(location(&chief.submit("/admin/people", "/admin/people", &[]).await), "/admin/people");
+    assert!(!chief.get("/admin").await.text().contains("利用する人を見直す"));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn somebody_ends_an_own_log_in_in_the_browser_and_nobody_elses() {
+    let world = World::new().await;
+    let mut here = Browser::logged_in(&world, Role::Planner).await;
+    let there = Browser::logged_in(&world, Role::Planner).await;
+    let other = Browser::logged_in(&world, Role::Helper).await;
+    let page = here.get("/account/sessions").await.text();
+    let id = page.split("name=\"session\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    assert_eq!(page.matches("この画面").count(), 1, "{page}");
+    let sessions = "/account/sessions";
+    assert_eq!(location(&here.submit(sessions, sessions, &[("session", &id)]).await), sessions);
+    assert_eq!(location(&there.get("/users").await), "/login");
+    let page = other.get(sessions).await.text();
+    assert!(!page.contains("name=\"session\""), "{page}");
+    assert_eq!(here.submit(sessions, sessions, &[("session", "0")]).await.status, StatusCode::NOT_FOUND);
+    assert!(here.get("/users").await.status.is_success());
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn an_app_is_set_up_by_its_qr_code_and_asked_for_at_the_next_log_in() {
+    let world = World::new().await;
+    let mut browser = Browser::logged_in(&world, Role::Planner).await;
+    let page = browser.get("/account/factor").await.text();
+    assert!(page.contains("<svg class=\"qr\"") && page.contains("<path d=\"M"), "{page}");
+    let secret = page.split("入れてください：<br><span class=\"num\">").nth(1).unwrap().split('<').next().unwrap();
+    let secret = secret.replace(' ', "");
+    let code = |world: &World| crate::second_factor::app_code(&secret, world.now().as_second());
+    let now = code(&world);
+    let wrong = [("code", "000000"), ("password", PASSWORD)];
+    let reply = browser.submit("/account/factor", "/account/factor", &wrong).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let reply = browser.submit("/account/factor", "/account/factor", &[("code", &now), ("password", PASSWORD)]).await;
+    assert_eq!(reply.text().matches("<li class=\"num\">").count(), 10, "{}", reply.text());
+    let mut next = Browser::of(&world, Role::Planner);
+    let fields = [("account", Role::Planner.account()), ("password", PASSWORD)];
+    assert_eq!(location(&next.post("/login", &fields).await), "/login/code");
+    assert_eq!(location(&next.get("/users").await), "/login/code");
+    let wrong = next.submit("/login/code", "/login/code", &[("code", "000000")]).await;
+    assert!(wrong.status == StatusCode::UNAUTHORIZED && wrong.text().contains("あと4回"), "{}", wrong.text());
+    world.pass(30).await;
+    let now = code(&world);
+    assert_eq!(location(&next.submit("/login/code", "/login/code", &[("code", &now)]).await), "/users");
+    assert!(next.get("/users").await.status.is_success());
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_log_in_at_a_screen_ends_after_a_quarter_of_an_hour_without_a_request_on_any_server() {
+    let world = World::new().await;
+    let mut browser = Browser::logged_in(&world, Role::Planner).await;
+    for _ in 0..3 {
+        world.pass(14 * 60).await;
+        assert!(browser.get("/users").await.status.is_success(), "each request begins the time anew");
+    }
+    // Another server has not seen it, and finds in the log that somebody was there.
+    let token = browser.cookie.clone().unwrap().split('=').nth(1).unwrap().to_owned();
+    let elsewhere =
+        kiban_service::Platform::open(world.platform.store().clone(), kiban_service::Config::default(), world.now());
+    let elsewhere = elsewhere.await.unwrap();
+    let peer = kiban_service::Peer { fingerprint: Role::Planner.fingerprint(), source: "192.0.2.1".to_owned() };
+    let ask = async || {
+        let stage = kiban_service::Stage::Through;
+        elsewhere.refresh_standing(world.now()).await.unwrap();
+        elsewhere.authenticate_at_screen(stage, peer.clone(), &token, &world.context()).await.map(|_| ())
+    };
+    world.pass(14 * 60).await;
+    ask().await.unwrap();
+    // A request on one server counts on the other only once it is answered, and so recorded: here it was not.
+    world.pass(60 + 1).await;
+    let away = browser.get("/users").await;
+    assert_eq!(location(&away), "/login?why=idle");
+    assert!(browser.get("/login?why=idle").await.text().contains("しばらく操作がなかったため"));
+    assert_eq!(location(&browser.get("/users").await), "/login", "it has ended");
+    let fields = [("account", Role::Planner.account()), ("password", PASSWORD)];
+    assert_eq!(location(&browser.post("/login", &fields).await), "/users");
     world.verify().await;
 }
 

@@ -240,14 +240,15 @@ impl Platform {
                 return Err(Error::NotMatched);
             }
         };
+        if !tx.bind_portal_grant(&grant, subject, context.now).await? {
+            tx.commit(Entry { rule: Some("code".to_owned()), ..entry }).await?;
+            return Err(Error::NotMatched);
+        }
         tx.take_back_mismatch(&counted, context.today()).await?;
         if grant.role == PortalRole::Person {
             for other in self.other_own_grants(&grant).await? {
                 tx.end_portal_grant(&other, "replaced", context.now).await?;
             }
-        }
-        if !tx.bind_portal_grant(&grant, subject, context.now).await? {
-            return Err(Error::NotMatched);
         }
         let next = self.renew_portal(&mut tx, at, &grant, context).await?;
         tx.commit(about(&grant, Entry { outcome: Outcome::Done, ..entry })).await?;

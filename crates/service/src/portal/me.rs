@@ -130,12 +130,15 @@ impl Platform {
 
     /// What holds of consent.
     pub async fn my_consent(&self, looking: &Looking, context: &Context) -> Result<MyConsent, Error> {
+        let case = self.case_of_portal(&looking.grant, &[], context).await?.0;
         let acts = self.store().consents(looking.grant.person).await?;
         self.store().audit().append(looking.entry(context, "consent", Outcome::Allowed)).await?;
         let state = ConsentState::of(acts.iter().map(|act| (&act.record.act, act.record.acted_at)));
         let latest = acts.iter().max_by_key(|act| act.record.acted_at).map(|act| &act.record);
         let taken_by = match latest {
             Some(record) if record.form == FORM => "この画面".to_owned(),
+            // Which office is in charge would tell where a 不開示 person is (P-037).
+            Some(record) if case.stored.withheld && record.taken_by.office().is_some() => "担当の事業所".to_owned(),
             Some(record) => self.name_of_organization(record.taken_by),
             None => String::new(),
         };

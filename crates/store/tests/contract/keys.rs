@@ -9,8 +9,8 @@ use kiban_domain::plan_request::SubmissionState;
 use kiban_domain::{InsurerNumber, Kind, Organization};
 use kiban_store::{
     Account, AuditSettings, Checked, DisasterLook, Idempotent, KeptAnswer, KeyLimits, MasterKey, NO_INSURER, NewNotice,
-    NewPerson, NewSubmission, Original, ReceiptCounts, ReceiptState, SEALED_COLUMNS, SearchToken, SearchTokens,
-    SigningKey, Store, StoreError, UploadFile, verify_keys,
+    NewPerson, NewSubmission, Original, PortalRole, ReceiptCounts, ReceiptState, SEALED_COLUMNS, SearchToken,
+    SearchTokens, SigningKey, Store, StoreError, UploadFile, verify_keys,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -188,6 +188,8 @@ async fn fill(world: &World) {
         viewed_at: None,
     };
     world.write(async |tx| tx.put_disaster_look(&look).await).await.unwrap();
+    let proxy = crate::portal::grant("g1", PortalRole::Legal);
+    world.write(async |tx| tx.put_portal_grant(&proxy).await).await.unwrap();
     put(&world.store, 1).await.unwrap();
     let act = consent(ConsentAct::Given, 0);
     world.write(async |tx| tx.put_consent("act", number, at(0), &act).await).await.unwrap();
@@ -257,6 +259,8 @@ async fn everything_opens(store: &Store) {
     assert_eq!(store.upload_files(insurer(), "u1").await.unwrap()[0].name, "架空.csv");
     assert_eq!(store.upload_piece(insurer(), "u1", (0, 0)).await.unwrap(), "架空の包み".as_bytes());
     assert_eq!(store.disaster_looks(insurer(), None, 10).await.unwrap()[0].reason, "架空の捜索");
+    let proxy = crate::portal::grant("g1", PortalRole::Legal);
+    assert_eq!(store.portal_grant(hanako(), "g1").await.unwrap(), Some(proxy));
     assert_eq!(
         store.audit().release(store.records(hanako(), Kind::A3a).await.unwrap(), entry()).await.unwrap().len(),
         1

@@ -6,7 +6,7 @@ use kiban_store::{PortalGrant, PortalRole, PortalSession};
 const SUBJECT: [u8; 32] = [7; 32];
 const CODE: [u8; 32] = [9; 32];
 
-fn grant(id: &str, role: PortalRole) -> PortalGrant {
+pub fn grant(id: &str, role: PortalRole) -> PortalGrant {
     PortalGrant {
         person: hanako(),
         id: id.to_owned(),

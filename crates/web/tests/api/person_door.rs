@@ -198,8 +198,15 @@ async fn a_withheld_person_looks_only_by_a_code_and_the_flag_ends_what_was_open(
     world.assign(Role::Planner, Person::Hidden, false).await;
     let now = hidden.get(&world, "/me/now").await.text();
     assert!(now.contains("要介護２") && !now.contains("架空町"), "{now}");
-    assert!(!hidden.get(&world, "/me/offices").await.text().contains("居宅介護支援事業所みほん"));
-    assert!(!hidden.get(&world, "/me/looks").await.text().contains("居宅介護支援事業所みほん"));
+    // Consent was taken by an office, which looked besides.
+    let handle = world.stolen_handle(Role::Planner, Person::Hidden.key()).await;
+    let act = json!({ "act": "given", "declarant": "person", "proof": "insurance_card", "form": "第1版" });
+    let reply = world.log_in(Role::Planner).await.post(&format!("/api/v1/people/{handle}/consents"), act).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    for page in ["/me/offices", "/me/looks", "/me/consent", "/me/looks.json"] {
+        let text = hidden.get(&world, page).await.text();
+        assert!(!text.contains("居宅介護支援事業所みほん") && !text.contains("9970000011"), "{page}: {text}");
+    }
     // Hanako and her daughter look; then the flag is set.
     let mut daughter = daughter_looking(&world, &hostile, "legal").await;
     let (mut hanako, _) = log_in(&world, &hostile, "hanako").await;

@@ -157,10 +157,23 @@ fn a_hundred_megabytes_of_noise_get_a_message_and_cost_neither_memory_nor_anythi
     std::fs::write(&file, &noise).unwrap();
     let form = |name: &str| format!("file=@{};filename={name}", file.display());
     let before = demo.peak_memory();
-    let manifest = "file=@/dev/null;filename=MANIFEST.csv";
+    // A package that is right but for one file, which its manifest names with its true digest.
+    let noisy = "KGKB_A3C_999003_20260401090000_002.csv";
+    let digest = ring::digest::digest(&ring::digest::SHA256, &noise);
+    let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let valid = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/municipal/valid/small");
+    let named = std::fs::read_to_string(valid.join("MANIFEST.csv")).unwrap();
+    let head = named.lines().nth(1).unwrap().split(',').take(5).collect::<Vec<_>>().join(",");
+    let manifest = demo.temporary.path().join("MANIFEST.csv");
+    std::fs::write(&manifest, format!("{named}{head},{noisy},A3C,UTF-8,400000,{digest}\r\n")).unwrap();
+    let whole = std::fs::read_dir(&valid).unwrap().map(|entry| entry.unwrap().path());
+    let whole = whole.filter(|path| path.file_name().is_some_and(|name| name != "MANIFEST.csv")).chain([manifest]);
+    let mut sent: Vec<String> = whole.map(|path| format!("file=@{}", path.display())).collect();
+    sent.push(form(noisy));
     let package = demo.url("/api/v1/packages");
-    let name = form("KGKB_INSURED_999003_20261122090000_001.csv");
-    let (status, mut answer) = demo.curl("city", &["-H", &token, "-F", manifest, "-F", &name, &package]);
+    let files = sent.iter().flat_map(|file| ["-F", file.as_str()]);
+    let arguments: Vec<&str> = ["-H", &token].into_iter().chain(files).chain([package.as_str()]).collect();
+    let (status, mut answer) = demo.curl("city", &arguments);
     assert_eq!(status, "202", "{answer}");
     let receipt = demo.url(&format!("/api/v1/receipts/{}", answer["receipt"].as_str().unwrap()));
     while matches!(answer["state"].as_str(), Some("received" | "running")) {
@@ -168,7 +181,9 @@ fn a_hundred_megabytes_of_noise_get_a_message_and_cost_neither_memory_nor_anythi
     }
     assert_eq!(answer["state"], "refused", "{answer}");
     let problems = answer["report"]["problems"].as_array().unwrap();
-    assert!(problems.iter().any(|problem| problem["file"] == "MANIFEST.csv"), "{answer}");
+    let located = |problem: &&Value| problem["file"] == noisy && problem["line"].as_u64() > Some(0);
+    assert!(problems.iter().any(|problem| located(&problem)), "{answer}");
+    assert!(problems.len() < 10_000, "the messages are capped");
     assert!(demo.peak_memory() - before < (MEGABYTES as u64) << 9, "{} KiB more", demo.peak_memory() - before);
 
     // Care plans of an office are small: a tenth of it.

@@ -1,8 +1,8 @@
-//! What an export holds beside the package, because a package has no place for it (P-160): 届出, care plans, who is
+//! What an export holds beside the package, because a package has no place for it (P-160): 届出, care plans, LIFE, who is
 //! registered, and accepted documents byte for byte. JSON, one object a line, in the folder `others/`; to be read and handed
 //! on, not to be taken in.
 //!
-//! Care plans leave only of people with whose consent the city may see them now (P-050): the export opens no more than a view.
+//! Care plans and LIFE leave only of people with whose consent the city may see them now (P-050): the export opens no more than a view.
 
 use crate::export::{ExportPart, ExportReport, hand_out};
 use crate::statistics::consent_of;
@@ -23,7 +23,7 @@ const ORIGINALS: i32 = 20;
 /// Bytes after which a file is full.
 const FULL: usize = 4 << 20;
 /// Kinds that no package carries.
-const KINDS: [Kind; 2] = [Kind::F1, Kind::Cp1];
+const KINDS: [Kind; 4] = [Kind::F1, Kind::Cp1, Kind::Cp2, Kind::C1];
 
 type Sender = mpsc::Sender<Result<ExportPart, Error>>;
 
@@ -48,7 +48,7 @@ impl Platform {
                     lines.add("registrations", &line, report).await?;
                 }
                 for kind in KINDS {
-                    if kind == Kind::F1 || self.may_see_plans(person, at, &unapplied)? {
+                    if kind == Kind::F1 || self.may_see(kind, person, at, &unapplied)? {
                         for line in records(person, kind, (at, with_history), &unapplied)? {
                             lines.add(kind.code(), &line, report).await?;
                         }
@@ -60,18 +60,18 @@ impl Platform {
         lines.finish().await
     }
 
-    /// The decision about a plan for the person's own city, with the consent known when the export began.
-    fn may_see_plans(&self, person: &BlockPerson, at: Timestamp, unapplied: &[i64]) -> Result<bool, Error> {
+    /// The decision for the person's own city, with the consent known when the export began.
+    fn may_see(&self, kind: Kind, person: &BlockPerson, at: Timestamp, unapplied: &[i64]) -> Result<bool, Error> {
         let consent = consent_of(person, at, unapplied);
         let today = dates::day_in_japan(at);
         let gone = person.insured.lost.is_some_and(|(day, _)| day <= today);
         let facts = Facts {
             caller: Caller::Municipality { relation: MunicipalityRelation::Own },
-            kind: KindFacts::of(Kind::Cp1, Opinion::Accepted),
+            kind: KindFacts::of(kind, Opinion::Accepted),
             action: Action::Read,
             creator: false,
             consent: match consent.given_at {
-                _ if person.consent_damaged || consent.refused.contains(&Kind::Cp1) => Consent::RefusedForKind,
+                _ if person.consent_damaged || consent.refused.contains(&kind) => Consent::RefusedForKind,
                 Some(_) if !gone => Consent::Given,
                 _ => Consent::NotObtained,
             },

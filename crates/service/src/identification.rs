@@ -15,8 +15,8 @@ use kiban_policy::UseCase;
 use kiban_store::{Entry, Outcome};
 use serde::Serialize;
 
-/// Seconds for which a challenge may be answered: long enough to lay down a card and type a PIN.
-const CHALLENGE_SECONDS: i64 = 300;
+/// Seconds for which a challenge may be answered: long enough to lay down a card and type a PIN (T-8).
+const CHALLENGE_SECONDS: i64 = 120;
 /// Longest the notice on paper is good for, days.
 const NOTICE_DAYS: i64 = 366;
 
@@ -88,7 +88,7 @@ impl Platform {
         let nonce: [u8; 12] = random()?;
         let at = u32::try_from(context.now.as_second()).unwrap_or_default();
         let head = [&at.to_be_bytes()[..], &nonce].concat();
-        let mac = self.challenge_mac(organization, &head).await?;
+        let mac = self.challenge_mac(organization, &peer.fingerprint, &head).await?;
         let entry = Entry::new(context.now, &context.request_id, "terminal", "card.challenge", Outcome::Done);
         let entry = Entry {
             organization: Some(organization.to_string()),
@@ -101,9 +101,10 @@ impl Platform {
         Ok(CardChallenge { challenge: hex(&[head, mac].concat()), seconds: CHALLENGE_SECONDS })
     }
 
-    async fn challenge_mac(&self, organization: Organization, head: &[u8]) -> Result<Vec<u8>, Error> {
+    /// Of one terminal of one organisation.
+    async fn challenge_mac(&self, organization: Organization, terminal: &str, head: &[u8]) -> Result<Vec<u8>, Error> {
         let keys = self.store().platform_keys().await?;
-        let text = [format!("card challenge|{organization}|").as_bytes(), head].concat();
+        let text = [format!("card challenge|{organization}|{terminal}|").as_bytes(), head].concat();
         Ok(keys.digest(&text)[..16].to_vec())
     }
 
@@ -139,20 +140,20 @@ impl Platform {
         if terminal != Ok(caller.organization) {
             return Err(card_fault(CardFault::Terminal));
         }
-        let issued = self.challenge_issued(caller.organization, &reading.challenge).await?;
+        let issued = self.challenge_issued(caller.organization, &reading).await?;
         let age = issued.map(|at| context.now.as_second() - at);
         if age.is_none_or(|age| !(0..=CHALLENGE_SECONDS).contains(&age)) {
-            let text = "読み取りから時間がたっています。もう一度カードを読み取ってください（5分以内）";
+            let text = "読み取りから時間がたっています。もう一度カードを読み取ってください（2分以内）";
             return Err(Error::item("statement", text));
         }
         Ok(reading)
     }
 
-    /// When a challenge was given to this organisation, in seconds; none if it was not.
-    async fn challenge_issued(&self, organization: Organization, challenge: &str) -> Result<Option<i64>, Error> {
-        let Some(bytes) = unhex(challenge) else { return Ok(None) };
+    /// When the challenge was given to this terminal of this organisation, in seconds; none if it was not.
+    async fn challenge_issued(&self, organization: Organization, reading: &CardReading) -> Result<Option<i64>, Error> {
+        let Some(bytes) = unhex(&reading.challenge) else { return Ok(None) };
         let Some((head, mac)) = bytes.split_at_checked(16) else { return Ok(None) };
-        let ours = self.challenge_mac(organization, head).await?;
+        let ours = self.challenge_mac(organization, &reading.terminal, head).await?;
         let differs = ours.iter().zip(mac).fold(ours.len() ^ mac.len(), |all, (a, b)| all | usize::from(a ^ b));
         let at = head.first_chunk::<4>().map(|at| i64::from(u32::from_be_bytes(*at)));
         Ok(at.filter(|_| differs == 0))
@@ -198,6 +199,10 @@ impl Platform {
         let month = Ok::<_, Error>(None);
         let values = self.claim_values(caller, handle, month, context).await?;
         let (_, insured) = self.store().person(person).await?.ok_or(Error::Unknown)?;
+        // The paper may lie where it must not (T-8).
+        if insured.withheld {
+            return Err(Error::Conflict("不開示の方のお知らせにはQRコードを付けません"));
+        }
         let today = context.today();
         let values = values.parts.into_iter().find(|part| (part.from..=part.to).contains(&today));
         let values = values.map(|part| part.values).unwrap_or_default();

@@ -321,11 +321,15 @@ fn lines(files: &[(String, Vec<u8>)], what: &str) -> Vec<serde_json::Value> {
 
 /// A plan as its office registered it, under a receipt of its own.
 async fn put_plan(world: &World, person: &SimPerson, deleted: bool) {
+    put_of_kind(world, person, Kind::Cp1, deleted).await;
+}
+
+async fn put_of_kind(world: &World, person: &SimPerson, kind: Kind, deleted: bool) {
     let mut tx = world.platform.store().begin().await.unwrap();
     let revision = tx.next_receipt_number(world.city.insurer).await.unwrap();
     let plan = kiban_store::NewRecord {
         person: person.insured.key,
-        kind: Kind::Cp1,
+        kind,
         natural_key: "plan-20261101".to_owned(),
         creator: Organization::Office(person.care.planner.unwrap()),
         valid: kiban_domain::dates::Period::new(date(2026, 11, 1), None).unwrap(),
@@ -349,6 +353,10 @@ async fn what_a_package_has_no_place_for_leaves_beside_it_and_plans_only_with_co
         let handle = platform.register_office(&manager, asked(items(person, true)), &context()).await.unwrap().handle;
         put_plan(&world, person, false).await;
         put_plan(&world, other, false).await;
+        for kind in [Kind::Cp2, Kind::C1] {
+            put_of_kind(&world, person, kind, false).await;
+            put_of_kind(&world, other, kind, false).await;
+        }
         let request: kiban_domain::plan_request::PlanRequest = serde_json::from_value(serde_json::json!({
             "person": person.insured.key, "filing": { "kind": "new" }, "form": "home_care",
             "office": manager.organization, "office_name": "居宅介護支援事業所みほん", "office_address": null,
@@ -366,13 +374,16 @@ async fn what_a_package_has_no_place_for_leaves_beside_it_and_plans_only_with_co
         platform.decide_submission(&officer, &filed.receipt, accept, &context()).await.unwrap();
 
         let (files, report) = others(&world, ExportContents::Present).await;
-        let counts = [("CP1", 1), ("F1", 1), ("originals", 1), ("registrations", 1)];
+        let counts = [("C1", 1), ("CP1", 1), ("CP2", 1), ("F1", 1), ("originals", 1), ("registrations", 1)];
         assert_eq!(report.others, counts.map(|(what, count)| (what.to_owned(), count)).into());
         assert_eq!(report.left_out, 0);
         let (filing, plan) = (&lines(&files, "F1")[0], &lines(&files, "CP1")[0]);
         assert_eq!(filing["content"]["office"], serde_json::json!(manager.organization));
         assert_eq!(plan["insured_number"], serde_json::json!(person.insured.key.insured), "nobody's without consent");
         assert_eq!(plan["content"]["目標"], "転ばない");
+        for kind in ["CP2", "C1"] {
+            assert_eq!(lines(&files, kind)[0]["insured_number"], serde_json::json!(person.insured.key.insured));
+        }
         let registration = &lines(&files, "registrations")[0];
         assert_eq!(registration["office"], serde_json::json!(manager.organization));
         assert_eq!((&registration["confirmed"], &registration["ended_at"]), (&false.into(), &serde_json::Value::Null));
@@ -398,5 +409,6 @@ async fn what_a_package_has_no_place_for_leaves_beside_it_and_plans_only_with_co
         platform.record_consent(&manager, &handle, asked(withdrawal), &context()).await.unwrap();
         let (files, report) = others(&world, ExportContents::WithHistory).await;
         assert!(lines(&files, "CP1").is_empty() && !report.others.contains_key("CP1"));
+        assert_eq!(lines(&files, "C1").len(), 1, "what was not refused stays");
     }
 }

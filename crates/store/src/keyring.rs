@@ -398,7 +398,7 @@ impl Keyring {
         Ok(master)
     }
 
-    /// Whether [`Keyring::tend`] has something to do; costs nothing.
+    /// Whether `Store::tend_keys` has something to do; costs nothing.
     pub(crate) fn wants_tending(&self) -> bool {
         self.wants_counting() || lock(&self.0.looked).elapsed() > LOOK
     }

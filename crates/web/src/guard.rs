@@ -73,13 +73,13 @@ async fn pass(
         admitted.map_err(|seconds| Problem::too_many_requests(counts, seconds))?;
     }
     let counts = route.map_or(Counts::Request, Route::counts);
+    let address = request.extensions().get::<RemoteAddr>();
+    let network = address.map(|address| network_of(address.0.ip()).to_string()).unwrap_or_default();
     if matches!(counts, Counts::Portal | Counts::PortalLogIn) {
-        let address = request.extensions().get::<RemoteAddr>();
-        let network = address.map(|address| network_of(address.0.ip()).to_string()).unwrap_or_default();
         let admitted = app.platform.admit_network(&network, counts, &context);
         admitted.map_err(|seconds| Problem::too_many_requests(counts, seconds))?;
     }
-    let place = app.places.take(upload, peer.as_ref(), &app.platform, &context)?;
+    let place = app.places.take(upload, (peer.as_ref(), &network), &app.platform, &context)?;
     let recorder = Recorder::of(&app, listener, &context, &mut request);
     if !is_own_host(request.uri(), request.headers(), &app.settings.hosts) {
         return Ok(settle(recorder, wrong_host().into_response()).await);

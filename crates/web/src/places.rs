@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(crate) struct Places {
     requests: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
-    /// Requests by certificate, uploads by organisation.
+    /// Requests by certificate, without one by network, uploads by organisation.
     shares: Arc<Shares<String>>,
     per_certificate: usize,
 }
@@ -32,18 +32,19 @@ impl Places {
         }
     }
 
-    /// A place for a request, or the problem that it must come back later; nothing of it was read.
+    /// A place for a request, or the problem that it must come back later; nothing of it was read. Who has no certificate
+    /// shares with everybody of the same network.
     pub(crate) fn take(
         &self,
         upload: bool,
-        peer: Option<&Peer>,
+        (peer, network): (Option<&Peer>, &str),
         platform: &Platform,
         context: &Context,
     ) -> Result<Place, Problem> {
         let share = match peer {
             Some(peer) if upload => Some(self.share_of_uploads(peer, platform, context)?),
-            Some(peer) => Some(self.share_of_requests(peer)?),
-            None => None,
+            Some(peer) => Some(self.share_of_requests(peer.fingerprint.clone())?),
+            None => Some(self.share_of_requests(format!("network {network}"))?),
         };
         let places = if upload { &self.uploads } else { &self.requests };
         let of_all = Arc::clone(places)
@@ -52,9 +53,9 @@ impl Places {
         Ok(Place { _of_all: of_all, _share: share })
     }
 
-    fn share_of_requests(&self, peer: &Peer) -> Result<Share<String>, Problem> {
+    fn share_of_requests(&self, of: String) -> Result<Share<String>, Problem> {
         let busy = || Problem::busy("この端末からの操作が多すぎます", 1);
-        self.shares.take(peer.fingerprint.clone(), self.per_certificate).ok_or_else(busy)
+        self.shares.take(of, self.per_certificate).ok_or_else(busy)
     }
 
     fn share_of_uploads(&self, peer: &Peer, platform: &Platform, context: &Context) -> Result<Share<String>, Problem> {

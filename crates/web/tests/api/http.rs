@@ -3,6 +3,7 @@
 use crate::world::{HOST, PUBLIC_HOST, Person, Reply, Role, World, package};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
+use kiban_web::tls::RemoteAddr;
 use kiban_web::{Ready, Settings, organisations_router};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -201,6 +202,34 @@ async fn slow_bodies_of_one_certificate_leave_places_for_the_others() {
     let reply = helper.get("/").await;
     assert_eq!((reply.refusal(), &reply.headers["retry-after"]), ((429, "busy".to_owned()), &"1".parse().unwrap()));
     assert_eq!(world.with_certificate(Role::City).get("/").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn slow_bodies_from_one_network_leave_the_public_listener_to_the_others() {
+    let world = World::with(|settings| {
+        (settings.in_flight, settings.per_certificate) = (8, 3);
+        settings.request_time = std::time::Duration::from_millis(50);
+    })
+    .await;
+    let send = async |from: &str, method: Method, path: &str, body: Body| {
+        let request = Request::builder().method(method).uri(path).header(header::HOST, PUBLIC_HOST);
+        let address = RemoteAddr(format!("{from}:5000").parse().unwrap());
+        let request = request.header(header::CONTENT_TYPE, "application/json").extension(address);
+        Reply::of(world.outside.clone().oneshot(request.body(body).unwrap()).await.unwrap()).await
+    };
+    let mut held = Vec::new();
+    for n in 0..3 {
+        let (keep, body) = tokio::sync::mpsc::channel(1);
+        held.push(keep);
+        // Other addresses of the same /64 are the same network.
+        let from = format!("[2001:db8:1:1::{n}]");
+        let path = "/api/v1/certificate-applications";
+        assert_eq!(send(&from, Method::POST, path, Body::new(Held(body))).await.status.as_u16(), 503);
+    }
+    let own = send("[2001:db8:1:1::9]", Method::GET, "/start-dates", Body::empty()).await;
+    assert_eq!(own.refusal(), (429, "busy".to_owned()));
+    let other = send("[2001:db8:1:2::9]", Method::GET, "/start-dates", Body::empty()).await;
+    assert_eq!(other.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -70,10 +70,17 @@ async fn a_statement_of_another_offices_terminal_or_of_long_ago_registers_nobody
     let reply = read_card(&world, Role::Planner, &foreign).await;
     assert_eq!(reply.refusal(), (422, "invalid".to_owned()));
     let late = statement(&world, Person::Hanako, Role::Planner).await;
-    world.pass(301).await;
+    world.pass(121).await;
     let reply = read_card(&world, Role::Planner, &late).await;
     assert_eq!(reply.refusal(), (422, "invalid".to_owned()));
     assert!(reply.text().contains("時間がたっています"), "{}", reply.text());
+    // What one terminal was given is signed at another of the same office.
+    let asked = terminal(&world, Role::Planner).await;
+    let app = Client { fingerprint: Some(fingerprint(&asked.chain[0])), ..world.with_certificate(Role::Planner) };
+    let given = app.post("/api/v1/card-challenges", Value::Null).await.json()["challenge"].as_str().unwrap().to_owned();
+    let other = terminal(&world, Role::Planner).await;
+    let moved = card(&world, Person::Hanako).state(PIN, &given, &other).unwrap().unwrap();
+    assert_eq!(read_card(&world, Role::Planner, &moved).await.status, StatusCode::UNPROCESSABLE_ENTITY);
     // Not even at the office whose terminal it was, when it asked another challenge than the platform's.
     let terminal = terminal(&world, Role::Planner).await;
     let invented = card(&world, Person::Hanako).state(PIN, &"0".repeat(64), &terminal).unwrap().unwrap();
@@ -127,8 +134,11 @@ async fn a_citys_notice_registers_until_its_day_and_a_forged_one_never() {
 }
 
 #[tokio::test]
-async fn only_the_persons_own_city_makes_a_notice() {
+async fn only_the_persons_own_city_makes_a_notice_and_for_a_withheld_person_nobody() {
     let world = World::new().await;
+    let hidden = world.find(Person::Hidden).await;
+    let reply = world.log_in(Role::City).await.get(&format!("/api/v1/people/{hidden}/notice-line")).await;
+    assert_eq!(reply.refusal(), (409, "conflict".to_owned()));
     let handle = world.stolen_handle(Role::OtherCity, Person::Hanako.key()).await;
     let reply = world.log_in(Role::OtherCity).await.get(&format!("/api/v1/people/{handle}/notice-line")).await;
     assert_eq!(reply.status, StatusCode::NOT_FOUND);

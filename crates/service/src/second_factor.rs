@@ -119,7 +119,7 @@ impl Platform {
     /// What an authenticator app needs. Nothing is kept: the same log-in is offered the same secret until a code of it comes.
     pub async fn offer_factor(&self, caller: &Caller, context: &Context) -> Result<FactorSetup, Error> {
         caller.require_way(UseCase::Accounts, self.table_at(context.now)?)?;
-        let secret = base32(&*self.offered(caller).await?);
+        let secret = base32(&self.offered(caller).await?);
         let account = caller.staff.id.0.replace('/', "-");
         let label: String = ISSUER.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let uri = format!(

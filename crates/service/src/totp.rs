@@ -35,7 +35,7 @@ pub(crate) fn step_of(secret: &[u8], code: &str, now: Timestamp) -> Option<i64> 
         let differs = expected.bytes().zip(code.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
         code.len() == DIGITS && differs == 0
     };
-    (present - AROUND..=present + AROUND).filter(fits).last()
+    (present - AROUND..=present + AROUND).filter(fits).max()
 }
 
 /// RFC 4648 base32 without padding, as apps and people read a secret.

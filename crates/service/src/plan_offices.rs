@@ -273,3 +273,56 @@ pub(crate) fn provisional(cards: &[StoredRecord], filings: &[StoredRecord]) -> O
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::date;
+    use kiban_domain::dates::Period;
+    use kiban_store::RecordHeader;
+
+    fn stored(kind: Kind, revision: i64, content: &impl Serialize) -> StoredRecord {
+        let insurer = InsurerNumber::from_code5("99001").unwrap();
+        let header = RecordHeader {
+            kind,
+            natural_key: "0000000001".to_owned(),
+            revision,
+            creator: Organization::Municipality(insurer),
+            valid: Period::new(date(2026, 11, 1), None).unwrap(),
+            recorded_at: Timestamp::from_second(1_790_000_000 + revision).unwrap(),
+            deleted: false,
+            digest: Vec::new(),
+        };
+        StoredRecord { header, payload: serde_json::to_vec(content).unwrap() }
+    }
+
+    fn card(revision: i64, office: &str, filed_on: &str) -> StoredRecord {
+        let planning = json!([{ "office": office, "name": "架空居宅支援", "filed_on": filed_on }]);
+        let card = json!({ "issue": { "issued": "2026-04-01" }, "certified": null, "restrictions": [],
+            "planning_offices": planning, "facilities": [] });
+        stored(Kind::A3a, revision, &card)
+    }
+
+    fn filing(revision: i64, office: &str) -> StoredRecord {
+        let request = json!({ "person": { "insurer": "990010", "insured": "0000000001" }, "filing": { "kind": "new" },
+            "form": "home_care", "office": office, "office_name": "架空居宅支援", "office_address": null,
+            "office_telephone": null, "care_manager_name": "計画 一郎", "care_manager": "12345678",
+            "starts_on": "2026-12-01", "filed_on": "2026-11-22",
+            "filer": { "who": "person", "address": null, "telephone": null }, "person_agrees": true });
+        stored(Kind::F1, revision, &request)
+    }
+
+    #[test]
+    fn an_accepted_filing_is_provisional_until_the_city_names_that_office() {
+        let (chosen, other) = ("9970000015", "9970000023");
+        let filings = [filing(5, chosen)];
+        let shown = |cards: &[StoredRecord]| provisional(cards, &filings).map(|told| told["office"].clone());
+        let filed = Some(json!(chosen));
+        assert_eq!(shown(&[]), filed, "no card is there yet");
+        assert_eq!(shown(&[card(1, other, "2026-04-01")]), filed, "the office before");
+        assert_eq!(shown(&[card(9, other, "2026-11-25")]), filed, "the city names another one since");
+        assert_eq!(shown(&[card(9, chosen, "2026-11-01")]), filed, "an earlier filing of the same office");
+        assert_eq!(shown(&[card(9, chosen, "2026-11-22")]), None, "the city says the same");
+        assert_eq!(provisional(&[card(9, other, "2026-11-25")], &[]), None);
+    }
+}

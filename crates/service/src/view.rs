@@ -12,7 +12,7 @@ use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
 use kiban_domain::insured::Insured;
 use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::plan_request::SubmissionState;
-use kiban_domain::{Date, Kind, Organization, Timestamp, dates, equipment_purchase, home_modification};
+use kiban_domain::{Date, Kind, Organization, PersonKey, Timestamp, dates, equipment_purchase, home_modification};
 use kiban_policy::{Decision, Disclosure, KindFacts, Opinion, Rule, SharingTable, Treatment, UseCase};
 use kiban_store::{Entry, Outcome, StoredRecord, UnopenedPerson, Unreleased};
 use serde::Serialize;
@@ -129,7 +129,9 @@ impl Platform {
         if opening.is_by_disaster() {
             self.record_disaster_view(caller, &case, context).await?;
         }
-        let (view, entry) = open_kind(caller, &case, (opening, "view"), rows_of(&unopened, kind)?, known_on, context);
+        let former = self.former_numbers(case.person, [&opening]).await?;
+        let rows = self.with_former(rows_of(&unopened, kind)?, kind, &former).await?;
+        let (view, entry) = open_kind(caller, &case, (opening, "view"), rows, known_on, context);
         let view = self.store().audit().release(view, entry).await?;
         view.ok_or_else(|| case.refusal(Question::read(kind)))
     }
@@ -191,11 +193,14 @@ impl Platform {
         if decided.iter().filter_map(|(_, opening)| opening.as_ref()).any(Opening::is_by_disaster) {
             self.record_disaster_view(caller, case, context).await?;
         }
+        let former =
+            self.former_numbers(case.person, decided.iter().filter_map(|(_, opening)| opening.as_ref())).await?;
         let (mut shown, mut hidden) = (Vec::new(), Vec::new());
         for (kind, opening) in decided {
             let opened = match opening {
                 Some(opening) => {
-                    Some(open_kind(caller, case, (opening, action), rows_of(unopened, kind)?, None, context))
+                    let rows = self.with_former(rows_of(unopened, kind)?, kind, &former).await?;
+                    Some(open_kind(caller, case, (opening, action), rows, None, context))
                 }
                 None => None,
             };
@@ -207,6 +212,39 @@ impl Platform {
             }
         }
         Ok(OpenedKinds { shown, hidden })
+    }
+
+    /// Numbers that a person had with the same insurer before (P-038), where a kind with a limit is shown: what was used under
+    /// them counts, too.
+    pub(crate) async fn former_numbers<'a>(
+        &self,
+        person: PersonKey,
+        shown: impl IntoIterator<Item = &'a Opening>,
+    ) -> Result<Vec<PersonKey>, Error> {
+        let has_limit = shown.into_iter().any(|opening| has_limit(opening.kind));
+        if !has_limit || self.store().links_of(person).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let numbers = self.numbers_of(person).await?.into_iter();
+        Ok(numbers.filter(|other| other.insurer == person.insurer && *other != person).collect())
+    }
+
+    /// The rows of a kind with those of the same kind under former numbers.
+    pub(crate) async fn with_former(
+        &self,
+        rows: Unreleased<WithCompanions>,
+        kind: Kind,
+        former: &[PersonKey],
+    ) -> Result<Unreleased<Rows>, Error> {
+        let mut rows = rows.map(|(records, companions)| Rows { records, companions, former: Vec::new() });
+        for number in former.iter().filter(|_| has_limit(kind)) {
+            let records = self.store().records(*number, kind).await?;
+            rows = rows.zip(records).map(|(mut rows, records)| {
+                rows.former.push((*number, records));
+                rows
+            });
+        }
+        Ok(rows)
     }
 
     /// Warnings that follow from the newest cards on a page, as they are shown.
@@ -304,6 +342,18 @@ pub(crate) fn with_companions(kinds: &[Kind]) -> Vec<Kind> {
 /// The records of a kind and those of its [`companion`].
 pub(crate) type WithCompanions = (Vec<StoredRecord>, Vec<StoredRecord>);
 
+/// The records of a kind, those of its companion, and those of the kind under each number the person had before.
+pub(crate) struct Rows {
+    records: Vec<StoredRecord>,
+    companions: Vec<StoredRecord>,
+    former: Vec<(PersonKey, Vec<StoredRecord>)>,
+}
+
+/// Whether there is a limit to what may be used, 住宅改修 and 福祉用具購入.
+fn has_limit(kind: Kind) -> bool {
+    matches!(kind, Kind::E1 | Kind::E2)
+}
+
 /// The same out of what [`with_companions`] fetched.
 pub(crate) fn rows_of(unopened: &UnopenedPerson, kind: Kind) -> Result<Unreleased<WithCompanions>, Error> {
     let records = unopened.records(kind)?;
@@ -358,7 +408,7 @@ fn contents<T: serde::de::DeserializeOwned>(records: &[StoredRecord]) -> Vec<T> 
 
 /// A kind that the decision allows for any document.
 pub(crate) struct Opening {
-    kind: Kind,
+    pub(crate) kind: Kind,
     general: Decision,
     /// What it was asked for: any document, or the caller's own.
     question: Question,
@@ -388,7 +438,7 @@ pub(crate) fn open_kind(
     caller: &impl Asks,
     case: &Case,
     (opening, action): (Opening, &str),
-    records: Unreleased<WithCompanions>,
+    rows: Unreleased<Rows>,
     known_on: Option<Timestamp>,
     context: &Context,
 ) -> Opened {
@@ -397,12 +447,18 @@ pub(crate) fn open_kind(
     let at = known_on.unwrap_or(context.now);
     let mut keys = Vec::new();
     let sees_card = case.decide(Question::read(Kind::A3a)).is_allowed();
-    let view = records.map(|(records, companions)| {
+    let mut counted = Vec::new();
+    let view = rows.map(|Rows { records, companions, former }| {
         let known = |records| StoredRecord::as_known(records, at, &case.stored.unapplied);
         let (records, companions) = (known(records), known(companions));
+        let mut used = records.clone();
+        for (number, records) in former {
+            counted.push(number.insured);
+            used.extend(known(records));
+        }
         let day = dates::day_in_japan(at);
         let level = if sees_card { level_on(&companions, day) } else { None };
-        let allowance = allowance_of(kind, &records, level, day);
+        let allowance = allowance_of(kind, &used, level, day);
         let mut provisional = match kind {
             Kind::A3a => crate::plan_offices::provisional(&records, &companions),
             _ => None,
@@ -431,8 +487,11 @@ pub(crate) fn open_kind(
         case.entry(caller, context, action, Outcome::Allowed, question, rule)
     };
     let event = by_disaster.then(|| case.events.clone());
-    let detail = serde_json::json!({ "documents": keys, "known_on": known_on, "disaster": event }).to_string();
-    (view, Entry { detail: Some(detail), ..entry })
+    let mut detail = serde_json::json!({ "documents": keys, "known_on": known_on, "disaster": event });
+    if !counted.is_empty() {
+        detail["counted_numbers"] = serde_json::json!(counted);
+    }
+    (view, Entry { detail: Some(detail.to_string()), ..entry })
 }
 
 pub(crate) type Opened = (Unreleased<Option<KindView>>, Entry);

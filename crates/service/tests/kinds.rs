@@ -11,10 +11,11 @@ use kiban_domain::dates::Period;
 use kiban_domain::equipment_purchase::{AgainReason, EquipmentPurchase};
 use kiban_domain::home_modification::HomeModification;
 use kiban_domain::insurance_card::InsuranceCard;
+use kiban_domain::insured::{Insured, LinkReason, NumberLink};
 use kiban_domain::office::JobType;
 use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::survey::CertificationSurvey;
-use kiban_domain::{Date, Kind, Organization};
+use kiban_domain::{Date, InsuredNumber, Kind, Organization, PersonKey};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
 use kiban_service::{Decide, IntakeResult, Original, PeoplePage};
 use kiban_sim::{Role, SimPerson};
@@ -221,4 +222,56 @@ async fn who_has_used_nothing_has_the_whole_limit_left() {
         }
     }
     assert!(whole > 0, "the cast has somebody without works");
+}
+
+#[tokio::test]
+async fn what_was_used_under_the_number_before_counts_in_what_is_left() {
+    for address in addresses().await {
+        let world = World::loaded(address).await;
+        world.start().await;
+        let (platform, old) = (&world.platform, &world.cast.consenting);
+        let key = PersonKey { insured: InsuredNumber::parse("0009999991").unwrap(), ..old.insured.key };
+        let new = SimPerson { insured: Insured { key, ..old.insured.clone() }, ..old.clone() };
+        let work = HomeModification {
+            dwelling: 7,
+            cost: 90_000,
+            eligible: 90_000,
+            paid: 0,
+            ..HomeModification::example(date(2026, 9, 1), CareLevel::Support1)
+        };
+        let purchase = EquipmentPurchase {
+            cost: 60_000,
+            eligible: 60_000,
+            paid: 0,
+            ..EquipmentPurchase::example(date(2026, 10, 1))
+        };
+        let used = package(&world, 1)
+            .insured(&[row(&new, 1, Change::New, new.insured.clone())])
+            .records(&[row(old, 900, Change::New, work)])
+            .records(&[row(old, 900, Change::New, purchase)])
+            .finish()
+            .unwrap();
+        assert_eq!(rules(&world.import(used).await), Vec::<&str>::new());
+        let officer = world.caller(Organization::Municipality(world.city.insurer), &world.city.officers[0]).await;
+        let handle = platform.handle_of(&officer, key).await.unwrap();
+        let left = async |kind| {
+            let view = platform.view_kind(&officer, &handle, kind, asked(None), &context()).await.unwrap();
+            assert!(view.documents.is_empty(), "the records stay under their number");
+            view.allowance.unwrap().remaining
+        };
+        assert_eq!((left(Kind::E1).await, left(Kind::E2).await), (200_000, 100_000), "nothing ties the numbers yet");
+
+        let link =
+            NumberLink { before: old.insured.key, changed_on: date(2026, 11, 1), reason: LinkReason::Renumbered };
+        let files = package(&world, 2).links(&[row(&new, 1, Change::New, link)]).finish().unwrap();
+        assert_eq!(rules(&world.import(files).await), Vec::<&str>::new());
+        let (works, purchases) = (left(Kind::E1).await, left(Kind::E2).await);
+        assert_eq!((works, purchases), (110_000, 40_000));
+        let page = platform.view_person(&officer, &handle, &context()).await.unwrap();
+        let on_page = |kind: Kind| page.kinds.iter().find(|view| view.kind == kind).unwrap().allowance.clone().unwrap();
+        assert_eq!((on_page(Kind::E1).remaining, on_page(Kind::E2).remaining), (works, purchases));
+        let files = package(&world, 3).links(&[row(&new, 1, Change::Deleted, link)]).finish().unwrap();
+        world.import(files).await;
+        assert_eq!(left(Kind::E1).await, 200_000, "a link that was taken back");
+    }
 }

@@ -14,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-const PASSWORD: &str = "shiken-dake-no-aikotoba-2026";
+pub const PASSWORD: &str = "shiken-dake-no-aikotoba-2026";
 
 /// Who takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +72,7 @@ impl Town {
         let context = || Context::new(now()).unwrap();
         let offices: Vec<_> = city.offices.iter().map(|office| office.office.clone()).collect();
         platform.put_offices(&offices, true, &context()).await.unwrap();
+        platform.set_start(city.insurer, StartState::Coordinating, "cli", &context()).await.unwrap();
         let result = platform
             .import_package_locally(city.insurer, city_package(&city).unwrap(), &context(), &mut |_, _| {})
             .await
@@ -120,6 +121,11 @@ impl Town {
         let mut terminal = Terminal::new(&self.root, Some(&member.identity));
         terminal.token = Some(member.token.clone());
         terminal
+    }
+
+    /// Account under which a member logs in.
+    pub fn account(&self, who: Who) -> String {
+        staff_of(&self.city, who).1.id.0.rsplit('/').next().unwrap().to_owned()
     }
 
     pub fn organization(&self, who: Who) -> Organization {

@@ -62,11 +62,12 @@ impl Platform {
     pub async fn my_page(&self, looking: &Looking, context: &Context) -> Result<PersonPage, Error> {
         let stored: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| kind.is_stored()).collect();
         let (case, unopened) = self.case_of_portal(&looking.grant, &with_companions(&stored), context).await?;
+        let openings: Vec<_> = stored.into_iter().filter_map(|kind| opening(&case, kind)).collect();
+        let former = self.former_numbers(case.person, &openings).await?;
         let mut shown = Vec::new();
-        for kind in stored {
-            if let Some(opening) = opening(&case, kind) {
-                shown.push(open_kind(looking, &case, (opening, "view"), rows_of(&unopened, kind)?, None, context));
-            }
+        for opening in openings {
+            let rows = self.with_former(rows_of(&unopened, opening.kind)?, opening.kind, &former).await?;
+            shown.push(open_kind(looking, &case, (opening, "view"), rows, None, context));
         }
         if shown.is_empty() {
             let rule = case.decide(Question::read(Kind::A3a)).rule();

@@ -1,0 +1,95 @@
+//! What an operator does at the platform's own machine: accounts that are stopped and allowed again while a server runs, and
+//! a city's own data written as JSON.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as expected")]
+
+mod support;
+
+use serde_json::json;
+use std::path::Path;
+use std::process::Command;
+use support::server::{Place, serve};
+use support::terminal::{Body, Terminal};
+use support::town::{PASSWORD, Town, Who};
+
+/// Whether it succeeded, and everything it said.
+fn kiban(arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_kiban")).args(arguments).output().unwrap();
+    (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+/// Status of a log-in with the right password.
+async fn log_in(terminal: &mut Terminal, address: std::net::SocketAddr, account: &str) -> u16 {
+    terminal.token = None;
+    terminal.connect(address).await.unwrap();
+    let body = Body::Json(json!({ "account": account, "password": PASSWORD }));
+    terminal.send("POST", "/api/v1/session", body).await.unwrap().status
+}
+
+#[test]
+fn an_account_that_is_disabled_cannot_log_in_until_it_is_enabled() {
+    support::run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        let town = Town::build(&home, None, 40).await;
+        let server = serve(&Place { home: home.clone(), database: None, log: folder.path().join("log") }).await;
+        let (organization, account) = (town.organization(Who::Manager).to_string(), town.account(Who::Manager));
+        let switch = |command: &str, account: &str| {
+            kiban(&["operate", command, "--home", home.to_str().unwrap(), &organization, account])
+        };
+        let mut terminal = town.terminal(Who::Manager);
+        assert_eq!(log_in(&mut terminal, server.address, &account).await, 200);
+
+        let (good, said) = switch("disable-account", &account);
+        assert!(good, "{said}");
+        assert_eq!(log_in(&mut terminal, server.address, &account).await, 401);
+        // The log-in from before has ended, too.
+        let mut before = town.terminal(Who::Manager);
+        before.connect(server.address).await.unwrap();
+        assert_eq!(before.send("GET", "/api/v1/people", Body::Nothing).await.unwrap().status, 401);
+        let mut other = town.terminal(Who::Helper);
+        other.connect(server.address).await.unwrap();
+        assert_eq!(other.send("GET", "/api/v1/people", Body::Nothing).await.unwrap().status, 200, "nobody else");
+
+        let (good, said) = switch("enable-account", &account);
+        assert!(good, "{said}");
+        assert_eq!(log_in(&mut terminal, server.address, &account).await, 200);
+        let (good, said) = switch("disable-account", "nobody");
+        assert!(!good && said.contains("nobody というアカウントはありません"), "{said}");
+        assert!(server.stop().await.success());
+    });
+}
+
+/// Names of the files in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_citys_data_is_exported_as_json_that_is_a_good_package_again() {
+    support::run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        let town = Town::build(&home, None, 40).await;
+        let insurer = town.city.insurer.to_string();
+        let to = folder.path().join("書出し");
+        let (home, to_text) = (home.to_str().unwrap(), to.to_str().unwrap());
+        let (good, said) = kiban(&["export", "--home", home, "--insurer", &insurer, "--to", to_text, "--json"]);
+        assert!(good, "{said}");
+        let files = names(&to);
+        assert!(files.contains(&"MANIFEST.json".to_owned()), "{files:?}");
+        assert!(files.iter().filter(|name| name.contains('.')).all(|name| name.ends_with(".json")), "{files:?}");
+        let insured = files.iter().find(|name| name.contains("_INSURED_")).unwrap();
+        let rows: serde_json::Value = serde_json::from_slice(&std::fs::read(to.join(insured)).unwrap()).unwrap();
+        assert_eq!(rows.as_array().unwrap().len(), 40);
+        let (good, said) = kiban(&["check", "--insurer", &insurer, to_text]);
+        assert!(good, "{said}");
+        // It says what is there already.
+        let (good, said) = kiban(&["import", "--home", home, "--insurer", &insurer, to_text]);
+        assert!(good && said.contains("反映 0、"), "{said}");
+        let (good, said) = kiban(&["export", "--home", home, "--insurer", &insurer, "--to", to_text, "--json"]);
+        assert!(!good && said.contains("空ではありません"), "{said}");
+    });
+}

@@ -203,6 +203,7 @@ pub fn explain(error: kiban_service::Error) -> anyhow::Error {
         }
         Error::Unknown => anyhow::anyhow!("該当するものがありません"),
         Error::Refused(refusal) => anyhow::anyhow!("{} {}（{}）", refusal.reason, refusal.next, refusal.requirement),
+        Error::NotOpened(text) => anyhow::anyhow!("{text}"),
         Error::Conflict(text) if !text.is_ascii() => anyhow::anyhow!("{text}"),
         Error::OutcomeUnknown => {
             anyhow::anyhow!("結果を確認できませんでした。同じ操作をもう一度行ってください（二重にはなりません）")

@@ -59,7 +59,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     }
     let files = folder_files(&options.package)?;
     let platform = Home::open(&options.home, options.db.as_deref())?.platform().await?;
-    let mut upload = platform.begin_package_locally(insurer, &Context::new(now())?);
+    let mut upload = platform.begin_package_locally(insurer, &Context::new(now())?).await.map_err(explain)?;
     let bar = progress_bar("受付");
     bar.set_length(files.iter().map(|(_, _, bytes)| bytes).sum());
     for (name, path, _) in &files {

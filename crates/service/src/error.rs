@@ -62,6 +62,9 @@ pub enum Error {
     /// The addressee cannot be sent anything yet; what to do instead, in Japanese.
     #[error("the addressee is not connected")]
     NotConnected(&'static str),
+    /// The insurer is 未定: its data is not taken before somebody opens it (P-131). What to do, in Japanese.
+    #[error("the insurer is not opened")]
+    NotOpened(&'static str),
     /// A fault of the platform.
     #[error("internal: {0}")]
     Internal(String),

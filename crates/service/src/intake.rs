@@ -163,25 +163,27 @@ impl IntakeProgress {
 }
 
 impl Platform {
-    /// Begins a package of the caller's municipality, whose files follow.
-    pub fn begin_package(&self, caller: &Caller, context: &Context) -> Result<Upload, Error> {
+    /// Begins a package of the caller's municipality, whose files follow; [`Error::NotOpened`] while that is 未定.
+    pub async fn begin_package(&self, caller: &Caller, context: &Context) -> Result<Upload, Error> {
         let table = self.table_at(context.now)?;
         caller.require_way(UseCase::ImportPackage, table)?;
         let Some(insurer) = caller.municipality() else {
             return Err(Error::rule(kiban_policy::Rule::NotWriter, table));
         };
         let entry = caller.entry(context, "import", Outcome::Done);
+        self.require_opened(insurer, &entry).await?;
         Ok(Upload::new(self, insurer, caller.organization, entry, context))
     }
 
     /// The same for a command on the platform's own machine.
-    pub fn begin_package_locally(&self, insurer: InsurerNumber, context: &Context) -> Upload {
+    pub async fn begin_package_locally(&self, insurer: InsurerNumber, context: &Context) -> Result<Upload, Error> {
         let sender = Organization::Municipality(insurer);
         let entry = Entry {
             organization: Some(sender.to_string()),
             ..Entry::new(context.now, &context.request_id, "cli", "import", Outcome::Done)
         };
-        Upload::new(self, insurer, sender, entry, context)
+        self.require_opened(insurer, &entry).await?;
+        Ok(Upload::new(self, insurer, sender, entry, context))
     }
 
     /// Takes a package of the caller's municipality that lies in memory, and works on it at once.
@@ -191,7 +193,7 @@ impl Platform {
         files: Vec<(String, Vec<u8>)>,
         context: &Context,
     ) -> Result<IntakeResult, Error> {
-        let upload = self.begin_package(caller, context)?;
+        let upload = self.begin_package(caller, context).await?;
         let now = context.now;
         let clock = || now;
         upload.take(files, &mut Work::new(&clock)).await
@@ -208,7 +210,7 @@ impl Platform {
         let now = context.now;
         let clock = || now;
         let mut work = Work::new(&clock).heard_by(progress);
-        self.begin_package_locally(insurer, context).take(files, &mut work).await
+        self.begin_package_locally(insurer, context).await?.take(files, &mut work).await
     }
 
     /// The result of a receipt, for its sender. An office's receipts lie with the insurers of its people, each with the whole

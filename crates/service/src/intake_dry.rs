@@ -131,6 +131,7 @@ impl Platform {
         context: &Context,
         missing: &mut (dyn FnMut(&MissingRow) + Send),
     ) -> Result<DryRun, Error> {
+        self.require_opened(insurer, &entry).await?;
         let read = source.clone();
         let now = context.now;
         let checked = tokio::task::spawn_blocking(move || check(read, insurer, now)).await;

@@ -185,6 +185,17 @@ impl Platform {
         self.write_start(insurer, change, entry, context).await
     }
 
+    /// Refuses data of an insurer that is 未定, under a record of its own: nobody has said yet that it takes part. From 調整中 on
+    /// it is taken, and shared with nobody before the start. Of 広域連合 the state of the union itself counts.
+    pub(crate) async fn require_opened(&self, insurer: InsurerNumber, entry: &Entry) -> Result<(), Error> {
+        if self.store().start_of(insurer).await? != StartState::Undecided {
+            return Ok(());
+        }
+        let (outcome, insurer) = (Outcome::Refused, Some(insurer.to_string()));
+        self.store().audit().append(Entry { outcome, insurer, ..entry.clone() }).await?;
+        Err(Error::NotOpened(NOT_OPENED))
+    }
+
     async fn require_start(&self, caller: &Caller, insurer: InsurerNumber, context: &Context) -> Result<(), Error> {
         caller.require_way(UseCase::Start, self.table_at(context.now)?)?;
         let may = match caller.organization {
@@ -292,6 +303,9 @@ impl Platform {
 const STILL_OPEN: &str = "取込みの終わっていないパッケージがあります。終わってから開始してください";
 const NOTHING_LOADED: &str =
     "初期移行のパッケージがまだ反映されていません。被保険者などのデータを取り込んでから開始してください";
+
+/// Who opens an insurer, and how.
+const NOT_OPENED: &str = "この保険者は準備を始めていません（状態: 未定）。市区町村の職員が状態を調整中か予定にする（PUT /api/v1/insurers/保険者番号/start）か、運用者が kiban operate start 保険者番号 coordinating を実行してから、同じものを送ってください。何も保存していません";
 
 enum Obstacle {
     NothingLoaded,

@@ -27,7 +27,7 @@ async fn large(world: &World, people: u32) -> Files {
 }
 
 async fn send(world: &World, files: &Files) -> Received {
-    let mut upload = world.platform.begin_package_locally(world.city.insurer, &context());
+    let mut upload = world.platform.begin_package_locally(world.city.insurer, &context()).await.unwrap();
     for (name, bytes) in files {
         upload.file(name).await.unwrap();
         for piece in bytes.chunks(70_000) {

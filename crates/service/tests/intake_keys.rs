@@ -35,7 +35,7 @@ async fn arrived(world: &World, people: u32) -> Received {
     let offices: Vec<_> = city.offices.iter().map(|office| office.office.clone()).collect();
     world.platform.put_offices(&offices, true, &context()).await.unwrap();
     world.platform.refresh_standing(now()).await.unwrap();
-    let mut upload = world.platform.begin_package_locally(world.city.insurer, &context());
+    let mut upload = world.platform.begin_package_locally(world.city.insurer, &context()).await.unwrap();
     for (name, bytes) in city_package(&city).unwrap() {
         upload.file(&name).await.unwrap();
         upload.write(&bytes).await.unwrap();

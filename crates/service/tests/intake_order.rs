@@ -266,7 +266,7 @@ async fn state(world: &World) -> Vec<String> {
 
 /// A sender that breaks off in the middle.
 async fn half(world: &World, files: &Files) {
-    let mut upload = world.platform.begin_package_locally(world.city.insurer, &context());
+    let mut upload = world.platform.begin_package_locally(world.city.insurer, &context()).await.unwrap();
     for (name, bytes) in &files[..files.len().div_ceil(2)] {
         upload.file(name).await.unwrap();
         upload.write(&bytes[..bytes.len() / 2]).await.unwrap();

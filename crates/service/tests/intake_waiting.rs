@@ -33,7 +33,7 @@ async fn large(world: &World, people: u32) -> (City, Files) {
 }
 
 async fn send(world: &World, files: &Files) -> Received {
-    let mut upload = world.platform.begin_package_locally(world.city.insurer, &context());
+    let mut upload = world.platform.begin_package_locally(world.city.insurer, &context()).await.unwrap();
     for (name, bytes) in files {
         upload.file(name).await.unwrap();
         upload.write(bytes).await.unwrap();
@@ -240,7 +240,7 @@ async fn an_upload_that_was_never_ended_is_forgotten_after_a_day_and_never_becom
         let folder = tempfile::tempdir().unwrap();
         let address = address.unwrap_or_else(|| address_in(&folder));
         let world = World::new(Some(address.clone())).await;
-        let mut upload = world.platform.begin_package_locally(world.city.insurer, &context());
+        let mut upload = world.platform.begin_package_locally(world.city.insurer, &context()).await.unwrap();
         upload.file("KGKB_INSURED_999003_20261120000000_001.csv").await.unwrap();
         upload.write(&vec![b'1'; 9 << 20]).await.unwrap();
         let store = world.platform.store();

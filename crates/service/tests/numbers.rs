@@ -4,6 +4,7 @@
 mod support;
 
 use kiban_domain::insured::{Insured, LinkReason, NumberLink};
+use kiban_domain::municipality::StartState;
 use kiban_domain::office::JobType;
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, Organization, PersonKey, dates};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
@@ -28,6 +29,7 @@ async fn moved(world: &World, old: &SimPerson, change: impl FnOnce(&mut Insured)
         .links(&[Entry { key, history: 1, change: Change::New, value: link }])
         .finish()
         .unwrap();
+    world.platform.set_start(insurer, StartState::Coordinating, "cli", &context()).await.unwrap();
     let result = world.platform.import_package_locally(insurer, files, &context(), &mut |_, _| {}).await.unwrap();
     assert_eq!((result.state, result.report.counts.applied), ("applied", 2), "{:?}", result.report.problems);
     key

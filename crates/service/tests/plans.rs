@@ -211,6 +211,7 @@ async fn people_of_two_insurers_in_one_upload_have_one_number_and_one_report() {
         let city = City::generate(&spec);
         let platform = desk.world.platform.clone();
         let package = city_package(&city).unwrap();
+        platform.set_start(other, StartState::Coordinating, "cli", &context()).await.unwrap();
         let loaded = platform.import_package_locally(other, package, &context(), &mut |_, _| {}).await.unwrap();
         assert_eq!(loaded.state, "applied");
         let today = dates::day_in_japan(now());
@@ -478,7 +479,7 @@ async fn a_municipality_that_has_not_started_is_the_reason_told() {
     let refused = desk.upload(desk.plans(&[person], FIRST, "転ばない")).await;
     assert_eq!((refused.state, rules(&refused)), ("refused", vec!["not_started"]));
     let said = &refused.report.problems[0].message;
-    assert!(said.contains("まだ情報共有を始めていません。未開始（時期は未定）。"), "{said}");
+    assert!(said.contains("まだ情報共有を始めていません。未開始（日程を調整中）。"), "{said}");
 }
 
 fn example(sub: &str) -> Received {

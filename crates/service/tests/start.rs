@@ -135,7 +135,7 @@ async fn only_the_operator_and_the_city_itself_may_start_it() {
     let other = kiban_domain::InsurerNumber::from_code5("13101").unwrap();
     let city = platform.change_start(&officer, other, asked(change(StartState::Coordinating, None)), &context()).await;
     assert!(matches!(city, Err(Error::Unknown)));
-    assert_eq!(platform.store().start_of(insurer).await.unwrap(), StartState::Undecided);
+    assert_eq!(platform.store().start_of(insurer).await.unwrap(), StartState::Coordinating);
 }
 
 #[tokio::test]
@@ -156,4 +156,41 @@ async fn the_public_list_is_complete_and_can_be_narrowed() {
     assert_eq!(list(Some("13"), Some("started")).await.unwrap(), []);
     assert_eq!(item(list(Some("東京"), None).await.unwrap_err()), "prefecture");
     assert_eq!(item(list(None, Some("始まった")).await.unwrap_err()), "state");
+}
+
+#[tokio::test]
+async fn nothing_is_taken_of_an_insurer_that_nobody_has_opened_and_everything_once_somebody_did() {
+    for address in addresses().await {
+        let world = World::new(address).await;
+        let (platform, insurer) = (&world.platform, world.city.insurer);
+        platform.set_start(insurer, StartState::Undecided, "cli", &context()).await.unwrap();
+        let officer = world.caller(Organization::Municipality(insurer), &world.city.officers[0]).await;
+        let files = kiban_sim::city_package(&world.city).unwrap();
+        let told = |error: Error| match error {
+            Error::NotOpened(text) => text.contains("調整中") && text.contains("kiban operate start"),
+            other => panic!("{other:?}"),
+        };
+        let local = platform.import_package_locally(insurer, files.clone(), &context(), &mut |_, _| {}).await;
+        assert!(told(local.unwrap_err()));
+        let sent = platform.import_package(&officer, files.clone(), &context()).await;
+        assert!(told(sent.unwrap_err()));
+        let tried = platform.dry_run_package(&officer, files.clone(), false, &context()).await;
+        assert!(told(tried.unwrap_err()));
+        let store = platform.store();
+        assert_eq!(store.count_people(insurer).await.unwrap(), 0);
+        assert!(store.newest_applied_package(insurer).await.unwrap().is_none());
+        assert!(store.open_package(insurer).await.unwrap().is_none(), "no receipt was given");
+        let log = store.audit().of_organization(&insurer.to_string(), 200, None).await.unwrap();
+        let refused = log.iter().filter(|entry| entry.outcome == "refused").count();
+        assert_eq!(refused, 3, "{log:?}");
+
+        // The city opens itself; what it sends then is taken, and shared with nobody.
+        let planned = StartState::Planned(date(2027, 4, 1));
+        platform.change_start(&officer, insurer, asked(change(planned, None)), &context()).await.unwrap();
+        let result = world.import(files).await;
+        assert_eq!((result.state, result.repeated), ("applied", false));
+        let manager = world.office(Role::Planning, JobType::CareManager).await;
+        let early = platform.register_office(&manager, asked(items(&world.cast.consenting, true)), &context()).await;
+        assert!(matches!(early, Err(Error::Refused(_))));
+    }
 }

@@ -92,7 +92,7 @@ async fn it_is_not_lifted_while_a_package_is_on_its_way() {
     let (platform, person) = (&world.platform, &world.cast.withheld.insured);
     let officer = world.caller(Organization::Municipality(world.city.insurer), &world.city.officers[0]).await;
     let handle = platform.find_insured(&officer, asked(person.key.insured), &context()).await.unwrap();
-    let mut upload = platform.begin_package_locally(world.city.insurer, &context());
+    let mut upload = platform.begin_package_locally(world.city.insurer, &context()).await.unwrap();
     for (name, bytes) in city_package(&world.city).unwrap().into_iter().skip(1) {
         upload.file(&name).await.unwrap();
         upload.write(&bytes).await.unwrap();

@@ -62,6 +62,11 @@ pub static CODES: &[Code] = &[
     code(405, "method_not_allowed", "このパスでは使えないメソッド。使えるものは `Allow`"),
     code(408, "slow", "送信に時間がかかりすぎた"),
     code(409, "conflict", "今の状態ではできない。または同じ `Idempotency-Key` の要求を処理している"),
+    code(
+        409,
+        "not_opened",
+        "この保険者は準備を始めていない（状態 未定）。調整中か予定にしてから送る（docs/municipality.md）",
+    ),
     code(409, "not_connected", "宛先の事業所がまだ接続していない。印刷した提供票を渡す（docs/exchange.md）"),
     code(
         413,

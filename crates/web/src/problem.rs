@@ -278,6 +278,9 @@ impl From<Error> for Problem {
             Error::NotConnected(next) => {
                 Self::new(StatusCode::CONFLICT, "not_connected", "宛先の事業所に送れません", next)
             }
+            Error::NotOpened(next) => {
+                Self::new(StatusCode::CONFLICT, "not_opened", "この保険者のデータはまだ受け取れません", next)
+            }
             Error::Refused(refusal) => {
                 let problem = Self::new(StatusCode::FORBIDDEN, refusal.rule.code(), &refusal.reason, &refusal.next)
                     .with("rule", refusal.rule.code())

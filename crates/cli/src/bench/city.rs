@@ -96,6 +96,7 @@ pub async fn build(home: &Home, options: &Options, report: &mut Report) -> Resul
     };
     desk.colleague(&world.care_manager).await?;
     platform.refresh_standing(now()).await?;
+    platform.set_start(spec.insurer, StartState::Coordinating, "cli", &Context::new(now())?).await?;
     load(&platform, &generator, city, options, report).await?;
     // A city starts on what was loaded (P-131).
     platform.set_start(spec.insurer, StartState::Started(spec.today), "cli", &Context::new(now())?).await?;

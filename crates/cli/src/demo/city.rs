@@ -5,6 +5,7 @@ use crate::ca::write_secret;
 use crate::home::{Home, now};
 use anyhow::{Context as _, Result, anyhow};
 use indicatif::ProgressIterator as _;
+use kiban_domain::municipality::StartState;
 use kiban_domain::office::{JobType, Staff};
 use kiban_domain::{Organization, dates};
 use kiban_pki::{Ca, Identity};
@@ -113,6 +114,8 @@ async fn register(world: &mut World) -> Result<()> {
     write_secret(&world.certificates.join("ca.crt"), world.ca.certificate_pem().as_bytes())?;
     let offices: Vec<_> = world.city.offices.iter().map(|office| office.office.clone()).collect();
     world.platform.put_offices(&offices, true, &Context::new(now())?).await?;
+    // The city is opened for its data; nothing is shared before it starts.
+    world.platform.set_start(world.city.insurer, StartState::Coordinating, "cli", &Context::new(now())?).await?;
     // The story needs the named offices only; each certificate is a real one.
     let mut organizations: Vec<(Organization, Vec<Staff>)> = world
         .city

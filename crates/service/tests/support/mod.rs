@@ -50,6 +50,8 @@ impl World {
         let city = City::generate(&spec);
         let offices: Vec<_> = city.offices.iter().map(|office| office.office.clone()).collect();
         platform.put_offices(&offices, true, &context()).await.unwrap();
+        // From here on its data is taken.
+        platform.set_start(city.insurer, StartState::Coordinating, "cli", &context()).await.unwrap();
         Self { platform, cast: cast(&spec).unwrap(), city, address, folder }
     }
 

@@ -38,7 +38,7 @@ pub(crate) async fn package(
         return ok(app.platform.dry_run_package(&who.caller, files, wanted.full, &who.context).await?);
     }
     let incoming = Incoming::of(request, PACKAGE_LIMIT)?;
-    let upload = app.platform.begin_package(&who.caller, &who.context)?;
+    let upload = app.platform.begin_package(&who.caller, &who.context).await?;
     let received = arrive(upload, incoming).await?;
     let clock = || (app.settings.clock)();
     let mut work = Work::new(&clock).impatient();

@@ -43,6 +43,22 @@ async fn a_package_that_is_only_tried_says_what_it_would_do_and_gives_no_receipt
 }
 
 #[tokio::test]
+async fn a_package_of_a_city_that_nobody_has_opened_is_refused_and_taken_once_the_city_opened_itself() {
+    let world = World::new().await;
+    world.pass(1).await;
+    let undecided = kiban_domain::municipality::StartState::Undecided;
+    world.change(async |tx| tx.set_start(crate::world::city(), undecided).await.unwrap()).await;
+    let (files, city) = (package(world.now()), world.log_in(Role::City).await);
+    let refused = city.upload("/api/v1/packages", &files).await;
+    assert_eq!(refused.refusal(), (409, "not_opened".to_owned()), "{}", refused.text());
+    assert!(refused.json()["detail"].as_str().unwrap().contains("調整中"), "{}", refused.text());
+    let start = format!("/api/v1/insurers/{}/start", crate::world::city());
+    assert_eq!(city.put(&start, json!({ "state": "coordinating" })).await.status, StatusCode::OK);
+    assert_eq!(city.upload("/api/v1/packages", &files).await.json()["state"], json!("applied"));
+    world.verify().await;
+}
+
+#[tokio::test]
 async fn a_cut_package_is_refused_whole_and_its_result_file_says_where() {
     let world = World::new().await;
     world.pass(1).await;

@@ -25,6 +25,8 @@ const BIND: &str = "UPDATE portal_grant SET subject = $4, bound_at = $5, mac = $
 const END: &str = "UPDATE portal_grant SET ended_at = $4, ended_for = $5, mac = $6
      WHERE insurer_number = $1 AND insured_number = $2 AND grant_id = $3 AND ended_at IS NULL";
 const OF_PERSON: &str = grants!("insurer_number = $1 AND insured_number = $2 ORDER BY made_at, grant_id");
+/// Until the transaction ends, others who ask the same wait.
+const LOCK: &str = "UPDATE person SET revision = revision WHERE insurer_number = $1 AND insured_number = $2";
 const ONE: &str = grants!("insurer_number = $1 AND insured_number = $2 AND grant_id = $3");
 const BY_SUBJECT: &str = grants!("subject = $1 ORDER BY made_at, grant_id");
 const BY_CODE: &str = grants!("code = $1");
@@ -36,7 +38,7 @@ const SESSION: &str = "SELECT token, subject, birth_and_sex, name_and_birth, ins
 const END_SESSION: &str = "UPDATE portal_session SET ended_at = $2, mac = $3 WHERE token = $1 AND ended_at IS NULL";
 #[cfg(test)]
 pub(crate) const ALL: &[&str] =
-    &[PUT, BIND, END, OF_PERSON, ONE, BY_SUBJECT, BY_CODE, PUT_SESSION, SESSION, END_SESSION];
+    &[PUT, BIND, END, LOCK, OF_PERSON, ONE, BY_SUBJECT, BY_CODE, PUT_SESSION, SESSION, END_SESSION];
 
 /// As whom somebody looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -125,6 +127,11 @@ impl PortalGrant {
             && self.ends_on.is_none_or(|last| today <= last)
     }
 
+    /// The person wants no family to look, at present.
+    pub fn is_refusal(&self) -> bool {
+        self.role == PortalRole::FamilyRefused && self.ended.is_none()
+    }
+
     fn ends_on_number(&self) -> i32 {
         self.ends_on.map_or(99_991_231, dates::to_number)
     }
@@ -196,6 +203,15 @@ impl PortalSession {
 }
 
 impl Tx {
+    /// The registrations for an insured, as [`Store::portal_grants`] gives them; until this transaction ends, no other one that asks so
+    /// goes on.
+    pub async fn lock_portal_grants(&mut self, person: PersonKey) -> Result<Vec<PortalGrant>, StoreError> {
+        let (insurer, insured) = (person.insurer.as_str(), person.insured.as_str());
+        self.raw.run(LOCK, args![insurer, insured]).await?;
+        let rows = self.raw.rows(OF_PERSON, args![insurer, insured]).await?;
+        grant_rows(&self.keys, &rows).await
+    }
+
     /// Adds a registration; `ended` is not looked at.
     pub async fn put_portal_grant(&mut self, grant: &PortalGrant) -> Result<(), StoreError> {
         let grant = PortalGrant { ended: None, ..grant.clone() };
@@ -292,34 +308,25 @@ impl Store {
     /// Every registration for an insured, in the order they were made; those whose MAC fails are left out.
     pub async fn portal_grants(&self, person: PersonKey) -> Result<Vec<PortalGrant>, StoreError> {
         let rows = self.engine.rows(OF_PERSON, args![person.insurer.as_str(), person.insured.as_str()]).await?;
-        self.grant_rows(&rows).await
+        grant_rows(&self.keys, &rows).await
     }
 
     /// One registration.
     pub async fn portal_grant(&self, person: PersonKey, id: &str) -> Result<Option<PortalGrant>, StoreError> {
         let rows = self.engine.rows(ONE, args![person.insurer.as_str(), person.insured.as_str(), id]).await?;
-        Ok(self.grant_rows(&rows).await?.into_iter().next())
+        Ok(grant_rows(&self.keys, &rows).await?.into_iter().next())
     }
 
     /// The registrations a log-in is bound to.
     pub async fn portal_grants_of(&self, subject: &[u8; 32]) -> Result<Vec<PortalGrant>, StoreError> {
         let rows = self.engine.rows(BY_SUBJECT, args![subject]).await?;
-        self.grant_rows(&rows).await
+        grant_rows(&self.keys, &rows).await
     }
 
     /// The registration a one-time code was issued for, by its keyed digest.
     pub async fn portal_grant_of_code(&self, code: &[u8; 32]) -> Result<Option<PortalGrant>, StoreError> {
         let rows = self.engine.rows(BY_CODE, args![code]).await?;
-        Ok(self.grant_rows(&rows).await?.into_iter().next())
-    }
-
-    async fn grant_rows(&self, rows: &[Row]) -> Result<Vec<PortalGrant>, StoreError> {
-        let mut grants = Vec::with_capacity(rows.len());
-        for row in rows {
-            let keys = self.keys.keys_for(&row.text(0)?, std::slice::from_ref(row), &[4]).await?;
-            grants.extend(readable("portal_grant", grant_row(&self.keys, &keys, row))?);
-        }
-        Ok(grants)
+        Ok(grant_rows(&self.keys, &rows).await?.into_iter().next())
     }
 
     /// The log-in of a token; `None` also when its MAC fails.
@@ -345,6 +352,15 @@ impl Store {
 }
 
 const UNREADABLE: StoreError = StoreError::Unreadable("portal_grant");
+
+async fn grant_rows(keyring: &Keyring, rows: &[Row]) -> Result<Vec<PortalGrant>, StoreError> {
+    let mut grants = Vec::with_capacity(rows.len());
+    for row in rows {
+        let keys = keyring.keys_for(&row.text(0)?, std::slice::from_ref(row), &[4]).await?;
+        grants.extend(readable("portal_grant", grant_row(keyring, &keys, row))?);
+    }
+    Ok(grants)
+}
 
 /// `None` when the MAC fails.
 fn grant_row(keyring: &Keyring, keys: &InsurerKeys, row: &Row) -> Result<Option<PortalGrant>, StoreError> {

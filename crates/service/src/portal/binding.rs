@@ -2,6 +2,7 @@
 //! one answer, and no list is ever shown.
 
 use super::attempt::PersonClaims;
+use super::session::needs_code;
 use crate::{Context, Error, Platform, random_id};
 use kiban_domain::dates;
 use kiban_domain::insured::{Insured, Sex, normalize_kanji};
@@ -83,19 +84,24 @@ impl Platform {
             }
         }
         match found[..] {
-            [person] => Ok(Ok(PortalGrant {
-                person,
-                id: random_id()?,
-                role: PortalRole::Person,
-                about: Vec::new(),
-                code: None,
-                despite_withheld: false,
-                ends_on: None,
-                made_by: "portal".to_owned(),
-                made_at: context.now,
-                bound: Some((subject, context.now)),
-                ended: None,
-            })),
+            [person] => {
+                let grant = PortalGrant {
+                    person,
+                    id: random_id()?,
+                    role: PortalRole::Person,
+                    about: Vec::new(),
+                    code: None,
+                    despite_withheld: false,
+                    ends_on: None,
+                    made_by: "portal".to_owned(),
+                    made_at: context.now,
+                    bound: Some((subject, context.now)),
+                    ended: None,
+                };
+                let former = self.store().portal_grants(person).await?;
+                let is_kept_out = former.iter().any(|former| needs_code(former, &grant));
+                Ok(if is_kept_out { Err("needs_code") } else { Ok(grant) })
+            }
             [] => Ok(Err("no_match")),
             _ => Ok(Err("not_unique")),
         }

@@ -31,8 +31,8 @@ pub struct ProxyAsk {
     pub ends_on: Date,
 }
 
-/// A one-time code as it is handed over; it is told this once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A one-time code as it is handed over; it is told this once, and has no `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortalCode {
     /// Of the registration.
     pub id: String,
@@ -83,8 +83,8 @@ impl Platform {
         let case = self.case(caller, person, context).await?;
         let (mut grant, code) = self.new_grant(caller, person, PortalRole::Person, context).await?;
         grant.despite_withheld = case.stored.withheld;
-        let before = self.store().portal_grants(person).await?;
         let mut tx = self.store().begin().await?;
+        let before = tx.lock_portal_grants(person).await?;
         for old in before.iter().filter(|old| old.role == PortalRole::Person && old.bound.is_none()) {
             tx.end_portal_grant(old, "replaced", context.now).await?;
         }
@@ -118,15 +118,14 @@ impl Platform {
         if case.stored.withheld {
             return Err(Error::Conflict(PROXY_AND_WITHHELD));
         }
-        let before = self.store().portal_grants(person).await?;
-        let refuses = |grant: &PortalGrant| grant.role == PortalRole::FamilyRefused && grant.ended.is_none();
-        if role == PortalRole::Family && before.iter().any(refuses) {
-            return Err(Error::Conflict(NO_FAMILY));
-        }
         let (mut grant, code) = self.new_grant(caller, person, role, context).await?;
         grant.ends_on = Some(ask.ends_on);
         grant.about = serde_json::to_vec(&ask).map_err(|error| Error::Internal(error.to_string()))?;
         let mut tx = self.store().begin().await?;
+        let before = tx.lock_portal_grants(person).await?;
+        if role == PortalRole::Family && before.iter().any(PortalGrant::is_refusal) {
+            return Err(Error::Conflict(NO_FAMILY));
+        }
         tx.put_portal_grant(&grant).await?;
         let entry = caller.entry_about(context, person, "proxy.register", Outcome::Done);
         self.commit(tx, Entry { natural_key: Some(grant.id), ..entry }, &code, context).await?;
@@ -210,10 +209,11 @@ impl Platform {
         context: &Context,
     ) -> Result<(), Error> {
         let person = self.own_insured(caller, handle, context).await?;
-        let grant = self.store().portal_grant(person, id).await?;
+        let mut tx = self.store().begin().await?;
+        let grants = tx.lock_portal_grants(person).await?;
+        let grant = grants.into_iter().find(|grant| grant.id == id);
         // What the person refuses only the person allows again.
         let grant = grant.filter(|grant| grant.role != PortalRole::FamilyRefused).ok_or(Error::Unknown)?;
-        let mut tx = self.store().begin().await?;
         tx.end_portal_grant(&grant, "municipality", context.now).await?;
         let entry = caller.entry_about(context, person, "portal.end", Outcome::Done);
         self.commit(tx, Entry { natural_key: Some(grant.id), ..entry }, &(), context).await
@@ -246,9 +246,9 @@ impl Platform {
         }
         tx.take_back_mismatch(&counted, context.today()).await?;
         if grant.role == PortalRole::Person {
-            for other in self.other_own_grants(&grant).await? {
-                tx.end_portal_grant(&other, "replaced", context.now).await?;
-            }
+            self.replace_own_grants(&mut tx, &grant, context).await?;
+        } else {
+            tx.lock_portal_grants(grant.person).await?;
         }
         let next = self.renew_portal(&mut tx, at, &grant, context).await?;
         tx.commit(about(&grant, Entry { outcome: Outcome::Done, ..entry })).await?;

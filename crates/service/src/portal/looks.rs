@@ -18,6 +18,8 @@ pub struct MyLook {
     pub at: Timestamp,
     /// Name of the organisation; empty where a 不開示 person's office would be told.
     pub who: String,
+    /// It was a log-in as the person.
+    pub by_person: bool,
     /// It was a proxy of the person.
     pub by_proxy: bool,
     /// What, in words.
@@ -39,13 +41,14 @@ const MOST: usize = 2_000;
 const PAGE: u32 = 200;
 
 impl Platform {
-    /// The looks of the last three months, newest first. The own ones are left out: they are in the log that is taken away.
+    /// The looks of the last three months, newest first. Of those as the person only the looks of the present log-in are left out: whoever
+    /// logged in with the person's card at another time is seen, with log-ins and acts (T-2). A proxy is not told what the person did.
     pub async fn my_looks(&self, looking: &Looking, context: &Context) -> Result<Vec<MyLook>, Error> {
         let case = self.case_of_portal(&looking.grant, &[], context).await?.0;
         let entries = self.entries_about(looking, context).await?;
         self.store().audit().append(looking.entry(context, "look_ups", Outcome::Allowed)).await?;
         let mut looks: Vec<(String, MyLook)> = Vec::new();
-        for entry in entries.iter().filter(|entry| entry.staff.as_deref() != Some("person") && is_shown(entry)) {
+        for entry in entries.iter().filter(|entry| !is_own_look(entry, looking) && is_shown(entry)) {
             let look = self.look_of(entry, case.stored.withheld, context)?;
             match looks.last_mut().filter(|(id, last)| *id == entry.request_id && last.was_open == look.was_open) {
                 Some((_, last)) => last.join(look),
@@ -75,7 +78,9 @@ impl Platform {
         let table = self.table_at(context.now)?;
         let by_proxy = entry.staff.as_deref().is_some_and(|staff| staff.starts_with("proxy:"));
         let organization = entry.organization.as_deref().and_then(|text| Organization::parse(text).ok());
+        let by_person = entry.staff.as_deref() == Some("person");
         let who = match organization {
+            _ if by_person => "あなたのログイン".to_owned(),
             _ if by_proxy => "代理の方".to_owned(),
             Some(Organization::Office(_)) if withheld => String::new(),
             Some(organization) => self.name_of_organization(organization),
@@ -83,11 +88,13 @@ impl Platform {
         };
         let was_open = matches!(Outcome::parse(&entry.outcome), Some(Outcome::Allowed | Outcome::Done));
         let rule = entry.rule.as_deref().and_then(Rule::parse);
-        let why = rule.filter(|_| was_open).map(|rule| table.reason(rule).reason.clone()).unwrap_or_default();
+        let why =
+            rule.filter(|_| was_open).map(|rule| table.reason(reason_told(rule)).reason.clone()).unwrap_or_default();
         let disaster = matches!(rule, Some(Rule::Disaster | Rule::DisasterWithoutConsent));
         Ok(MyLook {
             at: Timestamp::from_microsecond(entry.at).map_err(|error| Error::Internal(error.to_string()))?,
             who,
+            by_person,
             by_proxy,
             what: entry.kind.as_deref().and_then(Kind::parse).map(words_of).into_iter().collect(),
             action: entry.action.clone(),
@@ -120,7 +127,17 @@ fn tells_of_certification(field: &dyn Fn(&str) -> Option<Value>) -> bool {
         _ => String::new(),
     };
     let is_of = |kind: &str| [Kind::A1, Kind::A2, Kind::A5].iter().any(|one| one.code() == kind);
-    is_of(&text("kind")) || text("action").contains("opinion")
+    is_of(&text("kind")) || text("action").contains("opinion") || text("rule") == Rule::OpinionRequest.code()
+}
+
+/// That the municipality asked for an opinion is told to nobody but the one it asked: to the person it reads like an office in charge.
+fn reason_told(rule: Rule) -> Rule {
+    if rule == Rule::OpinionRequest { Rule::AssignedOffice } else { rule }
+}
+
+fn is_own_look(entry: &StoredEntry, looking: &Looking) -> bool {
+    let is_look = entry.outcome == Outcome::Allowed.code() && entry.at >= looking.since.as_microsecond();
+    entry.staff.as_deref() == Some("person") && (looking.is_proxy() || is_look)
 }
 
 impl MyLook {

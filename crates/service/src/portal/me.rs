@@ -227,12 +227,12 @@ impl Platform {
             return Err(Error::Unknown);
         }
         let person = looking.grant.person;
-        let grants = self.store().portal_grants(person).await?;
+        let mut tx = self.store().begin().await?;
+        let grants = tx.lock_portal_grants(person).await?;
         let open = |role: PortalRole| {
             let open = grants.iter().filter(move |grant| grant.role == role && grant.ended.is_none());
             open.collect::<Vec<&PortalGrant>>()
         };
-        let mut tx = self.store().begin().await?;
         let ending = if refuse { open(PortalRole::Family) } else { open(PortalRole::FamilyRefused) };
         for grant in &ending {
             tx.end_portal_grant(grant, "person", context.now).await?;

@@ -17,13 +17,15 @@ pub use session::{AtPortal, PortalChoice, PortalNext};
 
 use crate::Context;
 use crate::caller::Asks;
-use kiban_domain::Organization;
+use kiban_domain::{Organization, Timestamp};
 use kiban_store::{Entry, Outcome, PortalGrant, PortalRole};
 
 /// Somebody who looks at one insured's information by a registration that was checked for this request.
 #[derive(Debug, Clone)]
 pub struct Looking {
     pub(crate) network: String,
+    /// Since when this log-in is open.
+    pub(crate) since: Timestamp,
     pub(crate) grant: PortalGrant,
 }
 

@@ -8,11 +8,11 @@ use super::attempt::{PersonClaims, hex};
 use super::{Looking, entry_of_nobody};
 use crate::{Context, Error, Platform, random};
 use kiban_domain::Timestamp;
-use kiban_store::{Entry, Outcome, PortalGrant, PortalRole, PortalSession};
+use kiban_store::{Entry, Outcome, PortalGrant, PortalRole, PortalSession, Tx};
 use std::sync::Arc;
 
-/// Somebody logged in at the person's door.
-#[derive(Debug, Clone)]
+/// Somebody logged in at the person's door. No `Debug`: the token opens the door.
+#[derive(Clone)]
 pub struct AtPortal {
     pub(crate) token: String,
     pub(crate) session: Arc<PortalSession>,
@@ -43,11 +43,15 @@ pub struct PortalChoice {
     pub own: bool,
 }
 
+const ENDED_MEANWHILE: &str = "登録が変わりました。もう一度ログインしてください";
+
 impl Platform {
     /// Opens a log-in for somebody the provider named. The first time the 基本4情報 are looked for; after that the registration is known.
+    /// A log-in whose cookie came along, `former`, is over with it.
     pub async fn open_portal_session(
         &self,
         claims: &PersonClaims,
+        former: Option<&str>,
         network: &str,
         context: &Context,
     ) -> Result<(AtPortal, PortalNext), Error> {
@@ -80,23 +84,26 @@ impl Platform {
             (None, false) => PortalNext::Choose,
             (None, true) => PortalNext::Code,
         };
-        let others = match &fresh {
-            Some(grant) => self.other_own_grants(grant).await?,
-            None => Vec::new(),
-        };
+        let former = self.at_portal(former, network, context).await.ok();
         let mut tx = self.store().begin().await?;
         let token = new_token()?;
         tx.put_portal_session(token.as_bytes(), &session).await?;
-        let entry = entry_of_nobody(network, "portal.login", Outcome::Done, context);
-        let mut entries = vec![Entry { rule: reason.map(str::to_owned), ..entry.clone() }];
-        if let Some(grant) = &fresh {
-            for other in &others {
-                tx.end_portal_grant(other, "replaced", context.now).await?;
-            }
-            tx.put_portal_grant(grant).await?;
-            entries = vec![about(grant, Entry { action: "portal.bind".to_owned(), ..entry })];
+        if let Some(former) = &former {
+            tx.end_portal_session(former.token.as_bytes(), &former.session, context.now).await?;
         }
-        tx.commit_all(entries).await?;
+        let entry = entry_of_nobody(network, "portal.login", Outcome::Done, context);
+        let entry = match (&fresh, &grants[..]) {
+            (Some(grant), _) => {
+                if !self.replace_own_grants(&mut tx, grant, context).await? {
+                    return Err(Error::Conflict(ENDED_MEANWHILE));
+                }
+                tx.put_portal_grant(grant).await?;
+                about(grant, Entry { action: "portal.bind".to_owned(), ..entry })
+            }
+            (None, [only]) if session.whose.is_some() => about(only, entry),
+            _ => Entry { rule: reason.map(str::to_owned), ..entry },
+        };
+        tx.commit(entry).await?;
         Ok((AtPortal { token, session: Arc::new(session), network: network.to_owned() }, next))
     }
 
@@ -112,23 +119,42 @@ impl Platform {
     }
 
     /// Whether somebody may look by a registration: live, the person still insured here under this number, and where 不開示 is set, issued
-    /// by the municipality that knew it; a proxy is suspended then (P-037, T-1 b).
+    /// by the municipality that knew it; a proxy is suspended then (P-037, T-1 b). Family also only while the person does not refuse it,
+    /// whichever was written first (P-002).
     pub(crate) async fn is_usable(&self, grant: &PortalGrant, context: &Context) -> Result<bool, Error> {
         if !grant.is_live(context.today()) {
             return Ok(false);
         }
         let Some((header, insured)) = self.store().person(grant.person).await? else { return Ok(false) };
+        if grant.role == PortalRole::Family {
+            let all = self.store().portal_grants(grant.person).await?;
+            if all.iter().any(PortalGrant::is_refusal) {
+                return Ok(false);
+            }
+        }
         let despite = grant.role == PortalRole::Person && grant.despite_withheld;
         Ok((!header.withheld || despite) && self.is_present_number(grant.person, &insured, context).await?)
     }
 
-    /// Other live registrations of the person for themselves.
-    pub(crate) async fn other_own_grants(&self, grant: &PortalGrant) -> Result<Vec<PortalGrant>, Error> {
-        let all = self.store().portal_grants(grant.person).await?;
-        let is_other = |other: &PortalGrant| {
+    /// Ends the other live registrations of the person for themselves, those of log-ins at the same moment too. False when one made by
+    /// the 基本4情報 needs a code instead.
+    pub(crate) async fn replace_own_grants(
+        &self,
+        tx: &mut Tx,
+        grant: &PortalGrant,
+        context: &Context,
+    ) -> Result<bool, Error> {
+        let all = tx.lock_portal_grants(grant.person).await?;
+        if grant.code.is_none() && all.iter().any(|former| needs_code(former, grant)) {
+            return Ok(false);
+        }
+        let is_other = |other: &&PortalGrant| {
             other.role == PortalRole::Person && other.ended.is_none() && other.bound.is_some() && other.id != grant.id
         };
-        Ok(all.into_iter().filter(is_other).collect())
+        for other in all.iter().filter(is_other) {
+            tx.end_portal_grant(other, "replaced", context.now).await?;
+        }
+        Ok(true)
     }
 
     /// What the browser keeps of a log-in that is being used at this moment.
@@ -167,7 +193,7 @@ impl Platform {
         let grant = self.store().portal_grant(*person, id).await?;
         let grant = grant.filter(|grant| grant.bound.is_some_and(|(subject, _)| subject == at.session.subject));
         match grant {
-            Some(grant) if self.is_usable(&grant, context).await? => Ok(Looking { network: at.network.clone(), grant }),
+            Some(grant) if self.is_usable(&grant, context).await? => Ok(at.looking(grant)),
             _ => {
                 let entry = entry_of_nobody(&at.network, "portal.suspended", Outcome::Refused, context);
                 let entry = Entry {
@@ -186,7 +212,7 @@ impl Platform {
     pub async fn portal_choices(&self, at: &AtPortal, context: &Context) -> Result<Vec<PortalChoice>, Error> {
         let mut choices = Vec::new();
         for grant in self.usable_grants(&at.session.subject, context).await? {
-            let looking = Looking { network: at.network.clone(), grant };
+            let looking = at.looking(grant);
             let name = self.name_of(&looking, context).await?;
             let role = looking.grant.role;
             let own = role == PortalRole::Person;
@@ -230,7 +256,7 @@ impl Platform {
     /// In a running transaction: the log-in goes on under a new token, for this registration.
     pub(crate) async fn renew_portal(
         &self,
-        tx: &mut kiban_store::Tx,
+        tx: &mut Tx,
         at: &AtPortal,
         grant: &PortalGrant,
         context: &Context,
@@ -251,6 +277,10 @@ impl Platform {
 }
 
 impl AtPortal {
+    fn looking(&self, grant: PortalGrant) -> Looking {
+        Looking { network: self.network.clone(), since: self.session.opened_at, grant }
+    }
+
     /// Stands in every form of this log-in and nowhere else.
     pub fn form_secret(&self) -> &str {
         &self.token
@@ -260,6 +290,14 @@ impl AtPortal {
     pub fn ends_at(&self) -> Timestamp {
         self.session.ends_at
     }
+}
+
+/// Whether a registration of the person that ended keeps the 基本4情報 from opening again: the municipality ended it, or another took
+/// the place of this very log-in's.
+pub(crate) fn needs_code(former: &PortalGrant, grant: &PortalGrant) -> bool {
+    let same_log_in = former.bound.map(|(subject, _)| subject) == grant.bound.map(|(subject, _)| subject);
+    former.role == PortalRole::Person
+        && former.ended.as_ref().is_some_and(|(_, why)| why == "municipality" || (why == "replaced" && same_log_in))
 }
 
 fn new_token() -> Result<String, Error> {

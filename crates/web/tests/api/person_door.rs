@@ -334,6 +334,13 @@ async fn with_survey(world: &World) -> String {
     handle
 }
 
+/// The hospital that the city asked for an opinion looks, because it was asked.
+async fn look_by_request(world: &World) {
+    let handle = world.stolen_handle(Role::Hospital, Person::Hanako.key()).await;
+    let reply = world.log_in(Role::Hospital).await.get(&format!("/api/v1/people/{handle}/records/A3a")).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+}
+
 #[tokio::test]
 async fn every_look_is_told_in_words_and_of_survey_and_opinion_not_even_that_there_is_one() {
     let (world, hostile) = open().await;
@@ -341,6 +348,7 @@ async fn every_look_is_told_in_words_and_of_survey_and_opinion_not_even_that_the
     world.pass(60).await;
     let planner = world.log_in(Role::Planner).await;
     planner.get(&format!("/api/v1/people/{handle}/records/A3b")).await;
+    look_by_request(&world).await;
     // Somebody who is not in charge, and is refused.
     let stranger = world.stolen_handle(Role::Stranger, Person::Hanako.key()).await;
     let refused = world.log_in(Role::Stranger).await.get(&format!("/api/v1/people/{stranger}/records/A3a")).await;
@@ -371,6 +379,7 @@ async fn the_log_that_is_taken_away_proves_itself_and_a_removed_or_altered_entry
     let (world, hostile) = open().await;
     let handle = with_survey(&world).await;
     world.log_in(Role::Planner).await.get(&format!("/api/v1/people/{handle}/records/A3b")).await;
+    look_by_request(&world).await;
     let audit = world.platform.store().audit();
     world.pass(9 * 24 * 3600).await;
     audit.anchor_now().await.unwrap();
@@ -380,6 +389,7 @@ async fn the_log_that_is_taken_away_proves_itself_and_a_removed_or_altered_entry
     let reply = browser.get(&world, "/me/looks.json").await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     assert!(!reply.text().contains("\"A1\"") && reply.text().contains("\"A3b\""), "{}", reply.text());
+    assert!(!reply.text().contains("opinion"), "not even that one was asked for: {}", reply.text());
     let (log, key): (PersonLog, _) = (serde_json::from_slice(&reply.body).unwrap(), audit.public_key());
     let months = verify_person(&log, &key).unwrap();
     assert!(months[0].1 >= 3, "{months:?}");
@@ -526,6 +536,92 @@ async fn a_proxy_is_bound_to_name_and_birth_ends_on_its_day_and_is_ended_by_the_
     assert_eq!(daughter.get(&world, "/me/now").await.status, StatusCode::OK);
     world.pass(38 * 24 * 3600).await;
     assert_eq!(log_in(&world, &hostile, "daughter").await.1, "/me/code");
+}
+
+/// The registrations of Hanako for herself, as the city sees them.
+async fn own_registrations(world: &World) -> Vec<Value> {
+    let handle = world.find(Person::Hanako).await;
+    let listed = world.log_in(Role::City).await.get(&format!("/api/v1/people/{handle}/proxies")).await.json();
+    listed["registrations"].as_array().unwrap().iter().filter(|one| one["role"] == json!("person")).cloned().collect()
+}
+
+#[tokio::test]
+async fn what_the_city_ended_or_a_code_replaced_opens_again_only_by_a_new_code() {
+    let (world, hostile) = open().await;
+    let (mut former, page) = log_in(&world, &hostile, "hanako").await;
+    assert_eq!(page, "/me/now");
+    let handle = world.find(Person::Hanako).await;
+    let id = own_registrations(&world).await[0]["id"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/people/{handle}/proxies/{id}");
+    assert_eq!(world.log_in(Role::City).await.delete(&path).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(location(&former.get(&world, "/me/now").await), "/me/whose");
+    let (mut again, page) = log_in(&world, &hostile, "hanako").await;
+    assert_eq!(page, "/me/code", "the same four items, the same log-in");
+    hostile.change(|state| {
+        state.people.insert("another card".to_owned(), claims(Person::Hanako, ADDRESS));
+    });
+    assert_eq!(log_in(&world, &hostile, "another card").await.1, "/me/code", "the same four items, another log-in");
+    let code = code_for(&world, Person::Hanako).await;
+    assert_eq!(location(&again.submit(&world, "/me/code", "/me/code", &[("code", &code)]).await), "/me/now");
+    assert_eq!(log_in(&world, &hostile, "hanako").await.1, "/me/now", "by the code");
+    world.verify().await;
+    // Without the city ending anything: another log-in takes the place by a code.
+    let (world, hostile) = open().await;
+    assert_eq!(log_in(&world, &hostile, "hanako").await.1, "/me/now");
+    let (mut moved, _) = log_in(&world, &hostile, "moved").await;
+    let code = code_for(&world, Person::Hanako).await;
+    assert_eq!(location(&moved.submit(&world, "/me/code", "/me/code", &[("code", &code)]).await), "/me/now");
+    assert_eq!(log_in(&world, &hostile, "hanako").await.1, "/me/code", "replaced");
+    assert_eq!(moved.get(&world, "/me/now").await.status, StatusCode::OK);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_new_log_in_ends_the_one_of_the_same_browser() {
+    let (world, hostile) = open().await;
+    let (mut browser, _) = log_in(&world, &hostile, "hanako").await;
+    let mut kept = browser.clone();
+    let address = browser.begin(&world).await;
+    browser.come_back(&world, &hostile.agree("hanako", &address)).await;
+    assert_eq!(browser.get(&world, "/me/now").await.status, StatusCode::OK);
+    assert_eq!(location(&kept.get(&world, "/me/now").await), "/me", "nobody logs it out any more");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn two_first_log_ins_at_once_leave_one_registration() {
+    let (world, hostile) = open().await;
+    hostile.change(|state| {
+        state.people.insert("another card".to_owned(), claims(Person::Hanako, ADDRESS));
+    });
+    tokio::join!(log_in(&world, &hostile, "hanako"), log_in(&world, &hostile, "another card"));
+    let live = own_registrations(&world).await.iter().filter(|one| one["ended_at"].is_null()).count();
+    assert_eq!(live, 1);
+    world.verify().await;
+}
+
+/// A relative who has the card and its number is seen by the person at the next log-in (T-2).
+#[tokio::test]
+async fn what_was_done_as_the_person_at_another_time_is_seen_with_its_time() {
+    let (world, hostile) = open().await;
+    let (mut relative, _) = log_in(&world, &hostile, "hanako").await;
+    relative.get(&world, "/me/now").await;
+    relative.submit(&world, "/me/consent", "/me/consent", &[("act", "given")]).await;
+    world.pass(3_600).await;
+    let (mut hanako, _) = log_in(&world, &hostile, "hanako").await;
+    hanako.get(&world, "/me/now").await;
+    let html = hanako.get(&world, "/me/looks").await.text();
+    let own: Vec<&str> = html.split("<li").filter(|line| line.contains("<b>あなたのログイン</b>")).collect();
+    let at =
+        |time: &str| own.iter().filter(|line| line.contains(time)).map(|line| (*line).to_owned()).collect::<String>();
+    let (former, present) = (at("10時"), at("11時"));
+    for words in ["見られるように ログインしました", "被保険者証", "同意について 登録しました"]
+    {
+        assert!(former.contains(words), "{words}: {html}");
+    }
+    assert!(present.contains("見られるように ログインしました") && !present.contains("被保険者証"), "{html}");
+    assert!(!html.contains("1つの 事業所"), "no office looked: {html}");
+    world.verify().await;
 }
 
 #[tokio::test]

@@ -93,7 +93,8 @@ pub(crate) async fn come_back(
     let attempt = app.platform.resume_person_log_in(cookie, state, network, context).await?;
     match door.provider.finish(&attempt, &callback, &redirect_uri(&app)).await {
         Ok(claims) => {
-            let (at, next) = app.platform.open_portal_session(&claims, network, context).await?;
+            let former = cookie_of(&door.headers, LOG_IN);
+            let (at, next) = app.platform.open_portal_session(&claims, former, network, context).await?;
             let page = match next {
                 PortalNext::Own => "/me/now",
                 PortalNext::Choose => "/me/whose",

@@ -138,8 +138,11 @@ pub(crate) async fn now(State(app): State<App>, looker: Looker) -> Result<Respon
 
 pub(crate) async fn looks(State(app): State<App>, looker: Looker) -> Result<Response, Away> {
     let looks = app.platform.my_looks(&looker.looking, &looker.known.door.context).await?;
-    let offices: std::collections::BTreeSet<&str> =
-        looks.iter().filter(|look| look.was_open && !look.by_proxy).map(|look| look.who.as_str()).collect();
+    let offices: std::collections::BTreeSet<&str> = looks
+        .iter()
+        .filter(|look| look.was_open && !look.by_proxy && !look.by_person)
+        .map(|look| look.who.as_str())
+        .collect();
     let page = LooksPage {
         page: frame(&app, &looker, "だれが見たか", "P-110", "/me/looks").await?,
         offices: offices.len(),
@@ -158,7 +161,9 @@ fn look(look: &MyLook) -> Look {
         "look_ups" | "look_ups.export" => "「だれが見たか」を 見ました。".to_owned(),
         "portal.code" => "あなたのログインのための 番号を 出しました。".to_owned(),
         "proxy.register" => "代理の方を 登録しました。".to_owned(),
-        "portal.bind" | "portal.choose" => "あなたの情報を 見られるように ログインしました。".to_owned(),
+        "portal.login" | "portal.bind" | "portal.choose" => {
+            "あなたの情報を 見られるように ログインしました。".to_owned()
+        }
         "list_people" => "利用者の一覧で あなたの名前を 見ました。".to_owned(),
         action if action.starts_with("disaster") => "災害のときの しくみで あなたを 探しました。".to_owned(),
         action if action.starts_with("submission") || action.starts_with("opinion") => {

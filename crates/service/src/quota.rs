@@ -29,6 +29,8 @@ pub enum Counts {
     Portal,
     /// Beginning or finishing a log-in there, or a one-time code.
     PortalLogIn,
+    /// A log-in there refused to somebody unknown, by its reason: never a limit, only counted to be recorded.
+    PortalReturn(&'static str),
 }
 
 impl Counts {
@@ -37,7 +39,7 @@ impl Counts {
             Self::Request => "requests",
             Self::DisasterSearch => "disaster_requests",
             Self::Portal => "portal_requests",
-            Self::PortalLogIn => "portal_log_ins",
+            Self::PortalLogIn | Self::PortalReturn(_) => "portal_log_ins",
         }
     }
 
@@ -46,7 +48,7 @@ impl Counts {
         let rate = match (self, organization.and_then(|organization| organization.office())) {
             (Self::DisasterSearch, _) => config.disaster_requests,
             (Self::Portal, _) => config.portal_requests,
-            (Self::PortalLogIn, _) => config.portal_log_ins,
+            (Self::PortalLogIn | Self::PortalReturn(_), _) => config.portal_log_ins,
             (Self::Request, Some(_)) => config.office_requests,
             (Self::Request, None) => config.insurer_requests,
         };
@@ -118,17 +120,27 @@ impl Platform {
         self.inner.quotas.take((counts, network.to_owned()), per_minute, context.now)
     }
 
+    /// Counts what was refused for another reason than a limit.
+    pub(crate) fn count_refused(&self, counts: Counts, network: &str) {
+        self.inner.quotas.put_back((counts, network.to_owned()), 1);
+    }
+
     /// Records what was turned away since the last time, one entry for each organisation and limit. What could not be
     /// recorded is counted again.
     pub async fn record_refused_requests(&self, context: &Context) -> Result<(), Error> {
         let mut result = Ok(());
         for ((counts, whose), count) in self.inner.quotas.take_refused() {
-            let detail = serde_json::json!({ "limit": counts.name(), "count": count }).to_string();
+            let is_portal = matches!(counts, Counts::Portal | Counts::PortalLogIn | Counts::PortalReturn(_));
+            let (rule, detail) = match counts {
+                Counts::PortalReturn(reason) => (reason, serde_json::json!({ "count": count })),
+                _ => ("quota", serde_json::json!({ "limit": counts.name(), "count": count })),
+            };
+            let detail = detail.to_string();
             let entry = Entry {
                 organization: Organization::parse(&whose).ok().map(|organization| organization.to_string()),
                 certificate: fingerprint_bytes(&whose),
-                source: matches!(counts, Counts::Portal | Counts::PortalLogIn).then(|| whose.clone()),
-                rule: Some("quota".to_owned()),
+                source: is_portal.then(|| whose.clone()),
+                rule: Some(rule.to_owned()),
                 detail: Some(detail),
                 ..Entry::new(context.now, &context.request_id, "server", "requests.refused", Outcome::Refused)
             };

@@ -53,6 +53,12 @@ impl Places {
         Ok(Place { _of_all: of_all, _share: share })
     }
 
+    /// A place to make the log a person takes away: one for each log-in.
+    pub(crate) fn take_log(&self, log_in: &str) -> Result<Share<String>, Problem> {
+        let busy = || Problem::busy("この記録は、いま作っているところです", 10);
+        self.shares.take(format!("log {log_in}"), 1).ok_or_else(busy)
+    }
+
     fn share_of_requests(&self, of: String) -> Result<Share<String>, Problem> {
         let busy = || Problem::busy("この端末からの操作が多すぎます", 1);
         self.shares.take(of, self.per_certificate).ok_or_else(busy)

@@ -166,7 +166,7 @@ impl Problem {
         let title = match counts {
             Counts::Request => "この機関からの要求が多すぎます",
             Counts::DisasterSearch => "この機関からの災害時の検索が多すぎます",
-            Counts::Portal | Counts::PortalLogIn => "同じ回線からの操作が多すぎます",
+            Counts::Portal | Counts::PortalLogIn | Counts::PortalReturn(_) => "同じ回線からの操作が多すぎます",
         };
         let detail = "この要求は行っていません。Retry-After の秒数を待ってから、もう一度送ってください。業務に必要なときは、上限を運用者に相談してください";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "request_quota", title, detail).retry_after(seconds)

@@ -5,6 +5,7 @@
 //! leave the platform before they must. Coming back is counted in the store: an attempt is finished once, in whatever process.
 
 use super::entry_of_nobody;
+use crate::quota::Counts;
 use crate::{Context, Error, Platform, random};
 use kiban_domain::insured::Sex;
 use kiban_domain::{Date, Timestamp, dates};
@@ -51,7 +52,8 @@ impl Platform {
     }
 
     /// The attempt of a browser that comes back with this state; it is over with this. A cookie that is missing or too old, the
-    /// state of another browser and an attempt that was finished before are all refused, on the record.
+    /// state of another browser and an attempt that was finished before are all refused, on the record; the first three, which anybody
+    /// can send, are only counted.
     pub async fn resume_person_log_in(
         &self,
         cookie: Option<&str>,
@@ -60,11 +62,11 @@ impl Platform {
         context: &Context,
     ) -> Result<LogInAttempt, Error> {
         let Some((cookie, began_at)) = cookie.and_then(|cookie| Some((cookie, began_at(cookie, context.now)?))) else {
-            return Err(self.refuse_person_log_in("oidc:no_attempt", network, context).await?);
+            return Err(self.count_refused_log_in("oidc:no_attempt", network, context));
         };
         let attempt = self.attempt_of(cookie.to_owned()).await?;
         if state != Some(attempt.state.as_str()) {
-            return Err(self.refuse_person_log_in("oidc:state", network, context).await?);
+            return Err(self.count_refused_log_in("oidc:state", network, context));
         }
         let finished = self.store().platform_keys().await?.digest(format!("portal|finished|{cookie}").as_bytes());
         let mut tx = self.store().begin().await?;
@@ -88,6 +90,14 @@ impl Platform {
         let entry = entry_of_nobody(network, "portal.login", Outcome::Refused, context);
         self.store().audit().append(Entry { rule: Some(reason.to_owned()), ..entry }).await?;
         Ok(Error::Unauthenticated("person_log_in"))
+    }
+
+    /// The same of somebody who needs nothing to be refused: nothing is written now, what was counted is recorded once a minute with
+    /// the requests that were turned away.
+    pub fn count_refused_log_in(&self, reason: &'static str, network: &str, context: &Context) -> Error {
+        context.note_entry();
+        self.count_refused(Counts::PortalReturn(reason), network);
+        Error::Unauthenticated("person_log_in")
     }
 
     async fn attempt_of(&self, cookie: String) -> Result<LogInAttempt, Error> {

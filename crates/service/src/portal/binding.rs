@@ -4,16 +4,49 @@
 use super::attempt::PersonClaims;
 use super::session::needs_code;
 use crate::{Context, Error, Platform, random_id};
+use jiff::SignedDuration;
 use kiban_domain::dates;
 use kiban_domain::insured::{Insured, Sex, normalize_kanji};
-use kiban_domain::{Date, PersonKey};
+use kiban_domain::{Date, PersonKey, Timestamp};
 use kiban_store::{PortalGrant, PortalRole, SearchTokens};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 /// What of a log-in is kept to compare with a code's person: keyed digests, no names.
 pub(crate) struct Digests {
     pub(crate) subject: [u8; 32],
     pub(crate) birth_and_sex: [u8; 32],
     pub(crate) name_and_birth: [u8; 32],
+}
+
+/// Log-ins whose 基本4情報 fitted nobody a moment ago: every started municipality is not asked again for each of them.
+#[derive(Default)]
+pub(crate) struct Unmatched(Mutex<HashMap<[u8; 32], Timestamp>>);
+
+/// So long.
+const UNMATCHED: SignedDuration = SignedDuration::from_mins(5);
+/// Log-ins remembered; beyond that those of another time are forgotten, and the rest asks again.
+const MANY: usize = 10_000;
+
+impl Unmatched {
+    fn holds(&self, subject: &[u8; 32], now: Timestamp) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(subject).is_some_and(|at| is_recent(*at, now))
+    }
+
+    fn add(&self, subject: [u8; 32], now: Timestamp) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MANY {
+            all.retain(|_, at| is_recent(*at, now));
+        }
+        if all.len() < MANY {
+            all.insert(subject, now);
+        }
+    }
+}
+
+fn is_recent(at: Timestamp, now: Timestamp) -> bool {
+    at <= now && now < at + UNMATCHED
 }
 
 impl Platform {
@@ -64,6 +97,9 @@ impl Platform {
                 && normalize_kanji(&identity.name) == normalize_kanji(name)
                 && identity.address.as_deref().is_some_and(|own| folded_address(own) == folded_address(address))
         };
+        if self.inner.unmatched.holds(&subject, context.now) {
+            return Ok(Err("no_match"));
+        }
         let mut found = Vec::new();
         for (insurer, start) in self.store().starts().await? {
             if !start.is_started(context.today()) || !self.store().has_people(insurer).await? {
@@ -102,7 +138,10 @@ impl Platform {
                 let is_kept_out = former.iter().any(|former| needs_code(former, &grant));
                 Ok(if is_kept_out { Err("needs_code") } else { Ok(grant) })
             }
-            [] => Ok(Err("no_match")),
+            [] => {
+                self.inner.unmatched.add(subject, context.now);
+                Ok(Err("no_match"))
+            }
             _ => Ok(Err("not_unique")),
         }
     }

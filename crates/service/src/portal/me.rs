@@ -161,11 +161,12 @@ impl Platform {
     }
 
     /// Gives, withdraws, refuses or allows; it holds from the next request on, whatever time a file gave an earlier act (P-069, P-071).
-    /// Not by family: a 法定代理人 or 任意後見人 may, and every office in charge is told of it (T-2).
+    /// Not by family: a 法定代理人 or 任意後見人 may, and every office in charge is told of it (T-2). `proof`: how the log-in was proved.
     pub async fn act_on_my_consent(
         &self,
         looking: &Looking,
         act: ConsentAct,
+        proof: IdentityProof,
         context: &Context,
     ) -> Result<ConsentState, Error> {
         self.require_acting(looking, "consent.record", context).await?;
@@ -183,7 +184,7 @@ impl Platform {
             act,
             acted_at,
             declarant: looking.declarant(),
-            proof: IdentityProof::IndividualNumberCard,
+            proof,
             taken_by: Organization::Municipality(person.insurer),
             staff: None,
             form: FORM.to_owned(),

@@ -9,6 +9,8 @@ mod looks;
 mod me;
 mod session;
 
+pub(crate) use binding::Unmatched;
+
 pub use attempt::{LogInAttempt, PersonClaims};
 pub use grants::{PortalCode, PortalGrantView, ProxyAsk};
 pub use looks::{LOOK_DAYS, MyLook};

@@ -82,6 +82,9 @@ impl Sum {
     }
 }
 
+/// Salts of segments that were read, by writer and segment: a segment is read once, however many entries of a person are in it.
+type Salts = BTreeMap<(i64, i32), Hash>;
+
 fn instant(at: i64) -> Result<Timestamp, StoreError> {
     Timestamp::from_microsecond(at).map_err(|_| StoreError::Unreadable("time of an audit entry"))
 }
@@ -243,7 +246,7 @@ impl AuditLog {
     pub async fn person_log(&self, insurer: &str, insured: &str) -> Result<Unreleased<PersonLog>, StoreError> {
         let engine = &self.0.engine;
         let gone = super::purge::Purged::read(engine, &self.public_key()).await?.months;
-        let mut months = Vec::new();
+        let (mut months, mut salts) = (Vec::new(), Salts::new());
         for row in engine.rows(TREES, args![insurer]).await? {
             let month_tree = Tree::read(&row, 0)?;
             if gone.contains(&month_tree.month) {
@@ -251,7 +254,7 @@ impl AuditLog {
             }
             let index = month_tree.people.iter().position(|(number, _)| number == insured);
             if let Some(index) = index {
-                months.push(self.person_month(insurer, insured, &month_tree, index).await?);
+                months.push(self.person_month(insurer, insured, (&month_tree, index), &mut salts).await?);
             }
         }
         let (insurer, insured) = (insurer.to_owned(), insured.to_owned());
@@ -262,15 +265,22 @@ impl AuditLog {
         &self,
         insurer: &str,
         insured: &str,
-        month_tree: &Tree,
-        index: usize,
+        (month_tree, index): (&Tree, usize),
+        salts: &mut Salts,
     ) -> Result<PersonMonth, StoreError> {
         let mut entries = Vec::new();
         for entry in self.entries_of_month(insurer, insured, month_tree.month).await? {
             let Position { writer, segment, .. } = entry.position;
-            let stored = segment::read_segment(&self.0.engine, writer, segment).await?;
-            let stored = stored.ok_or(StoreError::Unreadable("audit_segment"))?;
-            let mut groups = shown_groups(&entry, &stored.salt);
+            let salt = match salts.get(&(writer, segment)) {
+                Some(known) => *known,
+                None => {
+                    let stored = segment::read_segment(&self.0.engine, writer, segment).await?;
+                    let salt = stored.ok_or(StoreError::Unreadable("audit_segment"))?.salt;
+                    salts.insert((writer, segment), salt);
+                    salt
+                }
+            };
+            let mut groups = shown_groups(&entry, &salt);
             withhold(&mut groups, "detail");
             entries.push(groups);
         }

@@ -6,12 +6,13 @@ mod fetch;
 mod jose;
 mod settings;
 
-pub use settings::{ClaimNames, ProviderSettings};
+pub use settings::{AnyAcr, ClaimNames, ProviderSettings, WantedAcr};
 
 use crate::Clock;
 use fetch::{Answer, Ask, Client};
 use hyper::{Method, StatusCode};
 use jose::{ClientKey, KeySet, TokenFault, encode};
+use kiban_domain::consent::IdentityProof;
 use kiban_service::{LogInAttempt, PersonClaims};
 use ring::digest::{SHA256, digest};
 use rustls::RootCertStore;
@@ -30,7 +31,7 @@ const OLDEST_TOKEN: i64 = 600;
 const ASSERTION: i64 = 60;
 /// What the provider publishes is read again after so many seconds.
 const KEEP: i64 = 3_600;
-/// … and when a key is missing, at most once in so many.
+/// … and when a key is missing, or it could not be read, at most once in so many.
 const REREAD: i64 = 60;
 
 /// Why nobody is logged in.
@@ -49,6 +50,8 @@ pub struct Provider {
     client: Client,
     clock: Clock,
     published: Mutex<Option<Published>>,
+    /// Held by the one who reads; when it was last tried in vain.
+    reading: tokio::sync::Mutex<Option<i64>>,
 }
 
 /// The provider's description and keys, as last read.
@@ -120,6 +123,12 @@ impl Provider {
         if !settings.issuer.starts_with("https://") || settings.issuer.ends_with('/') {
             return Err(fault(file, "issuer は https:// で始まり、/ で終わらないように書いてください"));
         }
+        if matches!(&settings.acr, WantedAcr::OneOf(wanted) if wanted.is_empty()) {
+            return Err(fault(
+                file,
+                "acr に、受け入れる値を1つ以上書いてください。見ないときは \"any\" と書いてください",
+            ));
+        }
         let folder = file.parent().unwrap_or(Path::new("."));
         let (key, ca) = (folder.join(&settings.key), folder.join(&settings.ca));
         let der = PrivatePkcs8KeyDer::from_pem_file(&key)
@@ -134,7 +143,7 @@ impl Provider {
             return Err(fault(&ca, "認証局の証明書（PEM）がありません"));
         }
         let client = Client::new(roots).ok_or_else(|| "TLS を設定できません".to_owned())?;
-        Ok(Self { settings, key, client, clock, published: Mutex::new(None) })
+        Ok(Self { settings, key, client, clock, published: Mutex::new(None), reading: tokio::sync::Mutex::new(None) })
     }
 
     /// Name of the provider on pages.
@@ -183,9 +192,6 @@ impl Provider {
                 return Err(Fault::Refused("oidc:iss"));
             }
             _ => {}
-        }
-        if callback.error.is_some() {
-            return Err(Fault::Refused("oidc:denied"));
         }
         let code = callback.code.as_deref().filter(|code| !code.is_empty()).ok_or(Fault::Refused("oidc:no_code"))?;
         let tokens = self.tokens(metadata, attempt, code, redirect_uri).await?;
@@ -287,7 +293,18 @@ impl Provider {
     }
 
     fn is_strong_enough(&self, acr: Option<&str>) -> bool {
-        self.settings.acr.is_empty() || acr.is_some_and(|said| self.settings.acr.iter().any(|wanted| wanted == said))
+        match &self.settings.acr {
+            WantedAcr::Any(AnyAcr::Any) => true,
+            WantedAcr::OneOf(wanted) => acr.is_some_and(|said| wanted.iter().any(|wanted| wanted == said)),
+        }
+    }
+
+    /// How who logged in here is known: by the card only where the token must say so.
+    pub(crate) fn proof(&self) -> IdentityProof {
+        match &self.settings.acr {
+            WantedAcr::Any(AnyAcr::Any) => IdentityProof::OtherDocument,
+            WantedAcr::OneOf(_) => IdentityProof::IndividualNumberCard,
+        }
     }
 
     async fn userinfo(&self, endpoint: &str, access_token: &str, subject: &str) -> Result<Value, Fault> {
@@ -322,25 +339,38 @@ impl Provider {
         }
     }
 
-    /// What the provider publishes, not older than so many seconds; when it does not answer, as last read.
+    /// What the provider publishes, not older than so many seconds; when it does not answer, as last read. One reads, the others wait for
+    /// it; while the provider does not answer, it is tried once a minute and everybody else is answered at once.
     async fn published(&self, newest: i64) -> Result<Published, Fault> {
-        let known = self.remembered().clone();
-        if let Some(known) = known.as_ref().filter(|known| self.now() - known.read_at < newest) {
-            return Ok(known.clone());
+        if let Some(known) = self.known(newest) {
+            return Ok(known);
         }
-        match self.read_published().await {
-            Ok(published) => {
-                *self.remembered() = Some(published.clone());
-                Ok(published)
-            }
-            Err(fault) => match known {
-                Some(known) => {
-                    tracing::warn!(?fault, "the provider's keys were not read again, the last ones are used");
-                    Ok(known)
+        let mut tried_in_vain_at = self.reading.lock().await;
+        if let Some(known) = self.known(newest) {
+            return Ok(known);
+        }
+        let fault = if tried_in_vain_at.is_some_and(|at| (0..REREAD).contains(&(self.now() - at))) {
+            Fault::Unavailable("it did not answer a moment ago".to_owned())
+        } else {
+            match self.read_published().await {
+                Ok(published) => {
+                    *self.remembered() = Some(published.clone());
+                    return Ok(published);
                 }
-                None => Err(fault),
-            },
-        }
+                Err(fault) => {
+                    *tried_in_vain_at = Some(self.now());
+                    fault
+                }
+            }
+        };
+        let known = self.remembered().clone().ok_or_else(|| fault.clone())?;
+        tracing::warn!(?fault, "the provider's keys were not read again, the last ones are used");
+        Ok(known)
+    }
+
+    /// As last read, not older than so many seconds.
+    fn known(&self, newest: i64) -> Option<Published> {
+        self.remembered().clone().filter(|known| self.now() - known.read_at < newest)
     }
 
     fn remembered(&self) -> MutexGuard<'_, Option<Published>> {

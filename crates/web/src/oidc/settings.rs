@@ -27,9 +27,9 @@ pub struct ProviderSettings {
     /// `acr_values` to ask for.
     #[serde(default)]
     pub acr_values: Option<String>,
-    /// Values of `acr` one of which the token must say; none: not looked at.
-    #[serde(default)]
-    pub acr: Vec<String>,
+    /// Values of `acr` one of which the token must say; `"any"`: not looked at, and an act of consent is not recorded as proved by the
+    /// card (P-065).
+    pub acr: WantedAcr,
     /// `aud` of our assertion when it is not the address of the token endpoint.
     #[serde(default)]
     pub assertion_audience: Option<String>,
@@ -39,6 +39,24 @@ pub struct ProviderSettings {
     /// Where the 基本4情報 stand.
     #[serde(default)]
     pub claims: ClaimNames,
+}
+
+/// How surely the provider must have known somebody.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum WantedAcr {
+    /// However it was.
+    Any(AnyAcr),
+    /// As one of these says.
+    OneOf(Vec<String>),
+}
+
+/// The word for it.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AnyAcr {
+    /// `"any"`
+    Any,
 }
 
 /// Where the 基本4情報 stand in the claims, as JSON pointers (RFC 6901).

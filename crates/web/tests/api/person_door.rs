@@ -7,6 +7,7 @@ use crate::world::{PUBLIC_HOST, Person, Reply, Role, World, city};
 use axum::http::{Method, Request, StatusCode, header};
 use kiban_domain::application::CertificationApplication;
 use kiban_domain::certification::ApplicationKind;
+use kiban_domain::consent::IdentityProof;
 use kiban_domain::insured::Insured;
 use kiban_domain::survey::CertificationSurvey;
 use kiban_domain::{InsuredNumber, PersonKey};
@@ -430,6 +431,9 @@ async fn consent_is_given_narrowed_and_withdrawn_and_holds_from_the_next_request
     assert_eq!(reply.status, StatusCode::NOT_FOUND);
     let notices = world.log_in(Role::City).await.get("/api/v1/notices").await.json();
     assert_eq!(notices["notices"][0]["kind"], json!("person_acted"));
+    // The token had to say that it was by the card.
+    let acts = world.platform.store().consents(Person::Hanako.key()).await.unwrap();
+    assert!(acts.iter().any(|act| act.record.proof == IdentityProof::IndividualNumberCard), "{acts:?}");
     world.verify().await;
 }
 
@@ -573,6 +577,31 @@ async fn what_the_city_ended_or_a_code_replaced_opens_again_only_by_a_new_code()
     assert_eq!(location(&moved.submit(&world, "/me/code", "/me/code", &[("code", &code)]).await), "/me/now");
     assert_eq!(log_in(&world, &hostile, "hanako").await.1, "/me/code", "replaced");
     assert_eq!(moved.get(&world, "/me/now").await.status, StatusCode::OK);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn whoever_fitted_nobody_is_not_looked_for_again_for_five_minutes() {
+    let (world, hostile) = open().await;
+    assert_eq!(log_in(&world, &hostile, "moved").await.1, "/me/code");
+    hostile.change(|state| {
+        state.people.insert("moved".to_owned(), claims(Person::Hanako, ADDRESS));
+    });
+    assert_eq!(log_in(&world, &hostile, "moved").await.1, "/me/code");
+    world.pass(300).await;
+    assert_eq!(log_in(&world, &hostile, "moved").await.1, "/me/now");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn the_log_to_take_away_is_made_once_at_a_time_for_a_log_in() {
+    let (world, hostile) = open().await;
+    let (browser, _) = log_in(&world, &hostile, "hanako").await;
+    let ask = async || browser.clone().get(&world, "/me/looks.json").await.status;
+    let answers: [StatusCode; 3] = tokio::join!(ask(), ask(), ask()).into();
+    assert!(answers.contains(&StatusCode::OK), "{answers:?}");
+    assert!(answers.contains(&StatusCode::TOO_MANY_REQUESTS), "{answers:?}");
+    assert_eq!(ask().await, StatusCode::OK, "and then again");
     world.verify().await;
 }
 

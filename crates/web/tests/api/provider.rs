@@ -94,6 +94,7 @@ pub struct State {
     /// Account and the request it was given for, by code.
     codes: HashMap<String, (String, HashMap<String, String>)>,
     pub read_keys: usize,
+    pub read_description: usize,
     now: kiban_web::Clock,
 }
 
@@ -122,6 +123,7 @@ impl Hostile {
             people: HashMap::new(),
             codes: HashMap::new(),
             read_keys: 0,
+            read_description: 0,
             now: Arc::clone(&clock),
         }));
         let served = Arc::clone(&state);
@@ -136,7 +138,7 @@ impl Hostile {
                 });
             }
         });
-        let file = settings(dir, &issuer, &client.pem(), ca.certificate_pem());
+        let file = settings(dir, &issuer, &client.pem(), ca.certificate_pem(), json!(["card"]));
         (Self(state), Provider::open(&file, clock).unwrap())
     }
 
@@ -170,11 +172,12 @@ impl Hostile {
 }
 
 /// The settings of an installation, as an operator writes them.
-pub fn settings(dir: &Path, issuer: &str, key_pem: &str, ca_pem: &str) -> std::path::PathBuf {
+pub fn settings(dir: &Path, issuer: &str, key_pem: &str, ca_pem: &str, acr: Value) -> std::path::PathBuf {
     std::fs::write(dir.join("client.key"), key_pem).unwrap();
     std::fs::write(dir.join("provider-ca.pem"), ca_pem).unwrap();
     let settings = json!({
         "issuer": issuer, "client_id": CLIENT, "key": "client.key", "ca": "provider-ca.pem", "key_id": "own",
+        "acr": acr,
     });
     let file = dir.join("provider.json");
     std::fs::write(&file, settings.to_string()).unwrap();
@@ -195,7 +198,10 @@ async fn answer(
     let mut state = state.lock().unwrap();
     let bearer = parts.headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
     let (status, value) = match (parts.method.as_str(), parts.uri.path()) {
-        ("GET", "/.well-known/openid-configuration") => (200, state.metadata()),
+        ("GET", "/.well-known/openid-configuration") => {
+            state.read_description += 1;
+            (200, state.metadata())
+        }
         ("GET", "/jwks") => {
             state.read_keys += 1;
             (200, json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "AA" }, state.key.jwk("k1")] }))
@@ -240,7 +246,7 @@ impl State {
             header: json!({ "alg": "ES256", "kid": "k1" }),
             claims: json!({
                 "iss": self.issuer, "sub": account, "aud": CLIENT, "exp": now + 300, "iat": now,
-                "nonce": asked["nonce"], "at_hash": b64(&hash.as_ref()[..16]),
+                "nonce": asked["nonce"], "at_hash": b64(&hash.as_ref()[..16]), "acr": "card",
             }),
             how: How::Own,
         };

@@ -21,13 +21,17 @@ struct Entry {
 }
 
 async fn entries(world: &World, reply: &Reply) -> Vec<Entry> {
+    entries_of(world, reply.headers["x-request-id"].to_str().unwrap()).await
+}
+
+async fn entries_of(world: &World, request_id: &str) -> Vec<Entry> {
     let address = format!("sqlite:{}", world.dir.path().join("kiban.db").display());
     let mut connection = SqliteConnection::connect(&address).await.unwrap();
     let rows = sqlx::query(
         "SELECT organization, staff, lower(hex(certificate)) AS certificate, way, action, outcome, rule, insured_number \
          FROM audit WHERE request_id = ? AND outcome <> 'void' ORDER BY writer, segment, n",
     )
-    .bind(reply.headers["x-request-id"].to_str().unwrap())
+    .bind(request_id.to_owned())
     .fetch_all(&mut connection)
     .await
     .unwrap();
@@ -47,7 +51,12 @@ async fn entries(world: &World, reply: &Reply) -> Vec<Entry> {
 
 /// The rules under which an answer was refused.
 pub async fn refusals(world: &World, reply: &Reply) -> Vec<String> {
-    let found = entries(world, reply).await.into_iter().filter(|entry| entry.outcome == "refused");
+    refusals_of(world, reply.headers["x-request-id"].to_str().unwrap()).await
+}
+
+/// The same by the number of a request.
+pub async fn refusals_of(world: &World, request_id: &str) -> Vec<String> {
+    let found = entries_of(world, request_id).await.into_iter().filter(|entry| entry.outcome == "refused");
     found.filter_map(|entry| entry.rule).collect()
 }
 

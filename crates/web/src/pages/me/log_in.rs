@@ -29,7 +29,7 @@ pub(crate) struct AtDoor {
     /// Where the request comes from; one network counts as one.
     pub(crate) network: String,
     pub(crate) headers: HeaderMap,
-    provider: Arc<Provider>,
+    pub(crate) provider: Arc<Provider>,
 }
 
 impl FromRequestParts<App> for AtDoor {
@@ -74,7 +74,13 @@ pub(crate) async fn begin(State(app): State<App>, door: AtDoor) -> Answer {
     let attempt = app.platform.begin_person_log_in(&door.context).await?;
     let address = match door.provider.address_of(&attempt, &redirect_uri(&app)).await {
         Ok(address) => address,
-        Err(fault) => return Err(refused(&app, &door, fault).await),
+        Err(fault) => {
+            let error = app.platform.count_refused_log_in("oidc:unavailable", &door.network, &door.context);
+            return Err(match fault {
+                Fault::Unavailable(log) => Problem::unavailable(log),
+                Fault::Refused(_) => error.into(),
+            });
+        }
     };
     Ok(with_cookies(Redirect::to(&address).into_response(), &[(ATTEMPT, &attempt.cookie, ATTEMPT_TIME)]))
 }
@@ -89,6 +95,9 @@ pub(crate) async fn come_back(
     let callback = callback.unwrap_or_default();
     let cookie = cookie_of(&door.headers, ATTEMPT);
     let (context, network) = (&door.context, door.network.as_str());
+    if callback.error.is_some() {
+        return Err(app.platform.count_refused_log_in("oidc:denied", network, context).into());
+    }
     let state = callback.state.as_deref();
     let attempt = app.platform.resume_person_log_in(cookie, state, network, context).await?;
     match door.provider.finish(&attempt, &callback, &redirect_uri(&app)).await {

@@ -189,6 +189,8 @@ fn look(look: &MyLook) -> Look {
 
 /// The log of the signed months, to keep and to check without this platform.
 pub(crate) async fn log(State(app): State<App>, looker: Looker) -> Result<Response, Away> {
+    // Held until it is made: a person who asks again waits for the first.
+    let _place = app.places.take_log(&looker.known.form_token())?;
     let log = app.platform.my_log(&looker.looking, &looker.known.door.context).await?;
     let text = serde_json::to_vec(&log).map_err(|error| Problem::internal(error.to_string()))?;
     let name = "attachment; filename=\"kiban-looks.json\"";
@@ -237,7 +239,8 @@ pub(crate) async fn act_on_consent(State(app): State<App>, posted: Posted<Looker
         ("allowed", Some(kind)) => ConsentAct::KindAllowed(kind),
         _ => return Err(Problem::unknown().into()),
     };
-    app.platform.act_on_my_consent(&who.looking, act, &who.known.door.context).await?;
+    let door = &who.known.door;
+    app.platform.act_on_my_consent(&who.looking, act, door.provider.proof(), &door.context).await?;
     who.known.answer(&app, Redirect::to("/me/consent").into_response()).await
 }
 

@@ -4,7 +4,7 @@
 //! stays, so that the past can be read.
 
 use crate::accounts::staff_id;
-use crate::passwords::{SHORTEST, faults_of};
+use crate::passwords::faults_of;
 use crate::{Caller, Context, Error, ItemFault, Platform, random};
 use kiban_domain::office::{JobType, Staff, StaffId};
 use kiban_domain::{CareManagerNumber, Organization, Timestamp};
@@ -185,7 +185,7 @@ impl Platform {
             care_manager: new.care_manager,
             administrator: new.administrator,
         };
-        let faults = faults_of("password", (&password, SHORTEST), "", &staff);
+        let faults = faults_of("password", &password, "", &staff);
         if !faults.is_empty() {
             return Err(Error::Invalid(faults));
         }
@@ -301,14 +301,7 @@ impl Platform {
         let action = "account.reset";
         self.may_care(caller, organization, action, context).await?;
         let id = others_account(caller, organization, account)?;
-        if caller.organization != organization
-            && !self.store().account(&id).await?.is_some_and(|account| account.staff.administrator)
-        {
-            self.store().audit().append(caller.entry(context, action, Outcome::Refused)).await?;
-            return Err(Error::Conflict(
-                "運用者が仮のパスワードを出せるのは管理者だけです。ほかの職員には、その機関の管理者が出します",
-            ));
-        }
+        self.only_administrators(caller, organization, &id, action, context).await?;
         self.put_reset(id, (account, factor_lost), caller.entry(context, action, Outcome::Done), context).await
     }
 
@@ -332,8 +325,8 @@ impl Platform {
         context: &Context,
     ) -> Result<InitialPassword, Error> {
         let (password, (password_hash, valid_until)) = self.with_initial_password(context).await?;
-        let mut tx = self.store().begin().await?;
-        let before = tx.hold_account(&id).await?.ok_or(Error::Unknown)?;
+        let (mut tx, before) = self.begin_care(&id, &entry).await?;
+        let before = before.ok_or(Error::Unknown)?;
         if before.closed_at.is_some() {
             return Err(Error::Conflict(LEFT));
         }
@@ -359,6 +352,7 @@ impl Platform {
     ) -> Result<(), Error> {
         self.may_care(caller, organization, "account.leave", context).await?;
         let id = others_account(caller, organization, account)?;
+        self.only_administrators(caller, organization, &id, "account.leave", context).await?;
         self.put_closed(&id, caller.entry(context, "account.leave", Outcome::Done), context).await
     }
 
@@ -375,8 +369,8 @@ impl Platform {
     }
 
     async fn put_closed(&self, id: &StaffId, entry: Entry, context: &Context) -> Result<(), Error> {
-        let mut tx = self.store().begin().await?;
-        let before = tx.hold_account(id).await?.ok_or(Error::Unknown)?;
+        let (mut tx, before) = self.begin_care(id, &entry).await?;
+        let before = before.ok_or(Error::Unknown)?;
         if before.closed_at.is_some() {
             return Err(Error::Conflict("このアカウントは、もう閉じています"));
         }
@@ -399,7 +393,8 @@ impl Platform {
         self.put_account_active(&id, active, from_command(organization, context), context).await
     }
 
-    /// The same by an administrator of the organisation, or by the operator for any other organisation.
+    /// The same by an administrator of the organisation, or by the operator's for any other organisation: in an emergency the
+    /// operator stops anybody at once, but only administrators go on by the operator's act.
     pub async fn switch_account<E: From<Error>>(
         &self,
         caller: &Caller,
@@ -409,8 +404,13 @@ impl Platform {
         context: &Context,
     ) -> Result<(), E> {
         self.may_care(caller, organization, "account.switch", context).await?;
-        let id = others_account(caller, organization, account)?;
-        Ok(self.put_account_active(&id, active?, caller.entry(context, "", Outcome::Done), context).await?)
+        let (id, active) = (others_account(caller, organization, account)?, active?);
+        if active {
+            self.only_administrators(caller, organization, &id, "account.switch", context).await?;
+        }
+        Ok(self
+            .put_account_active(&id, active, caller.entry(context, "account.switch", Outcome::Done), context)
+            .await?)
     }
 
     /// Switches an account as it is at this moment, and ends its sessions in the same transaction: this process lets them in no
@@ -422,8 +422,8 @@ impl Platform {
         entry: Entry,
         context: &Context,
     ) -> Result<(), Error> {
-        let mut tx = self.store().begin().await?;
-        if tx.hold_account(id).await?.is_some_and(|before| before.closed_at.is_some()) {
+        let (mut tx, before) = self.begin_care(id, &entry).await?;
+        if before.is_some_and(|before| before.closed_at.is_some()) {
             return Err(Error::Conflict(LEFT));
         }
         let account = tx.set_account_active(id, active).await?.ok_or(Error::Unknown)?;
@@ -431,6 +431,25 @@ impl Platform {
         let action = if active { "account.enable" } else { "account.disable" };
         let detail = serde_json::json!({ "sessions_ended": ended }).to_string();
         self.commit_care(tx, id, Entry { action: action.to_owned(), detail: Some(detail), ..entry }, context).await
+    }
+
+    /// A transaction that holds an account and that of whoever acts on it (nobody's at the command line), always in the same order:
+    /// of two administrators who stop each other at the same moment, one does.
+    async fn begin_care(&self, id: &StaffId, entry: &Entry) -> Result<(Tx, Option<Account>), Error> {
+        let mut tx = self.store().begin().await?;
+        let Some(by) = entry.staff.clone().map(StaffId) else {
+            let account = tx.hold_account(id).await?;
+            return Ok((tx, account));
+        };
+        let (first, second) = if by < *id { (&by, id) } else { (id, &by) };
+        let (first, second) = (tx.hold_account(first).await?, tx.hold_account(second).await?);
+        let (by, account) = if by < *id { (first, second) } else { (second, first) };
+        if by.is_none_or(|by| !by.active) {
+            drop(tx);
+            self.store().audit().append(Entry { outcome: Outcome::Refused, ..entry.clone() }).await?;
+            return Err(Error::Unauthenticated("login_required"));
+        }
+        Ok((tx, account))
     }
 
     /// Commits a change of an account; this process notices it at once.
@@ -545,7 +564,26 @@ impl Platform {
         }
     }
 
-    /// Whether the accounts of an organisation are the caller's to care for: an administrator's of it, or the operator's.
+    /// The operator cares for the administrators of other organisations, and these for their staff.
+    async fn only_administrators(
+        &self,
+        caller: &Caller,
+        organization: Organization,
+        id: &StaffId,
+        action: &str,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let other = caller.organization != organization;
+        if other && self.store().account(id).await?.is_some_and(|account| !account.staff.administrator) {
+            self.store().audit().append(caller.entry(context, action, Outcome::Refused)).await?;
+            return Err(Error::Conflict(
+                "運用者が仮のパスワードを出し、再開し、閉じるのは管理者だけです。ほかの職員は、その機関の管理者が行います",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the accounts of an organisation are the caller's to care for: an administrator's of it, or of the operator.
     async fn may_care(
         &self,
         caller: &Caller,
@@ -560,7 +598,7 @@ impl Platform {
             self.store().audit().append(caller.entry(context, action, Outcome::Refused)).await?;
             return Err(Error::Unknown);
         }
-        if own && !caller.staff.administrator {
+        if !caller.staff.administrator {
             let rule = Rule::NotAdministrator;
             let refused = caller.entry(context, action, Outcome::Refused);
             self.store().audit().append(Entry { rule: Some(rule.code().to_owned()), ..refused }).await?;

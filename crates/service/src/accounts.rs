@@ -10,7 +10,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use kiban_domain::office::{JobType, Office, OfficeClass, Staff, StaffId};
 use kiban_domain::{Organization, Timestamp};
 use kiban_policy::{Way, class_of};
-use kiban_store::{Account, Entry, Outcome, Session, SessionWay};
+use kiban_store::{Account, Entry, Outcome, Session, SessionWay, Tx};
 use zeroize::Zeroizing;
 
 /// What somebody types, or a program sends, to log in.
@@ -149,7 +149,8 @@ impl Platform {
         self.open_session(peer, account, request.software, context).await
     }
 
-    /// The active account of this id and password. What does not fit is counted, and one answer at one cost, whatever it is.
+    /// The active account of this id and password. What does not fit is counted, and one answer at one cost, whatever it is. Of many
+    /// tries at the same moment each waits for the one before, and beyond the limit none is answered, right or wrong.
     pub(crate) async fn check_password(
         &self,
         peer: &Peer,
@@ -174,12 +175,23 @@ impl Platform {
         }
         let hash = account.as_ref().map_or(DUMMY_HASH.to_owned(), |account| account.password_hash.clone());
         let fits = self.inner.passwords.check(password, hash).await?;
-        let Some(account) = account.filter(|account| fits && account.active) else {
-            self.count_failure(peer, organization, id.ok(), "wrong_password", context).await?;
-            let (left, minutes) = lock.one_more(&self.inner.config);
-            return Err(Error::WrongPassword { left, minutes });
+        let mut tx = self.store().begin().await?;
+        let lock = match &id {
+            Ok(id) => tx.hold_lock_state(organization, id, &peer.fingerprint).await?,
+            Err(_) => kiban_store::LockState::default(),
         };
-        Ok(account)
+        let lock = Lock::of(lock, &self.inner.config, context.now);
+        if lock.seconds > 0 {
+            drop(tx);
+            self.refuse_log_in(peer, organization, account.as_ref(), "login.locked", context).await?;
+            return Err(Error::Locked(lock.seconds));
+        }
+        if let Some(account) = account.filter(|account| fits && account.active) {
+            return Ok(account);
+        }
+        self.count_failure(tx, peer, (organization, id.ok().as_ref()), "wrong_password", context).await?;
+        let (left, minutes) = lock.one_more(&self.inner.config);
+        Err(Error::WrongPassword { left, minutes })
     }
 
     async fn open_session(
@@ -197,16 +209,17 @@ impl Platform {
             session = Session { awaits_factor, refresh_until: session.expires_at, ..session };
         }
         let mut tx = self.store().begin().await?;
-        // Disabled since its password was compared, or given another one: no session outlives the act.
-        let same = |now: Account| now.active && now.password_hash == account.password_hash;
+        // Disabled since its password was compared, given another one or a second factor: no session outlives the act.
+        let same =
+            |now: Account| now.active && now.password_hash == account.password_hash && now.has_totp == account.has_totp;
         if !tx.hold_account(&account.staff.id).await?.is_some_and(same) {
             let entry =
                 log_in_entry(peer, account.organization, Some(&account.staff.id), "login", Outcome::Refused, context);
             tx.commit(Entry { rule: Some("wrong_password".to_owned()), ..entry }).await?;
             return Err(Error::WrongPassword { left: 0, minutes: 0 });
         }
-        // Who knows the password only must not guess codes for ever.
-        if !awaits_factor {
+        // Who knows the password only, a program too, must not guess codes for ever: there the right code begins anew.
+        if !account.has_totp {
             tx.clear_terminal_failures(account.organization, &account.staff.id, &peer.fingerprint).await?;
         }
         tx.put_session(account.organization, new.tokens(), &session).await?;
@@ -221,20 +234,20 @@ impl Platform {
         })
     }
 
+    /// Counts a wrong password or code in the transaction that holds the count.
     pub(crate) async fn count_failure(
         &self,
+        mut tx: Tx,
         peer: &Peer,
-        organization: Organization,
-        id: Option<StaffId>,
+        (organization, id): (Organization, Option<&StaffId>),
         rule: &str,
         context: &Context,
     ) -> Result<(), Error> {
-        let mut tx = self.store().begin().await?;
-        if let Some(id) = &id {
+        if let Some(id) = id {
             let since = context.now - FORGOTTEN_AFTER;
             tx.count_login_failure(organization, id, &peer.fingerprint, context.now, since).await?;
         }
-        let entry = log_in_entry(peer, organization, id.as_ref(), "login", Outcome::Refused, context);
+        let entry = log_in_entry(peer, organization, id, "login", Outcome::Refused, context);
         tx.commit(Entry { rule: Some(rule.to_owned()), ..entry }).await?;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What everybody does with their own account: the password (P-185, S-006…008).
 
 use crate::accounts::{log_in_entry, new_session};
-use crate::passwords::{SHORTEST, SHORTEST_WITH_FACTOR, faults_of};
+use crate::passwords::faults_of;
 use crate::refresh::NewTokens;
 use crate::{Caller, Context, Error, ItemFault, LoggedIn, Platform, random_id};
 use kiban_policy::UseCase;
@@ -43,8 +43,7 @@ impl Platform {
             }
             other => other,
         })?;
-        let shortest = if checked.has_totp { SHORTEST_WITH_FACTOR } else { SHORTEST };
-        let faults = faults_of("new_password", (&new, shortest), &old, &checked.staff);
+        let faults = faults_of("new_password", &new, &old, &checked.staff);
         if !faults.is_empty() {
             return Err(Error::Invalid(faults));
         }
@@ -55,7 +54,10 @@ impl Platform {
         let held = self.hold_same(&mut tx, &checked).await?;
         tx.put_account(&Account { password_hash, initial_until: None, ..held.clone() }).await?;
         tx.end_sessions_of(held.organization, id, context.now).await?;
-        tx.clear_login_failures(held.organization, id).await?;
+        // Guesses of codes at this screen stay counted.
+        if !held.has_totp {
+            tx.clear_login_failures(held.organization, id).await?;
+        }
         tx.put_session(held.organization, tokens.tokens(), &session).await?;
         tx.commit(log_in_entry(peer, held.organization, Some(id), "password.change", Outcome::Done, context)).await?;
         self.inner.sessions.forget_staff(id);

@@ -16,10 +16,8 @@ const AT_ONCE: usize = 2;
 /// checked a password.
 const SET_ASIDE: usize = 33 * 1024;
 
-/// Signs of a password that stands alone (S-006).
-pub(crate) const SHORTEST: usize = 13;
-/// Signs of one beside a second factor.
-pub(crate) const SHORTEST_WITH_FACTOR: usize = 8;
+/// Signs of a password (S-006), beside a second factor too: a program logs in without its code.
+const SHORTEST: usize = 13;
 /// Longest password; argon2id takes any length, a body does not.
 const LONGEST: usize = 256;
 /// Different signs in a password: repeating one is no length.
@@ -29,12 +27,12 @@ const NAME: usize = 4;
 /// Signs before and after a common password that leave it common.
 const MARGIN: usize = 4;
 
-/// What is wrong with a new password of somebody that must have so many signs, told of this item (S-006, S-007).
-pub(crate) fn faults_of(item: &str, (new, shortest): (&str, usize), old: &str, staff: &Staff) -> Vec<ItemFault> {
+/// What is wrong with a new password of somebody, told of this item (S-006, S-007).
+pub(crate) fn faults_of(item: &str, new: &str, old: &str, staff: &Staff) -> Vec<ItemFault> {
     let fault = |text: &str| vec![ItemFault::new(item, text)];
     let length = new.chars().count();
-    if length < shortest {
-        return fault(&format!("パスワードは{shortest}文字以上にしてください"));
+    if length < SHORTEST {
+        return fault(&format!("パスワードは{SHORTEST}文字以上にしてください"));
     }
     if length > LONGEST {
         return fault(&format!("パスワードは{LONGEST}文字以内にしてください"));
@@ -131,9 +129,8 @@ mod tests {
         let id = StaffId("4370100017/mihon".to_owned());
         let name = "架空 花子太郎".to_owned();
         let staff = Staff { id, name, job: JobType::CareManager, care_manager: None, administrator: false };
-        let refused = |new: &str| {
-            faults_of("new_password", (new, SHORTEST), "mae-no-aikotoba-9", &staff).pop().map(|fault| fault.message)
-        };
+        let refused =
+            |new: &str| faults_of("new_password", new, "mae-no-aikotoba-9", &staff).pop().map(|fault| fault.message);
         let told = |new: &str, why: &str| {
             let message = refused(new).unwrap_or_default();
             assert!(message.contains(why), "{new}: {message}");

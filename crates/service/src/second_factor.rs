@@ -3,11 +3,11 @@
 //! password as before: the certificate is what it has, the password what its person knows, and what it may do is narrow (P-165).
 
 use crate::accounts::{Lock, log_in_entry, new_session};
-use crate::passwords::SHORTEST;
 use crate::refresh::NewTokens;
 use crate::totp::{DIGITS, base32, step_of};
-use crate::{Caller, Context, Error, LoggedIn, Platform, random, random_id};
-use kiban_domain::office::JobType;
+use crate::{Caller, Context, Error, LoggedIn, Peer, Platform, random, random_id};
+use kiban_domain::Organization;
+use kiban_domain::office::{JobType, StaffId};
 use kiban_policy::{UseCase, Way};
 use kiban_store::{Account, Entry, Outcome, Tx};
 use serde::Serialize;
@@ -21,6 +21,7 @@ const RECOVERY_CODES: usize = 10;
 const SECRET_BYTES: usize = 20;
 /// Name in the list of an authenticator app.
 const ISSUER: &str = "介護情報基盤";
+const IS_SET: &str = "認証アプリは、もう設定してあります。替えるときは、先にやめてください";
 
 /// Of whom a second factor is asked (P-184); who has one set up is always asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,9 +117,14 @@ impl Platform {
         Ok(state)
     }
 
-    /// What an authenticator app needs. Nothing is kept: the same log-in is offered the same secret until a code of it comes.
+    /// What an authenticator app needs. Nothing is kept: the same log-in is offered the same secret until a code of it comes. Nothing is
+    /// offered to an account that has one: its secret is told once, and it is replaced by taking it away first.
     pub async fn offer_factor(&self, caller: &Caller, context: &Context) -> Result<FactorSetup, Error> {
         caller.require_way(UseCase::Accounts, self.table_at(context.now)?)?;
+        if self.store().account(&caller.staff.id).await?.is_none_or(|account| account.has_totp) {
+            self.store().audit().append(caller.entry(context, "factor.offer", Outcome::Refused)).await?;
+            return Err(Error::Conflict(IS_SET));
+        }
         let secret = base32(&self.offered(caller).await?);
         let account = caller.staff.id.0.replace('/', "-");
         let label: String = ISSUER.bytes().map(|byte| format!("%{byte:02X}")).collect();
@@ -129,9 +135,11 @@ impl Platform {
         Ok(FactorSetup { uri, secret })
     }
 
-    /// The secret this log-in is offered.
+    /// The secret this log-in is offered: another one after each time it was set up.
     async fn offered(&self, caller: &Caller) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let text = format!("totp_offer|{}|{}", caller.staff.id.0, caller.session);
+        let id = &caller.staff.id;
+        let last_step = self.store().last_step(caller.organization, id).await?;
+        let text = format!("totp_offer|{}|{}|{last_step}", id.0, caller.session);
         let digest = self.store().platform_keys().await?.digest(text.as_bytes());
         Ok(Zeroizing::new(digest.iter().copied().take(SECRET_BYTES).collect()))
     }
@@ -150,6 +158,10 @@ impl Platform {
 
     async fn put_factor(&self, caller: &Caller, proof: FactorProof, context: &Context) -> Result<Vec<String>, Error> {
         let account = self.own_password(caller, proof.password, context).await?;
+        if account.has_totp {
+            self.store().audit().append(caller.entry(context, "factor.set", Outcome::Refused)).await?;
+            return Err(Error::Conflict(IS_SET));
+        }
         let secret = self.offered(caller).await?;
         let Some(step) = step_of(&secret, &plain(&proof.code), context.now) else {
             let text = "アプリに出ている6けたの数字と違います。端末とスマートフォンの時計が合っているか確かめて、新しい数字を入力してください";
@@ -162,40 +174,51 @@ impl Platform {
         if !tx.use_step(held.organization, &held.staff.id, step).await? {
             return Err(Error::item("code", "この数字は使いました。次の数字になるまで待ってください"));
         }
-        let open = self.store().sessions_of(held.organization, &held.staff.id, context.now).await?;
-        for session in open.iter().filter(|session| session.id != caller.session) {
-            tx.end_session(held.organization, &session.id, context.now).await?;
-        }
-        tx.commit(caller.entry(context, "factor.set", Outcome::Done)).await?;
-        self.inner.sessions.forget_staff(&held.staff.id);
-        self.refresh_standing(context.now).await?;
+        self.commit_factor(tx, caller, "factor.set", context).await?;
         Ok(codes.iter().map(|code| grouped(code)).collect())
     }
 
-    /// Takes the second factor away, with the password; one that is too short to stand alone must be changed first.
+    /// Commits a change of the second factor; every other log-in of the account ends.
+    async fn commit_factor(&self, mut tx: Tx, caller: &Caller, action: &str, context: &Context) -> Result<(), Error> {
+        let (organization, id) = (caller.organization, &caller.staff.id);
+        let open = self.store().sessions_of(organization, id, context.now).await?;
+        for session in open.iter().filter(|session| session.id != caller.session) {
+            tx.end_session(organization, &session.id, context.now).await?;
+        }
+        tx.commit(caller.entry(context, action, Outcome::Done)).await?;
+        self.inner.sessions.forget_staff(id);
+        self.refresh_standing(context.now).await
+    }
+
+    /// Takes the second factor away, with the password and a code of the app, or a recovery code. Every other log-in of the account
+    /// ends.
     pub async fn remove_factor<E: From<Error>>(
         &self,
         caller: &Caller,
-        password: Result<String, E>,
+        proof: Result<FactorProof, E>,
         context: &Context,
     ) -> Result<(), E> {
         caller.require_way(UseCase::Accounts, self.table_at(context.now)?)?;
-        Ok(self.put_no_factor(caller, password?, context).await?)
+        Ok(self.put_no_factor(caller, proof?, context).await?)
     }
 
-    async fn put_no_factor(&self, caller: &Caller, password: String, context: &Context) -> Result<(), Error> {
-        let is_short = password.chars().count() < SHORTEST;
-        let account = self.own_password(caller, password, context).await?;
-        if is_short {
-            let text =
-                format!("第二要素がないときのパスワードは{SHORTEST}文字以上です。先にパスワードを変えてください");
-            return Err(Error::item("password", text));
+    async fn put_no_factor(&self, caller: &Caller, proof: FactorProof, context: &Context) -> Result<(), Error> {
+        let account = self.own_password(caller, proof.password, context).await?;
+        if !account.has_totp {
+            self.store().audit().append(caller.entry(context, "factor.remove", Outcome::Refused)).await?;
+            return Err(Error::Conflict("第二要素は、設定してありません"));
         }
-        let mut tx = self.store().begin().await?;
+        let whose = (caller.organization, &caller.staff.id);
+        let (mut tx, _, _) =
+            self.use_code(&caller.peer, whose, &proof.code, context).await.map_err(|error| match error {
+                Error::WrongCode(_) => {
+                    Error::item("code", "アプリの数字か回復コードと違います。入力を確かめてください")
+                }
+                other => other,
+            })?;
         let held = self.hold_same(&mut tx, &account).await?;
         tx.set_totp(&held, None, &[]).await?;
-        tx.commit(caller.entry(context, "factor.remove", Outcome::Done)).await?;
-        self.refresh_standing(context.now).await
+        self.commit_factor(tx, caller, "factor.remove", context).await
     }
 
     /// The caller's account, with its password.
@@ -215,11 +238,45 @@ impl Platform {
         })
     }
 
-    /// The account as it is at this moment, if its password is still the one that was checked.
+    /// The account as it is at this moment, if its password is still the one that was checked and the second factor stands as it did.
     pub(crate) async fn hold_same(&self, tx: &mut Tx, checked: &Account) -> Result<Account, Error> {
         let held = tx.hold_account(&checked.staff.id).await?;
-        let held = held.filter(|now| now.active && now.password_hash == checked.password_hash);
+        let same = |now: &Account| now.password_hash == checked.password_hash && now.has_totp == checked.has_totp;
+        let held = held.filter(|now| now.active && same(now));
         held.ok_or(Error::Conflict("アカウントが、いま変わりました。ログインし直してください"))
+    }
+
+    /// Uses up a right code of the app, or a recovery code: the transaction in which it is used, the account as held in it, and which
+    /// of the two it was. A wrong one is counted like a wrong password; of many at the same moment each waits for the one before.
+    async fn use_code(
+        &self,
+        peer: &Peer,
+        (organization, id): (Organization, &StaffId),
+        typed: &str,
+        context: &Context,
+    ) -> Result<(Tx, Account, &'static str), Error> {
+        let code = plain(typed);
+        let secret = self.store().totp_secret(id).await?.ok_or(Error::Unauthenticated("login_required"))?;
+        let mut tx = self.store().begin().await?;
+        let held = tx.hold_account(id).await?.filter(|now| now.active && now.has_totp);
+        let held = held.ok_or(Error::Unauthenticated("login_required"))?;
+        let lock = tx.hold_lock_state(organization, id, &peer.fingerprint).await?;
+        let lock = Lock::of(lock, &self.inner.config, context.now);
+        if lock.seconds > 0 {
+            drop(tx);
+            let entry = log_in_entry(peer, organization, Some(id), "login.locked", Outcome::Refused, context);
+            self.store().audit().append(entry).await?;
+            return Err(Error::Locked(lock.seconds));
+        }
+        let (fits, rule) = match step_of(&secret, &code, context.now) {
+            Some(step) => (tx.use_step(organization, id, step).await?, "totp"),
+            None => (tx.use_recovery_code(organization, id, &code).await?, "recovery_code"),
+        };
+        if !fits {
+            self.count_failure(tx, peer, (organization, Some(id)), "wrong_code", context).await?;
+            return Err(Error::WrongCode(lock.one_more(&self.inner.config)));
+        }
+        Ok((tx, held, rule))
     }
 
     /// The second step of a log-in: the code of the app, or a recovery code, each good once. The log-in goes on under new tokens
@@ -229,29 +286,9 @@ impl Platform {
             return Err(Error::Conflict("このログインは、第二要素を待っていません"));
         }
         let (peer, id, organization) = (&waiting.peer, &waiting.staff.id, waiting.organization);
-        let lock = self.store().lock_state(organization, id, &peer.fingerprint).await?;
-        let lock = Lock::of(lock, &self.inner.config, context.now);
-        if lock.seconds > 0 {
-            self.store().audit().append(waiting.entry(context, "login.locked", Outcome::Refused)).await?;
-            return Err(Error::Locked(lock.seconds));
-        }
-        let code = plain(typed);
-        let secret = self.store().totp_secret(id).await?.ok_or(Error::Unauthenticated("login_required"))?;
-        let step = step_of(&secret, &code, context.now);
+        let (mut tx, held, rule) = self.use_code(peer, (organization, id), typed, context).await?;
         let new = NewTokens::make(&random_id()?)?;
         let session = new_session(&new, peer, id, None, context.now);
-        let mut tx = self.store().begin().await?;
-        let held = tx.hold_account(id).await?.filter(|now| now.active && now.has_totp);
-        let held = held.ok_or(Error::Unauthenticated("login_required"))?;
-        let fits = match step {
-            Some(step) => tx.use_step(organization, id, step).await?,
-            None => tx.use_recovery_code(organization, id, &code).await?,
-        };
-        if !fits {
-            drop(tx);
-            self.count_failure(peer, organization, Some(id.clone()), "wrong_code", context).await?;
-            return Err(Error::WrongCode(lock.one_more(&self.inner.config)));
-        }
         // Of two answers at the same moment one ends what was waiting.
         tx.end_session(organization, &waiting.session, context.now)
             .await?
@@ -259,7 +296,6 @@ impl Platform {
         tx.clear_terminal_failures(organization, id, &peer.fingerprint).await?;
         tx.put_session(organization, new.tokens(), &session).await?;
         let entry = log_in_entry(peer, organization, Some(id), "login", Outcome::Done, context);
-        let rule = if step.is_some() { "totp" } else { "recovery_code" };
         tx.commit(Entry { rule: Some(rule.to_owned()), ..entry }).await?;
         self.inner.sessions.forget_staff(id);
         let must_change_password = held.initial_until.is_some();
@@ -267,11 +303,11 @@ impl Platform {
     }
 }
 
-/// What is sent to set up a second factor.
+/// What is sent to set up a second factor, or to take it away.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FactorProof {
     /// The own password.
     pub password: String,
-    /// Six digits of the app.
+    /// Six digits of the app; to take it away a recovery code too.
     pub code: String,
 }

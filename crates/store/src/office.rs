@@ -46,6 +46,11 @@ const LOCK: &str =
 const COUNT_FAILURE: &str = "INSERT INTO staff_lock (organization, staff_id, fingerprint, failures, last_failure_at) VALUES ($1, $2, $3, 1, $4)
      ON CONFLICT (organization, staff_id, fingerprint) DO UPDATE SET
        failures = CASE WHEN staff_lock.last_failure_at < $5 THEN 1 ELSE staff_lock.failures + 1 END, last_failure_at = $4";
+/// Holds the row, or its place, until the transaction ends, on either engine.
+const HOLD_LOCK: &str =
+    "INSERT INTO staff_lock (organization, staff_id, fingerprint, failures, last_failure_at) VALUES ($1, $2, $3, 0, 0)
+     ON CONFLICT (organization, staff_id, fingerprint) DO UPDATE SET failures = staff_lock.failures
+     RETURNING failures, last_failure_at";
 const CLEAR_FAILURES: &str = "DELETE FROM staff_lock WHERE organization = $1 AND staff_id = $2";
 const CLEAR_TERMINAL: &str = "DELETE FROM staff_lock WHERE organization = $1 AND staff_id = $2 AND fingerprint = $3";
 const FORGET_FAILURES: &str = "DELETE FROM staff_lock WHERE last_failure_at < $1";
@@ -71,6 +76,7 @@ pub(crate) const ALL: &[&str] = &[
     HOLD_STAFF,
     LOCK,
     COUNT_FAILURE,
+    HOLD_LOCK,
     CLEAR_FAILURES,
     CLEAR_TERMINAL,
     FORGET_FAILURES,
@@ -272,6 +278,18 @@ impl Tx {
         Ok(())
     }
 
+    /// Failed log-ins of an account over a certificate as they are at this moment: whoever tries meanwhile waits until this
+    /// transaction ends. Holds the account first if it holds both.
+    pub async fn hold_lock_state(
+        &mut self,
+        organization: Organization,
+        staff: &StaffId,
+        fingerprint: &str,
+    ) -> Result<LockState, StoreError> {
+        let rows = self.raw.rows(HOLD_LOCK, args![&organization.to_string(), &staff.0, fingerprint]).await?;
+        lock_row(&rows)
+    }
+
     /// A log-in over a certificate succeeded: its count starts anew.
     pub async fn clear_terminal_failures(
         &mut self,
@@ -399,10 +417,17 @@ impl Store {
         fingerprint: &str,
     ) -> Result<LockState, StoreError> {
         let rows = self.engine.rows(LOCK, args![&organization.to_string(), &staff.0, fingerprint]).await?;
-        match rows.first() {
-            Some(row) => Ok(LockState { failures: row.int(0)?, last_failure_at: Some(instant(row.big(1)?)?) }),
-            None => Ok(LockState::default()),
+        lock_row(&rows)
+    }
+}
+
+/// The row of [`LOCK`] or [`HOLD_LOCK`]; no failure when there is none.
+fn lock_row(rows: &[Row]) -> Result<LockState, StoreError> {
+    match rows.first() {
+        Some(row) if row.int(0)? > 0 => {
+            Ok(LockState { failures: row.int(0)?, last_failure_at: Some(instant(row.big(1)?)?) })
         }
+        _ => Ok(LockState::default()),
     }
 }
 

@@ -13,12 +13,13 @@ const SET_SECRET: &str = "UPDATE staff SET totp = $2 WHERE staff_id = $1";
 const USE_STEP: &str = "INSERT INTO staff_code (organization, staff_id, last_step) VALUES ($1, $2, $3)
      ON CONFLICT (organization, staff_id) DO UPDATE SET last_step = excluded.last_step
      WHERE staff_code.last_step < excluded.last_step";
+const LAST_STEP: &str = "SELECT last_step FROM staff_code WHERE organization = $1 AND staff_id = $2";
 const ADD_CODE: &str = "INSERT INTO recovery_code (organization, staff_id, digest) VALUES ($1, $2, $3)";
 const USE_CODE: &str = "DELETE FROM recovery_code WHERE organization = $1 AND staff_id = $2 AND digest = $3";
 const DROP_CODES: &str = "DELETE FROM recovery_code WHERE organization = $1 AND staff_id = $2";
 const CODES_LEFT: &str = "SELECT count(*) FROM recovery_code WHERE organization = $1 AND staff_id = $2";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[SECRET, SET_SECRET, USE_STEP, ADD_CODE, USE_CODE, DROP_CODES, CODES_LEFT];
+pub(crate) const ALL: &[&str] = &[SECRET, SET_SECRET, USE_STEP, LAST_STEP, ADD_CODE, USE_CODE, DROP_CODES, CODES_LEFT];
 
 /// Sealed with the secret, so that it is good for its account only.
 pub(crate) fn purpose(staff: &str) -> [&[u8]; 2] {
@@ -81,6 +82,12 @@ impl Store {
         let Some(row) = rows.first() else { return Ok(None) };
         let keys = self.keys.keys_for(NO_INSURER, &rows, &[0]).await?;
         Ok(Some(Zeroizing::new(keys.open(&purpose(&staff.0), &row.blob(0)?)?)))
+    }
+
+    /// The newest step of 30 seconds whose code was used; 0 when none ever was.
+    pub async fn last_step(&self, organization: Organization, staff: &StaffId) -> Result<i64, StoreError> {
+        let rows = self.engine.rows(LAST_STEP, args![&organization.to_string(), &staff.0]).await?;
+        rows.first().map_or(Ok(0), |row| row.big(0))
     }
 
     /// How many recovery codes of an account are left.

@@ -278,7 +278,7 @@ fn shape(name: &str) -> Option<Shape> {
         "factor_state" => (R::Nothing, "200", C::Json("FactorState")),
         "offer_factor" => (R::Nothing, "200", C::Json("FactorOffer")),
         "set_up_factor" => (R::Json("FactorSetUp"), "200", C::Json("RecoveryCodes")),
-        "remove_factor" => (R::Json("OwnPassword"), "204", C::Nothing),
+        "remove_factor" => (R::Json("FactorRemoval"), "204", C::Nothing),
         "change_password" => (R::Json("PasswordChange"), "200", C::Json("Session")),
         "issue_portal_code" => (R::Nothing, "201", C::Json("PortalCode")),
         "register_proxy" => (R::Json("Proxy"), "201", C::Json("PortalCode")),

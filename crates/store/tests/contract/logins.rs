@@ -155,6 +155,36 @@ async fn failed_log_ins_add_up_within_the_window_and_start_anew_after_it_or_afte
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_tries_at_the_same_time_waits_for_the_count_of_the_one_before() {
+    on_each_engine(async |world| {
+        let world = Arc::new(world);
+        let attempt = async |world: Arc<World>| {
+            let (organization, staff) = (Organization::Office(office()), StaffId("4370100017/s1".to_owned()));
+            let act = async |tx: &mut kiban_store::Tx| {
+                let before = tx.hold_lock_state(organization, &staff, TERMINAL).await?.failures;
+                if before < 5 {
+                    tx.count_login_failure(organization, &staff, TERMINAL, at(0), at(-900)).await?;
+                }
+                Ok(before)
+            };
+            world.write(act).await.unwrap()
+        };
+        let attempts: Vec<_> = (0..20).map(|_| tokio::spawn(attempt(Arc::clone(&world)))).collect();
+        let mut seen = Vec::new();
+        for attempt in attempts {
+            seen.push(attempt.await.unwrap());
+        }
+        seen.sort_unstable();
+        assert_eq!(seen[..5], [0, 1, 2, 3, 4]);
+        assert_eq!(seen[5..], [5; 15]);
+        let (organization, staff) = (Organization::Office(office()), StaffId("4370100017/s2".to_owned()));
+        let held = world.write(async |tx| tx.hold_lock_state(organization, &staff, TERMINAL).await).await.unwrap();
+        assert_eq!(held, LockState::default(), "who never failed");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attempts_at_the_same_time_each_get_a_number_of_their_own_and_a_match_gives_its_back() {
     on_each_engine(async |world| {
         let world = Arc::new(world);

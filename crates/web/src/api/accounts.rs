@@ -68,7 +68,7 @@ pub(crate) struct Lost {
     second_factor: Option<bool>,
 }
 
-/// Setting up a second factor.
+/// Setting up a second factor, or taking it away.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FactorBody {
@@ -76,11 +76,10 @@ pub(crate) struct FactorBody {
     code: String,
 }
 
-/// The own password.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct OwnPassword {
-    password: String,
+impl FactorBody {
+    fn read(self) -> FactorProof {
+        FactorProof { password: self.password, code: self.code }
+    }
 }
 
 fn organization_of(text: &str) -> Result<Organization, Problem> {
@@ -184,13 +183,11 @@ pub(crate) async fn offer_factor(State(app): State<App>, who: Authenticated) -> 
 }
 
 pub(crate) async fn set_up_factor(State(app): State<App>, who: Authenticated, body: Json<FactorBody>) -> Answer {
-    let proof = body.value.map(|body| FactorProof { password: body.password, code: body.code });
-    let codes = app.platform.set_up_factor(&who.caller, proof, &who.context).await?;
+    let codes = app.platform.set_up_factor(&who.caller, body.value.map(FactorBody::read), &who.context).await?;
     ok(json!({ "recovery_codes": codes }))
 }
 
-pub(crate) async fn remove_factor(State(app): State<App>, who: Authenticated, body: Json<OwnPassword>) -> Answer {
-    let password = body.value.map(|body| body.password);
-    app.platform.remove_factor(&who.caller, password, &who.context).await?;
+pub(crate) async fn remove_factor(State(app): State<App>, who: Authenticated, body: Json<FactorBody>) -> Answer {
+    app.platform.remove_factor(&who.caller, body.value.map(FactorBody::read), &who.context).await?;
     done()
 }

@@ -2,6 +2,7 @@
 
 use super::visitor::{Away, Posted, Visitor, cookie, to};
 use super::{Frame, show, words};
+use crate::input::Form;
 use crate::{App, Problem};
 use askama::Template;
 use axum::extract::State;
@@ -127,11 +128,14 @@ pub(crate) async fn factor_form(State(app): State<App>, visitor: Visitor) -> Res
     Ok(show(&factor_page(&app, &visitor).await?)?)
 }
 
+fn proof(form: &Form) -> Result<FactorProof, Problem> {
+    Ok(FactorProof { password: form.as_typed("password").to_owned(), code: form.get("code").to_owned() })
+}
+
 /// Shows the recovery codes in its answer: they are told once, so there is no page to come back to.
 pub(crate) async fn set_up_factor(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
     let Posted { visitor, form } = posted;
-    let proof = FactorProof { password: form.as_typed("password").to_owned(), code: form.get("code").to_owned() };
-    match app.platform.set_up_factor(&visitor.caller, Ok::<_, Problem>(proof), &visitor.context).await {
+    match app.platform.set_up_factor(&visitor.caller, proof(&form), &visitor.context).await {
         Ok(codes) => {
             let page = Frame { body: "main--read", ..visitor.frame(&app, "回復コード", "P-210", "") };
             Ok(show(&RecoveryPage { page, codes })?)
@@ -142,8 +146,7 @@ pub(crate) async fn set_up_factor(State(app): State<App>, posted: Posted) -> Res
 
 pub(crate) async fn remove_factor(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
     let Posted { visitor, form } = posted;
-    let password = Ok::<_, Problem>(form.as_typed("password").to_owned());
-    match app.platform.remove_factor(&visitor.caller, password, &visitor.context).await {
+    match app.platform.remove_factor(&visitor.caller, proof(&form), &visitor.context).await {
         Ok(()) => Ok(to("/account/factor", None)),
         Err(problem) => factor_again(&app, &visitor, problem).await,
     }

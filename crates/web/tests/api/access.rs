@@ -267,7 +267,7 @@ pub fn body(world: &World, name: &str, role: Role) -> Option<Value> {
         "answer_factor" => json!({ "code": "000000" }),
         // Nobody's app: right is only the password.
         "set_up_factor" => json!({ "password": PASSWORD, "code": "000000" }),
-        "remove_factor" => json!({ "password": PASSWORD }),
+        "remove_factor" => json!({ "password": PASSWORD, "code": "000000" }),
         "change_password" => json!({ "old_password": PASSWORD, "new_password": "aoi-sora-to-neko-7" }),
         "register_proxy" => json!({
             "role": "legal", "name": "架空 長子", "birth": "1970-01-02", "relation": "成年後見人",

@@ -162,9 +162,32 @@ async fn nobody_cares_for_the_accounts_of_others() {
     assert_eq!(operator.post(&accounts(Role::Helper), newcomer()).await.refusal(), (422, "invalid".to_owned()));
     let mut chief = newcomer();
     chief["administrator"] = json!(true);
-    assert_eq!(operator.post(&accounts(Role::Helper), chief).await.status, StatusCode::CREATED);
-    let reset = operator.send(axum::http::Method::POST, &format!("{theirs}/reset"), "", "".into()).await;
-    assert_eq!(reset.refusal(), (409, "conflict".to_owned()));
+    assert_eq!(operator.post(&accounts(Role::Helper), chief.clone()).await.status, StatusCode::CREATED);
+    let reset = async |client: &Client<'_>, path: &str| {
+        client.send(axum::http::Method::POST, &format!("{path}/reset"), "", "".into()).await
+    };
+    // Staff of the operator who are no administrators care for nobody.
+    let clerk = world.log_in(Role::SecondOperator).await;
+    let (chiefs, no) = (format!("{}/newcomer", accounts(Role::Helper)), (403, "not_administrator".to_owned()));
+    let switch = |active: bool| json!({ "active": active });
+    chief["account"] = json!("another");
+    assert_eq!(clerk.get(&accounts(Role::Helper)).await.refusal(), no);
+    assert_eq!(clerk.post(&accounts(Role::Helper), chief).await.refusal(), no);
+    assert_eq!(reset(&clerk, &chiefs).await.refusal(), no);
+    assert_eq!(clerk.put(&chiefs, switch(false)).await.refusal(), no);
+    assert_eq!(clerk.delete(&chiefs).await.refusal(), no);
+    // The operator's administrators care for those of others; in an emergency they stop anybody, and no more.
+    let conflict = (409, "conflict".to_owned());
+    assert_eq!(reset(&operator, &theirs).await.refusal(), conflict);
+    assert_eq!(operator.delete(&theirs).await.refusal(), conflict);
+    assert_eq!(operator.put(&theirs, switch(false)).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(operator.put(&theirs, switch(true)).await.refusal(), conflict);
+    assert_eq!(state_of(&world, Role::Helper, COLLEAGUE).await, "stopped");
+    assert_eq!(reset(&operator, &chiefs).await.status, StatusCode::OK);
+    for active in [false, true] {
+        assert_eq!(operator.put(&chiefs, switch(active)).await.status, StatusCode::NO_CONTENT);
+    }
+    assert_eq!(operator.delete(&chiefs).await.status, StatusCode::NO_CONTENT);
     // A job the organisation does not have, a care manager without a number, a name that is taken.
     for (item, body) in [
         ("job", json!({ "account": "n1", "name": "見本 新子", "job": "operator_staff" })),
@@ -175,6 +198,35 @@ async fn nobody_cares_for_the_accounts_of_others() {
         let reply = planner.post(&accounts(Role::Planner), body).await;
         assert_eq!((reply.status.as_u16(), &reply.json()["items"][0]["item"]), (422, &json!(item)));
     }
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn of_two_administrators_who_close_each_other_at_the_same_moment_one_stays() {
+    let world = World::new().await;
+    let second = kiban_service::NewAccount {
+        organization: Role::Helper.organization(),
+        account: "second".to_owned(),
+        name: "見本 次子".to_owned(),
+        job: JobType::Clerk,
+        care_manager: None,
+        administrator: true,
+        password: OWN_WORDS.to_owned(),
+    };
+    world.platform.put_account(second, "test", &world.context()).await.unwrap();
+    world.refresh().await;
+    let (_, second) = log_in(&world, Role::Helper, "second", OWN_WORDS).await;
+    let first = world.log_in(Role::Helper).await;
+    let close = |client: &Client<'_>, account: &str| {
+        let path = format!("{}/{account}", accounts(Role::Helper));
+        let mut request = client.request(axum::http::Method::DELETE, &path).body("".into()).unwrap();
+        client.connect(&mut request);
+        request
+    };
+    let replies = world.at_once(vec![close(&first, "second"), close(&second, Role::Helper.account())]).await;
+    let mut statuses: Vec<u16> = replies.iter().map(|reply| reply.status.as_u16()).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [204, 401]);
     world.verify().await;
 }
 

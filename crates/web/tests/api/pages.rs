@@ -293,8 +293,9 @@ fn is_open(page: &Route, role: Role) -> bool {
         | "admin_page"
         | "admin_certificates_page"
         | "own_sessions_page" => true,
-        // Of the roles only the offices' accounts are administrators.
-        "people_page" | "invite_page" | "colleague_page" => is_office,
+        // Of the roles the offices' accounts and one of the operator's are administrators; only offices have a colleague.
+        "people_page" | "invite_page" => is_office || role == Role::Operator,
+        "colleague_page" => is_office,
         "users_page" | "register_page" | "card_page" | "qr_page" => is_office,
         "insured_page" => matches!(role, Role::City | Role::OtherCity),
         "consent_page" => matches!(role, Role::Planner | Role::City),

@@ -96,6 +96,9 @@ async fn guessing_codes_makes_the_terminal_wait_whatever_is_done_with_the_passwo
     let mut codes = vec![];
     for _ in 0..5 {
         let half = waiting(&terminal, &log_in(&terminal, COLLEAGUE).await);
+        // A program is let in by the password, and its log-in forgives no code.
+        let program = json!({ "account": COLLEAGUE, "password": PASSWORD, "software": "みほんソフト 1.0" });
+        assert_eq!(terminal.post("/api/v1/token", program).await.status, StatusCode::OK);
         codes.push(answer(&half, "000000").await.refusal().1);
     }
     assert_eq!(codes, ["wrong_code"; 5]);
@@ -121,13 +124,11 @@ async fn a_recovery_code_opens_once_and_an_administrator_takes_a_lost_factor_awa
     assert_eq!(state, json!({ "totp": true, "recovery_codes_left": 9, "required": false }));
     let half = waiting(&terminal, &log_in(&terminal, COLLEAGUE).await);
     assert_eq!(answer(&half, &codes[3]).await.refusal(), (401, "wrong_code".to_owned()));
-    // A password of eight signs stands beside the factor, and must grow before the factor goes.
-    let change = json!({ "old_password": PASSWORD, "new_password": "aoi-neko" });
-    let reply = full.put("/api/v1/account/password", change).await;
-    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
-    let full = Client { token: reply.json()["token"].as_str().map(str::to_owned), ..terminal.clone() };
-    let away = full.post("/api/v1/account/factor/remove", json!({ "password": "aoi-neko" })).await;
-    assert_eq!((away.status.as_u16(), &away.json()["items"][0]["item"]), (422, &json!("password")));
+    // Beside the factor too the password has thirteen signs: a program logs in with it alone.
+    let change = json!({ "old_password": PASSWORD, "new_password": "aoi-neko-sora" });
+    let short = json!({ "old_password": PASSWORD, "new_password": "aoi-neko-sor" });
+    assert_eq!(full.put("/api/v1/account/password", short).await.refusal(), (422, "invalid".to_owned()));
+    assert_eq!(full.put("/api/v1/account/password", change).await.status, StatusCode::OK);
     // Lost with all codes: the administrator gives an initial password, and the factor goes with it only when it is said.
     let admin = world.log_in(Role::Helper).await;
     let reset = format!("/api/v1/organizations/{}/accounts/{COLLEAGUE}/reset", Role::Helper.organization());
@@ -137,6 +138,78 @@ async fn a_recovery_code_opens_once_and_an_administrator_takes_a_lost_factor_awa
         let reply = terminal.post("/api/v1/session", json!({ "account": COLLEAGUE, "password": initial })).await;
         assert_eq!(reply.status.as_u16(), expected, "{}", reply.text());
     }
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn many_guesses_at_the_same_moment_are_no_more_than_one_after_the_other() {
+    let world = World::new().await;
+    let (_, recovery) = set_up(&world).await;
+    world.pass(60).await;
+    let terminal = world.with_certificate(Role::Helper);
+    let count = |replies: &[Reply], code: &str| replies.iter().filter(|reply| reply.refusal().1 == code).count();
+    let half = waiting(&terminal, &log_in(&terminal, COLLEAGUE).await);
+    let guess = |n| half.post_request("/api/v1/session/factor", json!({ "code": format!("wrong-{n}") }));
+    let replies = world.at_once((0..32).map(guess).collect()).await;
+    assert_eq!((count(&replies, "wrong_code"), count(&replies, "locked")), (5, 27));
+    assert_eq!(answer(&half, &recovery[0]).await.refusal(), (401, "locked".to_owned()));
+    // The same with passwords, on another terminal.
+    let terminal = world.with_certificate(Role::Planner);
+    let body = |n| json!({ "account": COLLEAGUE, "password": format!("chigau-aikotoba-{n}") });
+    let guess = |n| terminal.post_request("/api/v1/session", body(n));
+    let replies = world.at_once((0..12).map(guess).collect()).await;
+    assert_eq!((count(&replies, "wrong_password"), count(&replies, "locked")), (5, 7));
+    assert_eq!(log_in(&terminal, COLLEAGUE).await.refusal(), (401, "locked".to_owned()));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_factor_is_told_once_and_taken_away_or_replaced_with_a_code_only() {
+    let world = World::new().await;
+    let worker = world.log_in_colleague(Role::Helper).await;
+    let offer = async || worker.send(Method::POST, "/api/v1/account/factor/offer", "", "".into()).await;
+    let set =
+        async |code: String| worker.put("/api/v1/account/factor", json!({ "password": PASSWORD, "code": code })).await;
+    let remove = async |password: &str, code: &str| {
+        worker.post("/api/v1/account/factor/remove", json!({ "password": password, "code": code })).await
+    };
+    let conflict = (409, "conflict".to_owned());
+    assert_eq!(remove(PASSWORD, "000000").await.refusal(), conflict, "there is none yet");
+    let secret = offer().await.json()["secret"].as_str().unwrap().to_owned();
+    let reply = set(app_code(&secret, world.now().as_second())).await;
+    let recovery = reply.json()["recovery_codes"][0].as_str().unwrap().to_owned();
+    // Whoever sits down at this screen reads no secret, and puts no other in its place.
+    assert_eq!(offer().await.refusal(), conflict);
+    world.pass(30).await;
+    assert_eq!(set(app_code(&secret, world.now().as_second())).await.refusal(), conflict);
+    let terminal = world.with_certificate(Role::Helper);
+    let half = waiting(&terminal, &log_in(&terminal, COLLEAGUE).await);
+    let token = answer(&half, &app_code(&secret, world.now().as_second())).await.json()["token"].clone();
+    let elsewhere = Client { token: token.as_str().map(str::to_owned), ..terminal.clone() };
+    assert_eq!(elsewhere.get("/api/v1/people").await.status, StatusCode::OK);
+    let item = |reply: Reply| reply.json()["items"][0]["item"].clone();
+    assert_eq!(item(remove("chigau-aikotoba-99", &recovery).await), json!("password"));
+    assert_eq!(item(remove(PASSWORD, "000000").await), json!("code"));
+    // The code of the other log-in is used.
+    assert_eq!(item(remove(PASSWORD, &app_code(&secret, world.now().as_second())).await), json!("code"));
+    assert_eq!(remove(PASSWORD, &recovery).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(elsewhere.get("/api/v1/people").await.refusal(), (401, "login_required".to_owned()));
+    assert_eq!(worker.get("/api/v1/people").await.status, StatusCode::OK);
+    // Set up again in the same log-in, it is another one.
+    let again = offer().await.json()["secret"].as_str().unwrap().to_owned();
+    assert_ne!(again, secret);
+    world.pass(30).await;
+    assert_eq!(set(app_code(&secret, world.now().as_second())).await.refusal().0, 422);
+    assert_eq!(set(app_code(&again, world.now().as_second())).await.status, StatusCode::OK);
+    // Guesses at a screen that is open count like those at the log-in, the three before too, whatever the password is changed to.
+    assert_eq!(item(remove(PASSWORD, "000000").await), json!("code"));
+    let change = json!({ "old_password": PASSWORD, "new_password": "aoi-sora-to-neko-7" });
+    let token = worker.put("/api/v1/account/password", change).await.json()["token"].clone();
+    let worker = Client { token: token.as_str().map(str::to_owned), ..terminal };
+    let guess = json!({ "password": "aoi-sora-to-neko-7", "code": "000000" });
+    assert_eq!(item(worker.post("/api/v1/account/factor/remove", guess.clone()).await), json!("code"));
+    let reply = worker.post("/api/v1/account/factor/remove", guess).await;
+    assert_eq!(reply.refusal(), (401, "locked".to_owned()));
     world.verify().await;
 }
 
@@ -152,7 +225,8 @@ async fn where_a_second_factor_is_asked_of_administrators_they_set_it_up_before_
     let admin = Client { token, ..terminal };
     let required = (401, "second_factor_setup_required".to_owned());
     assert_eq!(admin.get("/api/v1/people").await.refusal(), required);
-    assert_eq!(admin.post("/api/v1/account/factor/remove", json!({ "password": PASSWORD })).await.refusal(), required);
+    let remove = json!({ "password": PASSWORD, "code": "000000" });
+    assert_eq!(admin.post("/api/v1/account/factor/remove", remove).await.refusal(), required);
     assert_eq!(admin.get("/api/v1/account/factor").await.json()["required"], json!(true));
     let offer = admin.send(Method::POST, "/api/v1/account/factor/offer", "", "".into()).await.json();
     let again = admin.send(Method::POST, "/api/v1/account/factor/offer", "", "".into()).await.json();

@@ -399,6 +399,20 @@ impl World {
         self.platform.handle_of(&caller, person).await.unwrap()
     }
 
+    /// The answers to requests that are all sent before one is answered.
+    pub async fn at_once(&self, requests: Vec<Request<Body>>) -> Vec<Reply> {
+        let ask = |request| {
+            let router = self.inside.clone();
+            tokio::spawn(async move { Reply::of(router.oneshot(request).await.unwrap()).await })
+        };
+        let asked: Vec<_> = requests.into_iter().map(ask).collect();
+        let mut replies = Vec::new();
+        for reply in asked {
+            replies.push(reply.await.unwrap());
+        }
+        replies
+    }
+
     /// Changes something in the store as the operator's tools would.
     pub async fn change(&self, change: impl AsyncFnOnce(&mut kiban_store::Tx)) {
         let mut tx = self.platform.store().begin().await.unwrap();
@@ -549,10 +563,10 @@ pub fn account_of(role: Role, name: &str) -> Account {
     Account { staff, ..account(role) }
 }
 
-/// The account somebody logs in with; in an office it is its administrator's.
+/// The account somebody logs in with; in an office it is its administrator's, and one of the operator's two is one.
 pub fn account(role: Role) -> Account {
     let id = StaffId(format!("{}/{}", role.organization(), role.account()));
-    let administrator = role.organization().office().is_some();
+    let administrator = role.organization().office().is_some() || role == Role::Operator;
     let staff = Staff { id, name: "見本 職員".to_owned(), job: role.job(), care_manager: None, administrator };
     Account {
         staff,
@@ -694,7 +708,7 @@ impl Client<'_> {
         request
     }
 
-    fn connect(&self, request: &mut Request<Body>) {
+    pub fn connect(&self, request: &mut Request<Body>) {
         request.extensions_mut().insert(RemoteAddr("192.0.2.1:50000".parse().unwrap()));
         if let Some(fingerprint) = &self.fingerprint {
             request.extensions_mut().insert(PeerCertificate {

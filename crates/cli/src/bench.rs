@@ -114,7 +114,14 @@ async fn measure(options: &Options, folder: &Folder) -> Result<Report> {
     let database = (options.db != "sqlite").then_some(options.db.as_str());
     let home = Home::create(&folder.path, database)?;
     // One office of the benchmark asks and searches as a whole region would.
-    let limits = ["disaster_searches", "disaster_views", "office_requests", "insurer_requests", "disaster_requests"];
+    let limits = [
+        "disaster_searches",
+        "disaster_views",
+        "office_requests",
+        "insurer_requests",
+        "disaster_requests",
+        "slip_sets",
+    ];
     let limits: String = limits.iter().map(|name| format!("{name} 2000000000\n")).collect();
     std::fs::write(home.dir().join("limits.tsv"), limits)?;
     let floors = floors::Floors::new(&home, options.seconds, options.connections, !options.no_floors);

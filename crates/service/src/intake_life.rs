@@ -75,6 +75,8 @@ impl Platform {
     ) -> Result<IntakeResult, Error> {
         let office = self.life_office(caller, context)?;
         let mut upload = self.read_life(office, &files, context);
+        let people = upload.documents.iter().map(|document| document.person).collect::<BTreeSet<_>>().len();
+        upload.problems.extend(self.too_many_people(people));
         if upload.has_errors() {
             return self.refuse_life(caller, office, &upload, context).await;
         }

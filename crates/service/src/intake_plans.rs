@@ -16,7 +16,7 @@ use kiban_formats::Problem;
 use kiban_formats::care_plan::{PlanFileKind, PlanFileName, Received, Sent, read_set};
 use kiban_policy::{UseCase, Writer};
 use kiban_store::{Entry, InsurerKeys, NewReceipt, Outcome, Receipt, ReceiptCounts, ReceiptState, Tx};
-use std::collections::{BTreeMap, btree_map};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::sync::Arc;
 
 const NOT_ASSIGNED: &str = "この利用者は、この事業所の担当利用者として登録されていません。番号を確認し、先に本人確認と担当事業所登録をしてください";
@@ -82,6 +82,8 @@ impl Platform {
         if let Some(agreed_on) = agreed_on {
             upload.agree(agreed_on)?;
         }
+        let people = upload.documents.iter().map(PlanDocument::person).collect::<BTreeSet<_>>().len();
+        upload.problems.extend(self.too_many_people(people));
         if upload.has_errors() {
             return self.refuse_plans(caller, office, &upload, context).await;
         }
@@ -99,6 +101,13 @@ impl Platform {
                 self.refuse_plans(caller, office, &upload, context).await
             }
         }
+    }
+
+    /// The problem of an upload with more people than one may have: all of them lie in one transaction.
+    pub(crate) fn too_many_people(&self, people: usize) -> Option<Problem> {
+        let most = usize::try_from(self.inner.config.upload_people).unwrap_or(usize::MAX);
+        let text = format!("1回に送れるのは{most}人までです（{people}人でした）。分けて送ってください");
+        (people > most).then(|| Problem::of_file("", "too_many_people", text))
     }
 
     fn read_plans(

@@ -202,6 +202,10 @@ pub struct Config {
     pub notice_days: i64,
     /// Days after its return for which the content of a document is kept that nobody hands in again (P-201).
     pub returned_days: i64,
+    /// Sets of files one office may send to others a day; a day's worth at once.
+    pub slip_sets: i32,
+    /// People in one upload of plans or of LIFE.
+    pub upload_people: i32,
     /// Days after its sending after which a message between offices is deleted, whatever became of it (P-201).
     pub slip_days: i64,
     /// 比較表 beside the trend of LIFE.
@@ -244,6 +248,8 @@ impl Default for Config {
             answer_hours: 24,
             notice_days: 365,
             returned_days: 180,
+            slip_sets: 2_000,
+            upload_people: 2_000,
             slip_days: 180,
             life_reference: Arc::new(Reference::sample()),
         }

@@ -68,6 +68,8 @@ impl Config {
             "answer_hours" => self.answer_hours = number.into(),
             "returned_days" => self.returned_days = number.into(),
             "notice_days" => self.notice_days = number.into(),
+            "slip_sets" => self.slip_sets = number,
+            "upload_people" => self.upload_people = number,
             "slip_days" => self.slip_days = number.into(),
             _ => return Err(format!("{name} という設定はありません")),
         }

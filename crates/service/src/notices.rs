@@ -69,17 +69,30 @@ impl Platform {
 
     /// The same without a request.
     pub(crate) async fn tell_at(&self, tx: &mut Tx, tell: Tell<'_>, now: Timestamp) -> Result<(), Error> {
-        let id = if tell.once.is_empty() {
-            random_id()?
-        } else {
-            let text = format!("notice|{}|{}|{}", tell.to, tell.kind.code(), tell.once);
-            let digest = self.store().platform_keys().await?.digest(text.as_bytes());
-            digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
-        };
+        let id =
+            if tell.once.is_empty() { random_id()? } else { self.notice_once(tell.to, tell.kind, tell.once).await? };
         let Tell { to, administrators, kind, about, facts, .. } = tell;
         let facts = facts.to_string().into_bytes();
         tx.put_notice(&NewNotice { id, to, administrators, kind, raised_at: now, about, facts }).await?;
         Ok(())
+    }
+
+    /// Takes back what was told once, because it is no longer so.
+    pub(crate) async fn untell(
+        &self,
+        tx: &mut Tx,
+        to: Organization,
+        (kind, once): (NoticeKind, &str),
+    ) -> Result<(), Error> {
+        let id = self.notice_once(to, kind, once).await?;
+        Ok(tx.take_notice_back(to, &id).await?)
+    }
+
+    /// Id of a notice that is raised once.
+    async fn notice_once(&self, to: Organization, kind: NoticeKind, once: &str) -> Result<String, Error> {
+        let text = format!("notice|{to}|{}|{once}", kind.code());
+        let digest = self.store().platform_keys().await?.digest(text.as_bytes());
+        Ok(digest[..16].iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// Notices of the caller's organisation, newest first.

@@ -9,7 +9,7 @@ use kiban_domain::{Date, Kind, OfficeNumber, Organization, PersonKey};
 use kiban_formats::Problem;
 use kiban_formats::care_plan::{Origin, Received, Sent};
 use kiban_store::{NewRecord, PresentPlan, ReceiptCounts};
-use serde::Serialize;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What is to stand under a key: the content, or that it was withdrawn.
@@ -74,6 +74,8 @@ impl About {
 /// Whose documents they are, and who they belong to.
 struct Maker<'a> {
     creator: Organization,
+    /// The records are to be written: their content is needed too.
+    with_content: bool,
     /// The files carry the number printed on the card; records belong to the paying insurer (P-038).
     paying: &'a dyn Fn(PersonKey) -> PersonKey,
 }
@@ -84,7 +86,7 @@ impl Maker<'_> {
         person: PersonKey,
         about: &About,
         origin: &Origin,
-        (deleted, content): (bool, impl Serialize),
+        (deleted, content): (bool, impl FnOnce() -> Value),
     ) -> Result<PlanDocument, Error> {
         let (valid, completed) = about.days()?;
         let record = NewRecord {
@@ -95,7 +97,10 @@ impl Maker<'_> {
             valid,
             deleted,
             purge_after: years_after(completed, RETENTION_YEARS),
-            payload: serde_json::to_vec(&content).map_err(|error| Error::Internal(error.to_string()))?,
+            payload: match self.with_content {
+                true => serde_json::to_vec(&content()).map_err(|error| Error::Internal(error.to_string()))?,
+                false => Vec::new(),
+            },
         };
         Ok(PlanDocument { record, origin: origin.clone(), item: about.item() })
     }
@@ -110,7 +115,7 @@ impl Maker<'_> {
         }
         let part = |((_, service), (office, lines)): ((String, String), (OfficeNumber, Vec<SlipLine>))| {
             let actuals = ServiceActuals { person: sent.person, month: sent.month, lines };
-            let content = (false, serde_json::json!({ "actuals": actuals }));
+            let content = (false, || json!({ "actuals": actuals }));
             self.document(sent.person, &About::Actuals(sent.month, office, service), &sent.origin, content)
         };
         parts.into_iter().map(part).collect()
@@ -127,7 +132,7 @@ impl Maker<'_> {
                 (*person, About::Actuals(*month, *office, service.to_string()))
             }
         };
-        let content = serde_json::json!({ "withdrawn": sent.value });
+        let content = || json!({ "withdrawn": sent.value });
         self.document(person, &about, &sent.origin, (true, content))
     }
 }
@@ -138,29 +143,41 @@ pub(crate) fn documents(
     creator: Organization,
     paying: &dyn Fn(PersonKey) -> PersonKey,
 ) -> Result<Vec<PlanDocument>, Error> {
-    let maker = Maker { creator, paying };
+    all_documents(received, Maker { creator, with_content: true, paying })
+}
+
+/// The same without their contents, for those who only ask what there is.
+pub(crate) fn named_documents(
+    received: &Received,
+    creator: Organization,
+    paying: &dyn Fn(PersonKey) -> PersonKey,
+) -> Result<Vec<PlanDocument>, Error> {
+    all_documents(received, Maker { creator, with_content: false, paying })
+}
+
+fn all_documents(received: &Received, maker: Maker<'_>) -> Result<Vec<PlanDocument>, Error> {
     let mut all = Vec::new();
     for plan in &received.plans {
-        let content = (false, serde_json::json!({ "plan": plan.value }));
+        let content = (false, || json!({ "plan": plan.value }));
         all.push(maker.document(plan.person, &About::Plan(plan.changed_on), &plan.origin, content)?);
     }
     for slip in &received.slips {
-        let content = (false, serde_json::json!({ "slip": slip.value }));
+        let content = (false, || json!({ "slip": slip.value }));
         all.push(maker.document(slip.person, &About::Slip(slip.month), &slip.origin, content)?);
     }
     for actuals in &received.actuals {
         all.extend(maker.actuals(actuals)?);
     }
     for basic in &received.basics {
-        let content = (false, serde_json::json!({ "basic_information": basic.value }));
+        let content = (false, || json!({ "basic_information": basic.value }));
         all.push(maker.document(basic.person, &About::Basic(basic.consulted_on), &basic.origin, content)?);
     }
     for plan in &received.preventive_plans {
-        let content = (false, serde_json::json!({ "preventive_plan": plan.value }));
+        let content = (false, || json!({ "preventive_plan": plan.value }));
         all.push(maker.document(plan.person, &About::Preventive(plan.changed_on), &plan.origin, content)?);
     }
     for plan in &received.facility_plans {
-        let content = (false, serde_json::json!({ "facility_plan": plan.value }));
+        let content = (false, || json!({ "facility_plan": plan.value }));
         all.push(maker.document(plan.person, &About::Facility(plan.changed_on), &plan.origin, content)?);
     }
     for withdrawal in &received.withdrawals {
@@ -193,7 +210,7 @@ impl PlanDocument {
     /// Keeps with it the day on which the person agreed to it (交付用登録).
     pub(crate) fn agree(&mut self, on: Date) -> Result<(), Error> {
         let internal = |error: serde_json::Error| Error::Internal(error.to_string());
-        let mut content: serde_json::Value = serde_json::from_slice(&self.record.payload).map_err(internal)?;
+        let mut content: Value = serde_json::from_slice(&self.record.payload).map_err(internal)?;
         if !self.record.deleted {
             content["agreed_on"] = serde_json::json!(on);
             self.record.payload = serde_json::to_vec(&content).map_err(internal)?;

@@ -5,7 +5,7 @@
 //! once a minute, one entry for each organisation, so that a flood does not fill the log.
 
 use crate::caller::fingerprint_bytes;
-use crate::{Config, Context, Error, Peer, Platform};
+use crate::{Caller, Config, Context, Error, Peer, Platform};
 use kiban_domain::{Organization, Timestamp};
 use kiban_store::{Entry, Outcome};
 use std::collections::HashMap;
@@ -13,6 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Microseconds of a minute.
 const MINUTE: i64 = 60_000_000;
+/// Microseconds of a day.
+const DAY: i64 = 24 * 60 * MINUTE;
 /// What a bucket holds, in minutes of its rate.
 const HOLDS: i64 = 5;
 /// Buckets remembered before those that are full again are forgotten.
@@ -31,6 +33,8 @@ pub enum Counts {
     PortalLogIn,
     /// A log-in there refused to somebody unknown, by its reason: never a limit, only counted to be recorded.
     PortalReturn(&'static str),
+    /// A set of files for another office; a day's worth at once.
+    Slips,
 }
 
 impl Counts {
@@ -40,20 +44,31 @@ impl Counts {
             Self::DisasterSearch => "disaster_requests",
             Self::Portal => "portal_requests",
             Self::PortalLogIn | Self::PortalReturn(_) => "portal_log_ins",
+            Self::Slips => "slip_sets",
         }
     }
 
-    /// Requests a minute of this organisation.
-    fn per_minute(self, config: &Config, organization: Option<Organization>) -> i64 {
+    /// What the bucket of this organisation is like.
+    fn bucket(self, config: &Config, organization: Option<Organization>) -> Bucket {
         let rate = match (self, organization.and_then(|organization| organization.office())) {
             (Self::DisasterSearch, _) => config.disaster_requests,
             (Self::Portal, _) => config.portal_requests,
             (Self::PortalLogIn | Self::PortalReturn(_), _) => config.portal_log_ins,
+            (Self::Slips, _) => {
+                return Bucket { each: DAY / i64::from(config.slip_sets.max(1)), holds: DAY };
+            }
             (Self::Request, Some(_)) => config.office_requests,
             (Self::Request, None) => config.insurer_requests,
         };
-        rate.into()
+        Bucket { each: MINUTE / i64::from(rate.max(1)), holds: HOLDS * MINUTE }
     }
+}
+
+/// How long one takes to come back, and how long the bucket takes to fill up; microseconds.
+#[derive(Clone, Copy)]
+struct Bucket {
+    each: i64,
+    holds: i64,
 }
 
 /// The organisation's number, or the fingerprint of a certificate that is in no good standing: it empties nobody's bucket. At the
@@ -74,17 +89,20 @@ struct Buckets {
 
 impl Quotas {
     /// Takes one out of a bucket; the seconds to wait when it is empty.
-    fn take(&self, key: Key, per_minute: i64, now: Timestamp) -> Result<(), u64> {
-        let (now, each) = (now.as_microsecond(), MINUTE / per_minute.max(1));
+    fn take(&self, key: Key, Bucket { each, holds }: Bucket, now: Timestamp) -> Result<(), u64> {
+        let now = now.as_microsecond();
         let mut buckets = self.buckets();
         if buckets.full_at.len() >= MANY {
             buckets.full_at.retain(|_, full_at| *full_at > now);
         }
         // A clock that went back makes nobody wait longer than an empty bucket does.
-        let before = buckets.full_at.get(&key).copied().unwrap_or(now).clamp(now, now + HOLDS * MINUTE);
-        let wait = before + each - (now + HOLDS * MINUTE);
+        let before = buckets.full_at.get(&key).copied().unwrap_or(now).clamp(now, now + holds);
+        let wait = before + each - (now + holds);
         if wait > 0 {
-            *buckets.refused.entry(key).or_default() += 1;
+            // Of a set that is not sent there is an entry of its own.
+            if key.0 != Counts::Slips {
+                *buckets.refused.entry(key).or_default() += 1;
+            }
             return Err(u64::try_from(wait).unwrap_or_default().div_ceil(1_000_000));
         }
         buckets.full_at.insert(key, before + each);
@@ -110,14 +128,24 @@ impl Platform {
     pub fn admit_request(&self, peer: &Peer, counts: Counts, context: &Context) -> Result<(), u64> {
         let organization = self.standing().organization(&peer.fingerprint, context.now).ok();
         let key = organization.map_or_else(|| peer.fingerprint.clone(), |organization| organization.to_string());
-        let per_minute = counts.per_minute(&self.inner.config, organization);
-        self.inner.quotas.take((counts, key), per_minute, context.now)
+        let bucket = counts.bucket(&self.inner.config, organization);
+        self.inner.quotas.take((counts, key), bucket, context.now)
+    }
+
+    /// Counts a set of files the caller's office is about to send, before any of it is received.
+    pub async fn admit_slips(&self, caller: &Caller, context: &Context) -> Result<(), Error> {
+        let bucket = Counts::Slips.bucket(&self.inner.config, Some(caller.organization));
+        let key = (Counts::Slips, caller.organization.to_string());
+        let Err(seconds) = self.inner.quotas.take(key, bucket, context.now) else { return Ok(()) };
+        let entry = Entry { rule: Some("quota".to_owned()), ..caller.entry(context, "slip.send", Outcome::Refused) };
+        self.store().audit().append(entry).await?;
+        Err(Error::Quota("この事業所が1日に送れる数に達しました", seconds))
     }
 
     /// The same at the person's door, where nobody has a certificate: counted for the network the request comes from.
     pub fn admit_network(&self, network: &str, counts: Counts, context: &Context) -> Result<(), u64> {
-        let per_minute = counts.per_minute(&self.inner.config, None);
-        self.inner.quotas.take((counts, network.to_owned()), per_minute, context.now)
+        let bucket = counts.bucket(&self.inner.config, None);
+        self.inner.quotas.take((counts, network.to_owned()), bucket, context.now)
     }
 
     /// Counts what was refused for another reason than a limit.
@@ -161,7 +189,8 @@ mod tests {
     fn a_bucket_is_emptied_fills_up_evenly_and_is_its_own() {
         let quotas = Quotas::default();
         let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
-        let take = |key: &str, second| quotas.take((Counts::Request, key.to_owned()), 12, at(second));
+        let bucket = Bucket { each: MINUTE / 12, holds: HOLDS * MINUTE };
+        let take = |key: &str, second| quotas.take((Counts::Request, key.to_owned()), bucket, at(second));
         assert!((0..60).all(|_| take("a", 0).is_ok()));
         assert_eq!(take("a", 0), Err(5));
         assert_eq!(take("a", 3), Err(2));
@@ -178,10 +207,11 @@ mod tests {
     fn buckets_that_are_full_again_are_forgotten() {
         let quotas = Quotas::default();
         let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let bucket = Bucket { each: MINUTE / 12, holds: HOLDS * MINUTE };
         for i in 0..MANY {
-            quotas.take((Counts::Request, i.to_string()), 12, at(0)).unwrap();
+            quotas.take((Counts::Request, i.to_string()), bucket, at(0)).unwrap();
         }
-        quotas.take((Counts::Request, "next".to_owned()), 12, at(60)).unwrap();
+        quotas.take((Counts::Request, "next".to_owned()), bucket, at(60)).unwrap();
         assert_eq!(quotas.buckets().full_at.len(), 1);
     }
 }

@@ -7,7 +7,7 @@
 
 use crate::intake::{ReportedProblem, bundle, is_safe_name};
 use crate::notices::Tell;
-use crate::plan_documents::{PlanDocument, documents};
+use crate::plan_documents::{PlanDocument, named_documents};
 use crate::slip_checks::Checked;
 use crate::submission::hex;
 use crate::{Caller, Context, Error, Platform, random_id};
@@ -27,6 +27,7 @@ use kiban_store::{Entry, NewSlip, OtherSlip, Outcome, Slip, SlipDocument, SlipSi
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 const NOTHING: &str =
     "送れるファイルがありません。ケアプランデータ連携標準仕様 4.1 のファイルを1組（同じファイル連番）送ってください";
@@ -199,13 +200,13 @@ impl Platform {
     pub async fn print_slips(
         &self,
         caller: &Caller,
-        files: &[(String, Vec<u8>)],
+        files: &Arc<Vec<(String, Vec<u8>)>>,
         context: &Context,
     ) -> Result<PrintedSlips, Error> {
         self.may_send_slips(caller, context)?;
         let (sender, _) = self.slip_office(caller, context)?;
         let to = files.iter().find_map(|(name, _)| PlanFileName::parse(name).ok()).map(|name| name.sending.receiver);
-        let set = self.read_slips(caller, sender, to.unwrap_or(sender), files, context)?;
+        let set = self.read_slips(caller, sender, to.unwrap_or(sender), files, context).await?;
         let entry = caller.entry(context, "slip.print", Outcome::Allowed);
         let people: Vec<String> = set.people().iter().map(|p| format!("{}{}", p.insurer, p.insured)).collect();
         let detail = Some(json!({ "to": set.to, "people": people }).to_string());
@@ -216,7 +217,7 @@ impl Platform {
     /// The slips of a message, to be printed by its sender and, once fetched, its addressee.
     pub async fn print_slip(&self, caller: &Caller, id: &str, context: &Context) -> Result<PrintedSlips, Error> {
         let (slip, files) = self.own_files(caller, id, (SlipAct::Files, "slip.print"), context).await?;
-        let set = self.read_slips(caller, slip.sender, slip.receiver, &files, context)?;
+        let set = self.read_slips(caller, slip.sender, slip.receiver, &Arc::new(files), context).await?;
         self.printed(slip.sender, set)
     }
 
@@ -281,7 +282,7 @@ impl Platform {
         &self,
         caller: &Caller,
         wanted: Result<SlipWanted, E>,
-        files: &[(String, Vec<u8>)],
+        files: &Arc<Vec<(String, Vec<u8>)>>,
         context: &Context,
     ) -> Result<SentSlip, E> {
         self.may_send_slips(caller, context)?;
@@ -292,7 +293,7 @@ impl Platform {
         &self,
         caller: &Caller,
         wanted: SlipWanted,
-        files: &[(String, Vec<u8>)],
+        files: &Arc<Vec<(String, Vec<u8>)>>,
         context: &Context,
     ) -> Result<SentSlip, Error> {
         let (sender, _) = self.slip_office(caller, context)?;
@@ -300,7 +301,7 @@ impl Platform {
         if wanted.to == sender {
             return Err(Error::item("to", "自らの事業所には送れません。宛先の事業所番号を確かめてください"));
         }
-        let set = self.read_slips(caller, sender, wanted.to, files, context)?;
+        let set = self.read_slips(caller, sender, wanted.to, files, context).await?;
         let facts = new_facts(caller, set.content);
         let decision = decide_slip(&facts, table);
         if !decision.is_allowed() {
@@ -344,15 +345,18 @@ impl Platform {
     }
 
     /// The set, sound and between the right offices; otherwise every problem of it.
-    fn read_slips(
+    async fn read_slips(
         &self,
         caller: &Caller,
         sender: OfficeNumber,
         to: OfficeNumber,
-        files: &[(String, Vec<u8>)],
+        files: &Arc<Vec<(String, Vec<u8>)>>,
         context: &Context,
     ) -> Result<SlipSet, Error> {
-        let (received, mut problems) = read_set(files);
+        // Elsewhere: a set of many people would keep others waiting.
+        let read = Arc::clone(files);
+        let read = tokio::task::spawn_blocking(move || read_set(&read)).await;
+        let (received, mut problems) = read.map_err(|error| Error::Internal(error.to_string()))?;
         // 第6表 against 第7表 is asked with what the platform knows besides (`slip_checks`), and told once.
         problems.retain(|problem| problem.rule != "table7_mismatch");
         let names: Vec<(&str, PlanFileName)> =
@@ -380,7 +384,7 @@ impl Platform {
             insurer: standing.paying_insurer(person.insurer, context.today()),
             ..person
         };
-        let documents = documents(&received, caller.organization, &paying)?;
+        let documents = named_documents(&received, caller.organization, &paying)?;
         let is_sound = !problems.iter().any(Problem::is_error);
         let Some(first) = first.filter(|_| is_sound && !documents.is_empty()) else {
             if is_sound {
@@ -440,7 +444,7 @@ impl Platform {
         set: &SlipSet,
         mut new: NewSlip,
         asked: Option<&Slip>,
-        files: &[(String, Vec<u8>)],
+        files: &Arc<Vec<(String, Vec<u8>)>>,
         context: &Context,
     ) -> Result<Option<SentSlip>, Error> {
         let Checked { warnings } = self.check_slips(caller, set, context).await?;
@@ -654,6 +658,9 @@ impl Platform {
             {
                 tx.take_answer_back(&asked, &own.slip.id).await?;
             }
+            // The addressee learns no more of it than if it had never been.
+            let to = Organization::Office(own.slip.receiver);
+            self.untell(&mut tx, to, (NoticeKind::SlipReceived, &own.slip.id)).await?;
             own.slip.state = SlipState::Withdrawn;
             own.slip.withdrawn_at = Some(context.now);
         }

@@ -729,6 +729,17 @@ pub(crate) async fn claim_from_before(
     tx: &mut RawTx,
     master: Option<&MasterKey>,
 ) -> Result<Option<MacKey>, StoreError> {
+    let Some((master, door)) = keys_from_before(tx, master).await? else { return Ok(None) };
+    tx.run(CLAIM, args![&master.id, i32::from(NORMALIZER_VERSION)]).await?;
+    Ok(Some(door))
+}
+
+/// The key of the door MACs of a database from before a step that gives MACs; none for one without keys.
+pub(crate) async fn door_from_before(tx: &mut RawTx, master: Option<&MasterKey>) -> Result<Option<MacKey>, StoreError> {
+    Ok(keys_from_before(tx, master).await?.map(|(_, door)| door))
+}
+
+async fn keys_from_before(tx: &mut RawTx, master: Option<&MasterKey>) -> Result<Option<(Master, MacKey)>, StoreError> {
     if tx.rows(ANY_KEY, args![]).await?.is_empty() {
         return Ok(None);
     }
@@ -744,8 +755,7 @@ pub(crate) async fn claim_from_before(
         keys.push(unwrap_key(&master.aes, NO_INSURER, "door", &row)?);
     }
     let door = newest_mac(&keys)?;
-    tx.run(CLAIM, args![&master.id, i32::from(NORMALIZER_VERSION)]).await?;
-    Ok(Some(door))
+    Ok(Some((master, door)))
 }
 
 /// Everybody who has a sealing key in a database.

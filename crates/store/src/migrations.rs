@@ -7,6 +7,9 @@ use crate::{MasterKey, StoreError, roles, upgrade};
 /// The step after which rows that were there before get the MACs they must have from then on.
 const KEY_LIFE: &str = "20261122000080_key_life";
 
+/// The step after which messages between offices have the MAC they must have from then on.
+const SLIP_DOORS: &str = "20261122000210_slip_doors";
+
 /// Steps in order: name (also the file name) and text.
 const STEPS: &[(&str, &str)] = &[
     ("20261122000001_people_and_records", include_str!("../migrations/20261122000001_people_and_records.sql")),
@@ -43,6 +46,7 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000230_portal", include_str!("../migrations/20261122000230_portal.sql")),
     (KEY_LIFE, include_str!("../migrations/20261122000080_key_life.sql")),
     ("20261122000200_search_tokens", include_str!("../migrations/20261122000200_search_tokens.sql")),
+    (SLIP_DOORS, include_str!("../migrations/20261122000210_slip_doors.sql")),
 ];
 
 /// Brings the schema up to date; each step in its own transaction with its row in `schema_step`. The steps that were missing;
@@ -67,6 +71,9 @@ pub(crate) async fn migrate(engine: &Engine, master: Option<&MasterKey>) -> Resu
             tx.script(dialect(text, engine.is_postgres())).await?;
             if *name == KEY_LIFE {
                 upgrade::key_life(&mut tx, master).await?;
+            }
+            if *name == SLIP_DOORS {
+                upgrade::slips(&mut tx, master).await?;
             }
         }
         finish(tx).await?;

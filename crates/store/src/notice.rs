@@ -20,8 +20,9 @@ const LATEST: &str =
        AND (NOT administrators OR $5)
      ORDER BY raised_at DESC, notice_id DESC LIMIT $6";
 const DELETE: &str = "DELETE FROM notice WHERE raised_at < $1";
+const TAKE_BACK: &str = "DELETE FROM notice WHERE organization = $1 AND notice_id = $2";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, READ, ONE, LATEST, DELETE];
+pub(crate) const ALL: &[&str] = &[PUT, READ, ONE, LATEST, DELETE, TAKE_BACK];
 
 /// A notice about to be raised.
 #[derive(Debug, Clone)]
@@ -96,6 +97,12 @@ impl Tx {
             )
             .await?;
         Ok(new == 1)
+    }
+
+    /// Takes a notice back whose reason is gone, seen or not.
+    pub async fn take_notice_back(&mut self, organization: Organization, id: &str) -> Result<(), StoreError> {
+        self.raw.run(TAKE_BACK, args![&organization.to_string(), id]).await?;
+        Ok(())
     }
 
     /// Marks a notice as seen; the first who did so stays.

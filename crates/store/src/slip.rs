@@ -48,12 +48,12 @@ const WITHDRAW: &str = "UPDATE slip SET state = 'withdrawn', withdrawn_at = $3, 
      WHERE receiver = $1 AND slip_id = $2 AND state = 'sent'";
 const FORGET_DOCUMENTS: &str = "DELETE FROM slip_document WHERE receiver = $1 AND slip_id = $2";
 const ANSWER: &str = "UPDATE slip SET state = 'answered', answered_at = $3, answer = $4, mac = $5
-     WHERE receiver = $1 AND slip_id = $2 AND state IN ('fetched', 'answered')";
+     WHERE receiver = $1 AND slip_id = $2 AND state IN ('fetched', 'answered') AND fetched_at = $6";
 const ANSWER_BEFORE: &str =
     "SELECT slip_id, sent_at FROM slip WHERE receiver = $1 AND reply_to = $2 AND state <> 'withdrawn' AND slip_id <> $3
      ORDER BY sent_at DESC, slip_id DESC LIMIT 1";
 const TAKE_ANSWER_BACK: &str = "UPDATE slip SET state = 'fetched', answered_at = NULL, answer = NULL, mac = $4
-     WHERE receiver = $1 AND slip_id = $2 AND state = 'answered' AND answer = $3";
+     WHERE receiver = $1 AND slip_id = $2 AND state = 'answered' AND answer = $3 AND fetched_at = $5";
 const DELETE: &str = "DELETE FROM slip WHERE sent_at < $1";
 const DELETE_DOCUMENTS: &str = "DELETE FROM slip_document WHERE sent_at < $1";
 #[cfg(test)]
@@ -76,6 +76,8 @@ pub(crate) const ALL: &[&str] = &[
     TAKE_ANSWER_BACK,
     DELETE,
     DELETE_DOCUMENTS,
+    FROM_BEFORE,
+    SET_MAC,
 ];
 
 static PUT_DOCUMENTS: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT_DOCUMENT));
@@ -216,7 +218,7 @@ impl Tx {
         let about = keys.seal(&aad(ABOUT), &new.about);
         let files = keys.seal(&aad(FILES_PART), &new.files);
         let month = new.month.map(|month| month.to_string());
-        let mac = door(&receiver, &sender, &new.id, SlipState::Sent).mac(&self.keys);
+        let mac = new.door().mac(&self.keys);
         let added = self
             .raw
             .run(
@@ -243,13 +245,15 @@ impl Tx {
 
     /// Its addressee fetches a message; false when somebody else did something with it first.
     pub async fn fetch_slip(&mut self, slip: &Slip, by: &StaffId, now: Timestamp) -> Result<bool, StoreError> {
-        let (receiver, mac) = (slip.receiver.to_string(), self.slip_mac(slip, SlipState::Fetched));
+        let fetched = Slip { state: SlipState::Fetched, fetched_at: Some(now), ..slip.clone() };
+        let (receiver, mac) = (slip.receiver.to_string(), fetched.door().mac(&self.keys));
         Ok(self.raw.run(FETCH, args![&receiver, &slip.id, now.as_microsecond(), &by.0, &mac]).await? == 1)
     }
 
     /// Its sender takes a message back before it is fetched: its content goes at once. False when it was fetched first.
     pub async fn withdraw_slip(&mut self, slip: &Slip, now: Timestamp) -> Result<bool, StoreError> {
-        let (receiver, mac) = (slip.receiver.to_string(), self.slip_mac(slip, SlipState::Withdrawn));
+        let withdrawn = Slip { state: SlipState::Withdrawn, withdrawn_at: Some(now), ..slip.clone() };
+        let (receiver, mac) = (slip.receiver.to_string(), withdrawn.door().mac(&self.keys));
         let done = self.raw.run(WITHDRAW, args![&receiver, &slip.id, now.as_microsecond(), &mac]).await? == 1;
         if done {
             self.raw.run(FORGET_DOCUMENTS, args![&receiver, &slip.id]).await?;
@@ -257,17 +261,23 @@ impl Tx {
         Ok(done)
     }
 
-    /// Notes that a message was answered; false when it is not one that was fetched.
+    /// Notes that a message, as it is since it was fetched, was answered; false when it is not one that was.
     pub async fn answer_slip(&mut self, slip: &Slip, answer: &str, at: Timestamp) -> Result<bool, StoreError> {
-        let (receiver, mac) = (slip.receiver.to_string(), self.slip_mac(slip, SlipState::Answered));
-        Ok(self.raw.run(ANSWER, args![&receiver, &slip.id, at.as_microsecond(), answer, &mac]).await? == 1)
+        let (state, last) = (SlipState::Answered, Some((answer.to_owned(), at)));
+        let answered = Slip { state, answer: last, ..slip.clone() };
+        let (receiver, mac) = (slip.receiver.to_string(), answered.door().mac(&self.keys));
+        let fetched_at = slip.fetched_at.map(Timestamp::as_microsecond);
+        let values = args![&receiver, &slip.id, at.as_microsecond(), answer, &mac, fetched_at];
+        Ok(self.raw.run(ANSWER, values).await? == 1)
     }
 
     /// Its answer was taken back: an earlier one counts again, else the message is fetched and not answered.
     pub async fn take_answer_back(&mut self, slip: &Slip, answer: &str) -> Result<(), StoreError> {
         let receiver = slip.receiver.to_string();
-        let mac = self.slip_mac(slip, SlipState::Fetched);
-        if self.raw.run(TAKE_ANSWER_BACK, args![&receiver, &slip.id, answer, &mac]).await? == 0 {
+        let fetched = Slip { state: SlipState::Fetched, answer: None, ..slip.clone() };
+        let mac = fetched.door().mac(&self.keys);
+        let fetched_at = slip.fetched_at.map(Timestamp::as_microsecond);
+        if self.raw.run(TAKE_ANSWER_BACK, args![&receiver, &slip.id, answer, &mac, fetched_at]).await? == 0 {
             return Ok(());
         }
         let sender = slip.sender.to_string();
@@ -281,10 +291,6 @@ impl Tx {
     pub async fn delete_slips(&mut self, before: Timestamp) -> Result<u64, StoreError> {
         self.raw.run(DELETE_DOCUMENTS, args![before.as_microsecond()]).await?;
         self.raw.run(DELETE, args![before.as_microsecond()]).await
-    }
-
-    fn slip_mac(&self, slip: &Slip, state: SlipState) -> [u8; 32] {
-        door(&slip.receiver.to_string(), &slip.sender.to_string(), &slip.id, state).mac(&self.keys)
     }
 }
 
@@ -342,17 +348,13 @@ impl Store {
         const UNREADABLE: StoreError = StoreError::Unreadable("slip");
         let (receiver, id, sender) = (row.text(0)?, row.text(1)?, row.text(2)?);
         let state = SlipState::parse(&row.text(6)?).ok_or(UNREADABLE)?;
-        if !door(&receiver, &sender, &id, state).fits(&self.keys, &row.blob(15)?) {
-            return Ok(None);
-        }
-        let about = keys.open(&aad(&receiver, &sender, &id, ABOUT), &row.blob(16)?)?;
         let office = |number: &str| OfficeNumber::parse(number).map_err(|_| UNREADABLE);
         let month = row.text_or_null(5)?.map(|month| ServiceMonth::parse(&month)).transpose();
         let answer = match (row.text_or_null(13)?, row.big_or_null(12)?) {
             (Some(answer), Some(at)) => Some((answer, instant(at)?)),
             _ => None,
         };
-        Ok(Some(Slip {
+        let slip = Slip {
             sender: office(&sender)?,
             sent_by: StaffId(row.text(8)?),
             receiver: office(&receiver)?,
@@ -366,9 +368,14 @@ impl Store {
             reply_to: row.text_or_null(11)?,
             answer,
             digest: row.blob(14)?,
-            about,
+            about: Vec::new(),
             id,
-        }))
+        };
+        if !slip.door().fits(&self.keys, &row.blob(15)?) {
+            return Ok(None);
+        }
+        let about = keys.open(&aad(&receiver, &sender, &slip.id, ABOUT), &row.blob(16)?)?;
+        Ok(Some(Slip { about, ..slip }))
     }
 }
 
@@ -380,6 +387,56 @@ pub(crate) fn aad<'a>(receiver: &'a str, sender: &'a str, id: &'a str, part: &'a
     [b"slip", receiver.as_bytes(), sender.as_bytes(), id.as_bytes(), part.as_bytes()]
 }
 
-fn door(receiver: &str, sender: &str, id: &str, state: SlipState) -> Door {
-    Door::new("slip").text(receiver).text(sender).text(id).text(state.code())
+impl NewSlip {
+    fn door(&self) -> Door {
+        let base = door_before(&self.receiver.to_string(), &self.sender.to_string(), &self.id, SlipState::Sent.code());
+        let base = named(base, (self.serial, self.content.code(), self.month.map(|m| m.to_string())), &self.digest);
+        let base = base.number(self.sent_at.as_microsecond()).text(&self.sent_by.0);
+        moved(base, [None; 3], [self.reply_to.as_deref(), None])
+    }
 }
+
+impl Slip {
+    fn door(&self) -> Door {
+        let base = door_before(&self.receiver.to_string(), &self.sender.to_string(), &self.id, self.state.code());
+        let base = named(base, (self.serial, self.content.code(), self.month.map(|m| m.to_string())), &self.digest);
+        let base = base.number(self.sent_at.as_microsecond()).text(&self.sent_by.0);
+        let (answer, answered_at) = self.answer.as_ref().map(|(answer, at)| (answer.as_str(), *at)).unzip();
+        let times = [self.fetched_at, self.withdrawn_at, answered_at].map(|at| at.map(Timestamp::as_microsecond));
+        moved(base, times, [self.reply_to.as_deref(), answer])
+    }
+}
+
+/// The door of a message as it was before its times and answers were part of it.
+fn door_before(receiver: &str, sender: &str, id: &str, state: &str) -> Door {
+    Door::new("slip").text(receiver).text(sender).text(id).text(state)
+}
+
+/// With what its sender said of it.
+fn named(door: Door, (serial, content, month): (i64, &str, Option<String>), digest: &[u8]) -> Door {
+    door.number(serial).text(content).maybe_text(month.as_deref()).bytes(digest)
+}
+
+/// With what became of it: when it was fetched, withdrawn and answered; what it answers, and its answer.
+fn moved(door: Door, times: [Option<i64>; 3], [reply_to, answer]: [Option<&str>; 2]) -> Door {
+    let door = times.into_iter().fold(door, Door::maybe_number);
+    door.maybe_text(reply_to).maybe_text(answer)
+}
+
+/// Both doors of a row of [`FROM_BEFORE`]: the one it must have from now on, and the one before.
+pub(crate) fn doors_of(row: &Row) -> Result<[Door; 2], StoreError> {
+    let before = door_before(&row.text(0)?, &row.text(2)?, &row.text(1)?, &row.text(3)?);
+    let now = named(before.clone(), (row.big(4)?, &row.text(5)?, row.text_or_null(6)?), &row.blob(14)?);
+    let now = now.number(row.big(7)?).text(&row.text(8)?);
+    let times = [row.big_or_null(9)?, row.big_or_null(10)?, row.big_or_null(11)?];
+    let (reply_to, answer) = (row.text_or_null(12)?, row.text_or_null(13)?);
+    Ok([moved(now, times, [reply_to.as_deref(), answer.as_deref()]), before])
+}
+
+/// Messages in the order of their keys, for the step of the schema that gives them another MAC.
+pub(crate) const FROM_BEFORE: &str =
+    "SELECT receiver, slip_id, sender, state, serial, content, month, sent_at, sent_by, fetched_at, withdrawn_at, answered_at,
+       reply_to, answer, digest, mac
+     FROM slip WHERE (receiver, slip_id) > ($1, $2) ORDER BY receiver, slip_id LIMIT 1000";
+/// Gives one its MAC.
+pub(crate) const SET_MAC: &str = "UPDATE slip SET mac = $3 WHERE receiver = $1 AND slip_id = $2";

@@ -85,7 +85,7 @@ pub static CODES: &[Code] = &[
     code(
         429,
         "quota",
-        "この組織の1時間の上限（災害時の検索 60・閲覧 300）に達した。上限は設置フォルダーの `limits.tsv`（1行に「名前 数」。`disaster_searches 200` など）で変えられる。`Retry-After`",
+        "この組織の1時間の上限（災害時の検索 60・閲覧 300）か、1日に送れる組の数（2,000。`slip_sets`）に達した。上限は設置フォルダーの `limits.tsv`（1行に「名前 数」。`disaster_searches 200` など）で変えられる。`Retry-After`",
     ),
     code(
         429,

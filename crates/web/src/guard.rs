@@ -79,7 +79,7 @@ async fn pass(
         let admitted = app.platform.admit_network(&network, counts, &context);
         admitted.map_err(|seconds| Problem::too_many_requests(counts, seconds))?;
     }
-    let place = app.places.take(upload, (peer.as_ref(), &network), &app.platform, &context)?;
+    let place = app.places.take(route, (peer.as_ref(), &network), &app.platform, &context)?;
     let recorder = Recorder::of(&app, listener, &context, &mut request);
     if !is_own_host(request.uri(), request.headers(), &app.settings.hosts) {
         return Ok(settle(recorder, wrong_host().into_response()).await);

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 pub(crate) const JSON_LIMIT: usize = 1 << 20;
 /// Longest upload that is held in memory: 256 MiB.
 pub(crate) const UPLOAD_LIMIT: usize = 256 << 20;
-/// Longest set of the exchange: 4 MiB. It goes like any other request, so that a month end has more than two places.
+/// Longest set of the exchange: 4 MiB. It has the time of any other request and places of its own, more than two for a month end.
 pub(crate) const SLIP_LIMIT: usize = 4 << 20;
 /// Longest package, which is not: 4 GiB.
 pub(crate) const PACKAGE_LIMIT: usize = 4 << 30;

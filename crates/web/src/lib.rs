@@ -64,6 +64,8 @@ pub struct Settings {
     pub per_certificate: usize,
     /// File uploads at the same time, one of each organisation. 2.
     pub uploads: usize,
+    /// Sets of files for other offices at the same time, each of which lies in memory: at most 4 MiB. 32.
+    pub sets: usize,
     /// Time for one request. 10 s.
     pub request_time: Duration,
     /// Time for one upload with everything that follows from it. 30 min.
@@ -85,6 +87,7 @@ impl Settings {
             in_flight: 256,
             per_certificate: 32,
             uploads: 2,
+            sets: 32,
             request_time: Duration::from_secs(10),
             upload_time: Duration::from_secs(30 * 60),
             provider: None,

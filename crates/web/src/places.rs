@@ -1,6 +1,7 @@
 //! Who may be served at the same time: so many requests in all and so many with one certificate, so that one organisation
 //! never takes the places of the others; uploads have places of their own (T-32, T-33).
 
+use crate::router::Route;
 use crate::tls::places::{Place as Share, Places as Shares};
 use crate::{Problem, Settings};
 use kiban_service::{Context, Peer, Platform};
@@ -11,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(crate) struct Places {
     requests: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    sets: Arc<Semaphore>,
     /// Requests by certificate, without one by network, uploads by organisation.
     shares: Arc<Shares<String>>,
     per_certificate: usize,
@@ -27,6 +29,7 @@ impl Places {
         Self {
             requests: Arc::new(Semaphore::new(settings.in_flight)),
             uploads: Arc::new(Semaphore::new(settings.uploads)),
+            sets: Arc::new(Semaphore::new(settings.sets)),
             shares: Shares::new(),
             per_certificate: settings.per_certificate,
         }
@@ -36,17 +39,22 @@ impl Places {
     /// shares with everybody of the same network.
     pub(crate) fn take(
         &self,
-        upload: bool,
+        route: Option<&Route>,
         (peer, network): (Option<&Peer>, &str),
         platform: &Platform,
         context: &Context,
     ) -> Result<Place, Problem> {
+        let (upload, set) = (route.is_some_and(Route::is_upload), route.is_some_and(Route::is_set));
         let share = match peer {
             Some(peer) if upload => Some(self.share_of_uploads(peer, platform, context)?),
             Some(peer) => Some(self.share_of_requests(peer.fingerprint.clone())?),
             None => Some(self.share_of_requests(format!("network {network}"))?),
         };
-        let places = if upload { &self.uploads } else { &self.requests };
+        let places = match (upload, set) {
+            (true, _) => &self.uploads,
+            (_, true) => &self.sets,
+            _ => &self.requests,
+        };
         let of_all = Arc::clone(places)
             .try_acquire_owned()
             .map_err(|_| Problem::unavailable("too many requests at the same time"))?;

@@ -164,7 +164,7 @@ impl Problem {
     /// The organisation has made as many requests as it may; nothing of this one was read.
     pub(crate) fn too_many_requests(counts: Counts, seconds: u64) -> Self {
         let title = match counts {
-            Counts::Request => "この機関からの要求が多すぎます",
+            Counts::Request | Counts::Slips => "この機関からの要求が多すぎます",
             Counts::DisasterSearch => "この機関からの災害時の検索が多すぎます",
             Counts::Portal | Counts::PortalLogIn | Counts::PortalReturn(_) => "同じ回線からの操作が多すぎます",
         };

@@ -287,6 +287,12 @@ fn all_routes() -> impl Iterator<Item = &'static Route> {
 }
 
 impl Route {
+    /// Whether it takes a set of files for another office or for the printer: those have places of their own, because each of
+    /// them lies in memory as a whole.
+    pub(crate) fn is_set(&self) -> bool {
+        matches!(self.name, "send_slips" | "print_slips")
+    }
+
     /// Whether it takes files: those have their own places, time and size.
     pub(crate) fn is_upload(&self) -> bool {
         matches!(self.name, "import_package" | "import_plans" | "import_life" | "import_claims")

@@ -124,6 +124,8 @@ async fn an_answer_counts_until_it_is_taken_back_and_then_the_one_before_it() {
         let asked = sent(&world.store, "asked").await;
         assert!(!world.write(async |tx| tx.answer_slip(&asked, "r1", at(4)).await).await.unwrap(), "not fetched yet");
         world.write(async |tx| tx.fetch_slip(&asked, &staff(), at(3)).await).await.unwrap();
+        assert!(!world.write(async |tx| tx.answer_slip(&asked, "r1", at(4)).await).await.unwrap(), "read before that");
+        let asked = sent(&world.store, "asked").await;
         let answer = |id: &str, n: i64| NewSlip {
             sender: other_office(),
             receiver: office(),
@@ -195,6 +197,27 @@ async fn a_row_changed_by_hand_is_no_message_and_its_files_open_for_nobody_else(
         assert_eq!(world.store.slip(SlipSide::Received, other_office(), "a").await.unwrap(), None);
         world.by_hand("UPDATE slip SET state = 'sent'").await;
         opens(&world.store, "a").await;
+        let changes = ["sent_at = sent_at + 1", "month = '202601'", "serial = serial + 1", "reply_to = 'b'", "sent_by = 'x'"];
+        for change in changes {
+            world.by_hand(&format!("UPDATE slip SET {change}")).await;
+            assert_eq!(world.store.slip(SlipSide::Received, other_office(), "a").await.unwrap(), None, "{change}");
+            let back = "sent_at = sent_at - 1, month = '202611', serial = serial - 1, reply_to = NULL, sent_by = '4370100017/s1'";
+            let item = |text: &str| text.split(" = ").next().unwrap().to_owned();
+            let undo = back.split(", ").find(|undo| item(undo) == item(change)).unwrap();
+            world.by_hand(&format!("UPDATE slip SET {undo}")).await;
+            opens(&world.store, "a").await;
+        }
+        world.write(async |tx| tx.fetch_slip(&whole, &staff(), at(3)).await).await.unwrap();
+        for change in ["fetched_at = fetched_at - 1", "answer = 'b', answered_at = 5", "withdrawn_at = 5"] {
+            world.by_hand(&format!("UPDATE slip SET {change}")).await;
+            assert_eq!(world.store.slip(SlipSide::Received, other_office(), "a").await.unwrap(), None, "{change}");
+            let back = "fetched_at = (SELECT max(fetched_at) FROM slip), answer = NULL, answered_at = NULL, withdrawn_at = NULL";
+            world.by_hand(&format!("UPDATE slip SET {back}")).await;
+            if change.starts_with("fetched_at") {
+                world.by_hand("UPDATE slip SET fetched_at = fetched_at + 1").await;
+            }
+            assert!(world.store.slip(SlipSide::Received, other_office(), "a").await.unwrap().is_some(), "{change}");
+        }
     })
     .await;
 }

@@ -13,6 +13,7 @@ use kiban_domain::{Date, OfficeNumber};
 use kiban_service::{ItemFault, SlipPage, SlipSide, SlipWanted, digest_of_files};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// To whom a set goes.
 #[derive(Deserialize)]
@@ -40,7 +41,8 @@ pub(crate) async fn send(
     request: Request,
 ) -> Answer {
     app.platform.may_send_slips(&who.caller, &who.context)?;
-    let files = files(request, SLIP_LIMIT).await?;
+    app.platform.admit_slips(&who.caller, &who.context).await?;
+    let files = Arc::new(files(request, SLIP_LIMIT).await?);
     let wanted = wanted.and_then(Wanted::read);
     let asked = wanted.as_ref().map_or_else(|_| Vec::new(), |w| format!("{} {:?} ", w.to, w.reply_to).into_bytes());
     let context = who.keyed(&[asked, digest_of_files(&files)].concat())?;
@@ -144,7 +146,7 @@ pub(crate) async fn confirm(State(app): State<App>, who: Authenticated, Path(_):
 
 pub(crate) async fn print(State(app): State<App>, who: Authenticated, request: Request) -> Answer {
     app.platform.may_send_slips(&who.caller, &who.context)?;
-    let files = files(request, SLIP_LIMIT).await?;
+    let files = Arc::new(files(request, SLIP_LIMIT).await?);
     slip_page::page(&app.platform.print_slips(&who.caller, &files, &who.context).await?)
 }
 

@@ -297,6 +297,7 @@ async fn a_message_is_taken_back_before_it_is_fetched_and_not_after() {
     assert_eq!(post(&helper, &slip, "/fetch").await.comparable(), post(&helper, &nothing, "/fetch").await.comparable());
     assert_eq!(helper.get(&at(&slip, "")).await.refusal(), (404, "unknown".to_owned()));
     assert_eq!(listed(&helper, "received").await, []);
+    assert_eq!(helper.get("/api/v1/notices?seen=true").await.json()["notices"], json!([]), "nor was it told");
     assert_eq!(listed(&helper, "received?state=withdrawn").await, []);
     assert_eq!(listed(&planner, "sent").await, [(slip.clone(), "withdrawn".to_owned())]);
     assert_eq!(
@@ -312,6 +313,52 @@ async fn a_message_is_taken_back_before_it_is_fetched_and_not_after() {
     assert_eq!(late.refusal(), (409, "conflict".to_owned()));
     assert!(late.json()["title"].as_str().unwrap().contains("取り消せません"), "{}", late.text());
     world.verify().await;
+}
+
+#[tokio::test]
+async fn an_office_sends_so_many_sets_a_day_and_others_go_on() {
+    let world = World::of(Config { slip_sets: 2, ..Config::default() }, |_| {}).await;
+    let (planner, helper) = (world.log_in(Role::Planner).await, world.log_in(Role::Helper).await);
+    for _ in 0..2 {
+        send(&planner, Role::Helper, &set(Role::Planner, Role::Helper, serial())).await;
+    }
+    let refused = planner.upload(&path_to(Role::Helper), &set(Role::Planner, Role::Helper, serial())).await;
+    assert_eq!(refused.refusal(), (429, "quota".to_owned()));
+    // One comes back in half a day.
+    assert_eq!(refused.headers["retry-after"], "43200");
+    assert_eq!(listed(&helper, "received").await.len(), 2);
+    send(&helper, Role::Planner, &results(Role::Helper, Role::Planner, serial())).await;
+    world.pass(43_200).await;
+    world.forget_log_ins();
+    send(&world.log_in(Role::Planner).await, Role::Helper, &set(Role::Planner, Role::Helper, serial())).await;
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn sets_have_places_of_their_own() {
+    let world = World::with(|settings| settings.sets = 0).await;
+    let planner = world.log_in(Role::Planner).await;
+    for path in [path_to(Role::Helper), "/api/v1/slips/print".to_owned()] {
+        let refused = planner.upload(&path, &set(Role::Planner, Role::Helper, serial())).await;
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{path}: {}", refused.text());
+    }
+    assert_eq!(listed(&planner, "sent").await, [], "other requests are answered");
+}
+
+#[tokio::test]
+async fn an_upload_of_plans_holds_so_many_people_at_most() {
+    let world = World::of(Config { upload_people: 1, ..Config::default() }, |_| {}).await;
+    let planner = world.log_in(Role::Planner).await;
+    let people = [
+        Person::Hanako.key(),
+        PersonKey { insured: InsuredNumber::parse("0000000077").unwrap(), ..Person::Hanako.key() },
+    ];
+    let files = set_of(Role::Planner, Role::Helper, serial(), &people, |_| {});
+    let refused = planner.upload("/api/v1/plans", &files).await.json();
+    let problems = refused["result"]["report"]["problems"].as_array().unwrap_or_else(|| panic!("{refused}"));
+    let told =
+        problems.iter().find(|problem| problem["rule"] == "too_many_people").unwrap_or_else(|| panic!("{refused}"));
+    assert!(told["message"].as_str().unwrap().contains("1人まで"), "{told}");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod disaster;
 mod eligibility;
 mod etag;
 mod files;
+mod fuzz;
 mod hosts;
 mod http;
 mod identification;

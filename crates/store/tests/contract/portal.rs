@@ -46,7 +46,7 @@ async fn a_registration_is_found_by_its_code_then_by_its_log_in_and_ends_once() 
         assert!(bind(SUBJECT).await.unwrap());
         assert!(!bind([8; 32]).await.unwrap(), "a code binds once");
         let bound = PortalGrant { bound: Some((SUBJECT, at(20))), ..given.clone() };
-        assert_eq!(store.portal_grants_of(&SUBJECT).await.unwrap(), [bound.clone()]);
+        assert_eq!(store.portal_grants_of(&SUBJECT).await.unwrap(), std::slice::from_ref(&bound));
         let (last, after) = ("2027-03-31".parse().unwrap(), "2027-04-01".parse().unwrap());
         assert!(bound.is_live(last) && !bound.is_live(after) && !given.is_live(last));
         let end = async |why: &str| world.write(async |tx| tx.end_portal_grant(&bound, why, at(30)).await).await;

@@ -181,7 +181,10 @@ async fn first_parameter(world: &World, route: &Route, role: Role) -> String {
     if route.path.starts_with("/api/v1/slips/{slip}") {
         return slips::message(world).await;
     }
-    let number = |reply: Reply, name: &str| reply.json()[name].as_str().unwrap().to_owned();
+    let number = |reply: Reply, name: &str| {
+        let text = reply.json()[name].as_str().map(str::to_owned);
+        text.unwrap_or_else(|| panic!("{}: {}", route.path, reply.text()))
+    };
     if route.path.starts_with("/api/v1/inbox") {
         // Later than whatever was handed in before, so that it is the last.
         world.pass(1).await;

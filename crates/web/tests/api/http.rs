@@ -20,7 +20,7 @@ impl World {
         let request = request.header(header::CONTENT_TYPE, "application/json");
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
         let mut request = request.body(body).unwrap();
-        request.extensions_mut().insert(kiban_web::tls::RemoteAddr("198.51.100.7:50000".parse().unwrap()));
+        request.extensions_mut().insert(RemoteAddr("198.51.100.7:50000".parse().unwrap()));
         let reply = Reply::of(self.outside.clone().oneshot(request).await.unwrap()).await;
         crate::description::conform(method, path, &reply);
         reply

@@ -255,13 +255,17 @@ async fn an_administrator_or_the_operator_disables_one_account_and_its_sessions_
     let login = json!({ "account": COLLEAGUE, "password": PASSWORD });
     let with_certificate = world.with_certificate(Role::Helper);
     assert_eq!(with_certificate.post("/api/v1/session", login.clone()).await.status, StatusCode::UNAUTHORIZED);
-    // Enabled again, the account needs a log-in of its own.
+    // The operator stops anybody, but whom an office employs again is the office's own affair (S-012).
     let operator = world.log_in(Role::Operator).await;
-    assert_eq!(operator.put(&path, on).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(operator.put(&path, off).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(operator.put(&path, on.clone()).await.refusal(), (409, "conflict".to_owned()));
+    // Enabled again, the account needs a log-in of its own.
+    assert_eq!(admin.put(&path, on).await.status, StatusCode::NO_CONTENT);
     assert_eq!(work().await, StatusCode::UNAUTHORIZED);
     assert_eq!(with_certificate.post("/api/v1/session", login).await.status, StatusCode::OK);
     assert!(world.recorded_of(Role::Helper, "account.disable").await);
-    assert!(world.recorded_of(Role::Operator, "account.enable").await);
+    assert!(world.recorded_of(Role::Operator, "account.disable").await);
+    assert!(world.recorded_of(Role::Helper, "account.enable").await);
     world.verify().await;
 }
 

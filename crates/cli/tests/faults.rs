@@ -202,6 +202,37 @@ fn a_disk_of_the_database_server_that_fails_to_sync_loses_nothing_that_was_ackno
 }
 
 #[test]
+fn a_disk_of_the_database_server_that_is_full_or_refuses_writes_loses_nothing_that_was_acknowledged() {
+    support::run(async {
+        let Some(postgres) = Postgres::start() else { return println!("skipped: no PostgreSQL") };
+        let mut site = Site::new(Some(&postgres.address)).await;
+        let mut server = serve(&site.place).await;
+        let rounds = setting("KIBAN_DATABASE_WRITE_FAULTS", 6);
+        for round in 0..rounds {
+            site.work(server.address, 4).await;
+            let error = if round % 2 == 0 { "ENOSPC" } else { "EIO" };
+            let Some(failing) = postgres.fail_writes(error, 1 + round * 3) else {
+                return println!("skipped: strace may not follow processes here");
+            };
+            site.work(server.address, 4).await;
+            drop(failing);
+            postgres.recover();
+            require_served_again(&site, server.address).await;
+            site.compare().await.require_sound();
+        }
+        let log = postgres.log();
+        assert!(log.contains("No space left on device"), "no write found the disk full");
+        assert!(log.contains("Input/output error"), "no write failed");
+        assert!(server.is_running(), "{}", server::last_words(&site.place.log));
+        assert!(server.stop().await.success(), "{}", server::last_words(&site.place.log));
+        let mut server = serve(&site.place).await;
+        let tally = site.require_sound(&[postgres.folder().to_owned()]).await;
+        server.kill().await;
+        println!("PostgreSQL, ENOSPC and EIO at its own writes {rounds} · {tally}");
+    });
+}
+
+#[test]
 fn anchors_that_cannot_be_written_stop_no_answer_and_break_no_chain() {
     if !can_trace() {
         println!("skipped: strace may not follow processes here");

@@ -51,10 +51,19 @@ impl Postgres {
     /// Its disk fails: the n-th sync of each of its processes answers EIO, until the guard is dropped. `None` where processes
     /// may not be followed.
     pub fn fail_syncs(&self, n: u64) -> Option<FailingDisk> {
+        self.fail("fsync,fdatasync", &format!("error=EIO:when={n}"))
+    }
+
+    /// The same for its writes, from the n-th of each process on: with ENOSPC the disk is full.
+    pub fn fail_writes(&self, error: &str, n: u64) -> Option<FailingDisk> {
+        self.fail("pwrite64,pwritev,pwritev2", &format!("error={error}:when={n}+"))
+    }
+
+    fn fail(&self, calls: &str, how: &str) -> Option<FailingDisk> {
         let processes = self.processes();
         let mut strace = Command::new("strace");
-        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "signal=none", "-e", "trace=fsync,fdatasync"]);
-        strace.args(["-e", &format!("inject=fsync,fdatasync:error=EIO:when={n}")]);
+        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "signal=none", "-e", &format!("trace={calls}")]);
+        strace.args(["-e", &format!("inject={calls}:{how}")]);
         for process in &processes {
             strace.args(["-p", process]);
         }

@@ -11,6 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use kiban_domain::office::JobType;
+use kiban_domain::service_type::service_type;
 use kiban_service::{AccountLine, InitialPassword, Invitation, ItemFault};
 
 #[derive(Template)]
@@ -126,7 +127,11 @@ pub(crate) async fn menu(State(app): State<App>, visitor: Visitor) -> Result<Res
     let Visitor { caller, context, .. } = &visitor;
     let mut facts = Vec::new();
     if let Some((office, _)) = &caller.office {
-        let services: Vec<&str> = office.service_types.iter().map(|kind| kind.as_str()).collect();
+        let named = |code: &str| match service_type(code) {
+            Some(known) => format!("{code} {}", known.name_ja),
+            None => code.to_owned(),
+        };
+        let services: Vec<String> = office.service_types.iter().map(|kind| named(kind.as_str())).collect();
         facts = vec![
             ("事業所番号", office.number.to_string()),
             ("名称", office.name.clone()),

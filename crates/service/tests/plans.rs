@@ -479,7 +479,7 @@ async fn a_municipality_that_has_not_started_is_the_reason_told() {
     let refused = desk.upload(desk.plans(&[person], FIRST, "転ばない")).await;
     assert_eq!((refused.state, rules(&refused)), ("refused", vec!["not_started"]));
     let said = &refused.report.problems[0].message;
-    assert!(said.contains("まだ情報共有を始めていません。未開始（日程を調整中）。"), "{said}");
+    assert!(said.contains("まだ情報共有を始めていません。未開始（時期は未定）。"), "{said}");
 }
 
 fn example(sub: &str) -> Received {

@@ -8,6 +8,7 @@ use crate::seal::{hex, random_bytes};
 use crate::{KeyLimits, Keyring, MasterKey};
 use crate::{NO_INSURER, StoreError};
 use kiban_domain::Timestamp;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -38,9 +39,9 @@ async fn on_each_engine(test: impl AsyncFn(&World)) {
         return;
     };
     let name = format!("kiban_audit_{}", hex(&random_bytes::<6>().unwrap()));
-    let admin = Engine::open(&server).await.unwrap();
-    admin.rows(leak(&format!("CREATE DATABASE {name}")), &[]).await.unwrap();
-    admin.close().await;
+    // Without the time limit of a statement: making and dropping wait for a checkpoint.
+    let mut admin = PgConnection::connect(&server).await.unwrap();
+    admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
     let (before, after) = server.split_once("://").and_then(|(_, rest)| rest.split_once('/')).unwrap();
     let query = after.split_once('?').map(|(_, query)| query).unwrap_or_default();
     let address = format!("postgres://{before}/{name}?{query}");
@@ -59,9 +60,8 @@ async fn run(
     test(&world).await;
     world.engine.close().await;
     if let Some((server, name)) = &world.postgres {
-        let admin = Engine::open(server).await.unwrap();
-        admin.rows(leak(&format!("DROP DATABASE {name} WITH (FORCE)")), &[]).await.unwrap();
-        admin.close().await;
+        let mut admin = PgConnection::connect(server).await.unwrap();
+        admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
     }
 }
 

@@ -273,6 +273,8 @@ struct Inner {
     store: Store,
     config: Config,
     standing: RwLock<Arc<Standing>>,
+    /// One reads the standing map at a time, so that what was read before never replaces what was read after it.
+    reading_standing: tokio::sync::Mutex<()>,
     sessions: sessions::Sessions,
     /// Of the last comparison with the database's clock, microseconds.
     clock_drift: AtomicI64,
@@ -299,6 +301,7 @@ impl Platform {
             store,
             config,
             standing: RwLock::new(Arc::new(standing)),
+            reading_standing: tokio::sync::Mutex::default(),
             sessions: sessions::Sessions::default(),
             running_keys: once::RunningKeys::default(),
             clock_drift: AtomicI64::new(0),
@@ -337,6 +340,7 @@ impl Platform {
 
     /// Reads the standing map again; called every two seconds and after each own change.
     pub async fn refresh_standing(&self, now: Timestamp) -> Result<(), Error> {
+        let _turn = self.inner.reading_standing.lock().await;
         let standing = Arc::new(Standing::read(&self.inner.store, now).await?);
         *self.inner.standing.write().unwrap_or_else(std::sync::PoisonError::into_inner) = standing;
         Ok(())

@@ -1,9 +1,9 @@
 //! A small HTTPS client with a client certificate, for the demo's story and the benchmark: what an office's software does.
 
+use crate::lane::Lane;
 use anyhow::{Context as _, Result, anyhow};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use kiban_pki::{Identity, client_config};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -18,7 +18,7 @@ pub struct Client {
     address: SocketAddr,
     host: String,
     connector: TlsConnector,
-    connection: Option<SendRequest<Full<Bytes>>>,
+    connection: Option<Lane<Full<Bytes>>>,
     token: Option<String>,
 }
 
@@ -48,17 +48,13 @@ impl Client {
         Ok(Self { address, host: host.to_owned(), connector, connection: None, token: None })
     }
 
-    async fn connection(&mut self) -> Result<&mut SendRequest<Full<Bytes>>> {
-        if self.connection.as_ref().is_none_or(SendRequest::is_closed) {
+    async fn connection(&mut self) -> Result<&mut Lane<Full<Bytes>>> {
+        if self.connection.as_ref().is_none_or(Lane::is_closed) {
             let tcp = TcpStream::connect(self.address).await?;
             tcp.set_nodelay(true)?;
             let name = ServerName::try_from(self.host.clone()).map_err(|_| anyhow!("server name"))?;
             let tls = self.connector.connect(name, tcp).await?;
-            let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tls)).await?;
-            tokio::spawn(async move {
-                let _ = connection.await;
-            });
-            self.connection = Some(sender);
+            self.connection = Some(Lane::over(TokioIo::new(tls)).await?);
         }
         self.connection.as_mut().ok_or_else(|| anyhow!("no connection"))
     }
@@ -101,8 +97,10 @@ impl Client {
         }
         let request = request.body(Full::new(Bytes::from(body.unwrap_or_default())))?;
         let connection = self.connection().await?;
-        connection.ready().await?;
-        let answer = connection.send_request(request).await?;
+        if !connection.is_ready().await {
+            return Err(anyhow!("the connection is closed"));
+        }
+        let answer = connection.send(request).await?;
         let status = answer.status().as_u16();
         let header = answer.headers().get("x-request-id").and_then(|value| value.to_str().ok());
         let request_id = header.unwrap_or_default().to_owned();

@@ -15,6 +15,7 @@ mod home;
 mod hosts;
 mod import;
 mod keys;
+mod lane;
 mod migrate;
 mod operate;
 mod relocate;

@@ -2,10 +2,10 @@
 //! from the disk as they are read, so memory does not grow with them.
 
 use super::config::{Config, Proxy};
+use crate::lane::{Broken, Lane};
 use anyhow::{Context as _, Result, anyhow};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
-use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use kiban_pki::{Identity, client_config};
 use rustls::pki_types::ServerName;
@@ -110,7 +110,7 @@ pub struct Link {
     target: String,
     proxy: Option<Proxy>,
     connector: TlsConnector,
-    connection: Option<SendRequest<Outgoing>>,
+    connection: Option<Lane<Outgoing>>,
 }
 
 impl Link {
@@ -157,7 +157,7 @@ impl Link {
         let request = request.body(body).map_err(|error| other(&error))?;
         let exchange = async {
             let connection = self.connection().await?;
-            let answer = connection.send_request(request).await.map_err(|error| broken(&error))?;
+            let answer = connection.send(request).await.map_err(|error| broken(&error))?;
             let (head, body) = answer.into_parts();
             let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
             let date = header("date");
@@ -178,10 +178,10 @@ impl Link {
         result
     }
 
-    async fn connection(&mut self) -> Result<&mut SendRequest<Outgoing>, Lost> {
+    async fn connection(&mut self) -> Result<&mut Lane<Outgoing>, Lost> {
         // The platform closes a connection that was idle; such a one is not used again.
         let usable = match self.connection.as_mut() {
-            Some(connection) => connection.ready().await.is_ok(),
+            Some(connection) => connection.is_ready().await,
             None => false,
         };
         if !usable {
@@ -196,7 +196,7 @@ impl Link {
         self.connection.as_mut().ok_or_else(|| other(&"no connection"))
     }
 
-    async fn connect(&self) -> Result<SendRequest<Outgoing>, Lost> {
+    async fn connect(&self) -> Result<Lane<Outgoing>, Lost> {
         let tcp = match &self.proxy {
             Some(proxy) => through(proxy, &self.target).await?,
             None => reach(&self.target, "基盤").await?,
@@ -205,12 +205,7 @@ impl Link {
         let _ = tcp.set_nodelay(true);
         let name = ServerName::try_from(self.host.clone()).map_err(|error| other(&error))?;
         let tls = self.connector.connect(name, tcp).await.map_err(|error| tls_trouble(&error))?;
-        let (sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(tls)).await.map_err(|error| broken(&error))?;
-        tokio::spawn(async move {
-            let _ = connection.await;
-        });
-        Ok(sender)
+        Lane::over(TokioIo::new(tls)).await.map_err(|error| broken(&error.into()))
     }
 }
 
@@ -282,7 +277,7 @@ fn other(error: &impl ToString) -> Lost {
 }
 
 /// An exchange that broke off. Over TLS 1.3 a client certificate is refused after the handshake, so this is where it shows.
-fn broken(error: &hyper::Error) -> Lost {
+fn broken(error: &Broken) -> Lost {
     let mut source: Option<&dyn std::error::Error> = Some(error);
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<std::io::Error>() {
@@ -293,7 +288,11 @@ fn broken(error: &hyper::Error) -> Lost {
         }
         source = inner.source();
     }
-    if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+    let is_over = match error {
+        Broken::Exchange(error) => error.is_incomplete_message() || error.is_closed() || error.is_canceled(),
+        Broken::Ended => true,
+    };
+    if is_over {
         let words = "基盤が答えずに接続を閉じました。続くときは、接続プログラムの証明書が登録済みで失効していないか、運用者に確かめてください";
         return Lost { trouble: Trouble::Other, text: words.to_owned() };
     }

@@ -10,6 +10,8 @@ pub mod check;
 pub mod database;
 #[path = "../../src/home.rs"]
 pub mod home;
+#[path = "../../src/lane.rs"]
+pub mod lane;
 pub mod ledger;
 pub mod parties;
 pub mod postgres;

@@ -1,8 +1,8 @@
 //! An organisation's terminal: HTTPS with a client certificate. Every wait has an end.
 
+use super::lane::Lane;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use kiban_pki::{Identity, client_config};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -20,7 +20,7 @@ const HOST: &str = "office.localhost";
 /// One organisation's terminal; the token outlives the server.
 pub struct Terminal {
     connector: TlsConnector,
-    connection: Option<SendRequest<Full<Bytes>>>,
+    connection: Option<Lane<Full<Bytes>>>,
     pub token: Option<String>,
 }
 
@@ -70,13 +70,9 @@ impl Terminal {
             let tcp = TcpStream::connect(address).await?;
             tcp.set_nodelay(true)?;
             let tls = self.connector.connect(ServerName::try_from(HOST).unwrap(), tcp).await?;
-            hyper::client::conn::http1::handshake(TokioIo::new(tls)).await.map_err(std::io::Error::other)
+            Lane::over(TokioIo::new(tls)).await.map_err(std::io::Error::other)
         };
-        let (sender, connection) = patient(connect).await?.map_err(lost)?;
-        tokio::spawn(async move {
-            let _ = connection.await;
-        });
-        self.connection = Some(sender);
+        self.connection = Some(patient(connect).await?.map_err(lost)?);
         Ok(())
     }
 
@@ -98,10 +94,13 @@ impl Terminal {
         let request = request.body(Full::new(Bytes::from(bytes))).unwrap();
         let Some(connection) = self.connection.as_mut() else { return Err(Lost("not connected".to_owned())) };
         let exchange = async {
-            connection.ready().await?;
-            let answer = connection.send_request(request).await?;
+            if !connection.is_ready().await {
+                return Err(std::io::Error::other("closed"));
+            }
+            let answer = connection.send(request).await.map_err(std::io::Error::other)?;
             let (head, body) = answer.into_parts();
-            Ok::<_, hyper::Error>((head, body.collect().await?.to_bytes()))
+            let bytes = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+            Ok((head, bytes))
         };
         let exchanged = patient(exchange).await.and_then(|result| result.map_err(lost));
         let (head, bytes) = match exchanged {

@@ -123,7 +123,8 @@ impl World {
 
     async fn refused(&mut self, own: Option<&Issued>) -> Refusal {
         let config = self.client(own);
-        assert!(timeout(PATIENCE, self.try_once(config)).await.unwrap().is_err());
+        // Also no answer at all: what is handed to hyper while the connection ends may get lost.
+        assert!(!matches!(timeout(PATIENCE, self.try_once(config)).await, Ok(Ok(_))));
         self.next_refusal().await
     }
 }

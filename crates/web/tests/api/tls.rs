@@ -49,13 +49,17 @@ async fn ask_over(
     let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
     let (mut client, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tls)).await?;
-    let running = tokio::spawn(connection);
     let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-    let response = client.send_request(request.body(Full::new(body))?).await?;
-    let status = response.status();
-    let text = String::from_utf8(response.into_body().collect().await?.to_bytes().to_vec())?;
-    running.abort();
-    Ok((status, text))
+    let exchange = async {
+        let response = client.send_request(request.body(Full::new(body))?).await?;
+        let status = response.status();
+        Ok((status, String::from_utf8(response.into_body().collect().await?.to_bytes().to_vec())?))
+    };
+    // In one task: a request handed over while the connection ends could wait without end.
+    tokio::select! {
+        answer = exchange => answer,
+        ended = connection => Err(format!("the connection ended: {ended:?}").into()),
+    }
 }
 
 #[tokio::test]

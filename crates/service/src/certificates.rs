@@ -9,7 +9,7 @@ use crate::notices::Tell;
 use crate::{Caller, Context, Error, ItemFault, Platform, random, random_id};
 use kiban_domain::notice::NoticeKind;
 use kiban_domain::office::StaffId;
-use kiban_domain::{Organization, Timestamp};
+use kiban_domain::{OfficeNumber, Organization, Timestamp};
 use kiban_pki::{Ca, Issued, Reason, pkcs12, requested_key};
 use kiban_policy::{Rule, UseCase, Way};
 use kiban_store::{CertificateRequest, CertificateRow, Entry, Outcome, Tx};
@@ -215,7 +215,7 @@ impl Platform {
         let mut tx = self.store().begin().await?;
         let mut request = self.open_application(&mut tx, id, context).await?;
         if let Some(number) = request.organization.office()
-            && self.standing().office(number).is_none()
+            && !self.has_office(number, context).await?
         {
             return Err(Error::Conflict(
                 "この事業所は登録されていないか、止められています。先に事業所を登録してください",
@@ -248,6 +248,14 @@ impl Platform {
             Some(request) => Ok(CertificateApproval { application: view(&request, true)?, ..answer }),
             None => Ok(answer),
         }
+    }
+
+    /// Whether an office is registered and active, also when that was done a moment ago by another process.
+    async fn has_office(&self, number: OfficeNumber, context: &Context) -> Result<bool, Error> {
+        if self.standing().office(number).is_none() {
+            self.refresh_standing(context.now).await?;
+        }
+        Ok(self.standing().office(number).is_some())
     }
 
     /// An operator turns an application down. One suffices.

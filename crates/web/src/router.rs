@@ -234,6 +234,12 @@ routes! {
     Organisations post   POST   "/account/sessions" end_own_session_by_form Staff "ログインを終わらせる" pages::account::end_session;
     Organisations get    GET    "/admin" admin_page Staff "管理メニュー" pages::admin::menu;
     Organisations get    GET    "/admin/certificates" admin_certificates_page Staff "電子証明書" pages::admin::certificates;
+    Organisations get    GET    "/admin/applications" applications_page Operators "電子証明書の申込み" pages::applications::list;
+    Organisations post   POST   "/admin/applications/{application}" application_by_form Operators "電子証明書の申込みの確認・承認" pages::applications::act;
+    Public        get    GET    "/apply" apply_page Anyone "電子証明書を申し込む" pages::apply::form;
+    Public        post   POST   "/apply" apply_by_form Anyone "電子証明書を申し込む" pages::apply::apply;
+    Public        get    GET    "/apply/{application}" application_page Anyone "申込みの状態" pages::apply::application;
+    Public        post   POST   "/apply/{application}" pick_up_by_form Anyone "証明書のファイルの受取り" pages::apply::pick_up;
     Organisations get    GET    "/admin/people" people_page Staff "利用する人" pages::admin::people;
     Organisations post   POST   "/admin/people" review_by_form Staff "利用する人の見直し" pages::admin::review;
     Organisations get    GET    "/admin/people/new" invite_page Staff "人を登録" pages::admin::invite_form;

@@ -35,14 +35,14 @@ impl Ask {
     }
 }
 
-fn organization_of(number: Option<String>) -> Result<Option<Organization>, Problem> {
+pub(crate) fn organization_of(number: Option<String>) -> Result<Option<Organization>, Problem> {
     let mut faults = Faults::default();
     let parsed = number.as_deref().map(Organization::parse).transpose();
     faults.take("organization", parsed, IdError::message_ja).ok_or_else(|| faults.problem())
 }
 
 /// Where a request on the public listener comes from: one network counts as one.
-fn source(address: Option<Extension<RemoteAddr>>) -> String {
+pub(crate) fn source(address: Option<Extension<RemoteAddr>>) -> String {
     address.map(|Extension(address)| network_of(address.0.ip()).to_string()).unwrap_or_default()
 }
 
@@ -87,7 +87,7 @@ pub(crate) async fn revocation_list(State(app): State<App>) -> Answer {
     Ok(bytes("crl.der", app.platform.revocation_list().await?))
 }
 
-fn bytes(name: &str, bytes: Vec<u8>) -> Response {
+pub(crate) fn bytes(name: &str, bytes: Vec<u8>) -> Response {
     let name = format!("attachment; filename=\"{name}\"");
     let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_DISPOSITION, name.as_str())];
     (headers, bytes).into_response()

@@ -10,6 +10,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use kiban_domain::Organization;
 use kiban_domain::office::JobType;
 use kiban_domain::service_type::service_type;
 use kiban_service::{AccountLine, InitialPassword, Invitation, ItemFault};
@@ -21,6 +22,7 @@ struct AdminPage {
     /// Name and value of what is known of the organisation.
     facts: Vec<(&'static str, String)>,
     is_administrator: bool,
+    is_operator: bool,
     /// The accounts were not gone through for a year.
     review_due: bool,
 }
@@ -148,7 +150,8 @@ pub(crate) async fn menu(State(app): State<App>, visitor: Visitor) -> Result<Res
         false => false,
     };
     let page = visitor.frame(&app, "管理メニュー", "P-211", "/admin");
-    let html = AdminPage { page, facts, is_administrator, review_due };
+    let is_operator = caller.organization == Organization::Operator;
+    let html = AdminPage { page, facts, is_administrator, is_operator, review_due };
     Ok(show(&html)?)
 }
 

@@ -6,6 +6,8 @@
 
 pub(crate) mod account;
 pub(crate) mod admin;
+pub(crate) mod applications;
+pub(crate) mod apply;
 pub(crate) mod consent;
 pub(crate) mod login;
 pub(crate) mod look;

@@ -4,6 +4,7 @@
 mod abuse;
 mod access;
 mod accounts;
+mod apply_pages;
 mod canaries;
 mod certificate_life;
 mod certificates;

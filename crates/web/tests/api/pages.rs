@@ -3,7 +3,7 @@
 use crate::world::{COLLEAGUE, Client, HOST, PASSWORD, Person, ROLES, Reply, Role, World, city};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
-use kiban_web::{PAGES, Route};
+use kiban_web::{Listener, PAGES, Route};
 use serde_json::json;
 use std::sync::OnceLock;
 
@@ -271,7 +271,7 @@ async fn every_page_answers_everybody_as_they_may() {
         world.assign(Role::Helper, Person::Hanako, false).await;
         let browser = Browser::logged_in(&world, role).await;
         let handle = world.stolen_handle(role, Person::Hanako.key()).await;
-        for page in PAGES.iter().filter(|page| page.method == Method::GET && page.path != "/login") {
+        for page in pages_of_staff().filter(|page| page.method == Method::GET && page.path != "/login") {
             let reply = browser.get(&page.path.replace("{handle}", &handle).replace("{account}", COLLEAGUE)).await;
             assert_eq!(reply.status.is_success(), is_open(page, role), "{} for {role:?}: {}", page.path, reply.status);
             if !reply.status.is_success() {
@@ -280,6 +280,11 @@ async fn every_page_answers_everybody_as_they_may() {
         }
     }
     world.verify().await;
+}
+
+/// The pages behind client certificates.
+fn pages_of_staff() -> impl Iterator<Item = &'static Route> {
+    PAGES.iter().filter(|page| page.listener == Listener::Organisations)
 }
 
 fn is_open(page: &Route, role: Role) -> bool {
@@ -296,6 +301,7 @@ fn is_open(page: &Route, role: Role) -> bool {
         // Of the roles the offices' accounts and one of the operator's are administrators; only offices have a colleague.
         "people_page" | "invite_page" => is_office || role == Role::Operator,
         "colleague_page" => is_office,
+        "applications_page" => matches!(role, Role::Operator | Role::SecondOperator),
         "users_page" | "register_page" | "card_page" | "qr_page" => is_office,
         "insured_page" => matches!(role, Role::City | Role::OtherCity),
         "consent_page" => matches!(role, Role::Planner | Role::City),

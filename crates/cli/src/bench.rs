@@ -13,6 +13,7 @@ mod plans;
 mod report;
 mod server;
 mod slips;
+mod tokens;
 
 use crate::home::Home;
 use anyhow::{Context as _, Result, bail};
@@ -46,7 +47,7 @@ pub struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "import,read,lookup,page,write,register,disaster,consent,handshake,plans,slips,differences,burden"
+        default_value = "import,read,lookup,page,write,register,disaster,consent,handshake,login,token,plans,slips,differences,burden"
     )]
     only: Vec<Job>,
     /// 下限（床）を測らない
@@ -84,6 +85,10 @@ pub enum Job {
     Disaster,
     /// Mutual TLS 1.3 handshakes without a request.
     Handshake,
+    /// Log-ins with a password.
+    Login,
+    /// The check of a token, in this process: certificate, log-in, account and office.
+    Token,
     /// Reading and checking of care-plan files, one thread.
     Plans,
     /// Sets of slips from one office to another, as at a month end.
@@ -132,6 +137,9 @@ async fn measure(options: &Options, folder: &Folder) -> Result<Report> {
     let city = city::build(&home, options, &mut report).await?;
     if options.only.contains(&Job::Import) {
         floors.bulk(city.loaded, &mut report).await;
+    }
+    if options.only.contains(&Job::Token) {
+        tokens::measure(&home, &city.care_manager, options, &mut report).await?;
     }
     let server = server::Child::start(&home).await.context("サーバーを起動できません")?;
     report.memory("server_rss_at_start_mb", server.memory()?.0);

@@ -4,6 +4,7 @@
 
 use super::city::World;
 use super::report::Report;
+use super::server::cpu_of;
 use crate::home::Home;
 use anyhow::{Context as _, Result, anyhow, bail};
 use kiban_pki::{Ca, Identity, client_config};
@@ -116,6 +117,23 @@ impl<'a> Floors<'a> {
             "handshake",
             json!({ "per_cpu_s": rate.round(), "what": "rustls in memory, mutual TLS 1.3, server's share" }),
         );
+        Ok(())
+    }
+
+    /// One argon2id of the parameters in use, and nothing else.
+    pub fn password(&self, report: &mut Report) -> Result<()> {
+        if !self.wanted {
+            return Ok(());
+        }
+        let end = Instant::now() + Duration::from_secs(self.seconds.min(3));
+        let (mut done, mut hash, before) = (0u32, String::new(), cpu_of("self")?);
+        while Instant::now() < end {
+            hash = kiban_service::hash_password("keisoku-no-tame-no-aikotoba")?;
+            done += 1;
+        }
+        let rate = f64::from(done) / (cpu_of("self")? - before).max(0.01);
+        let parameters = hash.split('$').nth(3).unwrap_or_default();
+        report.floor("password", json!({ "per_core_s": rate.round(), "what": format!("argon2id {parameters}") }));
         Ok(())
     }
 

@@ -76,6 +76,10 @@ pub async fn all(
         floors.handshake(world, report)?;
         load.handshakes(report).await?;
     }
+    if wants(Job::Login) {
+        floors.password(report)?;
+        load.log_ins(report).await?;
+    }
     Ok(())
 }
 
@@ -256,6 +260,17 @@ impl Load<'_> {
             requests.push(post(&format!("/api/v1/people/{}/consents", answer.text("handle")?), &act));
         }
         self.run("consent", &self.world.officer, &requests, report).await
+    }
+
+    /// Log-ins of one account at one terminal, over connections that stay.
+    async fn log_ins(&self, report: &mut Report) -> Result<()> {
+        let who = &self.world.care_manager;
+        let request = post("/api/v1/session", &json!({ "account": who.account, "password": who.password }));
+        let head = format!("{} HTTP/1.1\r\nhost: {HOST}\r\ncontent-type: application/json\r\n", request.line);
+        let whole = format!("{head}content-length: {}\r\n\r\n{}", request.body.len(), request.body);
+        self.run_bytes("login", who, vec![whole.into_bytes()], report).await?;
+        report.per_core("login");
+        Ok(())
     }
 
     /// Connections that are opened and closed without a request.

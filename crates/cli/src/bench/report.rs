@@ -22,6 +22,7 @@ const GOALS: &[(&str, &str, bool, f64)] = &[
     ("burden", "seconds", false, 60.0),
     ("disaster", "p99_ms", false, 50.0),
     ("handshake", "per_cpu_s", true, 2_000.0),
+    ("token", "cpu_us", false, 20.0),
     ("memory", "server_rss_mb", false, 100.0),
     ("memory", "server_rss_peak_mb", false, 100.0),
     ("memory", "server_rss_peak_import_mb", false, 300.0),
@@ -33,6 +34,7 @@ const FLOORS: &[(&str, &str, &str, &str)] = &[
     ("write", "per_s", "durable_insert", "per_s"),
     ("import", "rows_per_s", "bulk", "rows_per_s"),
     ("handshake", "per_cpu_s", "handshake", "per_cpu_s"),
+    ("login", "per_core_s", "password", "per_core_s"),
     ("plans", "rows_per_s", "decode_and_split", "rows_per_s"),
 ];
 
@@ -96,6 +98,15 @@ impl Report {
     pub fn add(&mut self, name: &str, key: &str, value: f64) {
         if let Some(figure) = self.figures.get_mut(name) {
             figure[key] = json!(rounded(value));
+        }
+    }
+
+    /// How many of some operations one core does in a second, server and database together.
+    pub fn per_core(&mut self, name: &str) {
+        let cost = |key: &str| Self::number(&self.figures, name, key).unwrap_or_default();
+        let each = cost("cpu_us_server") + cost("cpu_us_database");
+        if each > 0.0 {
+            self.add(name, "per_core_s", 1e6 / each);
         }
     }
 

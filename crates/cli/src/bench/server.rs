@@ -64,7 +64,7 @@ impl Child {
 }
 
 /// CPU seconds of a process so far, user and system.
-fn cpu_of(process: &str) -> Result<f64> {
+pub fn cpu_of(process: &str) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     let fields: Vec<&str> =
         stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();

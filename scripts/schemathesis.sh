@@ -82,7 +82,7 @@ for who in care-manager:care_manager1 city:municipal_officer1 operator:operator_
         --exclude-operation-id log_out --exclude-operation-id log_in --exclude-operation-id log_in_program \
         --exclude-operation-id change_password --exclude-operation-id set_up_factor --exclude-operation-id remove_factor \
         --exclude-operation-id reset_password --exclude-operation-id close_account --exclude-operation-id switch_account \
-        --exclude-operation-id end_account_session --exclude-operation-id answer_factor --exclude-operation-id revoke_certificate \
+        --exclude-operation-id end_account_session --exclude-operation-id answer_factor --exclude-operation-id prove_again --exclude-operation-id revoke_certificate \
         --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance \
         --phases examples,coverage,fuzzing --max-examples "$examples" --generation-deterministic --seed 1 \
         --request-timeout 60 --rate-limit 40/s || failed=1

@@ -35,6 +35,8 @@ pub enum Stage {
     Factor,
     /// Nothing is missing.
     Through,
+    /// And that was proven a short while ago (S-013).
+    Fresh,
 }
 
 /// A session just opened.
@@ -316,6 +318,9 @@ impl Platform {
         }
         if caller.way == Way::Interactive && stage > Stage::Factor && self.needs_factor(&account) {
             return Err(Error::Unauthenticated("second_factor_setup_required"));
+        }
+        if stage > Stage::Through {
+            self.require_fresh(&caller, context).await?;
         }
         Ok(caller)
     }

@@ -19,6 +19,7 @@ mod error;
 mod export;
 mod export_history;
 mod export_others;
+mod fresh;
 mod handle;
 mod handshakes;
 mod housekeeping;
@@ -152,6 +153,8 @@ pub struct Config {
     pub initial_password_days: i64,
     /// Minutes without a request after which a log-in at a screen ends (S-013).
     pub idle_minutes: i64,
+    /// Minutes for which a proof of password and second factor is good for what weighs much (S-013).
+    pub proof_minutes: i64,
     /// Of whom a second factor is asked at a screen (P-184).
     pub second_factor: FactorPolicy,
     /// Days before the end of a period at which it is warned of; the longest is also when a renewal is due (P-033).
@@ -223,6 +226,7 @@ impl Default for Config {
             login_lock_minutes: 15,
             initial_password_days: 7,
             idle_minutes: 15,
+            proof_minutes: 15,
             second_factor: FactorPolicy::Nobody,
             warning_days: [90, 60, 30],
             opinion_days: 14,

@@ -47,6 +47,7 @@ impl Config {
             "login_lock_minutes" => self.login_lock_minutes = number.into(),
             "initial_password_days" => self.initial_password_days = number.into(),
             "idle_minutes" => self.idle_minutes = number.into(),
+            "proof_minutes" => self.proof_minutes = number.into(),
             "revoked_handshakes" => self.revoked_handshakes = number,
             "disaster_reason_hours" => self.disaster_reason_hours = number.into(),
             "mass_view_people" => self.mass_view_people = number,

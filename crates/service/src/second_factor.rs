@@ -248,7 +248,7 @@ impl Platform {
 
     /// Uses up a right code of the app, or a recovery code: the transaction in which it is used, the account as held in it, and which
     /// of the two it was. A wrong one is counted like a wrong password; of many at the same moment each waits for the one before.
-    async fn use_code(
+    pub(crate) async fn use_code(
         &self,
         peer: &Peer,
         (organization, id): (Organization, &StaffId),
@@ -286,28 +286,41 @@ impl Platform {
             return Err(Error::Conflict("このログインは、第二要素を待っていません"));
         }
         let (peer, id, organization) = (&waiting.peer, &waiting.staff.id, waiting.organization);
-        let (mut tx, held, rule) = self.use_code(peer, (organization, id), typed, context).await?;
+        let (tx, held, rule) = self.use_code(peer, (organization, id), typed, context).await?;
+        let entry = log_in_entry(peer, organization, Some(id), "login", Outcome::Done, context);
+        self.go_on((tx, held), waiting, Entry { rule: Some(rule.to_owned()), ..entry }, context).await
+    }
+
+    /// Ends a log-in that has proven more, and lets it go on under new tokens (T-31): the transaction in which that was used up, with the
+    /// account as held in it.
+    pub(crate) async fn go_on(
+        &self,
+        (mut tx, held): (Tx, Account),
+        before: &Caller,
+        entry: Entry,
+        context: &Context,
+    ) -> Result<LoggedIn, Error> {
+        let (peer, id, organization) = (&before.peer, &before.staff.id, before.organization);
         let new = NewTokens::make(&random_id()?)?;
         let session = new_session(&new, peer, id, None, context.now);
-        // Of two answers at the same moment one ends what was waiting.
-        tx.end_session(organization, &waiting.session, context.now)
+        // Of two at the same moment one ends the log-in of before.
+        tx.end_session(organization, &before.session, context.now)
             .await?
             .ok_or(Error::Unauthenticated("login_required"))?;
         tx.clear_terminal_failures(organization, id, &peer.fingerprint).await?;
         tx.put_session(organization, new.tokens(), &session).await?;
-        let entry = log_in_entry(peer, organization, Some(id), "login", Outcome::Done, context);
-        tx.commit(Entry { rule: Some(rule.to_owned()), ..entry }).await?;
+        tx.commit(entry).await?;
         self.inner.sessions.forget_staff(id);
         let must_change_password = held.initial_until.is_some();
         Ok(LoggedIn { must_change_password, ..new.logged_in(&session, held.staff, organization) })
     }
 }
 
-/// What is sent to set up a second factor, or to take it away.
+/// What is sent to set up a second factor, to take it away, or to prove oneself once more.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FactorProof {
     /// The own password.
     pub password: String,
-    /// Six digits of the app; to take it away a recovery code too.
+    /// Six digits of the app, or a recovery code where the factor is set up already; empty where none is.
     pub code: String,
 }

@@ -44,6 +44,11 @@ pub static CODES: &[Code] = &[
         "パスワードは合った。`token`（10分）で `POST /api/v1/session/factor` に認証アプリの数字か回復コードを送る。この token でほかのことはできない",
     ),
     code(401, "second_factor_setup_required", "第二要素の設定が求められている。設定するまで、ほかのことはできない"),
+    code(
+        401,
+        "fresh_proof_required",
+        "同意・書出し・災害時モード・アカウント・証明書の操作。パスワード（と第二要素）を確かめてから15分（`proof_minutes`）を過ぎている。`POST /api/v1/session/proof` で確かめ直し、新しいトークンでもう一度送る",
+    ),
     code(401, "wrong_code", "認証アプリの数字か回復コードが違う、または使い終わっている"),
     code(401, "idle", "画面だけ。しばらく操作がなかったため、ログインが終わった"),
     code(401, "person_session", "本人の画面にログインしていない、または終わった"),

@@ -4,6 +4,7 @@
 use crate::caller::peer_of;
 use crate::etag::Read;
 use crate::pages::Reader;
+use crate::pages::visitor::Renewed;
 use crate::record::Recorder;
 use crate::router::{Listener, Route, route_of};
 use crate::tls::{RemoteAddr, network_of};
@@ -89,10 +90,11 @@ async fn pass(
     request.extensions_mut().insert(context);
     request.extensions_mut().insert(listener);
     let recorder_of_panic = recorder.clone();
-    let read = Read::of(&app, &request);
+    let (read, renewed) = (Read::of(&app, &request), Renewed::default());
+    request.extensions_mut().insert(renewed.clone());
     // A task of its own: a client that goes away, or a time limit, never cuts a write or its entry in the middle.
     let running = tokio::spawn(async move {
-        let response = settle(recorder, as_problem(next.run(request).await)).await;
+        let response = renewed.add_to(settle(recorder, as_problem(next.run(request).await)).await);
         drop(place);
         match read {
             Some(read) => read.answer(response).await,

@@ -98,6 +98,11 @@ impl Form {
         if faults.0.is_empty() { Ok(Self(fields)) } else { Err(faults.problem()) }
     }
 
+    /// All fields as typed, in their order.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+
     /// A field without spaces around it; empty when there is none.
     pub(crate) fn get(&self, name: &str) -> &str {
         self.as_typed(name).trim()

@@ -32,7 +32,8 @@ mod watch;
 pub use oidc::{ClaimNames, Provider, ProviderSettings};
 pub use problem::Problem;
 pub use router::{
-    Audience, Listener, PAGES, PERSON_PAGES, ROUTES, Route, closed_line_router, organisations_router, public_router,
+    Audience, GRAVE, Listener, PAGES, PERSON_PAGES, ROUTES, Route, closed_line_router, organisations_router,
+    public_router,
 };
 pub use server::{Server, Socket};
 pub use watch::{Seen, Watch};

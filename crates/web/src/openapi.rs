@@ -1,7 +1,7 @@
 //! The description of the API (OpenAPI 3.1), made from [`ROUTES`] and `openapi/schemas.json`. The committed copy is
 //! `openapi/kiban-v1.json` at the top of the repository; tests hold every answer of the platform to it.
 
-use crate::router::{Listener, ROUTES, Route};
+use crate::router::{GRAVE, Listener, ROUTES, Route};
 use serde_json::{Map, Value, json};
 
 /// What a route takes and answers.
@@ -126,6 +126,11 @@ fn operation(route: &Route, shape: &Shape) -> Value {
         "parameters": parameters(route, shape),
         "responses": responses,
     });
+    if GRAVE.contains(&route.name) {
+        operation["description"] = json!(
+            "15分以内に確かめたログインが要る。401 fresh_proof_required のときは POST /api/v1/session/proof で確かめ直す"
+        );
+    }
     match shape.request {
         Request::Nothing => {}
         Request::Json(name) => {
@@ -221,7 +226,7 @@ pub(crate) fn request_schema(route: &str) -> Option<&'static str> {
 pub(crate) fn takes_key(route: &Route) -> bool {
     let free =
         // A package is known again by its bytes: its receipt is the answer however often it comes.
-        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "renew_certificate", "count_statistics", "change_start", "import_package", "print_slips", "confirm_plan", "issue_portal_code", "register_proxy", "invite_account", "reset_password", "change_password", "answer_factor", "offer_factor", "set_up_factor", "remove_factor"];
+        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "renew_certificate", "count_statistics", "change_start", "import_package", "print_slips", "confirm_plan", "issue_portal_code", "register_proxy", "invite_account", "reset_password", "change_password", "answer_factor", "prove_again", "offer_factor", "set_up_factor", "remove_factor"];
     route.listener == Listener::Organisations && route.method != axum::http::Method::GET && !free.contains(&route.name)
 }
 
@@ -246,6 +251,7 @@ fn shape(name: &str) -> Option<Shape> {
         "log_in" => (R::Json("PersonLogIn"), "200", C::Json("Session")),
         "log_in_program" => (R::Json("ProgramLogIn"), "200", C::Json("Session")),
         "refresh_session" => (R::Json("Refresh"), "200", C::Json("Session")),
+        "prove_again" => (R::Json("Proof"), "200", C::Json("Session")),
         "answer_factor" => (R::Json("FactorAnswer"), "200", C::Json("Session")),
         "log_out" => (R::Nothing, "204", C::Nothing),
         "register_office" => (R::Json("Registration"), "200", C::Json("Registered")),

@@ -108,6 +108,7 @@ routes! {
     Organisations post   POST   "/api/v1/session"                            log_in                Certificate    "職員のログイン（画面）"                    session::log_in;
     Organisations post   POST   "/api/v1/token"                              log_in_program        Certificate    "職員の代理で動くソフトのログイン"          session::log_in_program;
     Organisations post   POST   "/api/v1/session/factor" answer_factor Staff "ログインの第二段階（認証アプリの数字か回復コード）" session::answer_factor;
+    Organisations post   POST   "/api/v1/session/proof" prove_again Staff "大切な操作の前の確かめ直し。新しいトークンを答える" session::prove_again;
     Organisations post   POST   "/api/v1/session/refresh"                    refresh_session        Certificate    "ログインの延長（更新トークン）"            session::refresh;
     Organisations delete DELETE "/api/v1/session"                            log_out               Staff          "ログアウト"                                session::log_out;
     Organisations post   POST   "/api/v1/people"                             register_office       Offices        "本人確認（4項目）と担当事業所登録"         people::register;
@@ -287,6 +288,26 @@ routes! {
     Public        post   POST   "/me/logout"                                 person_log_out         Person         "ログアウト"                                pages::me::own::log_out;
 }
 
+/// What weighs much: only a log-in that has proven itself a short while ago does it (S-013).
+pub static GRAVE: &[&str] = &[
+    "record_consent",
+    "consent_by_form",
+    "export_package",
+    "propose_disaster",
+    "approve_disaster",
+    "close_disaster",
+    "search_disaster",
+    "invite_account",
+    "invite_by_form",
+    "switch_account",
+    "reset_password",
+    "close_account",
+    "change_colleague_by_form",
+    "revoke_certificate",
+    "approve_certificate",
+    "refuse_certificate",
+];
+
 /// Every route there is.
 fn all_routes() -> impl Iterator<Item = &'static Route> {
     ROUTES.iter().chain(PAGES).chain(PERSON_PAGES)
@@ -320,6 +341,7 @@ impl Route {
             "answer_factor" | "code_page" | "code_by_form" | "log_out" | "log_out_by_form" => Stage::Code,
             "change_password" | "password_page" | "password_by_form" => Stage::Password,
             "factor_state" | "offer_factor" | "set_up_factor" | "factor_page" | "factor_by_form" => Stage::Factor,
+            name if GRAVE.contains(&name) => Stage::Fresh,
             _ => Stage::Through,
         }
     }

@@ -5,7 +5,7 @@ use crate::caller::{Authenticated, Certified};
 use crate::input::Json;
 use crate::{App, Problem};
 use axum::extract::State;
-use kiban_service::{LogIn, LoggedIn};
+use kiban_service::{FactorProof, LogIn, LoggedIn};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -57,6 +57,20 @@ pub(crate) struct FactorAnswer {
 
 pub(crate) async fn answer_factor(State(app): State<App>, who: Authenticated, body: Json<FactorAnswer>) -> Answer {
     logged_in(app.platform.answer_factor(&who.caller, &body.value?.code, &who.context).await?)
+}
+
+/// Who is there, once more.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Proof {
+    password: String,
+    #[serde(default)]
+    code: String,
+}
+
+pub(crate) async fn prove_again(State(app): State<App>, who: Authenticated, body: Json<Proof>) -> Answer {
+    let proof = body.value.map(|body| FactorProof { password: body.password, code: body.code });
+    logged_in(app.platform.prove_again(&who.caller, proof, &who.context).await?)
 }
 
 async fn open(app: App, peer: Certified, request: LogIn) -> Answer {

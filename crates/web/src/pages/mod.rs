@@ -13,6 +13,7 @@ pub(crate) mod login;
 pub(crate) mod look;
 pub(crate) mod me;
 pub(crate) mod person;
+mod proof;
 pub(crate) mod public;
 pub(crate) mod register;
 pub(crate) mod users;

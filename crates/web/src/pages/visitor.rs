@@ -1,7 +1,7 @@
 //! Who is at a page. The log-in of a browser lives in one cookie that is bound to the certificate it was opened over
 //! (T-31); forms are taken only from a page of the same log-in on the same host (T-28).
 
-use super::{Frame, Who};
+use super::{Frame, Who, proof};
 use crate::caller::{connection, stage_of};
 use crate::input::Form;
 use crate::record::LoggedInAs;
@@ -10,9 +10,10 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use kiban_domain::Organization;
-use kiban_service::{Caller, Context, Way};
+use kiban_domain::{Organization, Timestamp};
+use kiban_service::{Caller, Context, LoggedIn, Stage, Way};
 use ring::digest::{SHA256, digest};
+use std::sync::{Arc, OnceLock};
 
 /// Name of the cookie. `__Host-`: only this host, only over TLS, for every path.
 const COOKIE: &str = "__Host-kiban";
@@ -39,6 +40,8 @@ pub(crate) enum Away {
     Idle,
     /// To the page of what the log-in still lacks.
     Next(&'static str),
+    /// To the page that asks who is there, in its answer: it holds what was typed.
+    Prove(Box<Response>),
     /// As it says.
     Problem(Box<Problem>),
 }
@@ -62,6 +65,7 @@ impl IntoResponse for Away {
             Self::LogIn => to("/login", Some(no_cookie())),
             Self::Idle => to("/login?why=idle", Some(no_cookie())),
             Self::Next(page) => to(page, None),
+            Self::Prove(page) => *page,
             Self::Problem(problem) => problem.into_response(),
         }
     }
@@ -76,7 +80,8 @@ impl FromRequestParts<App> for Visitor {
             app.platform.organization_of(&peer, &context).map_err(Problem::from)?;
             return Err(Away::LogIn);
         };
-        let stage = stage_of(parts);
+        // What was typed comes back with the question whether they are still there: `proof` asks it once the form was read.
+        let stage = stage_of(parts).min(Stage::Through);
         let caller = app.platform.authenticate_at_screen(stage, peer, &token, &context).await.map_err(Problem::from)?;
         if let Some(noted) = parts.extensions.get::<LoggedInAs>() {
             noted.note(&caller);
@@ -94,11 +99,14 @@ impl FromRequest<App> for Posted {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Away> {
         let (mut parts, body) = request.into_parts();
-        let visitor = Visitor::from_request_parts(&mut parts, app).await?;
+        let mut visitor = Visitor::from_request_parts(&mut parts, app).await?;
         require_own_page(&parts.headers, &parts.uri)?;
         let form = Form::read(&parts.headers, body).await?;
         if form.get("form_token") != visitor.form_token() {
             return Err(foreign().into());
+        }
+        if stage_of(&parts) > Stage::Through {
+            proof::require(app, &parts, &mut visitor, &form).await?;
         }
         Ok(Self { visitor, form })
     }
@@ -125,6 +133,26 @@ impl Visitor {
             public_url: app.settings.public_url.clone(),
             ..Frame::default()
         }
+    }
+}
+
+/// Where the cookie of a log-in is noted that takes the place of the one that came; the guard adds it to the answer.
+#[derive(Clone, Default)]
+pub(crate) struct Renewed(Arc<OnceLock<HeaderValue>>);
+
+impl Renewed {
+    /// Notes the cookie of this log-in.
+    pub(crate) fn note(&self, session: &LoggedIn, now: Timestamp) {
+        let seconds = (session.expires_at.as_second() - now.as_second()).max(0);
+        let _ = self.0.set(cookie(&session.token, seconds));
+    }
+
+    /// An answer with it, unless it brings a cookie of its own.
+    pub(crate) fn add_to(&self, mut response: Response) -> Response {
+        if let Some(cookie) = self.0.get() {
+            response.headers_mut().entry(header::SET_COOKIE).or_insert_with(|| cookie.clone());
+        }
+        response
     }
 }
 

@@ -68,7 +68,7 @@ async fn line(world: &World, route: &Route) -> String {
         let reply = ask(world, route, &client, role).await;
         assert!(!reply.status.is_success() || is_meant_for(route, role), "{name} for {role:?}: {}", reply.status);
         line += &format!(" {:>14}", reply.status.as_u16());
-        if route.name == "change_password" && reply.status.is_success() {
+        if matches!(route.name, "change_password" | "prove_again") && reply.status.is_success() {
             world.change(async |tx| tx.put_account(&account(role)).await.unwrap()).await;
             world.forget_log_ins();
         }
@@ -267,6 +267,7 @@ pub fn body(world: &World, name: &str, role: Role) -> Option<Value> {
                 (kiban_service::random_id().unwrap(), role.organization() == Role::Operator.organization());
             json!({ "account": id, "name": "見本 新子", "job": "clerk", "administrator": operator })
         }
+        "prove_again" => json!({ "password": PASSWORD }),
         "answer_factor" => json!({ "code": "000000" }),
         // Nobody's app: right is only the password.
         "set_up_factor" => json!({ "password": PASSWORD, "code": "000000" }),

@@ -16,6 +16,7 @@ mod disaster;
 mod eligibility;
 mod etag;
 mod files;
+mod fresh;
 mod fuzz;
 mod hosts;
 mod http;

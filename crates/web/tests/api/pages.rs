@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 /// A browser with the certificate of somebody, and its one cookie.
 pub struct Browser<'a> {
     client: Client<'a>,
-    cookie: Option<String>,
+    pub cookie: Option<String>,
     origin: Option<String>,
 }
 
@@ -30,7 +30,7 @@ impl<'a> Browser<'a> {
         self.send(Method::GET, path, Body::empty()).await
     }
 
-    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
+    pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
         let reply = self.send(Method::POST, path, Body::from(serde_urlencoded::to_string(fields).unwrap())).await;
         if let Some(cookie) = reply.headers.get(header::SET_COOKIE) {
             let pair = cookie.to_str().unwrap().split(';').next().unwrap();

@@ -18,12 +18,12 @@ pub fn app_code(secret: &str, second: i64) -> String {
     format!("{:06}", (four & 0x7fff_ffff) % 1_000_000)
 }
 
-async fn log_in(client: &Client<'_>, account: &str) -> Reply {
+pub async fn log_in(client: &Client<'_>, account: &str) -> Reply {
     client.post("/api/v1/session", json!({ "account": account, "password": PASSWORD })).await
 }
 
 /// Sets up the app of the helper's colleague; its secret and the recovery codes.
-async fn set_up(world: &World) -> (String, Vec<String>) {
+pub async fn set_up(world: &World) -> (String, Vec<String>) {
     let worker = world.log_in_colleague(Role::Helper).await;
     let offer = worker.send(Method::POST, "/api/v1/account/factor/offer", "", "".into()).await.json();
     let secret = offer["secret"].as_str().unwrap().to_owned();
@@ -34,12 +34,12 @@ async fn set_up(world: &World) -> (String, Vec<String>) {
     (secret, serde_json::from_value(codes).unwrap())
 }
 
-fn waiting<'a>(terminal: &Client<'a>, reply: &Reply) -> Client<'a> {
+pub fn waiting<'a>(terminal: &Client<'a>, reply: &Reply) -> Client<'a> {
     assert_eq!(reply.refusal(), (401, "second_factor_required".to_owned()), "{}", reply.text());
     Client { token: reply.json()["token"].as_str().map(str::to_owned), ..terminal.clone() }
 }
 
-async fn answer(client: &Client<'_>, code: &str) -> Reply {
+pub async fn answer(client: &Client<'_>, code: &str) -> Reply {
     client.post("/api/v1/session/factor", json!({ "code": code })).await
 }
 

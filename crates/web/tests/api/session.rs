@@ -187,7 +187,7 @@ impl World {
         self.recorded_of(Role::Planner, action).await
     }
 
-    async fn recorded_of(&self, role: Role, action: &str) -> bool {
+    pub async fn recorded_of(&self, role: Role, action: &str) -> bool {
         let log = self.platform.store().audit();
         log.of_organization(&role.organization().to_string(), 100, None)
             .await

@@ -1,0 +1,80 @@
+//! 確かめ直し (S-013): the form of what weighs much that comes a while after the log-in is answered with the question for the password,
+//! and goes on from there with all that was typed. Whoever is asked once is not asked again for the rest of the time.
+
+use super::visitor::{Away, Renewed, Visitor};
+use super::{Frame, show};
+use crate::input::Form;
+use crate::{App, Problem};
+use askama::Template;
+use axum::http::request::Parts;
+use kiban_service::{FactorProof, Stage};
+
+/// The fields of the question; no form of what weighs much has others of these names.
+const OWN_FIELDS: [&str; 3] = ["form_token", "password", "code"];
+
+#[derive(Template)]
+#[template(path = "proof.html")]
+struct ProofPage<'a> {
+    page: Frame,
+    path: &'a str,
+    /// What was typed into the form before.
+    fields: Vec<(&'a str, &'a str)>,
+    needs_code: bool,
+    error: Option<String>,
+}
+
+/// Asks who is there, unless that was proven a short while ago or the form brings the answer: then the log-in goes on under another
+/// token, whose cookie goes with whatever is answered.
+pub(crate) async fn require(app: &App, parts: &Parts, visitor: &mut Visitor, form: &Form) -> Result<(), Away> {
+    if app.platform.is_fresh(&visitor.caller, &visitor.context) {
+        return Ok(());
+    }
+    let proven = match form.fields().any(|(name, _)| name == "password") {
+        true => {
+            let code = form.get("code").to_owned();
+            let proof: Result<_, Problem> = Ok(FactorProof { password: form.as_typed("password").to_owned(), code });
+            app.platform.prove_again(&visitor.caller, proof, &visitor.context).await
+        }
+        false => Err(match app.platform.require_fresh(&visitor.caller, &visitor.context).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error.into(),
+        }),
+    };
+    let session = match proven {
+        Ok(session) => session,
+        Err(problem) => return Err(ask(app, parts, visitor, form, problem)),
+    };
+    if let Some(renewed) = parts.extensions.get::<Renewed>() {
+        renewed.note(&session, visitor.context.now);
+    }
+    let (peer, context) = (visitor.caller.peer.clone(), &visitor.context);
+    let caller = app.platform.authenticate_at_screen(Stage::Fresh, peer, &session.token, context).await;
+    visitor.caller = caller.map_err(Problem::from)?;
+    visitor.token = session.token;
+    Ok(())
+}
+
+/// The question, with what was wrong with the answer before; what is no wrong answer is told as it is.
+fn ask(app: &App, parts: &Parts, visitor: &Visitor, form: &Form, problem: Problem) -> Away {
+    let error = match problem.code {
+        "fresh_proof_required" => None,
+        "wrong_code" | "locked" => Some(format!("{}。{}", problem.title, problem.detail)),
+        "invalid" => problem.items().into_iter().next().map(|(_, message)| message),
+        _ => return problem.into(),
+    };
+    let frame = visitor.frame(app, "もう一度、パスワードを入力", "P-210", "");
+    let html = ProofPage {
+        page: Frame { body: "main--read", has_errors: error.is_some(), ..frame },
+        path: parts.uri.path(),
+        fields: form.fields().filter(|(name, _)| !OWN_FIELDS.contains(name)).collect(),
+        needs_code: app.platform.has_second_factor(&visitor.caller),
+        error,
+    };
+    match show(&html) {
+        Ok(mut response) => {
+            *response.status_mut() = problem.status;
+            Away::Prove(Box::new(response))
+        }
+        Err(problem) => problem.into(),
+    }
+}

@@ -306,6 +306,7 @@ pub static GRAVE: &[&str] = &[
     "revoke_certificate",
     "approve_certificate",
     "refuse_certificate",
+    "application_by_form",
 ];
 
 /// Every route there is.

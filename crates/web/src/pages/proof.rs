@@ -4,8 +4,10 @@
 use super::visitor::{Away, Renewed, Visitor};
 use super::{Frame, show};
 use crate::input::Form;
+use crate::router::{Listener, route_of};
 use crate::{App, Problem};
 use askama::Template;
+use axum::http::Method;
 use axum::http::request::Parts;
 use kiban_service::{FactorProof, Stage};
 
@@ -17,6 +19,8 @@ const OWN_FIELDS: [&str; 3] = ["form_token", "password", "code"];
 struct ProofPage<'a> {
     page: Frame,
     path: &'a str,
+    /// The page the form stands on.
+    back: &'a str,
     /// What was typed into the form before.
     fields: Vec<(&'a str, &'a str)>,
     needs_code: bool,
@@ -63,9 +67,12 @@ fn ask(app: &App, parts: &Parts, visitor: &Visitor, form: &Form, problem: Proble
         _ => return problem.into(),
     };
     let frame = visitor.frame(app, "もう一度、パスワードを入力", "P-210", "");
+    let path = parts.uri.path();
+    let parent = path.rsplit_once('/').map_or("/", |(parent, _)| parent);
     let html = ProofPage {
         page: Frame { body: "main--read", has_errors: error.is_some(), ..frame },
-        path: parts.uri.path(),
+        path,
+        back: if route_of(Listener::Organisations, &Method::GET, path).is_some() { path } else { parent },
         fields: form.fields().filter(|(name, _)| !OWN_FIELDS.contains(name)).collect(),
         needs_code: app.platform.has_second_factor(&visitor.caller),
         error,

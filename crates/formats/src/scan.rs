@@ -104,6 +104,23 @@ fn position(data: &[u8], byte: u8) -> Option<usize> {
     tail.iter().position(|b| *b == byte).map(|at| data.len() - tail.len() + at)
 }
 
+/// First place of a comma or a byte below it, eight bytes at a time: all others are part of a value.
+fn low(data: &[u8]) -> Option<usize> {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let mut words = data.chunks_exact(8);
+    for (i, word) in words.by_ref().enumerate() {
+        let Ok(word) = word.try_into() else { break };
+        let word = u64::from_le_bytes(word);
+        let found = word.wrapping_sub(LOW * u64::from(b',' + 1)) & !word & HIGH;
+        if found != 0 {
+            return Some(i * 8 + (found.trailing_zeros() / 8) as usize);
+        }
+    }
+    let tail = words.remainder();
+    tail.iter().position(|b| *b <= b',').map(|at| data.len() - tail.len() + at)
+}
+
 /// One row; reused from row to row, good until the next one is read.
 #[derive(Debug)]
 pub struct RawRow {
@@ -403,6 +420,7 @@ impl<R: Read> Scanner<'_, R> {
 
 /// The value at `at` in a row that begins at `start`; it ends at a comma, a line end, or the end of the file. None where it
 /// does not end before `limit`.
+#[inline(always)]
 fn value(
     data: &[u8],
     (start, at, limit): (usize, usize, usize),
@@ -417,6 +435,7 @@ fn value(
 }
 
 /// A value without quotes.
+#[inline(always)]
 fn bare(
     data: &[u8],
     (start, at, limit): (usize, usize, usize),
@@ -427,20 +446,19 @@ fn bare(
         let (start, end) = (place(at - start), place(end - start));
         Some(RawField { start, end, breaks: 0, quoted: false, doubled: false })
     };
-    for (i, byte) in data[at..limit].iter().enumerate() {
-        // Anything else is part of the value.
-        if *byte > b',' {
-            continue;
-        }
-        match byte {
-            b',' => return field(at + i),
-            b'\n' if i > 0 && data[at + i - 1] == b'\r' => return field(at + i - 1),
-            b'\n' => return field(at + i),
+    let mut end = at;
+    while let Some(ahead) = low(&data[end..limit]) {
+        end += ahead;
+        match data[end] {
+            b',' => return field(end),
+            b'\n' if end > at && data[end - 1] == b'\r' => return field(end - 1),
+            b'\n' => return field(end),
             b'"' => {
                 fault.get_or_insert(RowFault::Quote(column));
             }
             _ => {}
         }
+        end += 1;
     }
     if limit == data.len() {
         return field(limit);

@@ -36,6 +36,7 @@ const FLOORS: &[(&str, &str, &str, &str)] = &[
     ("handshake", "per_cpu_s", "handshake", "per_cpu_s"),
     ("login", "per_core_s", "password", "per_core_s"),
     ("plans", "rows_per_s", "decode_and_split", "rows_per_s"),
+    ("plan_records", "rows_per_s", "decode_and_split", "rows_per_s"),
 ];
 
 /// Figures and floors of one run.

@@ -56,6 +56,18 @@ pub struct Received {
 
 /// Reads any mix of files of the exchange.
 pub fn read_set<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> (Received, Vec<Problem>) {
+    let mut received = Received::default();
+    let problems = check_units(files, |unit| take(unit, &mut received));
+    (received, problems)
+}
+
+/// Reads and checks any mix of files of the exchange by the same rules, without making anything of what they hold.
+pub fn check_set<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> Vec<Problem> {
+    check_units(files, |_| {})
+}
+
+/// Reads and checks, and hands out each unit that has no error.
+fn check_units<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)], mut take: impl FnMut(&[ReadFile<'_>])) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut read = Vec::new();
     for (name, bytes) in files {
@@ -69,15 +81,14 @@ pub fn read_set<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> (Received, V
             }
         }
     }
-    let mut received = Received::default();
     for mut unit in units(read) {
         rules::check_unit(&mut unit);
         if unit.iter().all(|file| file.problems.errors() == 0) {
-            take(&unit, &mut received);
+            take(&unit);
         }
         problems.extend(unit.into_iter().flat_map(|file| file.problems.finish()));
     }
-    (received, problems)
+    problems
 }
 
 /// Reads UP1KYO + UP2KYO + UP3KYO + UPHOSOKU into plans.
@@ -684,7 +695,7 @@ pub fn write_withdrawals(withdrawals: &[PlanWithdrawal], sending: &Sending) -> R
     unit.finish()
 }
 
-/// Files of a unit being written. What has been written is read again before it is handed out, so that nothing leaves
+/// Files of a unit being written. What has been written is checked before it is handed out, so that nothing leaves
 /// that a receiver would refuse (a missing supplement, two months in one file).
 struct Writer<'a> {
     sending: &'a Sending,
@@ -727,7 +738,7 @@ impl<'a> Writer<'a> {
 
     fn finish(mut self) -> Result<Files, Vec<Problem>> {
         if self.problems.is_empty() {
-            self.problems = read_set(&self.files).1.into_iter().filter(Problem::is_error).collect();
+            self.problems = check_set(&self.files).into_iter().filter(Problem::is_error).collect();
         }
         if self.problems.is_empty() { Ok(self.files) } else { Err(self.problems) }
     }

@@ -13,6 +13,7 @@ mod plans;
 mod report;
 mod server;
 mod slips;
+mod standing;
 mod tokens;
 
 use crate::home::Home;
@@ -97,6 +98,8 @@ pub enum Job {
     Differences,
     /// A 負担割合 for everybody in one package, over HTTPS.
     Burden,
+    /// Who may come in, with the offices and accounts of a region: read as a whole and by what changed. Not unless asked for.
+    Standing,
 }
 
 pub async fn run(options: Options) -> Result<ExitCode> {
@@ -140,6 +143,9 @@ async fn measure(options: &Options, folder: &Folder) -> Result<Report> {
     }
     if options.only.contains(&Job::Token) {
         tokens::measure(&home, &city.care_manager, options, &mut report).await?;
+    }
+    if options.only.contains(&Job::Standing) {
+        standing::measure(&home, city.spec.insurer, &mut report).await?;
     }
     let server = server::Child::start(&home).await.context("サーバーを起動できません")?;
     report.memory("server_rss_at_start_mb", server.memory()?.0);

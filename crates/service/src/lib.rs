@@ -277,8 +277,9 @@ struct Inner {
     store: Store,
     config: Config,
     standing: RwLock<Arc<Standing>>,
-    /// One reads the standing map at a time, so that what was read before never replaces what was read after it.
-    reading_standing: tokio::sync::Mutex<()>,
+    /// One refreshes the standing map at a time, so that what was read before never replaces what was read after it. Holds what
+    /// was read as a whole and waits for the next refresh.
+    reading_standing: tokio::sync::Mutex<Option<Standing>>,
     sessions: sessions::Sessions,
     /// Of the last comparison with the database's clock, microseconds.
     clock_drift: AtomicI64,
@@ -335,19 +336,6 @@ impl Platform {
 
     pub(crate) fn running(&self) -> &running::Running {
         &self.inner.running
-    }
-
-    /// Who may come in at this moment.
-    pub fn standing(&self) -> Arc<Standing> {
-        Arc::clone(&self.inner.standing.read().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-
-    /// Reads the standing map again; called every two seconds and after each own change.
-    pub async fn refresh_standing(&self, now: Timestamp) -> Result<(), Error> {
-        let _turn = self.inner.reading_standing.lock().await;
-        let standing = Arc::new(Standing::read(&self.inner.store, now).await?);
-        *self.inner.standing.write().unwrap_or_else(std::sync::PoisonError::into_inner) = standing;
-        Ok(())
     }
 }
 

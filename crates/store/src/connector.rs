@@ -4,16 +4,21 @@
 use crate::door::Door;
 use crate::engine::{Row, args};
 use crate::error::readable;
+use crate::standing::{Pages, Standing};
 use crate::{Keyring, Store, StoreError, Tx};
 use kiban_domain::{Organization, Timestamp};
 
 const PUT: &str =
     "INSERT INTO connector (fingerprint, organization, bound_at, mac) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-const LIST: &str = "SELECT fingerprint, organization, may_export, mac FROM connector ORDER BY fingerprint";
+const LIST: &str = "SELECT fingerprint, organization, may_export, mac FROM connector
+     WHERE fingerprint > $1 ORDER BY fingerprint LIMIT $2";
+pub(crate) const CHANGED: &str = "SELECT fingerprint, organization, may_export, mac, item, number
+     FROM standing_change LEFT JOIN connector ON fingerprint = item
+     WHERE kind = 'connector' AND (number, item) > ($1, $2) ORDER BY number, item LIMIT $3";
 const ONE: &str = "SELECT fingerprint, organization, may_export, mac FROM connector WHERE fingerprint = $1";
 const ALLOW: &str = "UPDATE connector SET may_export = $2, mac = $3 WHERE fingerprint = $1";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, LIST, ONE, ALLOW];
+pub(crate) const ALL: &[&str] = &[PUT, LIST, CHANGED, ONE, ALLOW];
 
 /// A certificate of an unattended program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +42,7 @@ impl Tx {
         let organization = organization.to_string();
         let mac = door(fingerprint, &organization, false).mac(&self.keys);
         self.raw.run(PUT, args![fingerprint, &organization, at.as_microsecond(), &mac]).await?;
+        self.note_standing(Standing::Connector, fingerprint);
         Ok(())
     }
 
@@ -49,6 +55,7 @@ impl Tx {
         };
         let mac = door(fingerprint, &known.organization.to_string(), may_export).mac(&self.keys);
         self.raw.run(ALLOW, args![fingerprint, may_export, &mac]).await?;
+        self.note_standing(Standing::Connector, fingerprint);
         Ok(Some(Connector { may_export, ..known }))
     }
 }
@@ -56,13 +63,18 @@ impl Tx {
 impl Store {
     /// Certificates of unattended programs; rows whose MAC fails are left out.
     pub async fn connectors(&self) -> Result<Vec<Connector>, StoreError> {
-        let rows = self.engine.rows(LIST, args![]).await?;
-        rows.iter().filter_map(|row| readable("connector", connector_row(&self.keys, row)).transpose()).collect()
+        let (mut pages, mut all) = (Pages::of(LIST), Vec::new());
+        while let Some(rows) = pages.next(&self.engine).await? {
+            for row in &rows {
+                all.extend(readable("connector", connector_row(&self.keys, row))?);
+            }
+        }
+        Ok(all)
     }
 }
 
 /// A row of [`LIST`]; `None` when its MAC fails.
-fn connector_row(keys: &Keyring, row: &Row) -> Result<Option<Connector>, StoreError> {
+pub(crate) fn connector_row(keys: &Keyring, row: &Row) -> Result<Option<Connector>, StoreError> {
     let (fingerprint, organization, may_export) = (row.text(0)?, row.text(1)?, row.boolean(2)?);
     if !door(&fingerprint, &organization, may_export).fits(keys, &row.blob(3)?) {
         return Ok(None);

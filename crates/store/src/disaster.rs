@@ -5,6 +5,7 @@ use crate::engine::{Row, args};
 use crate::error::readable;
 use crate::office::instant;
 use crate::record::{period, period_numbers};
+use crate::standing::Standing;
 use crate::{Store, StoreError, Tx};
 use kiban_domain::assignment::DisasterMode;
 use kiban_domain::ids::IdError;
@@ -66,11 +67,11 @@ impl Tx {
                 ],
             )
             .await?;
-        if changed == 1 {
-            Ok(())
-        } else {
-            Err(StoreError::Conflict("the mode was approved or closed meanwhile, or is another than proposed"))
+        if changed != 1 {
+            return Err(StoreError::Conflict("the mode was approved or closed meanwhile, or is another than proposed"));
         }
+        self.note_standing(Standing::DisasterMode, &mode.id);
+        Ok(())
     }
 }
 

@@ -50,6 +50,7 @@ mod seal;
 mod second_factor;
 mod session;
 mod slip;
+mod standing;
 #[cfg(test)]
 mod statements;
 mod submission;
@@ -89,12 +90,13 @@ pub use review::{RegistrationReview, ReviewCause};
 pub use roles::{APP_ROLE, Migrated, PURGE_ROLE, migrate_database};
 pub use session::{Idempotent, KeptAnswer, Session, SessionWay, Tokens};
 pub use slip::{NewSlip, OtherSlip, Slip, SlipDocument, SlipSide};
+pub use standing::Changed;
 pub use submission::{KeptOriginal, NewSubmission, Original, Submission};
 pub use upload::{SealedPiece, UploadFile};
 
 use engine::{Committed, Engine, RawTx};
 use kiban_domain::InsurerNumber;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// The pseudo-insurer of everything that concerns no one person.
@@ -117,6 +119,8 @@ pub struct Tx {
     fresh_keys: HashMap<String, Arc<InsurerKeys>>,
     /// Keys whose generation nobody removes until this transaction ends.
     held_keys: HashMap<String, Arc<InsurerKeys>>,
+    /// Rows of the standing map it changes; they get their number just before the commit.
+    standing: BTreeSet<(standing::Standing, String)>,
     audit: AuditLog,
 }
 
@@ -174,6 +178,7 @@ impl Store {
             keys: self.keys.clone(),
             fresh_keys: HashMap::new(),
             held_keys: HashMap::new(),
+            standing: BTreeSet::new(),
             audit: self.audit.clone(),
         })
     }
@@ -246,6 +251,7 @@ impl Tx {
         for entry in entries {
             slots.push(self.audit.stage(&mut self.raw, entry).await?);
         }
+        standing::number_changes(&mut self.raw, &self.standing).await?;
         match self.raw.commit().await {
             Committed::Done => {
                 slots.into_iter().for_each(Slot::committed);

@@ -44,6 +44,7 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000222_second_factor", include_str!("../migrations/20261122000222_second_factor.sql")),
     ("20261122000223_account_review", include_str!("../migrations/20261122000223_account_review.sql")),
     ("20261122000230_portal", include_str!("../migrations/20261122000230_portal.sql")),
+    ("20261122000240_standing_changes", include_str!("../migrations/20261122000240_standing_changes.sql")),
     (KEY_LIFE, include_str!("../migrations/20261122000080_key_life.sql")),
     ("20261122000200_search_tokens", include_str!("../migrations/20261122000200_search_tokens.sql")),
     (SLIP_DOORS, include_str!("../migrations/20261122000210_slip_doors.sql")),

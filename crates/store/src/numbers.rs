@@ -4,6 +4,7 @@ use crate::door::Door;
 use crate::engine::{Row, args};
 use crate::error::readable;
 use crate::record::{period, period_numbers};
+use crate::standing::Standing;
 use crate::{Keyring, Store, StoreError, Tx};
 use kiban_domain::dates::{self, Period};
 use kiban_domain::insured::{LinkReason, NumberLink};
@@ -81,6 +82,7 @@ impl Tx {
         let (from, to) = period_numbers(&member.period);
         let mac = member_door(member.member.as_str(), (from, to), member.union.as_str()).mac(&self.keys);
         self.raw.run(PUT_MEMBER, args![member.member.as_str(), from, to, member.union.as_str(), &mac]).await?;
+        self.note_standing(Standing::UnionMember, member.member.as_str());
         Ok(())
     }
 
@@ -92,7 +94,9 @@ impl Tx {
         from: Date,
     ) -> Result<bool, StoreError> {
         let values = args![member.as_str(), dates::to_number(from), union.as_str()];
-        Ok(self.raw.run(DROP_MEMBER, values).await? > 0)
+        let dropped = self.raw.run(DROP_MEMBER, values).await? > 0;
+        self.note_standing(Standing::UnionMember, member.as_str());
+        Ok(dropped)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::door::Door;
 use crate::engine::{Row, args};
 use crate::error::readable;
+use crate::standing::{Pages, Standing};
 use crate::{InsurerKeys, Keyring, Store, StoreError, Tx};
 use kiban_domain::office::{JobType, Office, Staff, StaffId};
 use kiban_domain::{CareManagerNumber, InsurerNumber, OfficeNumber, Organization, PersonKey, ServiceType, Timestamp};
@@ -17,14 +18,24 @@ const OFFICE: &str =
      FROM office WHERE office_number = $1";
 const OFFICES: &str =
     "SELECT office_number, name, municipality, is_hospital, service_types, address, telephone, active, mac
-     FROM office ORDER BY office_number";
+     FROM office WHERE office_number > $1 ORDER BY office_number LIMIT $2";
+pub(crate) const CHANGED_OFFICES: &str =
+    "SELECT office_number, name, municipality, is_hospital, service_types, address, telephone, active, mac, item, number
+     FROM standing_change LEFT JOIN office ON office_number = item
+     WHERE kind = 'office' AND (number, item) > ($1, $2) ORDER BY number, item LIMIT $3";
 const PUT_CERTIFICATE: &str =
     "INSERT INTO certificate (fingerprint, organization, terminal, serial, not_after, revoked_at, mac, revoked_for)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
      ON CONFLICT (fingerprint) DO UPDATE SET revoked_at = excluded.revoked_at, revoked_for = excluded.revoked_for, mac = excluded.mac
      WHERE certificate.organization = excluded.organization AND certificate.not_after = excluded.not_after
        AND certificate.terminal = excluded.terminal AND certificate.serial = excluded.serial";
-const CERTIFICATES: &str = "SELECT fingerprint, organization, terminal, serial, not_after, revoked_at, mac, revoked_for FROM certificate ORDER BY fingerprint";
+const CERTIFICATES: &str =
+    "SELECT fingerprint, organization, terminal, serial, not_after, revoked_at, mac, revoked_for FROM certificate
+     WHERE fingerprint > $1 ORDER BY fingerprint LIMIT $2";
+pub(crate) const CHANGED_CERTIFICATES: &str =
+    "SELECT fingerprint, organization, terminal, serial, not_after, revoked_at, mac, revoked_for, item, number
+     FROM standing_change LEFT JOIN certificate ON fingerprint = item
+     WHERE kind = 'certificate' AND (number, item) > ($1, $2) ORDER BY number, item LIMIT $3";
 const PUT_STAFF: &str = "INSERT INTO staff (staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
      ON CONFLICT (staff_id) DO UPDATE SET job = excluded.job, name = excluded.name, care_manager = excluded.care_manager,
@@ -37,7 +48,11 @@ const STAFF_OF: &str = "SELECT staff_id, organization, job, name, care_manager, 
      FROM staff WHERE organization = $1 ORDER BY staff_id";
 const STAFF_STANDING: &str =
     "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END
-     FROM staff ORDER BY staff_id";
+     FROM staff WHERE staff_id > $1 ORDER BY staff_id LIMIT $2";
+pub(crate) const CHANGED_STAFF: &str =
+    "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END, item, number
+     FROM standing_change LEFT JOIN staff ON staff_id = item
+     WHERE kind = 'staff' AND (number, item) > ($1, $2) ORDER BY number, item LIMIT $3";
 /// Holds the row until the transaction ends, on either engine.
 const HOLD_STAFF: &str = "UPDATE staff SET active = active WHERE staff_id = $1
      RETURNING staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END";
@@ -67,12 +82,15 @@ pub(crate) const ALL: &[&str] = &[
     PUT_OFFICE,
     OFFICE,
     OFFICES,
+    CHANGED_OFFICES,
     PUT_CERTIFICATE,
     CERTIFICATES,
+    CHANGED_CERTIFICATES,
     PUT_STAFF,
     STAFF,
     STAFF_OF,
     STAFF_STANDING,
+    CHANGED_STAFF,
     HOLD_STAFF,
     LOCK,
     COUNT_FAILURE,
@@ -164,6 +182,7 @@ impl Tx {
                 ],
             )
             .await?;
+        self.note_standing(Standing::Office, &number);
         Ok(())
     }
 
@@ -182,7 +201,11 @@ impl Tx {
                 args![&row.fingerprint, &organization, &row.terminal, &row.serial, not_after, revoked, &mac, reason],
             )
             .await?;
-        if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("the certificate is bound to somebody else")) }
+        if changed != 1 {
+            return Err(StoreError::Conflict("the certificate is bound to somebody else"));
+        }
+        self.note_standing(Standing::Certificate, &row.fingerprint);
+        Ok(())
     }
 
     /// Adds a staff account or changes it.
@@ -214,7 +237,11 @@ impl Tx {
                 ],
             )
             .await?;
-        if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("the account belongs to another organisation")) }
+        if changed != 1 {
+            return Err(StoreError::Conflict("the account belongs to another organisation"));
+        }
+        self.note_standing(Standing::Staff, id);
+        Ok(())
     }
 
     /// An account as it is at this moment, held until the transaction ends: whoever changes it meanwhile waits. None when
@@ -326,11 +353,16 @@ impl Store {
 
     /// All offices; rows whose MAC fails or that cannot be read are left out.
     pub async fn offices(&self) -> Result<Vec<(Office, bool)>, StoreError> {
-        let rows = self.engine.rows(OFFICES, args![]).await?;
-        rows.iter().filter_map(|row| readable("office", self.office_row(row)).transpose()).collect()
+        let (mut pages, mut all) = (Pages::of(OFFICES), Vec::new());
+        while let Some(rows) = pages.next(&self.engine).await? {
+            for row in &rows {
+                all.extend(readable("office", self.office_row(row))?);
+            }
+        }
+        Ok(all)
     }
 
-    fn office_row(&self, row: &Row) -> Result<Option<(Office, bool)>, StoreError> {
+    pub(crate) fn office_row(&self, row: &Row) -> Result<Option<(Office, bool)>, StoreError> {
         let (number, municipality, types) = (row.text(0)?, row.text(2)?, row.text(4)?);
         let (is_hospital, active) = (row.boolean(3)?, row.boolean(7)?);
         if !office_door(&number, &municipality, is_hospital, &types, active).fits(&self.keys, &row.blob(8)?) {
@@ -356,11 +388,16 @@ impl Store {
 
     /// The whole allow-list; rows whose MAC fails or that cannot be read are left out.
     pub async fn certificates(&self) -> Result<Vec<CertificateRow>, StoreError> {
-        let rows = self.engine.rows(CERTIFICATES, args![]).await?;
-        rows.iter().filter_map(|row| readable("certificate", self.certificate_row(row)).transpose()).collect()
+        let (mut pages, mut all) = (Pages::of(CERTIFICATES), Vec::new());
+        while let Some(rows) = pages.next(&self.engine).await? {
+            for row in &rows {
+                all.extend(readable("certificate", self.certificate_row(row))?);
+            }
+        }
+        Ok(all)
     }
 
-    fn certificate_row(&self, row: &Row) -> Result<Option<CertificateRow>, StoreError> {
+    pub(crate) fn certificate_row(&self, row: &Row) -> Result<Option<CertificateRow>, StoreError> {
         let (fingerprint, organization) = (row.text(0)?, row.text(1)?);
         let (terminal, serial) = (row.text(2)?, row.text(3)?);
         let (not_after, revoked, reason) = (row.big(4)?, row.big_or_null(5)?, row.text_or_null(7)?);
@@ -404,9 +441,14 @@ impl Store {
 
     /// Every account, for the standing map; rows whose MAC fails or that cannot be read are left out.
     pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
-        let rows = self.engine.rows(STAFF_STANDING, args![]).await?;
-        let keys = self.keys.keys_for(crate::NO_INSURER, &rows, &[3]).await?;
-        rows.iter().filter_map(|row| readable("staff", account_row(&self.keys, row, &keys)).transpose()).collect()
+        let (mut pages, mut all) = (Pages::of(STAFF_STANDING), Vec::new());
+        while let Some(rows) = pages.next(&self.engine).await? {
+            let keys = self.keys.keys_for(crate::NO_INSURER, &rows, &[3]).await?;
+            for row in &rows {
+                all.extend(readable("staff", account_row(&self.keys, row, &keys))?);
+            }
+        }
+        Ok(all)
     }
 
     /// Failed log-ins of an account over a certificate.
@@ -432,7 +474,7 @@ fn lock_row(rows: &[Row]) -> Result<LockState, StoreError> {
 }
 
 /// An account; `None` when its MAC fails.
-fn account_row(ring: &Keyring, row: &Row, keys: &InsurerKeys) -> Result<Option<Account>, StoreError> {
+pub(crate) fn account_row(ring: &Keyring, row: &Row, keys: &InsurerKeys) -> Result<Option<Account>, StoreError> {
     let unreadable = || StoreError::Unreadable("staff");
     let (id, care_manager) = (row.text(0)?, row.text_or_null(4)?);
     let staff = Staff {

@@ -7,7 +7,9 @@ use crate::{
     assignment, block, bulk, certificate_request, claim, connector, consent, counter, disaster, disaster_look, gather,
     history, insurer, lease, migrations, notice, numbers, office, open_row, person, plan, portal,
 };
-use crate::{readiness, receipt, record, report, retention, review, second_factor, session, slip, submission, upload};
+use crate::{
+    readiness, receipt, record, report, retention, review, second_factor, session, slip, standing, submission, upload,
+};
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
 use std::collections::BTreeSet;
 
@@ -40,13 +42,13 @@ const SHARED: &[&[&str]] = &[
     counter::ALL,
     session::ALL,
     second_factor::ALL,
+    standing::ALL,
     notice::ALL,
     slip::ALL,
 ];
 
 /// Read whole on purpose: small, nearly read-only tables, for the standing map and the operator's pages.
-const READ_WHOLE: &[&str] =
-    &["insurer", "office", "certificate", "staff", "disaster_mode", "union_member", "connector", "revocation_list"];
+const READ_WHOLE: &[&str] = &["insurer", "disaster_mode", "union_member", "revocation_list"];
 
 fn statements(only_here: &[&'static str]) -> Vec<&'static str> {
     SHARED.iter().flat_map(|all| all.iter()).chain(only_here).copied().chain(gather::all()).collect()

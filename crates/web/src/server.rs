@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
 /// A bound socket with its TLS settings; store new ones into `tls` at any time.
 pub struct Socket {
@@ -43,6 +43,8 @@ pub struct Server {
 
 /// How often the standing map is read again.
 const REFRESH: Duration = Duration::from_secs(2);
+/// How often everything of the standing map is read again; each server begins at another moment of that time.
+const REREAD: Duration = Duration::from_secs(3600);
 /// How often refused handshakes are recorded.
 const RECORD: Duration = Duration::from_secs(60);
 /// How often what is past its time is deleted.
@@ -79,6 +81,7 @@ impl Server {
         let house =
             tokio::spawn(keep_house(platform.clone(), Arc::clone(&clock), Arc::clone(&counters), stopping.subscribe()));
 
+        let reread = tokio::spawn(reread_standing(platform.clone(), Arc::clone(&clock), stopping.subscribe()));
         let work = tokio::spawn(work_on_packages(platform.clone(), Arc::clone(&clock), stopping.subscribe()));
 
         stop.await;
@@ -91,6 +94,7 @@ impl Server {
         }
         house.await.map_err(lost)?;
         work.await.map_err(lost)?;
+        reread.await.map_err(lost)?;
         record(&platform, &clock, &counters).await;
         record_requests(&platform, &clock).await;
         platform.store().clone().close().await?;
@@ -124,7 +128,7 @@ fn standing(platform: &Platform, clock: &Clock, listener: Listener) -> Standing 
     })
 }
 
-/// Reads the map again and records refusals until the server stops.
+/// Reads what changed of the map and records refusals until the server stops.
 async fn keep_house(platform: Platform, clock: Clock, counters: Arc<Counters>, stopping: watch::Receiver<bool>) {
     let mut stopping = pin!(stopped(stopping));
     let (mut refresh, mut minute, mut hour) = (interval(REFRESH), interval(RECORD), interval(CLEAN));
@@ -150,6 +154,33 @@ async fn keep_house(platform: Platform, clock: Clock, counters: Arc<Counters>, s
             _ = hour.tick() => clean(&platform, &clock).await,
         }
     }
+}
+
+/// Reads the whole of the standing map again each hour, until the server stops, while it goes on being refreshed.
+async fn reread_standing(platform: Platform, clock: Clock, stopping: watch::Receiver<bool>) {
+    let mut stopping = pin!(stopped(stopping));
+    let mut hour = interval_at(Instant::now() + part_of(REREAD), REREAD);
+    hour.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = &mut stopping => return,
+            _ = hour.tick() => {}
+        }
+        tokio::select! {
+            () = &mut stopping => return,
+            read = platform.reread_standing(clock()) => {
+                if let Err(error) = read {
+                    tracing::error!(%error, "the whole standing map was not read again, trying in an hour");
+                }
+            }
+        }
+    }
+}
+
+/// A random part of a time.
+fn part_of(whole: Duration) -> Duration {
+    let random = kiban_service::random_id().ok().and_then(|id| u32::from_str_radix(&id[..8], 16).ok());
+    whole.mul_f64(f64::from(random.unwrap_or_default()) / f64::from(u32::MAX))
 }
 
 /// Works on packages that wait, also those that a process before this one left unfinished. When the server stops, the block

@@ -163,7 +163,7 @@ async fn a_start_of_use_written_by_hand_starts_nothing() {
     .await;
 }
 
-fn care_office() -> Office {
+pub fn care_office() -> Office {
     Office {
         number: office(),
         name: "架空居宅介護支援事業所".to_owned(),

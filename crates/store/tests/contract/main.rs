@@ -22,4 +22,5 @@ mod relocate;
 mod roles;
 mod second_factor;
 mod slips;
+mod standing;
 mod world;

@@ -122,9 +122,8 @@ async fn statement(read: &Read) -> Result<String> {
         anyhow::bail!("カードの暗証番号がロックされています。発行者の窓口で初期化してください");
     }
     let named = |error: kiban_pki::Error| anyhow!(error.message_ja());
-    let key = Zeroizing::new(text(&read.key)?);
-    let terminal = Identity::from_pem(&text(&read.certificate)?, &key).map_err(named)?;
-    let challenge = challenge(read, &terminal).await?;
+    let terminal = terminal(&read.certificate, &read.key)?;
+    let challenge = challenge(&read.url, &read.ca, &terminal).await?;
     let pin = pin()?;
     let stated = card.state(&pin, &challenge, &terminal).map_err(named)?;
     // The count of wrong ones lives on the card.
@@ -132,8 +131,16 @@ async fn statement(read: &Read) -> Result<String> {
     stated.ok_or_else(|| anyhow!("暗証番号が違います。あと{}回でロックされます", card.tries_left()))
 }
 
-async fn challenge(read: &Read, terminal: &Identity) -> Result<String> {
-    let rest = read.url.strip_prefix("https://").ok_or_else(|| anyhow!("--url は https:// で始めてください"))?;
+/// Certificate and key of this terminal.
+pub fn terminal(certificate: &Path, key: &Path) -> Result<Identity> {
+    let text = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("{} を読めません", path.display()));
+    let key = Zeroizing::new(text(key)?);
+    Identity::from_pem(&text(certificate)?, &key).map_err(|error| anyhow!(error.message_ja()))
+}
+
+/// Something fresh of the platform's for the terminal to state.
+pub async fn challenge(url: &str, ca: &Path, terminal: &Identity) -> Result<String> {
+    let rest = url.strip_prefix("https://").ok_or_else(|| anyhow!("--url は https:// で始めてください"))?;
     let authority = rest.split('/').next().unwrap_or_default();
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().map_err(|_| anyhow!("--url のポート番号を読めません"))?),
@@ -143,7 +150,7 @@ async fn challenge(read: &Read, terminal: &Identity) -> Result<String> {
     let at = if host.ends_with(".localhost") { "127.0.0.1" } else { host };
     let mut found = tokio::net::lookup_host((at, port)).await.with_context(|| format!("{host} が見つかりません"))?;
     let address = found.next().ok_or_else(|| anyhow!("{host} が見つかりません"))?;
-    let pem = std::fs::read_to_string(&read.ca).with_context(|| format!("{} を読めません", read.ca.display()))?;
+    let pem = std::fs::read_to_string(ca).with_context(|| format!("{} を読めません", ca.display()))?;
     let root = tls::certificates(&pem).map_err(|error| anyhow!(error.message_ja()))?.remove(0);
     let mut client = Client::new(address, host, &root, Some(terminal))?;
     let answer = client.send("POST", "/api/v1/card-challenges", None).await?.expect(200, "合言葉の受取り")?;

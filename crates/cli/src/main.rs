@@ -18,6 +18,7 @@ mod keys;
 mod lane;
 mod migrate;
 mod operate;
+mod oqs;
 mod relocate;
 mod renew;
 mod replay;
@@ -51,6 +52,8 @@ enum Command {
     Convert(convert::Options),
     /// 読み取りアプリの代わり（試験用のカードで）
     Card(card::Options),
+    /// オンライン資格確認の連携アプリによるカードの読み取り（非公式の形）
+    Oqs(oqs::Options),
     /// 認証局: 作成・発行・失効・一覧
     Ca(ca::Options),
     /// 事業所・アカウント・利用開始日・広域連合の構成市町村の登録（運用者）
@@ -102,6 +105,7 @@ fn run(arguments: Arguments) -> Result<std::process::ExitCode> {
             Command::Check(options) => check::run(&options),
             Command::Convert(options) => convert::run(&options),
             Command::Card(options) => card::run(options).await,
+            Command::Oqs(options) => oqs::run(options).await,
             Command::Ca(options) => ca::run(options).await,
             Command::Operate(options) => operate::run(options).await,
             Command::Migrate(options) => migrate::run(options).await,

@@ -17,6 +17,8 @@ pub enum IdentityCheck {
     FourItems,
     /// The signed QR code of the notice on paper (P-031).
     PaperNotice,
+    /// マイナンバーカード read by オンライン資格確認 at a terminal of the office, as the terminal states (P-172).
+    OnlineQualification,
     /// The municipality named the office for this person (住所地, 届出, 不開示 confirmation).
     Municipality,
 }
@@ -28,6 +30,7 @@ impl IdentityCheck {
             Self::IndividualNumberCard => "individual_number_card",
             Self::FourItems => "four_items",
             Self::PaperNotice => "paper_notice",
+            Self::OnlineQualification => "online_qualification",
             Self::Municipality => "municipality",
         }
     }

@@ -11,6 +11,7 @@
 //! | [`claims`] | 介護給付費の請求 (国保連): who was served where and when, nothing else |
 //! | [`opinion_csv`] | 主治医意見書 CSV 1.1 |
 //! | [`municipal`] | the municipal package, a profile of this project (not the official layout) |
+//! | [`oqs`] | オンライン資格確認 at a terminal, XML; unofficial |
 //! | [`union_members`] | members of 広域連合, as an operator hands them over |
 
 pub mod care_plan;
@@ -21,11 +22,13 @@ pub mod layout;
 pub mod life;
 pub mod municipal;
 pub mod opinion_csv;
+pub mod oqs;
 mod problem;
 mod record;
 mod scan;
 pub mod text;
 pub mod union_members;
+mod xml;
 
 pub use json_text::json_holds_individual_number;
 pub use problem::{Problem, Problems, Severity};

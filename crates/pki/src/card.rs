@@ -39,7 +39,7 @@ pub struct CardReading {
     pub challenge: String,
     /// Fingerprint of the terminal's certificate.
     pub terminal: String,
-    /// Fingerprint of the card's certificate.
+    /// Fingerprint of the card's certificate; empty where the card itself signed nothing ([`crate::reader`]).
     pub card: String,
     /// 証記載保険者番号, 被保険者番号, カナ氏名, 生年月日, 性別コード, as the card's authority states them.
     pub face: [String; 5],
@@ -134,7 +134,7 @@ fn challenge_bytes(challenge: &str, terminal: &str) -> Vec<u8> {
     format!("kiban card challenge\n{challenge}\n{terminal}").into_bytes()
 }
 
-fn verifies(signer: &X509Certificate<'_>, message: &[u8], signature: &[u8]) -> bool {
+pub(crate) fn verifies(signer: &X509Certificate<'_>, message: &[u8], signature: &[u8]) -> bool {
     let key = signer.public_key();
     let curve = key.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok()).map(|oid| oid.to_id_string());
     let algorithm: &dyn VerificationAlgorithm =
@@ -282,7 +282,7 @@ impl SoftCard {
 }
 
 /// A signature by the key of an identity, of the kind that [`verifies`] expects of it.
-fn sign(identity: &Identity, message: &[u8]) -> Result<Vec<u8>, Error> {
+pub(crate) fn sign(identity: &Identity, message: &[u8]) -> Result<Vec<u8>, Error> {
     let offered = [
         SignatureScheme::ECDSA_NISTP256_SHA256,
         SignatureScheme::ECDSA_NISTP384_SHA384,

@@ -19,6 +19,7 @@ mod files;
 pub mod paper;
 pub mod pkcs12;
 pub mod read;
+pub mod reader;
 mod register;
 mod sealed_key;
 pub mod tls;

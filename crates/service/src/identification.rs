@@ -11,6 +11,7 @@ use kiban_domain::insured::Sex;
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, Organization, dates};
 use kiban_pki::card::{CardFault, CardReading, check_statement};
 use kiban_pki::paper::{ITEMS, NoticeKey, PaperFault, check_notice};
+use kiban_pki::reader;
 use kiban_policy::UseCase;
 use kiban_store::{Entry, Outcome};
 use serde::Serialize;
@@ -72,7 +73,7 @@ impl Platform {
 
     /// Whether cards can be read at all.
     pub fn reads_cards(&self) -> bool {
-        self.identification().card_authority.is_some()
+        self.identification().card_authority.is_some() || self.inner.config.online_qualification
     }
 
     /// A challenge for the terminals of an office. Nobody is logged in: the app has the terminal's certificate only.
@@ -117,24 +118,36 @@ impl Platform {
     ) -> Result<Registered, E> {
         let office = self.may_register_office(caller, context)?;
         let scanned = scanned?;
-        let reading = self.card_of(caller, &scanned.text, context).await?;
+        let (reading, check) = self.card_of(caller, &scanned.text, context).await?;
         let [insurer, insured, kana, birth, sex] = &reading.face;
         let request = request([insurer, insured, kana, birth, sex], scanned.makes_plan);
         let request = request.ok_or_else(|| card_fault(CardFault::Form))?;
         let once = Some(self.once_of(&reading).await?);
-        let how = How { check: IdentityCheck::IndividualNumberCard, once };
+        let how = How { check, once };
         Ok(self.confirm_and_register(caller, office, request, how, context).await?)
     }
 
-    /// What the card says, after everything about the statement held.
-    async fn card_of(&self, caller: &Caller, text: &str, context: &Context) -> Result<CardReading, Error> {
-        let Some(authority) = &self.identification().card_authority else {
-            return Err(Error::item(
-                "statement",
-                "この基盤では、まだカードの読み取りを使えません。被保険者証で登録してください",
-            ));
+    /// What the card says, after everything about the statement held, and by which way.
+    async fn card_of(
+        &self,
+        caller: &Caller,
+        text: &str,
+        context: &Context,
+    ) -> Result<(CardReading, IdentityCheck), Error> {
+        let (authority, by_reader) = (&self.identification().card_authority, reader::is_reader_statement(text));
+        let (reading, check) = match authority {
+            _ if by_reader && self.inner.config.online_qualification => {
+                (reader::check(text), IdentityCheck::OnlineQualification)
+            }
+            Some(authority) if !by_reader => {
+                (check_statement(text, authority, context.now), IdentityCheck::IndividualNumberCard)
+            }
+            _ => {
+                let text = "この基盤では、まだこの読み取りを使えません。被保険者証で登録してください";
+                return Err(Error::item("statement", text));
+            }
         };
-        let reading = check_statement(text, authority, context.now).map_err(card_fault)?;
+        let reading = reading.map_err(card_fault)?;
         // The reader may be another terminal than the screen, of the same office and in good standing.
         let terminal = self.standing().organization(&reading.terminal, context.now);
         if terminal != Ok(caller.organization) {
@@ -146,7 +159,7 @@ impl Platform {
             let text = "読み取りから時間がたっています。もう一度カードを読み取ってください（2分以内）";
             return Err(Error::item("statement", text));
         }
-        Ok(reading)
+        Ok((reading, check))
     }
 
     /// When the challenge was given to this terminal of this organisation, in seconds; none if it was not.

@@ -155,6 +155,8 @@ pub struct Config {
     pub idle_minutes: i64,
     /// Minutes for which a proof of password and second factor is good for what weighs much (S-013).
     pub proof_minutes: i64,
+    /// Whether the terminal's word about what オンライン資格確認 read suffices, as typing the four items does (P-172).
+    pub online_qualification: bool,
     /// Of whom a second factor is asked at a screen (P-184).
     pub second_factor: FactorPolicy,
     /// Days before the end of a period at which it is warned of; the longest is also when a renewal is due (P-033).
@@ -227,6 +229,7 @@ impl Default for Config {
             initial_password_days: 7,
             idle_minutes: 15,
             proof_minutes: 15,
+            online_qualification: false,
             second_factor: FactorPolicy::Nobody,
             warning_days: [90, 60, 30],
             opinion_days: 14,

@@ -30,6 +30,12 @@ impl Config {
             self.second_factor = policy.ok_or_else(|| words.to_owned())?;
             return Ok(());
         }
+        if name == "online_qualification" {
+            let words = "online_qualification は yes（端末の資格確認の結果で登録できる）か no です";
+            let known = [("yes", true), ("no", false)].into_iter().find(|(word, _)| *word == value);
+            self.online_qualification = known.ok_or_else(|| words.to_owned())?.1;
+            return Ok(());
+        }
         let number = value.parse::<i32>().ok().filter(|number| *number > 0);
         let number = number.ok_or_else(|| format!("{name} の値は1以上の整数にしてください"))?;
         match name {

@@ -6,7 +6,8 @@ use crate::world::{Client, Person, Reply, Role, World, certificate};
 use axum::http::StatusCode;
 use kiban_pki::card::{CardAuthority, SoftCard};
 use kiban_pki::paper::{NoticeKey, check_notice};
-use kiban_pki::{Ca, Identity, fingerprint};
+use kiban_pki::{Ca, Identity, fingerprint, reader};
+use kiban_service::Config;
 use serde_json::{Value, json};
 
 const PIN: &str = "2468";
@@ -192,4 +193,80 @@ async fn a_browser_takes_what_the_reader_says_and_shows_what_to_do_when_it_does_
     let reply = helper.submit("/users/new/qr", "/users/new/qr", &[("notice", notice)]).await;
     assert!(location(&reply).starts_with("/p/"));
     world.verify().await;
+}
+
+/// A platform whose operator takes the word of a terminal about what オンライン資格確認 read.
+async fn world_with_readers() -> World {
+    World::of(Config { online_qualification: true, ..Config::default() }, |_| {}).await
+}
+
+fn items(person: Person) -> [String; 5] {
+    let card = person.card();
+    let text = |name: &str| card[name].as_str().unwrap().to_owned();
+    [text("insurer_number"), text("insured_number"), text("kana"), text("birth").replace('-', ""), "2".to_owned()]
+}
+
+/// What the terminal states after it has asked the platform for a challenge.
+async fn reader_statement(world: &World, items: &[String; 5], at: Role) -> String {
+    let terminal = terminal(world, at).await;
+    let app = Client { fingerprint: Some(fingerprint(&terminal.chain[0])), ..world.with_certificate(at) };
+    let reply = app.post("/api/v1/card-challenges", Value::Null).await;
+    reader::state(items, reply.json()["challenge"].as_str().unwrap(), &terminal).unwrap()
+}
+
+#[tokio::test]
+async fn what_a_terminal_states_of_the_qualification_system_registers_like_the_four_items_and_counts_once() {
+    let world = world_with_readers().await;
+    let statement = reader_statement(&world, &items(Person::Hanako), Role::Planner).await;
+    let reply = read_card(&world, Role::Planner, &statement).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let again = read_card(&world, Role::Planner, &statement).await;
+    assert!(again.status == StatusCode::UNPROCESSABLE_ENTITY && again.text().contains("使用済み"), "{}", again.text());
+    let log = world.log_about(Person::Hanako.key()).await;
+    assert!(log.contains(&("register".to_owned(), "done".to_owned(), "online_qualification".to_owned())), "{log:?}");
+    // All items must match, nobody is told which did not, and it is counted like typing.
+    let mut wrong = items(Person::Hanako);
+    wrong[3] = "19410504".to_owned();
+    for _ in 0..5 {
+        let statement = reader_statement(&world, &wrong, Role::Helper).await;
+        assert_eq!(read_card(&world, Role::Helper, &statement).await.refusal(), (404, "not_matched".to_owned()));
+    }
+    let mut browser = Browser::logged_in(&world, Role::Helper).await;
+    let statement = reader_statement(&world, &wrong, Role::Helper).await;
+    let page = browser.submit("/users/new/card", "/users/new/card", &[("statement", &statement)]).await;
+    assert_eq!(page.status, StatusCode::TOO_MANY_REQUESTS, "{}", page.text());
+    let hidden = reader_statement(&world, &items(Person::Hidden), Role::Planner).await;
+    assert_eq!(read_card(&world, Role::Planner, &hidden).await.refusal(), (404, "not_matched".to_owned()));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_statement_of_the_qualification_system_is_no_back_door() {
+    let world = world_with_readers().await;
+    let refused = async |statement: &str| {
+        let reply = read_card(&world, Role::Planner, statement).await;
+        assert_eq!(reply.refusal(), (422, "invalid".to_owned()), "{}", reply.text());
+    };
+    refused(&reader_statement(&world, &items(Person::Hanako), Role::Helper).await).await;
+    let statement = reader_statement(&world, &items(Person::Hanako), Role::Planner).await;
+    let other = reader_statement(&world, &items(Person::Hidden), Role::Planner).await;
+    let (ours, theirs): (Vec<_>, Vec<_>) = (statement.split('.').collect(), other.split('.').collect());
+    for part in 1..ours.len() {
+        let mut mixed = ours.clone();
+        mixed[part] = theirs[part];
+        refused(&mixed.join(".")).await;
+    }
+    // What the platform never gave, and what it gave too long ago.
+    let terminal = terminal(&world, Role::Planner).await;
+    refused(&reader::state(&items(Person::Hanako), &"0".repeat(64), &terminal).unwrap()).await;
+    world.pass(121).await;
+    refused(&statement).await;
+    // Where the operator has not allowed it, it is not taken, and a card's own statement is none of these.
+    let closed = World::new().await;
+    let statement = reader_statement(&closed, &items(Person::Hanako), Role::Planner).await;
+    let reply = read_card(&closed, Role::Planner, &statement).await;
+    assert_eq!(reply.refusal(), (422, "invalid".to_owned()));
+    assert!(reply.text().contains("まだこの読み取りを使えません"), "{}", reply.text());
+    world.verify().await;
+    closed.verify().await;
 }

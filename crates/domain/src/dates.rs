@@ -250,6 +250,24 @@ pub struct PartialDate {
     pub known: (Option<i16>, Option<i8>, Option<i8>),
 }
 
+impl PartialDate {
+    /// As it stands, with what can be known of it: a whole day, year and month, or the year.
+    pub fn of_text(text: String) -> Self {
+        let whole = parse_typed(&text).ok();
+        let month = || parse_typed(&format!("{}1日", text.trim_end_matches(['頃', 'ご', 'ろ']))).ok();
+        let year = || parse_typed(&format!("{}12月31日", text.trim_end_matches(['頃', 'ご', 'ろ']))).ok();
+        let known = match whole {
+            Some(date) => (Some(date.year()), Some(date.month()), Some(date.day())),
+            None => match (text.contains('月').then(month).flatten(), text.contains('年').then(year).flatten()) {
+                (Some(date), _) => (Some(date.year()), Some(date.month()), None),
+                (None, Some(date)) => (Some(date.year()), None, None),
+                (None, None) => (None, None, None),
+            },
+        };
+        Self { text, known }
+    }
+}
+
 /// Age in completed years on a day. By the law of ages a year is completed at the end of the day *before* the birthday,
 /// so somebody born on 1 April is a year older on 31 March (年齢計算ニ関スル法律).
 pub fn age_on(birth: Date, day: Date) -> i16 {

@@ -234,7 +234,7 @@ impl Reader<'_> {
 
     fn illness(&mut self) -> Illness {
         let diagnosis = |name: Option<String>, onset: Option<String>| {
-            name.map(|name| Diagnosis { name, onset: onset.map(partial_date) })
+            name.map(|name| Diagnosis { name, onset: onset.map(PartialDate::of_text) })
         };
         Illness {
             diagnoses: [35, 37, 39].map(|column| diagnosis(self.text(column), self.text(column + 1))),
@@ -486,22 +486,6 @@ impl Reader<'_> {
         let found = self.cell(column).to_owned();
         self.problems.push(problem.found(&found));
     }
-}
-
-/// 発症年月日 as it stands, with what can be known of it: a whole day, year and month, or the year.
-fn partial_date(text: String) -> PartialDate {
-    let whole = parse_typed(&text).ok();
-    let month = || parse_typed(&format!("{}1日", text.trim_end_matches(['頃', 'ご', 'ろ']))).ok();
-    let year = || parse_typed(&format!("{}12月31日", text.trim_end_matches(['頃', 'ご', 'ろ']))).ok();
-    let known = match whole {
-        Some(date) => (Some(date.year()), Some(date.month()), Some(date.day())),
-        None => match (text.contains('月').then(month).flatten(), text.contains('年').then(year).flatten()) {
-            (Some(date), _) => (Some(date.year()), Some(date.month()), None),
-            (None, Some(date)) => (Some(date.year()), None, None),
-            (None, None) => (None, None, None),
-        },
-    };
-    PartialDate { text, known }
 }
 
 /// Writes documents as such a file: MS932, CRLF, no head. `Err` is a character MS932 does not have.
@@ -805,7 +789,7 @@ mod tests {
 
     #[test]
     fn an_onset_is_known_as_far_as_it_was_written() {
-        let known = |text: &str| partial_date(text.to_owned()).known;
+        let known = |text: &str| PartialDate::of_text(text.to_owned()).known;
         assert_eq!(known("平成20年5月10日"), (Some(2008), Some(5), Some(10)));
         assert_eq!(known("平成20年5月"), (Some(2008), Some(5), None));
         assert_eq!(known("平成20年頃"), (Some(2008), None, None));

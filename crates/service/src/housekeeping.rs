@@ -1,5 +1,5 @@
 //! What is kept only for a while goes: answers remembered for a repetition, old notices, messages between offices past their
-//! time (P-201), uploads that were never ended, and what has reached its last day (`retention`).
+//! time (P-201), opinions nobody wrote on for a while, uploads that were never ended, and what has reached its last day (`retention`).
 
 use crate::accounts::FORGOTTEN_AFTER;
 use crate::{Context, Error, Platform};
@@ -22,14 +22,20 @@ impl Platform {
         let mut tx = self.store().begin().await?;
         let (answers, notices) = (tx.forget_answers(answers).await?, tx.delete_notices(notices).await?);
         let slips = tx.delete_slips(slips).await?;
+        let drafts = context.now - jiff::SignedDuration::from_hours(24 * config.opinion_draft_days);
+        let drafts = tx.forget_opinion_drafts(drafts).await?;
         let failures = tx.forget_login_failures(context.now - FORGOTTEN_AFTER).await?;
-        if answers + notices + slips + failures == 0 {
+        if answers + notices + slips + drafts + failures == 0 {
             return Ok(());
         }
-        let detail =
-            serde_json::json!({ "answers": answers, "notices": notices, "slips": slips, "login_failures": failures })
-                .to_string();
+        let detail = serde_json::json!({
+            "answers": answers,
+            "notices": notices,
+            "slips": slips,
+            "opinion_drafts": drafts,
+            "login_failures": failures,
+        });
         let entry = Entry::new(context.now, &context.request_id, "server", "keep_house", Outcome::Done);
-        Ok(tx.commit(Entry { detail: Some(detail), ..entry }).await?)
+        Ok(tx.commit(Entry { detail: Some(detail.to_string()), ..entry }).await?)
     }
 }

@@ -44,6 +44,7 @@ mod numbers;
 mod once;
 mod operator;
 mod opinion_file;
+mod opinion_work;
 mod own_account;
 mod passwords;
 mod people;
@@ -105,6 +106,7 @@ pub use notices::{NoticePage, NoticeView};
 pub use numbers::{NumberChange, PersonNumber, PersonNumbers};
 pub use once::{Once, digest_of_files};
 pub use opinion_file::{FiledOpinion, OpinionFileReport, OpinionFormat};
+pub use opinion_work::{FormerOpinion, OpinionLine, OpinionStep, OpinionWork};
 pub use own_account::PasswordChange;
 pub use people::{PeoplePage, PersonStatus};
 pub use plan_offices::Review;
@@ -163,6 +165,8 @@ pub struct Config {
     pub warning_days: [i32; 3],
     /// Days after its request from which a 主治医意見書 counts as late.
     pub opinion_days: i32,
+    /// Days after it was last saved for which a 主治医意見書 that is being written is kept.
+    pub opinion_draft_days: i64,
     /// Counts leave the municipality in full steps of so many people, and below one not at all.
     pub smallest_cell: u64,
     /// Handshakes a day with one revoked certificate before operator and organisation are told.
@@ -233,6 +237,7 @@ impl Default for Config {
             second_factor: FactorPolicy::Nobody,
             warning_days: [90, 60, 30],
             opinion_days: 14,
+            opinion_draft_days: 60,
             smallest_cell: 10,
             revoked_handshakes: 3,
             disaster_reason_hours: 24,

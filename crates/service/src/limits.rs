@@ -40,6 +40,7 @@ impl Config {
         let number = number.ok_or_else(|| format!("{name} の値は1以上の整数にしてください"))?;
         match name {
             "opinion_days" => self.opinion_days = number,
+            "opinion_draft_days" => self.opinion_draft_days = number.into(),
             "smallest_cell" => {
                 let at_least =
                     format!("smallest_cell は{SMALLEST_CELL}以上にしてください。小さいと1人の有無が分かります");

@@ -74,10 +74,7 @@ impl Platform {
         let office = self.may_send_opinions(caller, context)?;
         // The key is for the whole file, not for one document of it.
         let (context, keyed) = (&context.without_key(), context);
-        let (read, mut problems) = match format {
-            OpinionFormat::Csv => csv(name, bytes, office),
-            OpinionFormat::Json => json(name, bytes),
-        };
+        let (read, mut problems) = read_file(name, format, bytes, office);
         let mut notes = Vec::with_capacity(read.len());
         for document in &read {
             let (found, remarks) = self.judged(caller, name, document, context).await?;
@@ -123,24 +120,37 @@ impl Platform {
         context: &Context,
     ) -> Result<(Vec<Problem>, Vec<String>), Error> {
         let at = |problem: Problem| problem.at_line(document.line);
-        let person = document.opinion.person;
-        match self.allowed_to_create(caller, person, Kind::A2, UseCase::SubmitOpinion, context).await {
-            Ok(()) => {}
-            // It depends on the municipality alone, so it may be said of any number (P-150).
-            Err(Error::Refused(refusal)) if refusal.start.is_some() => {
-                let words = format!("{}。{}", refusal.reason, refusal.next);
-                return Ok((vec![at(Problem::of_file(name, refusal.rule.code(), words))], Vec::new()));
-            }
-            // One answer for every number that is not theirs, whether or not there is such a person.
-            Err(Error::Unknown | Error::Refused(_)) => {
-                let words = "この被保険者の意見書は受け付けられません。保険者番号・被保険者番号と、市区町村からの作成依頼を確かめてください";
-                return Ok((vec![at(Problem::of_file(name, "not_requested", words))], Vec::new()));
-            }
-            Err(error) => return Err(error),
+        let place = (name, document.line);
+        if let Some(problem) = self.not_to_be_written(caller, place, document.opinion.person, context).await? {
+            return Ok((vec![problem], Vec::new()));
         }
         let (faults, notes) = judge_opinion(caller, &document.opinion);
         let located = |fault: ItemFault| at(Problem::of_file(name, "item", fault.message)).at_item(0, &fault.item);
         Ok((faults.into_iter().map(located).collect(), notes))
+    }
+
+    /// Why this office may not hand in an opinion about this person, if it may not.
+    pub(crate) async fn not_to_be_written(
+        &self,
+        caller: &Caller,
+        (name, line): (&str, u64),
+        person: PersonKey,
+        context: &Context,
+    ) -> Result<Option<Problem>, Error> {
+        let at = |rule, words: String| Ok(Some(Problem::of_file(name, rule, words).at_line(line)));
+        match self.allowed_to_create(caller, person, Kind::A2, UseCase::SubmitOpinion, context).await {
+            Ok(()) => Ok(None),
+            // It depends on the municipality alone, so it may be said of any number (P-150).
+            Err(Error::Refused(refusal)) if refusal.start.is_some() => {
+                at(refusal.rule.code(), format!("{}。{}", refusal.reason, refusal.next))
+            }
+            // One answer for every number that is not theirs, whether or not there is such a person.
+            Err(Error::Unknown | Error::Refused(_)) => {
+                let words = "この被保険者の意見書は受け付けられません。保険者番号・被保険者番号と、市区町村からの作成依頼を確かめてください";
+                at("not_requested", words.to_owned())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Files a document whose receipt follows from its bytes.
@@ -216,6 +226,24 @@ fn named(insurer: InsurerNumber, filed: Filed) -> Filed {
 
 fn report(state: &'static str, documents: Vec<FiledOpinion>, problems: &[Problem]) -> OpinionFileReport {
     OpinionFileReport { state, documents, problems: problems.iter().map(ReportedProblem::of).collect() }
+}
+
+/// The documents of a file with their lines, and what is wrong with the file itself.
+pub(crate) fn documents(
+    name: &str,
+    format: OpinionFormat,
+    bytes: &[u8],
+    office: OfficeNumber,
+) -> (Vec<(u64, PhysicianOpinion)>, Vec<Problem>) {
+    let (read, problems) = read_file(name, format, bytes, office);
+    (read.into_iter().map(|document| (document.line, document.opinion)).collect(), problems)
+}
+
+fn read_file(name: &str, format: OpinionFormat, bytes: &[u8], office: OfficeNumber) -> (Vec<Read>, Vec<Problem>) {
+    match format {
+        OpinionFormat::Csv => csv(name, bytes, office),
+        OpinionFormat::Json => json(name, bytes),
+    }
 }
 
 fn csv(name: &str, bytes: &[u8], office: OfficeNumber) -> (Vec<Read>, Vec<Problem>) {

@@ -253,6 +253,10 @@ impl Platform {
             replaces: replaces.clone(),
         })
         .await?;
+        // What was being written at a screen has been sent, here or by the hospital's program.
+        if let (Kind::A2, Some(office)) = (kind, caller.organization.office()) {
+            tx.drop_opinion_draft(person, office).await?;
+        }
         if let Some(before) = &replaces {
             tx.drop_returned_content(person.insurer, before).await?;
         }

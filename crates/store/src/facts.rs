@@ -40,6 +40,8 @@ pub struct PersonFacts {
     pub assignment: Option<Assignment>,
     /// Newest 意見書依頼日 to the caller hospital, as a number.
     pub opinion_requested_on: Option<i32>,
+    /// 申請日 of the application that request is for, as a number.
+    pub opinion_applied_on: Option<i32>,
     /// The office switched this person off for this staff member.
     pub switched_off: bool,
     /// Consent that follows from all acts; none at all when an act is damaged.
@@ -206,8 +208,10 @@ impl Reader<'_> {
             facts.gone_on = present.gone_on;
         }
         facts.withheld = versions.withheld.holds();
-        facts.opinion_requested_on =
-            requests.iter().filter(|(revision, _)| applied(revision)).map(|(_, day)| *day).max();
+        let newest = requests.iter().filter(|(revision, ..)| applied(revision)).map(|(_, on, for_one)| (*on, *for_one));
+        if let Some((requested_on, applied_on)) = newest.max() {
+            (facts.opinion_requested_on, facts.opinion_applied_on) = (Some(requested_on), Some(applied_on));
+        }
         // What closes counts from the moment it is stored; what opens waits until its whole receipt is applied.
         acts.retain(|(revision, act, _)| applied(revision) || !opens(*act));
         if !facts.consent_damaged {
@@ -242,13 +246,13 @@ impl Reader<'_> {
         columns.open(self.keys, &self.person, row.blob_ref(CODE)?)
     }
 
-    /// The receipt that wrote a request, and its day.
-    fn request(&self, row: &Row) -> Result<Option<(i64, i32)>, StoreError> {
+    /// The receipt that wrote a request, its day and the 申請日 it is for.
+    fn request(&self, row: &Row) -> Result<Option<(i64, i32, i32)>, StoreError> {
         let (office, key) = (row.text_ref(TEXT)?, row.text_ref(TEXT + 1)?);
         let (requested, applied) = (row.big(NUMBER)? as i32, row.big(NUMBER + 1)? as i32);
         let revision = row.big(NUMBER + 2)?;
         let door = request_door(&self.person, key, office, requested, applied, revision);
-        Ok(door.fits(self.keys, row.blob_ref(CODE)?).then_some((revision, requested)))
+        Ok(door.fits(self.keys, row.blob_ref(CODE)?).then_some((revision, requested, applied)))
     }
 
     /// The receipt that wrote an act, the act, when; `None` when it is damaged.

@@ -11,7 +11,7 @@ use crate::migrations::finish;
 use crate::record::RecordAad;
 use crate::seal::{SealKeys, generation_of, hex, random_bytes};
 use crate::{Entry, KeptAnswer, NO_INSURER, Outcome, ReceiptState, Store, StoreError, Tx};
-use crate::{consent, disaster_look, notice, person, portal, receipt, report, slip, submission, upload};
+use crate::{consent, disaster_look, notice, opinion_draft, person, portal, receipt, report, slip, submission, upload};
 use kiban_domain::insured::NORMALIZER_VERSION;
 use kiban_domain::notice::NoticeKind;
 use kiban_domain::{InsuredNumber, InsurerNumber, Kind, PersonKey};
@@ -82,6 +82,11 @@ const OLD_GRANTS: &str = "SELECT insured_number, grant_id, about FROM portal_gra
      ORDER BY insured_number, grant_id LIMIT $5";
 const SET_GRANT: &str = "UPDATE portal_grant SET about = $4
      WHERE insurer_number = $1 AND insured_number = $2 AND grant_id = $3 AND about = $5";
+const OLD_DRAFTS: &str = "SELECT insured_number, office_number, content FROM opinion_draft
+     WHERE insurer_number = $1 AND (insured_number, office_number) > ($2, $3) AND substr(content, 2, 4) < $4
+     ORDER BY insured_number, office_number LIMIT $5";
+const SET_DRAFT: &str = "UPDATE opinion_draft SET content = $4
+     WHERE insurer_number = $1 AND insured_number = $2 AND office_number = $3 AND content = $5";
 const OLD_SLIPS: &str = "SELECT receiver, slip_id, sender, about, files FROM slip
      WHERE (receiver, slip_id) > ($1, $2) AND (substr(about, 2, 4) < $3 OR substr(files, 2, 4) < $3)
      ORDER BY receiver, slip_id LIMIT $4";
@@ -139,6 +144,8 @@ pub(crate) const ALL: &[&str] = &[
     OLD_LOOKS,
     OLD_GRANTS,
     SET_GRANT,
+    OLD_DRAFTS,
+    SET_DRAFT,
     SET_LOOK,
     OLD_SLIPS,
     SET_SLIP_ABOUT,
@@ -176,6 +183,7 @@ pub const SEALED_COLUMNS: &[(&str, &str)] = &[
     ("upload_piece", "content"),
     ("disaster_look", "reason"),
     ("portal_grant", "about"),
+    ("opinion_draft", "content"),
     ("slip", "about"),
     ("slip", "files"),
     ("staff", "name"),
@@ -290,6 +298,7 @@ impl Store {
             self.reseal_uploads(insurer, &mut done, progress).await?;
             self.reseal_looks(owner, &mut done, progress).await?;
             self.reseal_grants(owner, &mut done, progress).await?;
+            self.reseal_drafts(owner, &mut done, progress).await?;
         }
         self.reseal_answers(owner, &mut done, progress).await?;
         self.reseal_notices(owner, &mut done, progress).await?;
@@ -496,6 +505,30 @@ impl Store {
                 let (insured, id, old) = (row.text(0)?, row.text(1)?, row.blob(2)?);
                 if let Some(new) = portal::with_aad(insurer, &id, |aad| reseal.anew(aad, &old))? {
                     reseal.set(SET_GRANT, args![insurer, &insured, &id, &new, &old]).await?;
+                }
+            }
+            reseal.finish(self, done).await?;
+            progress(*done);
+        }
+    }
+
+    async fn reseal_drafts(
+        &self,
+        insurer: &str,
+        done: &mut u64,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(), StoreError> {
+        let mut after = (String::new(), String::new());
+        loop {
+            let mut reseal = Reseal::begin(self, insurer).await?;
+            let newest = reseal.keys.sealing().to_be_bytes();
+            let rows = self.engine.rows(OLD_DRAFTS, args![insurer, &after.0, &after.1, &newest, BLOCK]).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = (last.text(0)?, last.text(1)?);
+            for row in &rows {
+                let (insured, office, old) = (row.text(0)?, row.text(1)?, row.blob(2)?);
+                if let Some(new) = reseal.anew(&opinion_draft::aad(insurer, &insured, &office), &old)? {
+                    reseal.set(SET_DRAFT, args![insurer, &insured, &office, &new, &old]).await?;
                 }
             }
             reseal.finish(self, done).await?;
@@ -831,6 +864,12 @@ pub(crate) const UNDER: &[(&str, &str, bool, &str)] = &[
         "about",
         true,
         "SELECT about FROM portal_grant WHERE insurer_number = $1 AND substr(about, 2, 4) BETWEEN $2 AND $3 LIMIT 1",
+    ),
+    (
+        "opinion_draft",
+        "content",
+        true,
+        "SELECT content FROM opinion_draft WHERE insurer_number = $1 AND substr(content, 2, 4) BETWEEN $2 AND $3 LIMIT 1",
     ),
     ("slip", "about", false, "SELECT about FROM slip WHERE substr(about, 2, 4) BETWEEN $1 AND $2 LIMIT 1"),
     ("slip", "files", false, "SELECT files FROM slip WHERE substr(files, 2, 4) BETWEEN $1 AND $2 LIMIT 1"),

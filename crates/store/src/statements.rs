@@ -5,7 +5,7 @@ use crate::engine::{Committed, Engine, args};
 use crate::roles::{APP_ROLE, migrate_database};
 use crate::{
     assignment, block, bulk, certificate_request, claim, connector, consent, counter, disaster, disaster_look, gather,
-    history, insurer, lease, migrations, notice, numbers, office, open_row, person, plan, portal,
+    history, insurer, lease, migrations, notice, numbers, office, open_row, opinion_draft, person, plan, portal,
 };
 use crate::{
     readiness, receipt, record, report, retention, review, second_factor, session, slip, standing, submission, upload,
@@ -21,6 +21,7 @@ const SHARED: &[&[&str]] = &[
     portal::ALL,
     claim::ALL,
     open_row::ALL,
+    opinion_draft::ALL,
     record::ALL,
     consent::ALL,
     assignment::ALL,

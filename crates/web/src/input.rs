@@ -108,6 +108,12 @@ impl Form {
         self.as_typed(name).trim()
     }
 
+    /// Everything given under a name, as typed; what is empty is left out.
+    pub(crate) fn all(&self, name: &str) -> Vec<String> {
+        let given = self.0.iter().filter(|(given, text)| given == name && !text.trim().is_empty());
+        given.map(|(_, text)| text.clone()).collect()
+    }
+
     /// A field as typed; empty when there is none.
     pub(crate) fn as_typed(&self, name: &str) -> &str {
         self.0.iter().find(|(given, _)| given == name).map_or("", |(_, text)| text)
@@ -155,6 +161,27 @@ impl<S: Sync> FromRequest<S> for Files {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         files(request, UPLOAD_LIMIT).await.map(Self)
     }
+}
+
+/// The files of a form a page sent, of at most 1 MiB in all; `token` has to stand in its field `form_token`.
+pub(crate) async fn files_of_page(request: Request, token: &str) -> Result<Option<Vec<(String, Vec<u8>)>>, Problem> {
+    let Some(boundary) = boundary(request.headers()) else { return Err(malformed()) };
+    let bytes = read(request.into_body(), JSON_LIMIT, JSON_TIME).await?;
+    // Nobody but a page of this log-in knows the token, wherever in the form it stands.
+    let field = format!("name=\"form_token\"\r\n\r\n{token}\r\n");
+    if !bytes.windows(field.len()).any(|part| part == field.as_bytes()) {
+        return Ok(None);
+    }
+    let mut multipart = Multipart::new(&boundary);
+    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    for event in multipart.push(&bytes)? {
+        match (event, files.last_mut()) {
+            (Event::File(name), _) => files.push((name, Vec::new())),
+            (Event::Bytes(bytes), Some((_, file))) => file.extend(bytes),
+            (Event::Bytes(_), None) => {}
+        }
+    }
+    if multipart.is_whole() { Ok(Some(files)) } else { Err(cut()) }
 }
 
 /// The files of a form of at most so many bytes.

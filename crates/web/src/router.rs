@@ -256,6 +256,15 @@ routes! {
     Organisations post   POST   "/users/new/card"                            card_by_form          Offices        "カードを読み取って登録"                    pages::register::by_card;
     Organisations get    GET    "/users/new/qr"                              qr_page               Offices        "お知らせのQRコードで登録"                  pages::register::qr_form;
     Organisations post   POST   "/users/new/qr"                              qr_by_form            Offices        "お知らせのQRコードで登録"                  pages::register::by_qr;
+    Organisations get    GET    "/kiban.js"                                  script                Anyone         "書いている途中の自動の保存"                pages::public::script;
+    Organisations get    GET    "/opinions"                                  opinions_page         Offices        "主治医意見書の依頼"                        pages::opinion::list;
+    Organisations get    GET    "/opinions/file"                             opinion_file_page     Offices        "ファイルから入れる"                        pages::opinion::file_form;
+    Organisations post   POST   "/opinions/file"                             opinion_file_by_form  Offices        "ファイルから入れる"                        pages::opinion::take_file;
+    Organisations get    GET    "/opinions/{handle}/send"                    opinion_send_page     Offices        "主治医意見書の確認"                        pages::opinion::confirm;
+    Organisations post   POST   "/opinions/{handle}/send"                    opinion_send_by_form  Offices        "主治医意見書を送る"                        pages::opinion::send;
+    Organisations get    GET    "/opinions/{handle}/receipt"                 opinion_receipt_page  Offices        "主治医意見書の受付"                        pages::opinion::receipt;
+    Organisations get    GET    "/opinions/{handle}/{chapter}"               opinion_page          Offices        "主治医意見書を書く"                        pages::opinion::chapter;
+    Organisations post   POST   "/opinions/{handle}/{chapter}"               opinion_by_form       Offices        "主治医意見書の下書き"                      pages::opinion::save;
     Organisations get    GET    "/insured"                                   insured_page          Municipalities "被保険者"                                  pages::look::insured_form;
     Organisations post   POST   "/insured"                                   find_by_form          Municipalities "被保険者"                                  pages::look::insured;
     Organisations get    GET    "/p/{handle}"                                person_page           Both           "利用者のページ"                            pages::person::show_person;

@@ -190,6 +190,8 @@ async fn fill(world: &World) {
     world.write(async |tx| tx.put_disaster_look(&look).await).await.unwrap();
     let proxy = crate::portal::grant("g1", PortalRole::Legal);
     world.write(async |tx| tx.put_portal_grant(&proxy).await).await.unwrap();
+    let draft = crate::drafts::draft(1, "架空の下書き");
+    world.write(async |tx| tx.save_opinion_draft(hanako(), office(), None, &draft).await).await.unwrap();
     put(&world.store, 1).await.unwrap();
     let act = consent(ConsentAct::Given, 0);
     world.write(async |tx| tx.put_consent("act", number, at(0), &act).await).await.unwrap();
@@ -261,6 +263,8 @@ async fn everything_opens(store: &Store) {
     assert_eq!(store.disaster_looks(insurer(), None, 10).await.unwrap()[0].reason, "架空の捜索");
     let proxy = crate::portal::grant("g1", PortalRole::Legal);
     assert_eq!(store.portal_grant(hanako(), "g1").await.unwrap(), Some(proxy));
+    let draft = store.opinion_draft(hanako(), office()).await.unwrap();
+    assert_eq!(draft, Some(crate::drafts::draft(1, "架空の下書き")));
     assert_eq!(
         store.audit().release(store.records(hanako(), Kind::A3a).await.unwrap(), entry()).await.unwrap().len(),
         1

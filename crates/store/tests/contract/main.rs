@@ -7,6 +7,7 @@ mod audit_months;
 mod block;
 mod bulk;
 mod doors;
+mod drafts;
 mod facts;
 mod files;
 mod gather;

@@ -12,6 +12,7 @@ pub(crate) mod consent;
 pub(crate) mod login;
 pub(crate) mod look;
 pub(crate) mod me;
+pub(crate) mod opinion;
 pub(crate) mod person;
 mod proof;
 pub(crate) mod public;

@@ -173,6 +173,12 @@ pub(crate) async fn stylesheet() -> Answer {
     Ok(([(header::CONTENT_TYPE, "text/css; charset=utf-8")], text).into_response())
 }
 
+/// The one script: it saves what is typed into a form that says so, nothing needs it.
+pub(crate) async fn script() -> Answer {
+    let text = include_str!("../../assets/kiban.js");
+    Ok(([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], text).into_response())
+}
+
 /// Organisations: whose certificate this is and how to go on.
 pub(crate) async fn start(State(app): State<App>, peer: Certified) -> Answer {
     let standing = app.platform.standing();

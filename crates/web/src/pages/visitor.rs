@@ -3,13 +3,14 @@
 
 use super::{Frame, Who, proof};
 use crate::caller::{connection, stage_of};
-use crate::input::Form;
+use crate::input::{Form, files_of_page};
 use crate::record::LoggedInAs;
 use crate::{App, Problem};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use kiban_domain::office::OfficeClass;
 use kiban_domain::{Organization, Timestamp};
 use kiban_service::{Caller, Context, LoggedIn, Stage, Way};
 use ring::digest::{SHA256, digest};
@@ -30,6 +31,12 @@ pub(crate) struct Visitor {
 pub(crate) struct Posted {
     pub(crate) visitor: Visitor,
     pub(crate) form: Form,
+}
+
+/// Files that a page of this log-in sent: names and contents.
+pub(crate) struct Uploaded {
+    pub(crate) visitor: Visitor,
+    pub(crate) files: Vec<(String, Vec<u8>)>,
 }
 
 /// Why nothing is shown: nobody is logged in, the log-in lacks something yet, or a problem.
@@ -112,6 +119,18 @@ impl FromRequest<App> for Posted {
     }
 }
 
+impl FromRequest<App> for Uploaded {
+    type Rejection = Away;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Away> {
+        let (mut parts, body) = request.into_parts();
+        let visitor = Visitor::from_request_parts(&mut parts, app).await?;
+        require_own_page(&parts.headers, &parts.uri)?;
+        let files = files_of_page(Request::from_parts(parts, body), &visitor.form_token()).await?;
+        Ok(Self { files: files.ok_or_else(foreign)?, visitor })
+    }
+}
+
 impl Visitor {
     /// Stands in every form of this log-in and nowhere else.
     pub(crate) fn form_token(&self) -> String {
@@ -127,7 +146,7 @@ impl Visitor {
             title: title.to_owned(),
             screen,
             who: Some(who),
-            menu: menu(self.caller.organization),
+            menu: menu(&self.caller),
             here,
             form_token: self.form_token(),
             public_url: app.settings.public_url.clone(),
@@ -157,13 +176,26 @@ impl Renewed {
 }
 
 /// Where the pages of an organisation lead.
-pub(crate) fn menu(organization: Organization) -> &'static [(&'static str, &'static str)] {
-    match organization {
-        Organization::Office(_) => {
+fn menu(caller: &Caller) -> &'static [(&'static str, &'static str)] {
+    let class = caller.office.as_ref().map(|(_, class)| *class);
+    match (caller.organization, class) {
+        (Organization::Office(_), Some(OfficeClass::Hospital | OfficeClass::HospitalWithCare)) => &[
+            ("/opinions", "主治医意見書"),
+            ("/users", "担当患者"),
+            ("/users/new", "患者を登録"),
+            ("/admin", "管理メニュー"),
+        ],
+        (Organization::Office(_), Some(OfficeClass::HealthFacility)) => &[
+            ("/users", "担当利用者"),
+            ("/users/new", "利用者を登録"),
+            ("/opinions", "主治医意見書"),
+            ("/admin", "管理メニュー"),
+        ],
+        (Organization::Office(_), _) => {
             &[("/users", "担当利用者"), ("/users/new", "利用者を登録"), ("/admin", "管理メニュー")]
         }
-        Organization::Municipality(_) => &[("/insured", "被保険者"), ("/admin", "管理メニュー")],
-        Organization::Prefecture(_) | Organization::Operator => &[("/admin", "管理メニュー")],
+        (Organization::Municipality(_), _) => &[("/insured", "被保険者"), ("/admin", "管理メニュー")],
+        (Organization::Prefecture(_) | Organization::Operator, _) => &[("/admin", "管理メニュー")],
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 pub struct Browser<'a> {
     client: Client<'a>,
     pub cookie: Option<String>,
-    origin: Option<String>,
+    pub origin: Option<String>,
 }
 
 impl<'a> Browser<'a> {
@@ -47,14 +47,27 @@ impl<'a> Browser<'a> {
         self.post(path, &fields).await
     }
 
+    /// Sends the form of a page that takes files, with one of them.
+    pub async fn upload(&self, page: &str, token: &str, (name, content): (&str, &[u8])) -> Reply {
+        let head = format!(
+            "--b\r\nContent-Disposition: form-data; name=\"form_token\"\r\n\r\n{token}\r\n--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n"
+        );
+        let body = [head.as_bytes(), content, b"\r\n--b--\r\n"].concat();
+        self.send_as("multipart/form-data; boundary=b", Method::POST, page, Body::from(body)).await
+    }
+
     async fn send(&self, method: Method, path: &str, body: Body) -> Reply {
+        self.send_as("application/x-www-form-urlencoded", method, path, body).await
+    }
+
+    async fn send_as(&self, media: &str, method: Method, path: &str, body: Body) -> Reply {
         let mut request = Request::builder().method(method.clone()).uri(path).header(header::HOST, HOST);
         request = request.header(header::ACCEPT, "text/html,application/xhtml+xml");
         if let Some(cookie) = &self.cookie {
             request = request.header(header::COOKIE, format!("other=1; {cookie}"));
         }
         if method == Method::POST {
-            request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+            request = request.header(header::CONTENT_TYPE, media);
             if let Some(origin) = &self.origin {
                 request = request.header(header::ORIGIN, origin);
             }
@@ -63,9 +76,14 @@ impl<'a> Browser<'a> {
     }
 }
 
-fn form_token(page: &Reply) -> String {
+pub fn form_token(page: &Reply) -> String {
+    hidden(page, "form_token")
+}
+
+/// What a page put into its form.
+pub fn hidden(page: &Reply, name: &str) -> String {
     let text = page.text();
-    let (_, rest) = text.split_once("name=\"form_token\" value=\"").unwrap_or_else(|| panic!("no form: {text}"));
+    let (_, rest) = text.split_once(&format!("name=\"{name}\" value=\"")).unwrap_or_else(|| panic!("no form: {text}"));
     rest.split('"').next().unwrap().to_owned()
 }
 
@@ -272,7 +290,15 @@ async fn every_page_answers_everybody_as_they_may() {
         let browser = Browser::logged_in(&world, role).await;
         let handle = world.stolen_handle(role, Person::Hanako.key()).await;
         for page in pages_of_staff().filter(|page| page.method == Method::GET && page.path != "/login") {
-            let reply = browser.get(&page.path.replace("{handle}", &handle).replace("{account}", COLLEAGUE)).await;
+            let reply = browser
+                .get(
+                    &page
+                        .path
+                        .replace("{handle}", &handle)
+                        .replace("{account}", COLLEAGUE)
+                        .replace("{chapter}", "basics"),
+                )
+                .await;
             assert_eq!(reply.status.is_success(), is_open(page, role), "{} for {role:?}: {}", page.path, reply.status);
             if !reply.status.is_success() {
                 assert!(!reply.text().contains("花子"), "{} for {role:?}", page.path);
@@ -297,7 +323,8 @@ fn is_open(page: &Route, role: Role) -> bool {
         | "code_page"
         | "admin_page"
         | "admin_certificates_page"
-        | "own_sessions_page" => true,
+        | "own_sessions_page"
+        | "script" => true,
         // Of the roles the offices' accounts and one of the operator's are administrators; only offices have a colleague.
         "people_page" | "invite_page" => is_office || role == Role::Operator,
         "colleague_page" => is_office,
@@ -306,6 +333,9 @@ fn is_open(page: &Route, role: Role) -> bool {
         "insured_page" => matches!(role, Role::City | Role::OtherCity),
         "consent_page" => matches!(role, Role::Planner | Role::City),
         "end_page" => is_office,
+        // The city asked the hospital for an opinion about her; none has been sent.
+        "opinions_page" | "opinion_file_page" | "opinion_page" | "opinion_send_page" => role == Role::Hospital,
+        "opinion_receipt_page" => false,
         "looks_page" => matches!(role, Role::Planner | Role::Helper | Role::City),
         _ => sees_hanako,
     }

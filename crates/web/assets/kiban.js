@@ -1,0 +1,62 @@
+// 書いている途中の自動の保存。data-autosave のあるフォームを、書き直されてから 30 秒に1度まで保存する。なくてもすべて使える。
+"use strict";
+(() => {
+  const form = document.querySelector("form[data-autosave]");
+  const told = document.getElementById("saved");
+  if (!form || !told) return;
+  const every = 30000;
+  let changed = false;
+  let waiting = 0;
+
+  const fields = () => {
+    const data = new URLSearchParams(new FormData(form));
+    data.set("go", "auto");
+    return data;
+  };
+  const send = () => fetch(form.action, { method: "POST", body: fields(), headers: { Accept: "application/json" } });
+  const isAnswer = (answer) => (answer.headers.get("Content-Type") || "").includes("json");
+
+  // After another log-in in another window the form needs its new token; the version of the draft stays what it was.
+  const newToken = async () => {
+    const page = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const other = new DOMParser().parseFromString(await page.text(), "text/html");
+    const token = other.querySelector("form[data-autosave] input[name=form_token]");
+    if (token) form.elements.form_token.value = token.value;
+    return Boolean(token);
+  };
+
+  const save = async () => {
+    waiting = 0;
+    if (!changed) return;
+    changed = false;
+    try {
+      let answer = await send();
+      if (answer.redirected || answer.status === 400) {
+        if (await newToken()) answer = await send();
+      }
+      if (answer.ok && isAnswer(answer)) {
+        const saved = await answer.json();
+        form.elements.version.value = saved.version;
+        told.textContent = saved.saved;
+        return;
+      }
+      if (answer.redirected) {
+        told.textContent = "ログインが終わっています。別のタブでログインすると、この画面の続きから保存されます。";
+      } else {
+        const problem = await answer.json();
+        told.textContent = "保存できませんでした。" + problem.title + "。";
+      }
+    } catch {
+      told.textContent = "通信できないため、まだ保存していません。つながると保存します。";
+    }
+    changed = true;
+    later();
+  };
+  const later = () => {
+    if (!waiting) waiting = setTimeout(save, every);
+  };
+  form.addEventListener("input", () => {
+    changed = true;
+    later();
+  });
+})();

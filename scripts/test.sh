@@ -41,4 +41,4 @@ cargo check --locked --quiet
 cargo clippy --workspace --all-targets --quiet -- -D warnings
 cargo test --workspace
 # The description of the API against a real server; 3: there is no Python package index to install it from.
-scripts/schemathesis.sh 5 || [ $? -eq 3 ]
+scripts/schemathesis.sh 5 || { [ $? -eq 3 ] && [ -z "${CI:-}" ]; }

@@ -343,3 +343,19 @@ fn the_slip_and_its_second_sheet_are_held_against_each_other() {
     replace(&mut files, "UPSIKYU", b",10499,10499,0,", b",10499,10498,0,");
     assert_eq!(mismatches(&files), [told("UPSIKYU", "給付管理単位数", "10498")]);
 }
+
+/// 作成年月日 is one for a plan; a row that says another is told, because only one is kept.
+#[test]
+fn a_row_with_another_day_of_making_is_told() {
+    for (start, item) in [("UP2KYO", "居宅計画書作成年月日"), ("UP3KYO", "週間サービス計画表作成年月日")]
+    {
+        let mut files = folder("plan");
+        let bytes = &mut file(&mut files, start).1;
+        let second = bytes.iter().position(|b| *b == b'\n').unwrap() + 1;
+        let at = second + bytes[second..].windows(9).position(|window| window == b",20260325").unwrap();
+        bytes[at + 8] = b'6';
+        let problems = taken(&files, &folder("plan"));
+        assert_eq!(places(&problems), [("made_on_differs", 2, 4, item, "20260326")]);
+        assert!(problems[0].expected.contains("20260325 として読みました"));
+    }
+}

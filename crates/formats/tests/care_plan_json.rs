@@ -84,3 +84,28 @@ fn a_file_with_an_error_does_not_become_json() {
     files.pop();
     assert!(to_json(&files).unwrap_err().iter().any(kiban_formats::Problem::is_error));
 }
+
+/// What stands in no row of the files would be gone: it is refused with its place instead.
+#[test]
+fn what_has_no_row_in_the_files_is_not_dropped() {
+    let (json, _) = to_json(&folder("plan")).unwrap();
+    let refused = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        change(&mut value["units"][0]["plans"][0]["table2"]["needs"]);
+        from_json("x.json", value.to_string().as_bytes()).unwrap_err()[0].message_ja()
+    };
+    let need = |needs: &mut serde_json::Value| {
+        let mut need = needs[0].clone();
+        need["long_goals"] = serde_json::json!([]);
+        needs.as_array_mut().unwrap().push(need);
+    };
+    assert!(refused(&need).contains("/units/0/plans/0/table2/needs"), "{}", refused(&need));
+    let goal = |needs: &mut serde_json::Value| {
+        let goals = needs[0]["long_goals"].as_array_mut().unwrap();
+        let mut goal = goals[0].clone();
+        goal["text"] = "明細のない目標".into();
+        goal["short_goals"] = serde_json::json!([]);
+        goals.push(goal);
+    };
+    assert!(refused(&goal).contains("/table2/needs/0/long_goals"), "{}", refused(&goal));
+}

@@ -162,10 +162,26 @@ pub fn from_json(file: &str, json: &[u8]) -> Result<Files, Vec<Problem>> {
         )]);
     }
     let mut files = Files::new();
-    for unit in &message.units {
-        files.extend(unit.files()?);
+    for (at, unit) in message.units.iter().enumerate() {
+        let written = unit.files()?;
+        if let Some(path) = unwritten(unit, &written).map_err(|error| vec![fault(file, &error.to_string())])? {
+            return Err(vec![fault(
+                file,
+                &format!(
+                    "「/units/{at}{path}」は CSV に書くと失われます（行になるサービスや明細のない項目、番号の順でない並びなど）。取り除くか、CSV の行になる形に直してください"
+                ),
+            )]);
+        }
+        files.extend(written);
     }
     Ok(files)
+}
+
+/// Where something of a unit is not in the files written for it.
+fn unwritten(unit: &Unit, files: &Files) -> serde_json::Result<Option<String>> {
+    let again = units_of(read_set(files).0).into_iter().find(|again| again.sending == unit.sending);
+    let again = again.map_or_else(|| serde_json::to_value(Unit::of(unit.sending.clone())), serde_json::to_value)?;
+    Ok(lost(&serde_json::to_value(unit)?, &again, String::new()))
 }
 
 fn fault(file: &str, text: &str) -> Problem {

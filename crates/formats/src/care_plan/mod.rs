@@ -515,7 +515,7 @@ impl<T, S> Default for PlanParts<T, S> {
 
 impl PlanParts {
     fn finish(self, (person, changed_on): (PersonKey, Date)) -> Option<CarePlan> {
-        let made_on = self.table2.first().and_then(|row| row.made_on);
+        let made_on = self.table2.iter().find_map(|row| row.made_on);
         Some(CarePlan {
             person,
             changed_on,
@@ -529,7 +529,7 @@ impl PlanParts {
 
 impl FacilityParts {
     fn finish_facility(self, (person, changed_on): (PersonKey, Date)) -> Option<FacilityPlan> {
-        let made_on = self.table2.first().and_then(|row| row.made_on);
+        let made_on = self.table2.iter().find_map(|row| row.made_on);
         Some(FacilityPlan {
             person,
             changed_on,

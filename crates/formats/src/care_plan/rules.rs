@@ -8,7 +8,7 @@ use kiban_domain::care_plan::preventive::FamilyPicture;
 use kiban_domain::dates::ServiceMonth;
 use kiban_domain::service_type::service_type;
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// One file read, with its problems so far.
 #[derive(Debug)]
@@ -54,6 +54,7 @@ pub fn check_file(file: &mut ReadFile<'_>) {
         PlanFileKind::Table2 => {
             let keys = ["insurer", "insured", "changed_on", "need_no", "goal_no", "service_no"];
             unique(file, &keys, "service_no");
+            one_made_on(file);
         }
         PlanFileKind::Supplement => {
             unique(file, &["insurer", "insured", "changed_on", "month"], "changed_on");
@@ -88,6 +89,7 @@ pub fn check_file(file: &mut ReadFile<'_>) {
         PlanFileKind::FacilityTable2 => {
             let keys = ["insurer", "insured", "changed_on", "need_no", "goal_no", "service_no"];
             unique(file, &keys, "service_no");
+            one_made_on(file);
         }
         PlanFileKind::PreventivePlan => {
             unique(file, &["insurer", "insured", "changed_on"], "changed_on");
@@ -101,11 +103,8 @@ pub fn check_file(file: &mut ReadFile<'_>) {
         PlanFileKind::WithdrawPreventive | PlanFileKind::WithdrawFacility => {
             unique(file, &["insurer", "insured", "changed_on"], "changed_on")
         }
-        PlanFileKind::Table3
-        | PlanFileKind::FacilityTable3
-        | PlanFileKind::BasicDay
-        | PlanFileKind::BasicIllness
-        | PlanFileKind::FamilyPicture => {}
+        PlanFileKind::Table3 | PlanFileKind::FacilityTable3 => one_made_on(file),
+        PlanFileKind::BasicDay | PlanFileKind::BasicIllness | PlanFileKind::FamilyPicture => {}
     }
 }
 
@@ -159,6 +158,23 @@ fn unique(file: &mut ReadFile<'_>, keys: &[&str], told_at: &str) {
         }));
     }
     found.sort_by_key(|problem| problem.line);
+    file.push_all(found);
+}
+
+/// 作成年月日 is one for all rows of a plan: that of the first row that has one is kept. Each differing row is told.
+fn one_made_on(file: &mut ReadFile<'_>) {
+    let [insurer, insured, changed_on, made_on] =
+        ["insurer", "insured", "changed_on", "made_on"].map(|key| file.index(key));
+    let mut first: HashMap<[&str; 3], &str> = HashMap::new();
+    let mut found = Vec::new();
+    for row in file.rows.iter().filter(|row| row.is_sound() && !row.get(made_on).is_empty()) {
+        let kept = *first.entry([insurer, insured, changed_on].map(|at| row.get(at))).or_insert(row.get(made_on));
+        if kept != row.get(made_on) {
+            let text = format!("同じ計画のほかの行の作成年月日 {kept} と異なります。{kept} として読みました");
+            let problem = file.problem(row, "made_on", "made_on_differs", text).found(row.get(made_on));
+            found.push(problem.warning());
+        }
+    }
     file.push_all(found);
 }
 

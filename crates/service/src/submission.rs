@@ -358,6 +358,15 @@ impl Platform {
         Ok(inbox_item(submission, true))
     }
 
+    /// A document as the municipality has it now, without moving it on: the content only of one that was fetched.
+    pub async fn see_submission(&self, caller: &Caller, id: &str, context: &Context) -> Result<InboxItem, Error> {
+        let submission = self.own_submission(caller, id, context).await?;
+        let entry = self.submission_entry(caller, &submission, "inbox.look", context);
+        self.store().audit().append(Entry { outcome: Outcome::Allowed, ..entry }).await?;
+        let is_open = submission.state != SubmissionState::Submitted;
+        Ok(inbox_item(submission, is_open))
+    }
+
     /// The municipality accepts a document, which makes it a record, or returns it with a reason.
     pub async fn decide_submission<E: From<Error>>(
         &self,

@@ -249,6 +249,11 @@ routes! {
     Organisations post   POST   "/admin/people/{account}" change_colleague_by_form Staff "仮のパスワード・停止・離職" pages::admin::act;
     Organisations get    GET    "/account/password"                          password_page         Staff          "パスワードを変える"                        pages::account::password_form;
     Organisations post   POST   "/account/password"                          password_by_form      Staff          "パスワードを変える"                        pages::account::change_password;
+    Organisations get    GET    "/today"                                     today_page            Staff          "今日の仕事"                                pages::today::page;
+    Organisations post   POST   "/today"                                     notice_by_form        Staff          "知らせを確かめた"                          pages::today::seen;
+    Organisations get    GET    "/inbox"                                     inbox_page            Municipalities "届いたもの"                                pages::inbox::list;
+    Organisations get    GET    "/inbox/{receipt}"                           inbox_item_page       Municipalities "届いた書類"                                pages::inbox::item;
+    Organisations post   POST   "/inbox/{receipt}"                           inbox_by_form         Municipalities "開く・受理・差戻し"                        pages::inbox::act;
     Organisations get    GET    "/users"                                     users_page            Offices        "担当利用者"                                pages::users::list;
     Organisations get    GET    "/users/new"                                 register_page         Offices        "利用者を登録"                              pages::register::form;
     Organisations post   POST   "/users/new"                                 register_by_form      Offices        "利用者を登録"                              pages::register::register;

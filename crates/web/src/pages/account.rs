@@ -51,7 +51,7 @@ pub(crate) async fn change_password(State(app): State<App>, posted: Posted) -> R
     let problem = match app.platform.change_password(&visitor.caller, change, &visitor.context).await {
         Ok(session) => {
             let seconds = (session.expires_at.as_second() - visitor.context.now.as_second()).max(0);
-            let next = super::login::first_page(visitor.caller.organization);
+            let next = super::login::FIRST_PAGE;
             return Ok(to(next, Some(cookie(&session.token, seconds))));
         }
         Err(problem) => problem,

@@ -10,7 +10,6 @@ use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kiban_domain::Organization;
 use kiban_service::{LogIn, LoggedIn};
 use serde::Deserialize;
 
@@ -86,7 +85,7 @@ struct CodePage {
 
 /// Where a log-in leads that has come the whole way.
 fn after(session: &LoggedIn) -> &'static str {
-    if session.must_change_password { "/account/password" } else { first_page(session.organization) }
+    if session.must_change_password { "/account/password" } else { FIRST_PAGE }
 }
 
 fn code_page(app: &App, visitor: &Visitor, error: Option<String>) -> CodePage {
@@ -125,10 +124,4 @@ pub(crate) async fn log_out(State(app): State<App>, posted: Posted) -> Answer {
 }
 
 /// The page the day begins with.
-pub(crate) fn first_page(organization: Organization) -> &'static str {
-    match organization {
-        Organization::Office(_) => "/users",
-        Organization::Municipality(_) => "/insured",
-        Organization::Prefecture(_) | Organization::Operator => "/admin",
-    }
-}
+pub(crate) const FIRST_PAGE: &str = "/today";

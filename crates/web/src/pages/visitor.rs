@@ -180,22 +180,31 @@ fn menu(caller: &Caller) -> &'static [(&'static str, &'static str)] {
     let class = caller.office.as_ref().map(|(_, class)| *class);
     match (caller.organization, class) {
         (Organization::Office(_), Some(OfficeClass::Hospital | OfficeClass::HospitalWithCare)) => &[
+            ("/today", "今日の仕事"),
             ("/opinions", "主治医意見書"),
             ("/users", "担当患者"),
             ("/users/new", "患者を登録"),
             ("/admin", "管理メニュー"),
         ],
         (Organization::Office(_), Some(OfficeClass::HealthFacility)) => &[
+            ("/today", "今日の仕事"),
             ("/users", "担当利用者"),
             ("/users/new", "利用者を登録"),
             ("/opinions", "主治医意見書"),
             ("/admin", "管理メニュー"),
         ],
-        (Organization::Office(_), _) => {
-            &[("/users", "担当利用者"), ("/users/new", "利用者を登録"), ("/admin", "管理メニュー")]
+        (Organization::Office(_), _) => &[
+            ("/today", "今日の仕事"),
+            ("/users", "担当利用者"),
+            ("/users/new", "利用者を登録"),
+            ("/admin", "管理メニュー"),
+        ],
+        (Organization::Municipality(_), _) => {
+            &[("/today", "今日の仕事"), ("/inbox", "届いたもの"), ("/insured", "被保険者"), ("/admin", "管理メニュー")]
         }
-        (Organization::Municipality(_), _) => &[("/insured", "被保険者"), ("/admin", "管理メニュー")],
-        (Organization::Prefecture(_) | Organization::Operator, _) => &[("/admin", "管理メニュー")],
+        (Organization::Prefecture(_) | Organization::Operator, _) => {
+            &[("/today", "今日の仕事"), ("/admin", "管理メニュー")]
+        }
     }
 }
 

@@ -28,6 +28,7 @@ mod once;
 mod opinions;
 mod order;
 mod pages;
+mod pages_day;
 mod pages_opinion;
 mod person_door;
 mod person_log_in;

@@ -324,13 +324,15 @@ fn is_open(page: &Route, role: Role) -> bool {
         | "admin_page"
         | "admin_certificates_page"
         | "own_sessions_page"
+        | "today_page"
         | "script" => true,
         // Of the roles the offices' accounts and one of the operator's are administrators; only offices have a colleague.
         "people_page" | "invite_page" => is_office || role == Role::Operator,
         "colleague_page" => is_office,
         "applications_page" => matches!(role, Role::Operator | Role::SecondOperator),
         "users_page" | "register_page" | "card_page" | "qr_page" => is_office,
-        "insured_page" => matches!(role, Role::City | Role::OtherCity),
+        "inbox_item_page" => false,
+        "insured_page" | "inbox_page" => matches!(role, Role::City | Role::OtherCity),
         "consent_page" => matches!(role, Role::Planner | Role::City),
         "end_page" => is_office,
         // The city asked the hospital for an opinion about her; none has been sent.
@@ -377,7 +379,7 @@ async fn an_initial_password_leads_to_its_change_and_from_there_to_work() {
     let fields = form("aoi-sora-to-neko-7", "aoi-sora-to-neko-7");
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, text)| (*name, text.as_str())).collect();
     let reply = browser.submit("/account/password", "/account/password", &fields).await;
-    assert_eq!(location(&reply), "/users");
+    assert_eq!(location(&reply), "/today");
     assert_ne!(browser.cookie, before, "another log-in than before");
     assert!(browser.get("/users").await.status.is_success());
     browser.cookie = before;
@@ -414,7 +416,7 @@ async fn an_administrator_registers_somebody_and_cares_for_the_account_in_the_br
     newcomer.post("/login", &[("account", "newcomer"), ("password", &initial)]).await;
     let own = "aoi-sora-to-neko-7";
     let change = [("old_password", initial.as_str()), ("new_password", own), ("again", own)];
-    assert_eq!(location(&newcomer.submit("/account/password", "/account/password", &change).await), "/users");
+    assert_eq!(location(&newcomer.submit("/account/password", "/account/password", &change).await), "/today");
     let page = "/admin/people/newcomer";
     assert!(chief.get(page).await.text().contains("終わっていないログイン"));
     assert_eq!(newcomer.get("/admin/people").await.status, StatusCode::FORBIDDEN);
@@ -473,7 +475,7 @@ async fn an_app_is_set_up_by_its_qr_code_and_asked_for_at_the_next_log_in() {
     assert!(wrong.status == StatusCode::UNAUTHORIZED && wrong.text().contains("あと4回"), "{}", wrong.text());
     world.pass(30).await;
     let now = code(&world);
-    assert_eq!(location(&next.submit("/login/code", "/login/code", &[("code", &now)]).await), "/users");
+    assert_eq!(location(&next.submit("/login/code", "/login/code", &[("code", &now)]).await), "/today");
     assert!(next.get("/users").await.status.is_success());
     world.verify().await;
 }
@@ -506,7 +508,7 @@ async fn a_log_in_at_a_screen_ends_after_a_quarter_of_an_hour_without_a_request_
     assert!(browser.get("/login?why=idle").await.text().contains("しばらく操作がなかったため"));
     assert_eq!(location(&browser.get("/users").await), "/login", "it has ended");
     let fields = [("account", Role::Planner.account()), ("password", PASSWORD)];
-    assert_eq!(location(&browser.post("/login", &fields).await), "/users");
+    assert_eq!(location(&browser.post("/login", &fields).await), "/today");
     world.verify().await;
 }
 

@@ -18,6 +18,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::plan_request::SubmissionState;
 use kiban_service::{OpinionStep, OpinionWork, Original};
 use serde::Deserialize;
@@ -468,4 +469,26 @@ pub(crate) async fn receipt(
         is_accepted: filed.state == SubmissionState::Accepted,
     };
     Ok(show(&html)?)
+}
+
+/// An opinion in words, chapter by chapter, for whoever it was sent to.
+pub(super) fn parts(opinion: &PhysicianOpinion) -> Vec<super::inbox::Part> {
+    let applicant = &opinion.basics.applicant;
+    let named = [
+        ("氏名", applicant.name.clone()),
+        ("ふりがな", applicant.kana.clone()),
+        ("生年月日", words::day(applicant.birth)),
+    ];
+    let mut all = vec![super::inbox::Part {
+        name: "申請者".to_owned(),
+        values: named.into_iter().map(|(name, text)| (name.to_owned(), text)).collect(),
+    }];
+    let chapters = fields::typed_of(opinion);
+    all.extend(CHAPTERS.iter().map(|(address, name)| {
+        let typed = chapters.get(*address).cloned().unwrap_or_default();
+        let values = fields::fields(address).into_iter().map(|field| (field.label.to_owned(), field.words(&typed)));
+        super::inbox::Part { name: (*name).to_owned(), values: values.filter(|(_, text)| !text.is_empty()).collect() }
+    }));
+    all.retain(|part| !part.values.is_empty());
+    all
 }

@@ -2,8 +2,8 @@
 
 use crate::lane::Lane;
 use anyhow::{Context as _, Result, anyhow};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use kiban_pki::{Identity, client_config};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -88,6 +88,37 @@ impl Client {
         content_type: &str,
         body: Option<Vec<u8>>,
     ) -> Result<Answer> {
+        let answer = self.exchange(method, path, content_type, body).await?;
+        let status = answer.status().as_u16();
+        let header = answer.headers().get("x-request-id").and_then(|value| value.to_str().ok());
+        let request_id = header.unwrap_or_default().to_owned();
+        let bytes = answer.into_body().collect().await?.to_bytes();
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
+        Ok(Answer { status, request_id, body })
+    }
+
+    /// Sends JSON to somebody who is not the platform: status and body, of which no more than this is taken.
+    pub async fn send_limited(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: Value,
+        limit: usize,
+    ) -> Result<(u16, Vec<u8>)> {
+        let answer = self.exchange(method, path, "application/json", Some(body.to_string().into_bytes())).await?;
+        let status = answer.status().as_u16();
+        let bytes = Limited::new(answer.into_body(), limit).collect().await;
+        let bytes = bytes.map_err(|_| anyhow!("答えが途中で切れたか、大きすぎます"))?;
+        Ok((status, bytes.to_bytes().to_vec()))
+    }
+
+    async fn exchange(
+        &mut self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<hyper::Response<Incoming>> {
         let mut request = hyper::Request::builder().method(method).uri(path).header("host", &self.host);
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -100,13 +131,13 @@ impl Client {
         if !connection.is_ready().await {
             return Err(anyhow!("the connection is closed"));
         }
-        let answer = connection.send(request).await?;
-        let status = answer.status().as_u16();
-        let header = answer.headers().get("x-request-id").and_then(|value| value.to_str().ok());
-        let request_id = header.unwrap_or_default().to_owned();
-        let bytes = answer.into_body().collect().await?.to_bytes();
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
-        Ok(Answer { status, request_id, body })
+        Ok(connection.send(request).await?)
+    }
+
+    /// The same with a token that was not got by a log-in.
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
     }
 
     /// Logs in as a person at a screen.

@@ -19,6 +19,7 @@ mod lane;
 mod migrate;
 mod operate;
 mod oqs;
+mod pmh;
 mod relocate;
 mod renew;
 mod replay;
@@ -54,6 +55,8 @@ enum Command {
     Card(card::Options),
     /// オンライン資格確認の連携アプリによるカードの読み取り（非公式の形）
     Oqs(oqs::Options),
+    /// PMH への証の登録（市区町村の側で。非公式の形）
+    Pmh(pmh::Options),
     /// 認証局: 作成・発行・失効・一覧
     Ca(ca::Options),
     /// 事業所・アカウント・利用開始日・広域連合の構成市町村の登録（運用者）
@@ -106,6 +109,7 @@ fn run(arguments: Arguments) -> Result<std::process::ExitCode> {
             Command::Convert(options) => convert::run(&options),
             Command::Card(options) => card::run(options).await,
             Command::Oqs(options) => oqs::run(options).await,
+            Command::Pmh(options) => pmh::run(options).await,
             Command::Ca(options) => ca::run(options).await,
             Command::Operate(options) => operate::run(options).await,
             Command::Migrate(options) => migrate::run(options).await,

@@ -12,6 +12,7 @@
 //! | [`opinion_csv`] | 主治医意見書 CSV 1.1 |
 //! | [`municipal`] | the municipal package, a profile of this project (not the official layout) |
 //! | [`oqs`] | オンライン資格確認 at a terminal, XML; unofficial |
+//! | [`pmh`] | certificates of the portal for PMH, JSON; unofficial |
 //! | [`union_members`] | members of 広域連合, as an operator hands them over |
 
 pub mod care_plan;
@@ -23,6 +24,7 @@ pub mod life;
 pub mod municipal;
 pub mod opinion_csv;
 pub mod oqs;
+pub mod pmh;
 mod problem;
 mod record;
 mod scan;

@@ -61,11 +61,11 @@ const ANSWER: [&str; 8] = ["institution", "identifier", "state", "insurer", "ins
 
 impl Mapping {
     /// The mapping in a text: four columns with tabs between them after a head; `#` begins a comment.
-    pub fn parse(file: &str, text: &str) -> Result<Self, Problem> {
+    pub fn parse(file: &str, text: &str) -> Result<Self, Box<Problem>> {
         let (mut request, mut answer) = (Vec::new(), Vec::new());
         let lines = text.lines().zip(1u64..).filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
         for (line, number) in lines.skip(1) {
-            let fault = |text: &str| Problem::of_file(file, "mapping", text).at_line(number);
+            let fault = |text: &str| Box::new(Problem::of_file(file, "mapping", text).at_line(number).found(line));
             let columns: Vec<&str> = line.split('\t').collect();
             let [message, means, path, form] = columns[..] else {
                 return Err(fault("4つの欄（message、use、path、form）をタブで区切ってください"));
@@ -77,7 +77,7 @@ impl Mapping {
             };
             let is_known = uses.contains(&means) || (message == "request" && means == "constant");
             if !is_known || !is_path(path) {
-                return Err(fault("use か path が正しくありません").found(line));
+                return Err(fault("use か path が正しくありません"));
             }
             list.push(Line { means: means.to_owned(), path: path.to_owned(), form: form.to_owned() });
         }
@@ -85,7 +85,7 @@ impl Mapping {
             if let Some(missing) = uses.iter().find(|name| list.iter().filter(|line| line.means == **name).count() != 1)
             {
                 let text = format!("use の {missing} の行が、ちょうど1つ要ります");
-                return Err(Problem::of_file(file, "mapping", text));
+                return Err(Box::new(Problem::of_file(file, "mapping", text)));
             }
         }
         Ok(Self { request, answer })
@@ -119,7 +119,7 @@ impl Mapping {
     /// Whose card it was. Everything that is wrong with the answer is told; a file that is still being written has the rule
     /// `cut`. No value of the person is repeated.
     pub fn answer(&self, file: &str, bytes: &[u8], ask: &Ask) -> Result<Reading, Vec<Problem>> {
-        let leaves = xml::leaves(file, bytes).map_err(|problem| vec![problem])?;
+        let leaves = xml::leaves(file, bytes).map_err(|problem| vec![*problem])?;
         let mut answer = Answer { mapping: self, file, leaves: &leaves, problems: Vec::new() };
         answer.refuse_individual_numbers();
         answer.is("identifier", &ask.identifier, "別の要求への答えです。カードをもう一度読み取ってください");

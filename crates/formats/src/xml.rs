@@ -24,16 +24,16 @@ pub(crate) struct Leaf {
 }
 
 /// The elements of a file that hold text, in their order. A file that ends before its root does has the rule `cut`.
-pub(crate) fn leaves(file: &str, bytes: &[u8]) -> Result<Vec<Leaf>, Problem> {
-    let of_file = |rule, text: &str| Problem::of_file(file, rule, text);
+pub(crate) fn leaves(file: &str, bytes: &[u8]) -> Result<Vec<Leaf>, Box<Problem>> {
+    let of_file = |rule, line, text: &str| Box::new(Problem::of_file(file, rule, text).at_line(line));
     if bytes.len() > LONGEST {
-        return Err(of_file("too_large", "大きすぎます。64 KiB までのファイルだけを読みます"));
+        return Err(of_file("too_large", 0, "大きすぎます。64 KiB までのファイルだけを読みます"));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = line_at(bytes, error.valid_up_to());
         match error.error_len() {
             None => cut(file, line),
-            Some(_) => of_file("encoding", "文字コードが UTF-8 ではありません").at_line(line),
+            Some(_) => of_file("encoding", line, "文字コードが UTF-8 ではありません"),
         }
     })?;
     let text = text.trim_start_matches('\u{feff}');
@@ -48,14 +48,14 @@ pub(crate) fn leaves(file: &str, bytes: &[u8]) -> Result<Vec<Leaf>, Problem> {
             Err(quick_xml::Error::Syntax(_)) => return Err(cut(file, line_at(tree.bytes, at))),
             Err(_) => {
                 let text = "XML として読めません。開始タグと終了タグを確かめてください";
-                return Err(of_file("xml", text).at_line(line_at(tree.bytes, at)));
+                return Err(of_file("xml", line_at(tree.bytes, at), text));
             }
         }
     }
 }
 
-fn cut(file: &str, line: u64) -> Problem {
-    Problem::of_file(file, "cut", "途中で終わっています。書き終わったファイルを置いてください").at_line(line)
+fn cut(file: &str, line: u64) -> Box<Problem> {
+    Box::new(Problem::of_file(file, "cut", "途中で終わっています。書き終わったファイルを置いてください").at_line(line))
 }
 
 fn line_at(bytes: &[u8], at: usize) -> u64 {
@@ -79,7 +79,7 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    fn take(&mut self, event: &Event<'_>, at: usize) -> Result<(), Problem> {
+    fn take(&mut self, event: &Event<'_>, at: usize) -> Result<(), Box<Problem>> {
         match event {
             Event::Start(start) => {
                 if self.open.len() >= DEEPEST || self.leaves.len() >= MOST {
@@ -118,7 +118,7 @@ impl Tree<'_> {
     }
 
     /// Only the five every XML has and characters by number: an entity of the file's own could be anything, of any size.
-    fn sign_of(&self, reference: &BytesRef<'_>, at: usize) -> Result<char, Problem> {
+    fn sign_of(&self, reference: &BytesRef<'_>, at: usize) -> Result<char, Box<Problem>> {
         let named = match reference.xml10_content().as_ref() {
             "amp" => Some('&'),
             "lt" => Some('<'),
@@ -131,7 +131,7 @@ impl Tree<'_> {
         named.or_else(numbered).ok_or_else(|| self.fault(at, "entity", "使えない実体参照があります"))
     }
 
-    fn add(&mut self, text: &str, at: usize) -> Result<(), Problem> {
+    fn add(&mut self, text: &str, at: usize) -> Result<(), Box<Problem>> {
         if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
             return Err(self.fault(at, "control", "制御文字が入っています"));
         }
@@ -151,15 +151,15 @@ impl Tree<'_> {
         }
     }
 
-    fn end(self) -> Result<Vec<Leaf>, Problem> {
+    fn end(self) -> Result<Vec<Leaf>, Box<Problem>> {
         if self.open.is_empty() && self.has_root {
             return Ok(self.leaves);
         }
         Err(cut(self.file, line_at(self.bytes, self.bytes.len())))
     }
 
-    fn fault(&self, at: usize, rule: &'static str, text: &str) -> Problem {
-        Problem::of_file(self.file, rule, text).at_line(line_at(self.bytes, at))
+    fn fault(&self, at: usize, rule: &'static str, text: &str) -> Box<Problem> {
+        Box::new(Problem::of_file(self.file, rule, text).at_line(line_at(self.bytes, at)))
     }
 }
 

@@ -51,6 +51,10 @@ pub struct KindView {
     /// E1 and E2: what is left of the limit today.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowance: Option<Allowance>,
+    /// A3a without a card: the office of an accepted 届出, provisional until the city's own card comes (P-138). With a card it is
+    /// in the content of the newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provisional_planning_office: Option<Value>,
 }
 
 /// A kind the caller is entitled to but may not see yet.
@@ -469,6 +473,8 @@ pub(crate) fn open_kind(
         if kind == Kind::G1 {
             documents.extend(consent_state(case));
         }
+        let alone = provisional.filter(|_| documents.is_empty());
+        let provisional_planning_office = alone.and_then(|office| without_card(case, &general, office));
         keys.extend(documents.iter().map(|document| document.key.clone()));
         // Somebody who may see only their own documents learns nothing of the kind when there are none.
         (general.is_allowed() || !documents.is_empty()).then_some(KindView {
@@ -478,6 +484,7 @@ pub(crate) fn open_kind(
             rule: rule.code(),
             documents,
             allowance,
+            provisional_planning_office,
         })
     });
     let nothing = keys.is_empty() && !general.is_allowed();
@@ -534,6 +541,17 @@ fn document(
         recorded_at: header.recorded_at,
         content,
     })
+}
+
+/// The provisional office where no card carries it, for whom any card would be shown to, and under the same mask (P-037).
+fn without_card(case: &Case, general: &Decision, office: Value) -> Option<Value> {
+    const ITEM: &str = "provisional_planning_office";
+    let Decision::Allow { whereabouts_hidden, .. } = general else { return None };
+    let mut content = serde_json::json!({ ITEM: office });
+    if *whereabouts_hidden && case.stored.withheld {
+        mask(case, Kind::A3a, &mut content);
+    }
+    content.get_mut(ITEM).map(Value::take)
 }
 
 /// Step 3b: a stored opinion was accepted; one written before 2026-04-01 may carry the doctor's refusal.

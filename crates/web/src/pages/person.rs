@@ -196,7 +196,9 @@ fn why(one: &WhyKind) -> String {
 }
 
 fn fill(card: &mut Card, view: &KindView, today: Date) {
-    let Some(latest) = view.documents.first() else { return };
+    let Some(latest) = view.documents.first() else {
+        return card.values.extend(view.provisional_planning_office.as_ref().and_then(provisional_office));
+    };
     match view.kind {
         Kind::A3a => insurance_card(card, latest, today),
         Kind::A3b => copayment(card, latest, today),
@@ -231,7 +233,7 @@ fn read<T: DeserializeOwned>(document: &Document) -> Option<T> {
 
 fn insurance_card(card: &mut Card, document: &Document, today: Date) {
     let mut content = document.content.clone();
-    let provisional = content["provisional_planning_office"]["name"].as_str().map(str::to_owned);
+    let provisional = provisional_office(&content["provisional_planning_office"]);
     // Lists that would tell where a 不開示 person is are not there.
     let hides = content.get("planning_offices").is_none();
     for list in ["restrictions", "planning_offices", "facilities"] {
@@ -260,12 +262,21 @@ fn insurance_card(card: &mut Card, document: &Document, today: Date) {
     let none = if restrictions.is_empty() { "なし".to_owned() } else { restrictions.join("、") };
     card.values.push(value("給付制限", none, ""));
     if let Some(office) = provisional {
-        card.values.push(value("居宅介護支援事業者", office, "届出を受理。市区町村の行を待っています"));
+        card.values.push(office);
     } else if let Some(office) = insurance.planning_offices.iter().max_by_key(|office| office.filed_on) {
         card.values.push(value("居宅介護支援事業者", &office.name, format!("{}届出", words::day(office.filed_on))));
     } else if !hides {
         card.values.push(value("居宅介護支援事業者", "届出はありません", ""));
     }
+}
+
+/// The office of an accepted 届出 until the city's own row names it (P-138).
+fn provisional_office(office: &Json) -> Option<Value> {
+    let name = office["name"].as_str()?;
+    let filed = office["filed_on"].as_str().and_then(|day| day.parse().ok()).map(words::day).unwrap_or_default();
+    let what = if office["filing"]["kind"] == "end" { "終了の届出" } else { "届出" };
+    let sub = format!("暫定（{filed}{what}を受理。市区町村の行を待っています）");
+    Some(value("居宅介護支援事業者", name, sub))
 }
 
 fn copayment(card: &mut Card, document: &Document, today: Date) {

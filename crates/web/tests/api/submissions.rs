@@ -1,7 +1,7 @@
 //! 提出物 from the hospital or the care manager to the city and back.
 
 use crate::view::opinion;
-use crate::world::{Person, Role, World};
+use crate::world::{Client, Person, Role, World};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -297,6 +297,52 @@ async fn an_accepted_plan_request_stands_on_the_card_until_the_citys_own_row_and
     let reply = city.upload("/api/v1/packages", &crate::world::card_with_planner(&world)).await;
     assert_eq!(reply.json()["state"], json!("applied"), "{}", reply.text());
     assert_eq!(card().await, Value::Null);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn an_accepted_plan_request_is_shown_also_where_there_is_no_card_yet() {
+    let world = World::new().await;
+    let city = world.log_in(Role::City).await;
+    let citys = world.find(Person::Hidden).await;
+    let confirm = format!("/api/v1/people/{citys}/offices/{}", Role::Planner.organization());
+    assert_eq!(city.put(&confirm, json!({ "decision": "confirm" })).await.status, StatusCode::NO_CONTENT);
+    world.pass(60).await;
+    let reply = city.upload("/api/v1/packages", &crate::world::cards_taken_back(&world)).await;
+    assert_eq!(reply.json()["state"], json!("applied"), "{}", reply.text());
+    for person in [Person::Hanako, Person::Hidden] {
+        let handle = world.register_plan_maker(Role::Planner, person).await;
+        // Of somebody 不開示 an office the city has not confirmed sees the kind and no whereabouts.
+        world.assign(Role::Helper, person, false).await;
+        let helpers = world.stolen_handle(Role::Helper, person.key()).await;
+        let (planner, helper) = (world.log_in(Role::Planner).await, world.log_in(Role::Helper).await);
+        let mut request = plan_request(&world);
+        request["person"] = json!(person.key());
+        let filed = planner.post(&format!("/api/v1/people/{handle}/plan-requests"), request).await.json();
+        let card = async |who: &Client<'_>, handle: &str| {
+            let reply = who.get(&format!("/api/v1/people/{handle}/records/A3a")).await.json();
+            assert_eq!(reply["documents"], json!([]), "{reply}");
+            reply["provisional_planning_office"].clone()
+        };
+        assert_eq!(card(&planner, &handle).await, Value::Null, "not before the city accepted it");
+        let accept = format!("/api/v1/inbox/{}/accept", filed["receipt"].as_str().unwrap());
+        assert_eq!(city.post(&accept, json!({})).await.status, StatusCode::OK);
+        let shown = card(&planner, &handle).await;
+        assert_eq!(shown["office"], json!(Role::Planner.organization()));
+        assert_eq!(shown["filed_on"], json!(world.today()));
+        let page = planner.get(&format!("/api/v1/people/{handle}")).await.json();
+        let a3a = page["kinds"].as_array().unwrap().iter().find(|kind| kind["kind"] == "A3a").unwrap();
+        assert_eq!(a3a["provisional_planning_office"], shown);
+        let others = card(&helper, &helpers).await;
+        assert_eq!(others, if person == Person::Hanako { shown } else { Value::Null });
+        let browser = crate::pages::Browser::logged_in(&world, Role::Planner).await;
+        let page = browser.get(&format!("/p/{handle}")).await.text();
+        assert!(page.contains("居宅介護支援事業所みほん") && page.contains("暫定"), "{page}");
+        // Whose cell is blank learns nothing of it.
+        let hospital = world.stolen_handle(Role::Stranger, person.key()).await;
+        let stranger = world.log_in(Role::Stranger).await;
+        assert_eq!(stranger.get(&format!("/api/v1/people/{hospital}/records/A3a")).await.refusal().0, 404);
+    }
     world.verify().await;
 }
 

@@ -647,6 +647,20 @@ pub fn card_with_planner(world: &World) -> Vec<(String, Vec<u8>)> {
     MunicipalPackage::new(city(), world.now()).cards(&cards).finish().unwrap()
 }
 
+/// The city takes back the cards of everybody: there is no 被保険者証 any more.
+pub fn cards_taken_back(world: &World) -> Vec<(String, Vec<u8>)> {
+    let card = InsuranceCard {
+        issue: CardIssue::NeverIssued,
+        certified: None,
+        restrictions: vec![],
+        planning_offices: vec![],
+        facilities: vec![],
+    };
+    let gone = |person: Person| Row { change: Change::Deleted, ..entry((person.key(), 2), card.clone()) };
+    let cards = [Person::Hanako, Person::Hidden].map(gone);
+    MunicipalPackage::new(city(), world.now()).cards(&cards).finish().unwrap()
+}
+
 fn entry<T>((key, history): (PersonKey, u32), value: T) -> Row<T> {
     Row { key, history, change: Change::New, value }
 }

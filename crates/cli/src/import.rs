@@ -122,11 +122,8 @@ async fn dry_run(options: &Options, insurer: InsurerNumber) -> Result<ExitCode> 
         );
     }
     print_problems(&dry.report.problems);
-    if options.full {
-        println!("基盤にあってパッケージにない記録 {}件", missing.len());
-        for row in missing.iter().take(30) {
-            println!("  {} {} {}", row.insured_number, row.kind, printable(&row.key));
-        }
+    if dry.missing.is_some() {
+        print_missing(missing.len() as u64, &missing);
     }
     if let Some(path) = &options.result {
         std::fs::write(path, dry.csv(&missing)).with_context(|| format!("{} に書けません", path.display()))?;
@@ -173,6 +170,17 @@ pub fn print_result(result: &IntakeResult) {
         counts.read, counts.applied, counts.unchanged, counts.refused
     );
     print_problems(&result.report.problems);
+    if let Some(missing) = &result.missing {
+        print_missing(missing.total, &missing.rows);
+    }
+}
+
+/// What the platform holds and a package of everything lacks: how many, and the first of them.
+fn print_missing(total: u64, rows: &[MissingRow]) {
+    println!("基盤にあってパッケージにない記録 {total}件");
+    for row in rows.iter().take(30) {
+        println!("  {} {} {}", row.insured_number, row.kind, printable(&row.key));
+    }
 }
 
 /// The first of them, errors before warnings.

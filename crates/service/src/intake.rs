@@ -8,7 +8,7 @@
 
 use crate::intake_work::Work;
 use crate::submission::{RETENTION_YEARS, years_after};
-use crate::{Caller, Context, Error, Platform, Upload, intake_kinds};
+use crate::{Caller, Context, Error, Missing, Platform, Upload, intake_kinds};
 use kiban_domain::dates::Period;
 use kiban_domain::{Date, InsurerNumber, Kind, Organization, PersonKey, Timestamp};
 use kiban_formats::Problem;
@@ -35,6 +35,9 @@ pub struct PackageReport {
     /// Problems that are only counted, by file; becomes a last problem of each file when the receipt is closed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub more: BTreeMap<String, u64>,
+    /// Of a package that says it holds everything: what the platform held besides when it was checked. Answered beside the report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) missing: Option<Missing>,
 }
 
 /// Problems found in applying that are kept in full.
@@ -127,6 +130,9 @@ pub struct IntakeResult {
     /// first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub continued_by: Vec<String>,
+    /// Of a package that says it holds everything: what the platform held besides when it was checked. It stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
 }
 
 fn is_zero(count: &i64) -> bool {
@@ -326,6 +332,7 @@ pub(crate) fn answer(receipt: Receipt, repeated: bool) -> Result<IntakeResult, E
         state: receipt.state.code(),
         received_at: receipt.received_at,
         repeated,
+        missing: report.missing.take(),
         report,
         waiting: 0,
         continued_by: Vec::new(),

@@ -81,6 +81,7 @@ impl Platform {
             progress: None,
             waiting: 0,
             continued_by: Vec::new(),
+            missing: None,
         };
         self.commit_under(insurer, tx, vec![entry], &result, context).await?;
         Ok(result)

@@ -3,12 +3,12 @@
 
 use crate::intake::{PackageReport, natural_key};
 use crate::intake_judge::Judged;
-use crate::intake_work::{Pass, check, read_blocks};
+use crate::intake_work::{Pass, check, read_blocks, unread};
 use crate::{Caller, Context, Error, Platform, intake_kinds};
 use kiban_domain::{InsuredNumber, InsurerNumber, Kind, Organization, Timestamp};
 use kiban_formats::municipal::{Change, EXPORTED, MunicipalKind, MunicipalRow, MunicipalValue, Source};
 use kiban_store::{Entry, Outcome, Receipt, ReceiptCounts, ReceiptProgress, ReceiptState};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::BuildHasher as _;
@@ -31,21 +31,23 @@ pub struct RowChanges {
 }
 
 /// What the platform holds and a package of everything lacks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Missing {
     /// How many rows.
     pub total: u64,
-    /// The first [`MOST_MISSING`] of them, by 被保険者番号.
+    /// The same by 種別.
+    pub kinds: BTreeMap<String, u64>,
+    /// The first of them, by 被保険者番号: at most 1,000 of a trial, 100 of a package that is taken in.
     pub rows: Vec<MissingRow>,
 }
 
 /// A row the platform holds and the package lacks.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MissingRow {
     /// 被保険者番号
     pub insured_number: InsuredNumber,
     /// 種別 of the package; `INSURED` is the whole person.
-    pub kind: &'static str,
+    pub kind: String,
     /// 履歴番号, or what an opinion is known by; empty of a person.
     pub key: String,
 }
@@ -72,6 +74,8 @@ pub struct DryRun {
 
 /// Missing rows told one by one; a sink hears all of them.
 const MOST_MISSING: usize = 1_000;
+/// The same in the result of a package, which is written again with each of its blocks.
+const MOST_KEPT: usize = 100;
 /// People looked through at a time.
 const BLOCK: i32 = 1_000;
 
@@ -140,7 +144,7 @@ impl Platform {
         let is_initial = !self.store().has_people(insurer).await?;
         let mut pass = Pass::new(checked.report, checked.rows, is_initial, checked.made_at);
         let mut trial = Trial { insurer, is_initial, changes: BTreeMap::new(), acts: HashSet::new() };
-        let mut keys = whole.then(PackageKeys::default);
+        let mut keys = (whole || checked.is_whole).then(PackageKeys::default);
         if !checked.is_refused {
             let mut judge = self.judge(&no_receipt(context.now, insurer), insurer, &pass).await?;
             let mut blocks = read_blocks(source, self.block(), 0, checked.rows);
@@ -171,6 +175,27 @@ impl Platform {
         let entry = Entry { insurer, subjects, detail: Some(detail.to_string()), ..entry };
         self.store().audit().append(entry).await?;
         Ok(DryRun { receipt: "", state, received_at: context.now, repeated: false, report, changes, missing })
+    }
+
+    /// What the platform holds and a package of everything that arrived lacks; before anything of it is applied.
+    pub(crate) async fn missing_from<S: Source + Send + 'static>(
+        &self,
+        insurer: InsurerNumber,
+        source: S,
+        rows: u64,
+        report: &PackageReport,
+    ) -> Result<Missing, Error> {
+        if !self.store().has_people(insurer).await? {
+            return Ok(Missing::default());
+        }
+        let mut keys = PackageKeys::default();
+        let mut blocks = read_blocks(source, self.block(), 0, rows);
+        while let Some(block) = blocks.recv().await {
+            keys.take(&block.map_err(unread)?.rows);
+        }
+        let mut missing = self.missing(insurer, &keys, report, &mut |_| {}).await?;
+        missing.rows.truncate(MOST_KEPT);
+        Ok(missing)
     }
 
     /// Counts what a judged block would do.
@@ -240,7 +265,7 @@ impl Platform {
         let unapplied = self.store().unapplied(insurer).await?;
         let kinds = EXPORTED.iter().filter(|exported| report.kinds.contains_key(exported.file.code()));
         let kinds: Vec<Kind> = kinds.map(|exported| exported.kind).collect();
-        let mut missing = Missing { total: 0, rows: Vec::new() };
+        let mut missing = Missing::default();
         let mut after = None;
         loop {
             let numbers = self.store().numbers_after(insurer, after, BLOCK).await?;
@@ -255,7 +280,7 @@ impl Platform {
                 let is_compared = report.kinds.contains_key(MunicipalKind::Insured.code());
                 if counts && is_compared && !keys.holds(MunicipalKind::Insured.code(), number, "") {
                     gone.insert(number);
-                    let kind = MunicipalKind::Insured.code();
+                    let kind = MunicipalKind::Insured.code().to_owned();
                     found.push(MissingRow { insured_number: number, kind, key: String::new() });
                 }
             }
@@ -264,13 +289,14 @@ impl Platform {
                 let is_there = !present.deleted && !unapplied.contains(&present.revision) && !gone.contains(&number);
                 if is_there && report.kinds.contains_key(kind) && !keys.holds(kind, number, &key) {
                     let key = key.trim_start_matches('0').to_owned();
-                    found.push(MissingRow { insured_number: number, kind, key });
+                    found.push(MissingRow { insured_number: number, kind: kind.to_owned(), key });
                 }
             }
             found.sort();
             for row in found {
                 sink(&row);
                 missing.total += 1;
+                *missing.kinds.entry(row.kind.clone()).or_default() += 1;
                 if missing.rows.len() < MOST_MISSING {
                     missing.rows.push(row);
                 }

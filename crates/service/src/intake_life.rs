@@ -299,6 +299,7 @@ impl Platform {
             progress: None,
             waiting: 0,
             continued_by: Vec::new(),
+            missing: None,
         };
         self.commit_under(home_of(office, context), tx, entries, &result, context).await?;
         Ok(result)

@@ -301,6 +301,7 @@ impl Platform {
             progress: None,
             waiting: 0,
             continued_by: Vec::new(),
+            missing: None,
         };
         self.commit_under(home_of(office, context), tx, entries, &result, context).await?;
         Ok(Ok(result))
@@ -363,6 +364,7 @@ impl Platform {
             progress: None,
             waiting: 0,
             continued_by: Vec::new(),
+            missing: None,
         };
         self.commit_under(insurer, tx, vec![entry], &result, context).await?;
         Ok(result)

@@ -209,8 +209,15 @@ impl Platform {
                     let entry = work.entry(insurer, &receipt, "import.refused");
                     return self.close(tx, lease, &receipt, ReceiptState::Refused, checked.report, entry).await;
                 }
+                let mut report = checked.report;
+                if checked.is_whole {
+                    let entry = work.entry(insurer, &receipt, "import.checking");
+                    let compared = self.missing_from(insurer, spool.clone(), checked.rows, &report);
+                    let missing = self.held(lease, entry, work.clock, compared).await??;
+                    report.missing = Some(missing);
+                }
                 Pass {
-                    report: checked.report,
+                    report,
                     total: checked.rows,
                     done: 0,
                     is_initial: !self.store().has_people(insurer).await?,
@@ -521,10 +528,12 @@ pub(crate) struct Checked {
     pub(crate) rows: u64,
     pub(crate) made_at: Option<Timestamp>,
     pub(crate) is_refused: bool,
+    /// It says that it holds everything.
+    pub(crate) is_whole: bool,
 }
 
 /// A source that could not be read: what lies there is damaged, or the database does not answer.
-fn unread(error: io::Error) -> Error {
+pub(crate) fn unread(error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::InvalidData => Error::Internal(format!("{UNREADABLE}: {error}")),
         _ => Error::Unavailable(error.to_string()),
@@ -585,6 +594,7 @@ pub(crate) fn check<S: Source + Sync>(
         rows: sound.values().sum::<i64>() as u64,
         made_at: manifest.map(|manifest| manifest.created_at),
         is_refused,
+        is_whole: manifest.is_some_and(|manifest| manifest.whole),
         report: PackageReport {
             counts,
             kinds,

@@ -51,6 +51,20 @@ fn csv(result: &IntakeResult) -> String {
     for problem in &result.report.problems {
         out.push_str(&problem_line(problem));
     }
+    if let Some(missing) = &result.missing {
+        for (kind, count) in &missing.kinds {
+            let text = format!("基盤にあり、この全件のパッケージにない記録: {count} 件");
+            out.push_str(&line(["不足", kind, "", "", "", "missing", &text]));
+        }
+        out.extend(missing.rows.iter().map(missing_line));
+        if missing.total > missing.rows.len() as u64 {
+            let text = format!(
+                "並べたのは先頭の {} 件です。すべては kiban import --dry-run --full --result で出せます",
+                missing.rows.len()
+            );
+            out.push_str(&line(["不足", "", "", "", "", "missing", &text]));
+        }
+    }
     out
 }
 
@@ -70,13 +84,14 @@ impl DryRun {
         for problem in &self.report.problems {
             out.push_str(&problem_line(problem));
         }
-        for row in missing {
-            let text =
-                format!("基盤にあり、このパッケージにありません: 被保険者番号 {} {}", row.insured_number, row.key);
-            out.push_str(&line(["不足", row.kind, "", "", "", "missing", text.trim_end()]));
-        }
+        out.extend(missing.iter().map(missing_line));
         out
     }
+}
+
+fn missing_line(row: &MissingRow) -> String {
+    let text = format!("基盤にあり、このパッケージにありません: 被保険者番号 {} {}", row.insured_number, row.key);
+    line(["不足", &row.kind, "", "", "", "missing", text.trim_end()])
 }
 
 fn problem_line(problem: &ReportedProblem) -> String {

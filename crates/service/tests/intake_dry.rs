@@ -164,12 +164,52 @@ async fn what_a_package_of_everything_lacks_is_listed_and_only_the_city_may_try(
         without.copayment = None;
         let card = without.insured.key.insured;
         let missing = whole(city_package(&city).unwrap()).await.missing.unwrap();
-        let rows: Vec<_> = missing.rows.iter().map(|row| (row.insured_number, row.kind)).collect();
+        let rows: Vec<_> = missing.rows.iter().map(|row| (row.insured_number, row.kind.as_str())).collect();
         assert!(rows.contains(&(gone.insured.key.insured, "INSURED")) && rows.contains(&(card, "A3B")), "{rows:?}");
         assert_eq!(missing.total, 2, "{rows:?}");
 
         let manager = world.office(Role::Planning, JobType::CareManager).await;
         let tried = world.platform.dry_run_package(&manager, Vec::new(), false, &context()).await;
         assert!(matches!(tried, Err(Error::Refused(_))));
+    }
+}
+
+#[tokio::test]
+async fn a_package_that_says_it_is_whole_tells_in_its_result_what_it_lacks_and_removes_nothing() {
+    for address in addresses().await {
+        let world = World::loaded(address).await;
+        let mut people: Vec<_> = world
+            .city
+            .people
+            .iter()
+            .map(|person| entry(person.insured.key, 1, Change::New, person.insured.clone()))
+            .collect();
+        let gone = people.pop().unwrap().key.insured;
+        let at = |second| MunicipalPackage::new(world.city.insurer, now() + jiff::SignedDuration::from_secs(second));
+        let some = world.import(at(10).insured(&people).finish().unwrap()).await;
+        assert_eq!((some.state, some.missing), ("applied", None), "a package of differences lacks nothing");
+
+        for files in [at(20).whole().insured(&people), at(30).whole().json().insured(&people)] {
+            let files = files.finish().unwrap();
+            let officer = world.caller(Organization::Municipality(world.city.insurer), &world.city.officers[0]).await;
+            let tried = world.platform.dry_run_package(&officer, files.clone(), false, &context()).await.unwrap();
+            let result = world.import(files).await;
+            assert_eq!(result.state, "applied", "{:?}", result.report.problems);
+            let missing = result.missing.clone().unwrap();
+            assert_eq!((missing.total, missing.kinds.clone()), (1, [("INSURED".to_owned(), 1)].into()));
+            assert_eq!(missing.rows.iter().map(|row| row.insured_number).collect::<Vec<_>>(), [gone]);
+            assert_eq!(tried.missing.as_ref(), Some(&missing), "as the trial said");
+            let again = world.platform.receipt(&officer, &result.receipt, &context()).await.unwrap();
+            assert_eq!(again.missing, Some(missing), "and whenever it is asked");
+            let lines = result.csv();
+            assert!(
+                lines.contains(&format!(
+                    "不足,INSURED,,,,missing,基盤にあり、このパッケージにありません: 被保険者番号 {gone}"
+                )),
+                "{lines}"
+            );
+        }
+        let still = world.platform.store().numbers_after(world.city.insurer, None, 1_000).await.unwrap();
+        assert!(still.contains(&gone), "what a package lacks stays");
     }
 }

@@ -292,6 +292,8 @@ pub struct Manifest {
     pub base_date: Date,
     /// 作成日時
     pub created_at: Timestamp,
+    /// 全件: it means to hold everything of the kinds in it.
+    pub whole: bool,
     /// The files in the order of [`MunicipalKind::ALL`], people before what is about them, however the manifest lists them;
     /// those of one kind in its order.
     pub files: Vec<ManifestFile>,
@@ -313,9 +315,9 @@ pub fn read_manifest(name: &str, bytes: &[u8]) -> (Option<Manifest>, Vec<Problem
         match &mut manifest {
             None => manifest = Some(line),
             Some(all) => {
-                let head = |m: &Manifest| (m.insurer, m.package.clone(), m.base_date, m.created_at);
+                let head = |m: &Manifest| (m.insurer, m.package.clone(), m.base_date, m.created_at, m.whole);
                 if head(all) != head(&line) {
-                    let text = "保険者番号・パッケージID・基準日・作成日時を全行で同じにしてください";
+                    let text = "保険者番号・パッケージID・基準日・作成日時・全件を全行で同じにしてください";
                     problems.push(located(layout, &row, name, "package", "manifest", text));
                 }
                 for file in line.files {
@@ -355,7 +357,8 @@ fn manifest_line(layout: &FileLayout, row: &Row) -> Option<Manifest> {
         rows: f.number("rows")?,
         sha256: f.text("sha256"),
     };
-    Some(Manifest { insurer, package, base_date, created_at, files: vec![file] })
+    let whole = f.str("whole") == "1";
+    Some(Manifest { insurer, package, base_date, created_at, whole, files: vec![file] })
 }
 
 fn parse_date_time(text: &str) -> Option<Timestamp> {

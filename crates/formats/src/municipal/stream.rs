@@ -250,7 +250,8 @@ impl PackageStream {
             .put("kind", line.kind.code())
             .put("encoding", "UTF-8")
             .put("rows", line.rows)
-            .put("sha256", &line.sha256);
+            .put("sha256", &line.sha256)
+            .put("whole", "");
         r
     }
 }

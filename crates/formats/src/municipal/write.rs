@@ -21,6 +21,7 @@ pub struct MunicipalPackage {
     base_date: Date,
     encoding: Encoding,
     json: bool,
+    whole: bool,
     files: Vec<(String, Vec<u8>)>,
     lines: Vec<Line>,
     problems: Vec<Problem>,
@@ -43,6 +44,7 @@ impl MunicipalPackage {
             base_date: day_in_japan(created_at),
             encoding: Encoding::Utf8,
             json: false,
+            whole: false,
             files: Vec::new(),
             lines: Vec::new(),
             problems: Vec::new(),
@@ -53,6 +55,13 @@ impl MunicipalPackage {
     #[must_use]
     pub fn base_date(mut self, day: Date) -> Self {
         self.base_date = day;
+        self
+    }
+
+    /// 全件: the package means to hold everything of the kinds in it.
+    #[must_use]
+    pub fn whole(mut self) -> Self {
+        self.whole = true;
         self
     }
 
@@ -162,7 +171,8 @@ impl MunicipalPackage {
                 .put("kind", line.kind)
                 .put("encoding", line.encoding)
                 .put("rows", line.rows)
-                .put("sha256", sha256(bytes));
+                .put("sha256", sha256(bytes))
+                .put("whole", if self.whole { "1" } else { "" });
             records.push(r);
         }
         let (name, dialect) =

@@ -24,12 +24,14 @@ const ANSWER: &str = include_str!("../../../examples/outside/pmh/answer.json");
 /// Authorization and body of what came.
 type Came = Arc<Mutex<Vec<(String, Value)>>>;
 
+/// Status and body of answers, given in turn.
+type Answers = Arc<Mutex<Vec<(u16, Vec<u8>)>>>;
+
 struct Hub {
     folder: tempfile::TempDir,
     port: u16,
     came: Came,
-    /// Status and body of every answer; more than one is given in turn.
-    answers: Arc<Mutex<Vec<(u16, Vec<u8>)>>>,
+    answers: Answers,
 }
 
 impl Hub {
@@ -46,7 +48,7 @@ impl Hub {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (came, answers): (Came, Arc<Mutex<Vec<(u16, Vec<u8>)>>>) = Default::default();
+        let (came, answers): (Came, Answers) = Default::default();
         let (seen, given) = (Arc::clone(&came), Arc::clone(&answers));
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
@@ -83,11 +85,7 @@ impl Hub {
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    came: Came,
-    answers: Arc<Mutex<Vec<(u16, Vec<u8>)>>>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>, came: Came, answers: Answers) -> Result<Response<Full<Bytes>>, Infallible> {
     let token = request.headers()["authorization"].to_str().unwrap().to_owned();
     assert_eq!((request.method().as_str(), request.uri().path()), ("POST", "/v1/registrations"));
     let body = request.into_body().collect().await.unwrap().to_bytes();

@@ -6,7 +6,7 @@ use kiban_domain::Timestamp;
 use kiban_domain::life_trend::Reference;
 use kiban_pki::paper::NoticeKey;
 use kiban_pki::{Ca, tls};
-use kiban_service::{Config, Identification, Platform};
+use kiban_service::{Config, Identification, Mailer, Platform};
 use kiban_store::{AuditSettings, MasterKey, SigningKey, Store};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -167,6 +167,17 @@ impl Home {
         Ok(Identification { card_authority, notice_key, earlier_notice_keys })
     }
 
+    /// What sends mails, if `mail.json` is there; it may hold a password.
+    fn mailer(&self) -> Result<Option<Mailer>> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let Some((path, text)) = self.text_of("mail.json")? else { return Ok(None) };
+        if std::fs::metadata(&path)?.permissions().mode() & 0o077 != 0 {
+            anyhow::bail!("{} をほかの利用者も読めます。chmod 600 にしてください", path.display());
+        }
+        let mailer = Mailer::open(&text, &self.dir);
+        Ok(Some(mailer.map_err(|fault| anyhow::anyhow!("{} の{fault}", path.display()))?))
+    }
+
     /// Opens the platform: migrates the database, starts the audit log.
     pub async fn platform(&self) -> Result<Platform> {
         let master = MasterKey::load_or_create(&self.master_key())?;
@@ -175,6 +186,9 @@ impl Home {
         let store = Store::open(&self.database, master, audit).await.with_context(|| "データベースを開けません")?;
         let platform = Platform::open(store, self.limits()?, now()).await?;
         platform.seat_identification(self.identification()?);
+        if let Some(mailer) = self.mailer()? {
+            platform.seat_mailer(mailer);
+        }
         if platform.compare_clocks(now()).await?.is_refused() {
             anyhow::bail!(
                 "この機械の時計がデータベースの時計と30秒より離れています。時刻の同期（NTP）を直してから、もう一度実行してください"

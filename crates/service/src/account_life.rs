@@ -200,8 +200,8 @@ impl Platform {
             tx.end_sessions_of(new.organization, &id, context.now).await?;
         }
         let (organization, initial_until, closed_at) = (new.organization, None, None);
-        let has_totp = before.is_some_and(|before| before.has_totp);
-        let account = Account { staff, organization, password_hash, active, initial_until, closed_at, has_totp };
+        let has_factor = before.is_some_and(|before| before.has_factor);
+        let account = Account { staff, organization, password_hash, active, initial_until, closed_at, has_factor };
         tx.put_account(&account).await?;
         let entry = Entry::new(context.now, &context.request_id, by, "account.put", Outcome::Done);
         tx.commit(Entry { organization: Some(organization.to_string()), staff: Some(id.0.clone()), ..entry }).await?;
@@ -265,7 +265,7 @@ impl Platform {
             active: true,
             initial_until: Some(valid_until),
             closed_at: None,
-            has_totp: false,
+            has_factor: false,
         };
         tx.put_account(&account).await?;
         self.commit_care(
@@ -332,7 +332,7 @@ impl Platform {
         }
         let reset = Account { password_hash, initial_until: Some(valid_until), ..before.clone() };
         match factor_lost {
-            true => tx.set_totp(&reset, None, &[]).await?,
+            true => tx.set_factor(&reset, None, &[]).await?,
             false => tx.put_account(&reset).await?,
         }
         let detail = Some(serde_json::json!({ "second_factor_removed": factor_lost }).to_string());
@@ -635,7 +635,7 @@ fn line(account: Account, last: &HashMap<StaffId, Timestamp>, own: &StaffId) -> 
         initial_until: account.initial_until,
         last_log_in: last.get(&account.staff.id).copied(),
         closed_at: account.closed_at,
-        second_factor: account.has_totp,
+        second_factor: account.has_factor,
         own: account.staff.id == *own,
         name: account.staff.name,
     }

@@ -2,6 +2,7 @@
 //! `account_life`, what its owner does with it in `own_account`.
 
 use crate::caller::fingerprint_bytes;
+use crate::mail_factor::Mailed;
 use crate::refresh::{NewTokens, REFRESH_HOURS, TOKEN_MINUTES};
 use crate::second_factor::WAITING_MINUTES;
 use crate::{Caller, Config, Context, Error, Peer, Platform, random, random_id};
@@ -58,6 +59,8 @@ pub struct LoggedIn {
     pub must_change_password: bool,
     /// Whether the code of the second factor has still to come: the token is good for it and nothing else.
     pub awaits_factor: bool,
+    /// What became of the mail with that code, where it comes by e-mail.
+    pub mailed: Option<Mailed>,
 }
 
 /// What is compared when there is no such account, so that it costs the same.
@@ -204,7 +207,7 @@ impl Platform {
         context: &Context,
     ) -> Result<LoggedIn, Error> {
         let new = NewTokens::make(&random_id()?)?;
-        let awaits_factor = account.has_totp && software.is_none();
+        let awaits_factor = account.has_factor && software.is_none();
         let mut session = new_session(&new, peer, &account.staff.id, software, context.now);
         if awaits_factor {
             session.expires_at = context.now + jiff::SignedDuration::from_mins(WAITING_MINUTES);
@@ -212,8 +215,9 @@ impl Platform {
         }
         let mut tx = self.store().begin().await?;
         // Disabled since its password was compared, given another one or a second factor: no session outlives the act.
-        let same =
-            |now: Account| now.active && now.password_hash == account.password_hash && now.has_totp == account.has_totp;
+        let same = |now: Account| {
+            now.active && now.password_hash == account.password_hash && now.has_factor == account.has_factor
+        };
         if !tx.hold_account(&account.staff.id).await?.is_some_and(same) {
             let entry =
                 log_in_entry(peer, account.organization, Some(&account.staff.id), "login", Outcome::Refused, context);
@@ -221,7 +225,7 @@ impl Platform {
             return Err(Error::WrongPassword { left: 0, minutes: 0 });
         }
         // Who knows the password only, a program too, must not guess codes for ever: there the right code begins anew.
-        if !account.has_totp {
+        if !account.has_factor {
             tx.clear_terminal_failures(account.organization, &account.staff.id, &peer.fingerprint).await?;
         }
         tx.put_session(account.organization, new.tokens(), &session).await?;
@@ -229,9 +233,14 @@ impl Platform {
         tx.commit(log_in_entry(peer, account.organization, Some(&account.staff.id), action, Outcome::Done, context))
             .await?;
         let must_change_password = account.initial_until.is_some();
+        let mailed = match awaits_factor {
+            true => self.mail_at_log_in(peer, (account.organization, &account.staff.id), context).await?,
+            false => None,
+        };
         Ok(LoggedIn {
             must_change_password,
             awaits_factor,
+            mailed,
             ..new.logged_in(&session, account.staff, account.organization)
         })
     }

@@ -50,6 +50,9 @@ pub enum Error {
     /// It was changed meanwhile, or is in a state that does not allow it.
     #[error("conflict: {0}")]
     Conflict(&'static str),
+    /// A mail was not sent; what it was for can be asked for again.
+    #[error("the mail server did not take a mail")]
+    NotMailed,
     /// The database or the audit log does not answer; nothing was done.
     #[error("unavailable: {0}")]
     Unavailable(String),

@@ -27,7 +27,7 @@ impl Platform {
 
     /// Whether proving it takes a code of the second factor too.
     pub fn has_second_factor(&self, caller: &Caller) -> bool {
-        self.standing().account(&caller.staff.id).is_some_and(|account| account.has_totp)
+        self.standing().account(&caller.staff.id).is_some_and(|account| account.has_factor)
     }
 
     /// Takes the password, and a code where a second factor is set up, once more: this log-in ends and goes on under new tokens
@@ -44,7 +44,7 @@ impl Platform {
 
     async fn put_proof(&self, caller: &Caller, proof: FactorProof, context: &Context) -> Result<LoggedIn, Error> {
         let account = self.own_password(caller, proof.password, context).await?;
-        let mut tx = match account.has_totp {
+        let mut tx = match account.has_factor {
             true => self.use_code(&caller.peer, (caller.organization, &caller.staff.id), &proof.code, context).await?.0,
             false => self.store().begin().await?,
         };

@@ -38,6 +38,8 @@ mod intake_work;
 mod life_trend;
 mod limits;
 mod look_ups;
+mod mail;
+mod mail_factor;
 mod municipality;
 mod notices;
 mod numbers;
@@ -102,6 +104,8 @@ pub use kiban_policy::{Rule, Way};
 pub use kiban_store::{Original, PersonLog, SlipSide};
 pub use life_trend::LifeTrendView;
 pub use look_ups::LookUp;
+pub use mail::{MailSettings, MailTls, Mailer};
+pub use mail_factor::Mailed;
 pub use notices::{NoticePage, NoticeView};
 pub use numbers::{NumberChange, PersonNumber, PersonNumbers};
 pub use once::{Once, digest_of_files};
@@ -161,6 +165,8 @@ pub struct Config {
     pub online_qualification: bool,
     /// Of whom a second factor is asked at a screen (P-184).
     pub second_factor: FactorPolicy,
+    /// Codes that are mailed to one account within an hour.
+    pub mail_codes: i32,
     /// Days before the end of a period at which it is warned of; the longest is also when a renewal is due (P-033).
     pub warning_days: [i32; 3],
     /// Days after its request from which a 主治医意見書 counts as late.
@@ -235,6 +241,7 @@ impl Default for Config {
             proof_minutes: 15,
             online_qualification: false,
             second_factor: FactorPolicy::Nobody,
+            mail_codes: 10,
             warning_days: [90, 60, 30],
             opinion_days: 14,
             opinion_draft_days: 60,
@@ -303,6 +310,7 @@ struct Inner {
     /// The authority's key, in a process that has it.
     authority: std::sync::OnceLock<Arc<kiban_pki::Ca>>,
     identification: std::sync::OnceLock<Identification>,
+    mailer: std::sync::OnceLock<Mailer>,
     watch: abuse::Watch,
 }
 
@@ -327,6 +335,7 @@ impl Platform {
             retained_on: AtomicI32::new(0),
             authority: std::sync::OnceLock::new(),
             identification: std::sync::OnceLock::new(),
+            mailer: std::sync::OnceLock::new(),
             watch: abuse::Watch::default(),
         };
         Ok(Self { inner: Arc::new(inner) })

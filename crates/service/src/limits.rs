@@ -54,6 +54,7 @@ impl Config {
             "login_lock_minutes" => self.login_lock_minutes = number.into(),
             "initial_password_days" => self.initial_password_days = number.into(),
             "idle_minutes" => self.idle_minutes = number.into(),
+            "mail_codes" => self.mail_codes = number,
             "proof_minutes" => self.proof_minutes = number.into(),
             "revoked_handshakes" => self.revoked_handshakes = number,
             "disaster_reason_hours" => self.disaster_reason_hours = number.into(),

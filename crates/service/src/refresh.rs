@@ -48,6 +48,7 @@ impl NewTokens {
             organization,
             must_change_password: false,
             awaits_factor: false,
+            mailed: None,
         }
     }
 }

@@ -1,15 +1,16 @@
-//! 第二要素 at a screen (P-183, P-184, S-005): an authenticator app, and recovery codes for the day it is lost. A log-in with the right
+//! 第二要素 at a screen (P-183, P-184, S-005): an authenticator app or codes by e-mail (`mail_factor`), and recovery codes for the day it is lost. A log-in with the right
 //! password waits for the code and is good for nothing else until it comes. A vendor's program logs in by certificate and
 //! password as before: the certificate is what it has, the password what its person knows, and what it may do is narrow (P-165).
 
 use crate::accounts::{Lock, log_in_entry, new_session};
+use crate::mail_factor::address_of;
 use crate::refresh::NewTokens;
 use crate::totp::{DIGITS, base32, step_of};
 use crate::{Caller, Context, Error, LoggedIn, Peer, Platform, random, random_id};
 use kiban_domain::Organization;
 use kiban_domain::office::{JobType, StaffId};
 use kiban_policy::{UseCase, Way};
-use kiban_store::{Account, Entry, Outcome, Tx};
+use kiban_store::{Account, Entry, Outcome, SecondFactor, Tx};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -21,7 +22,7 @@ const RECOVERY_CODES: usize = 10;
 const SECRET_BYTES: usize = 20;
 /// Name in the list of an authenticator app.
 const ISSUER: &str = "介護情報基盤";
-const IS_SET: &str = "認証アプリは、もう設定してあります。替えるときは、先にやめてください";
+pub(crate) const IS_SET: &str = "第二要素は、もう設定してあります。替えるときは、先にやめてください";
 
 /// Of whom a second factor is asked (P-184); who has one set up is always asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +67,10 @@ pub struct FactorSetup {
 pub struct FactorState {
     /// An authenticator app is set up.
     pub totp: bool,
+    /// Codes come by e-mail.
+    pub mail: bool,
+    /// This installation sends mails.
+    pub mail_offered: bool,
     /// Recovery codes that are left.
     pub recovery_codes_left: i64,
     /// Nothing else is open until one is set up.
@@ -100,7 +105,7 @@ fn grouped(code: &str) -> String {
 impl Platform {
     /// Whether somebody must set up a second factor before anything else.
     pub(crate) fn needs_factor(&self, account: &Account) -> bool {
-        !account.has_totp && self.inner.config.second_factor.asks(account)
+        !account.has_factor && self.inner.config.second_factor.asks(account)
     }
 
     /// How the caller stands with the second factor.
@@ -108,8 +113,11 @@ impl Platform {
         caller.require_way(UseCase::Accounts, self.table_at(context.now)?)?;
         let id = &caller.staff.id;
         let account = self.store().account(id).await?.ok_or(Error::Unknown)?;
+        let factor = self.store().second_factor(id).await?;
         let state = FactorState {
-            totp: account.has_totp,
+            totp: matches!(factor, Some(SecondFactor::App(_))),
+            mail: matches!(factor, Some(SecondFactor::Mail(_))),
+            mail_offered: self.sends_mail(),
             recovery_codes_left: self.store().recovery_codes_left(caller.organization, id).await?,
             required: self.needs_factor(&account),
         };
@@ -121,7 +129,7 @@ impl Platform {
     /// offered to an account that has one: its secret is told once, and it is replaced by taking it away first.
     pub async fn offer_factor(&self, caller: &Caller, context: &Context) -> Result<FactorSetup, Error> {
         caller.require_way(UseCase::Accounts, self.table_at(context.now)?)?;
-        if self.store().account(&caller.staff.id).await?.is_none_or(|account| account.has_totp) {
+        if self.store().account(&caller.staff.id).await?.is_none_or(|account| account.has_factor) {
             self.store().audit().append(caller.entry(context, "factor.offer", Outcome::Refused)).await?;
             return Err(Error::Conflict(IS_SET));
         }
@@ -158,24 +166,58 @@ impl Platform {
 
     async fn put_factor(&self, caller: &Caller, proof: FactorProof, context: &Context) -> Result<Vec<String>, Error> {
         let account = self.own_password(caller, proof.password, context).await?;
-        if account.has_totp {
+        if account.has_factor {
             self.store().audit().append(caller.entry(context, "factor.set", Outcome::Refused)).await?;
             return Err(Error::Conflict(IS_SET));
         }
+        let (codes, mut tx) = (recovery_codes()?, self.store().begin().await?);
+        let held = self.hold_same(&mut tx, &account).await?;
+        let tx = match &proof.address {
+            None => self.put_app(tx, caller, &held, (&proof.code, &codes), context).await?,
+            Some(address) => self.put_mail(tx, caller, &held, (address, &proof.code, &codes), context).await?,
+        };
+        self.commit_factor(tx, caller, "factor.set", context).await?;
+        Ok(codes.iter().map(|code| grouped(code)).collect())
+    }
+
+    async fn put_app(
+        &self,
+        mut tx: Tx,
+        caller: &Caller,
+        held: &Account,
+        (code, recovery): (&str, &[Zeroizing<String>]),
+        context: &Context,
+    ) -> Result<Tx, Error> {
         let secret = self.offered(caller).await?;
-        let Some(step) = step_of(&secret, &plain(&proof.code), context.now) else {
+        let Some(step) = step_of(&secret, &plain(code), context.now) else {
             let text = "アプリに出ている6けたの数字と違います。端末とスマートフォンの時計が合っているか確かめて、新しい数字を入力してください";
             return Err(Error::item("code", text));
         };
-        let codes = recovery_codes()?;
-        let mut tx = self.store().begin().await?;
-        let held = self.hold_same(&mut tx, &account).await?;
-        tx.set_totp(&held, Some(secret.as_slice()), &codes).await?;
+        tx.set_factor(held, Some(&SecondFactor::App(secret)), recovery).await?;
         if !tx.use_step(held.organization, &held.staff.id, step).await? {
             return Err(Error::item("code", "この数字は使いました。次の数字になるまで待ってください"));
         }
-        self.commit_factor(tx, caller, "factor.set", context).await?;
-        Ok(codes.iter().map(|code| grouped(code)).collect())
+        Ok(tx)
+    }
+
+    /// The address is proven by the code that was sent to it. A wrong one counts, so that nobody guesses an address of others theirs.
+    async fn put_mail(
+        &self,
+        mut tx: Tx,
+        caller: &Caller,
+        held: &Account,
+        (address, code, recovery): (&str, &str, &[Zeroizing<String>]),
+        context: &Context,
+    ) -> Result<Tx, Error> {
+        let (address, whose) = (address_of(address)?.to_string(), (held.organization, &held.staff.id));
+        if !self.use_mail_code(&mut tx, whose, (&address, &plain(code)), context).await? {
+            self.count_failure(tx, &caller.peer, (whose.0, Some(whose.1)), "wrong_code", context).await?;
+            let text = "メールの数字と違うか、10分を過ぎています。最後に届いたメールの数字を入力するか、もう一度送ってください";
+            return Err(Error::item("code", text));
+        }
+        let factor = SecondFactor::Mail(Zeroizing::new(address));
+        tx.set_factor(held, Some(&factor), recovery).await?;
+        Ok(tx)
     }
 
     /// Commits a change of the second factor; every other log-in of the account ends.
@@ -204,20 +246,18 @@ impl Platform {
 
     async fn put_no_factor(&self, caller: &Caller, proof: FactorProof, context: &Context) -> Result<(), Error> {
         let account = self.own_password(caller, proof.password, context).await?;
-        if !account.has_totp {
+        if !account.has_factor {
             self.store().audit().append(caller.entry(context, "factor.remove", Outcome::Refused)).await?;
             return Err(Error::Conflict("第二要素は、設定してありません"));
         }
         let whose = (caller.organization, &caller.staff.id);
         let (mut tx, _, _) =
             self.use_code(&caller.peer, whose, &proof.code, context).await.map_err(|error| match error {
-                Error::WrongCode(_) => {
-                    Error::item("code", "アプリの数字か回復コードと違います。入力を確かめてください")
-                }
+                Error::WrongCode(_) => Error::item("code", "数字か回復コードと違います。入力を確かめてください"),
                 other => other,
             })?;
         let held = self.hold_same(&mut tx, &account).await?;
-        tx.set_totp(&held, None, &[]).await?;
+        tx.set_factor(&held, None, &[]).await?;
         self.commit_factor(tx, caller, "factor.remove", context).await
     }
 
@@ -241,13 +281,13 @@ impl Platform {
     /// The account as it is at this moment, if its password is still the one that was checked and the second factor stands as it did.
     pub(crate) async fn hold_same(&self, tx: &mut Tx, checked: &Account) -> Result<Account, Error> {
         let held = tx.hold_account(&checked.staff.id).await?;
-        let same = |now: &Account| now.password_hash == checked.password_hash && now.has_totp == checked.has_totp;
+        let same = |now: &Account| now.password_hash == checked.password_hash && now.has_factor == checked.has_factor;
         let held = held.filter(|now| now.active && same(now));
         held.ok_or(Error::Conflict("アカウントが、いま変わりました。ログインし直してください"))
     }
 
-    /// Uses up a right code of the app, or a recovery code: the transaction in which it is used, the account as held in it, and which
-    /// of the two it was. A wrong one is counted like a wrong password; of many at the same moment each waits for the one before.
+    /// Uses up a right code of the second factor, or a recovery code: the transaction in which it is used, the account as held in it, and which
+    /// of them it was. A wrong one is counted like a wrong password; of many at the same moment each waits for the one before.
     pub(crate) async fn use_code(
         &self,
         peer: &Peer,
@@ -256,9 +296,9 @@ impl Platform {
         context: &Context,
     ) -> Result<(Tx, Account, &'static str), Error> {
         let code = plain(typed);
-        let secret = self.store().totp_secret(id).await?.ok_or(Error::Unauthenticated("login_required"))?;
+        let factor = self.store().second_factor(id).await?.ok_or(Error::Unauthenticated("login_required"))?;
         let mut tx = self.store().begin().await?;
-        let held = tx.hold_account(id).await?.filter(|now| now.active && now.has_totp);
+        let held = tx.hold_account(id).await?.filter(|now| now.active && now.has_factor);
         let held = held.ok_or(Error::Unauthenticated("login_required"))?;
         let lock = tx.hold_lock_state(organization, id, &peer.fingerprint).await?;
         let lock = Lock::of(lock, &self.inner.config, context.now);
@@ -268,9 +308,16 @@ impl Platform {
             self.store().audit().append(entry).await?;
             return Err(Error::Locked(lock.seconds));
         }
-        let (fits, rule) = match step_of(&secret, &code, context.now) {
-            Some(step) => (tx.use_step(organization, id, step).await?, "totp"),
-            None => (tx.use_recovery_code(organization, id, &code).await?, "recovery_code"),
+        let step = match &factor {
+            SecondFactor::App(secret) => step_of(secret, &code, context.now),
+            SecondFactor::Mail(_) => None,
+        };
+        let (fits, rule) = match (step, &factor) {
+            (Some(step), _) => (tx.use_step(organization, id, step).await?, "totp"),
+            (None, SecondFactor::Mail(address)) if code.len() == DIGITS => {
+                (self.use_mail_code(&mut tx, (organization, id), (address, &code), context).await?, "mail_code")
+            }
+            (None, _) => (tx.use_recovery_code(organization, id, &code).await?, "recovery_code"),
         };
         if !fits {
             self.count_failure(tx, peer, (organization, Some(id)), "wrong_code", context).await?;
@@ -321,6 +368,8 @@ impl Platform {
 pub struct FactorProof {
     /// The own password.
     pub password: String,
-    /// Six digits of the app, or a recovery code where the factor is set up already; empty where none is.
+    /// Six digits of the app or of the mail, or a recovery code where the factor is set up already; empty where none is.
     pub code: String,
+    /// To receive codes by e-mail from now on: the address this one was sent to.
+    pub address: Option<String>,
 }

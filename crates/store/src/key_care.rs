@@ -1146,6 +1146,7 @@ mod tests {
         ("revocation_list", "der"),
         ("staff", "mac"),
         ("recovery_code", "digest"),
+        ("mail_code", "digest"),
         ("portal_grant", "code"),
         ("portal_grant", "subject"),
         ("portal_grant", "mac"),

@@ -90,6 +90,7 @@ pub use relocate::{MovedTable, move_database};
 pub use retention::DueOriginal;
 pub use review::{RegistrationReview, ReviewCause};
 pub use roles::{APP_ROLE, Migrated, PURGE_ROLE, migrate_database};
+pub use second_factor::SecondFactor;
 pub use session::{Idempotent, KeptAnswer, Session, SessionWay, Tokens};
 pub use slip::{NewSlip, OtherSlip, Slip, SlipDocument, SlipSide};
 pub use standing::Changed;

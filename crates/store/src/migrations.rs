@@ -48,6 +48,7 @@ const STEPS: &[(&str, &str)] = &[
     (KEY_LIFE, include_str!("../migrations/20261122000080_key_life.sql")),
     ("20261122000200_search_tokens", include_str!("../migrations/20261122000200_search_tokens.sql")),
     (SLIP_DOORS, include_str!("../migrations/20261122000210_slip_doors.sql")),
+    ("20261122000260_mail_code", include_str!("../migrations/20261122000260_mail_code.sql")),
     ("20261122000280_opinion_drafts", include_str!("../migrations/20261122000280_opinion_drafts.sql")),
 ];
 

@@ -135,8 +135,8 @@ pub struct Account {
     pub initial_until: Option<Timestamp>,
     /// When the person left; such an account is never opened again.
     pub closed_at: Option<Timestamp>,
-    /// Whether a second factor is set up ([`Tx::set_totp`] changes it).
-    pub has_totp: bool,
+    /// Whether a second factor is set up ([`Tx::set_factor`] changes it).
+    pub has_factor: bool,
 }
 
 /// Without name and hash: it may end up in a log.
@@ -491,7 +491,7 @@ pub(crate) fn account_row(ring: &Keyring, row: &Row, keys: &InsurerKeys) -> Resu
         active: row.boolean(6)?,
         initial_until: row.big_or_null(9)?.map(instant).transpose()?,
         closed_at: row.big_or_null(10)?.map(instant).transpose()?,
-        has_totp: row.int(11)? == 1,
+        has_factor: row.int(11)? == 1,
     };
     if !account_door(&account).fits(ring, &row.blob(7)?) {
         return Ok(None);
@@ -551,7 +551,7 @@ fn account_door(account: &Account) -> Door {
     if let Some(at) = account.closed_at {
         door = door.text("closed").number(at.as_microsecond());
     }
-    if account.has_totp { door.text("totp") } else { door }
+    if account.has_factor { door.text("totp") } else { door }
 }
 
 pub(crate) fn switch_door(staff: &str, person: &PersonKey, hidden: bool) -> Door {

@@ -1,10 +1,10 @@
-//! 第二要素 of an account (P-183, S-005): the sealed secret of an authenticator app, the newest code that was used, and the
-//! recovery codes that are left.
+//! 第二要素 of an account (P-183, S-005): the sealed secret of an authenticator app with the newest code that was used, or the sealed
+//! address codes are mailed to with the digest of the last one; and the recovery codes that are left.
 
 use crate::engine::args;
 use crate::{Account, NO_INSURER, Store, StoreError, Tx};
-use kiban_domain::Organization;
 use kiban_domain::office::StaffId;
+use kiban_domain::{Organization, Timestamp};
 use zeroize::Zeroizing;
 
 const SECRET: &str = "SELECT totp FROM staff WHERE staff_id = $1 AND totp IS NOT NULL";
@@ -18,8 +18,53 @@ const ADD_CODE: &str = "INSERT INTO recovery_code (organization, staff_id, diges
 const USE_CODE: &str = "DELETE FROM recovery_code WHERE organization = $1 AND staff_id = $2 AND digest = $3";
 const DROP_CODES: &str = "DELETE FROM recovery_code WHERE organization = $1 AND staff_id = $2";
 const CODES_LEFT: &str = "SELECT count(*) FROM recovery_code WHERE organization = $1 AND staff_id = $2";
+/// In place of the code before, unless as many as may be were sent within the hour.
+const PUT_MAIL: &str = "INSERT INTO mail_code (organization, staff_id, digest, sent_at, tries, hour_from, in_hour) VALUES ($1, $2, $3, $4, 0, $4, 1)
+     ON CONFLICT (organization, staff_id) DO UPDATE SET digest = excluded.digest, sent_at = excluded.sent_at, tries = 0,
+       in_hour = CASE WHEN mail_code.hour_from <= $5 THEN 1 ELSE mail_code.in_hour + 1 END,
+       hour_from = CASE WHEN mail_code.hour_from <= $5 THEN excluded.hour_from ELSE mail_code.hour_from END
+     WHERE mail_code.hour_from <= $5 OR mail_code.in_hour < $6";
+/// Of two with one code at the same moment, one finds it unused.
+const USE_MAIL: &str = "UPDATE mail_code SET digest = NULL WHERE organization = $1 AND staff_id = $2 AND digest = $3 AND sent_at > $4 AND tries < $5";
+const TRY_MAIL: &str = "UPDATE mail_code SET tries = tries + 1 WHERE organization = $1 AND staff_id = $2";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[SECRET, SET_SECRET, USE_STEP, LAST_STEP, ADD_CODE, USE_CODE, DROP_CODES, CODES_LEFT];
+pub(crate) const ALL: &[&str] = &[
+    SECRET, SET_SECRET, USE_STEP, LAST_STEP, ADD_CODE, USE_CODE, DROP_CODES, CODES_LEFT, PUT_MAIL, USE_MAIL, TRY_MAIL,
+];
+
+/// A second factor as it is set up.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SecondFactor {
+    /// An authenticator app with this secret of 20 bytes.
+    App(Zeroizing<Vec<u8>>),
+    /// Codes by e-mail to this address.
+    Mail(Zeroizing<String>),
+}
+
+/// An address is filled up to so many bytes: the length of what is sealed tells nothing of it, and is never that of a secret.
+const ADDRESS_BYTES: usize = 320;
+
+impl SecondFactor {
+    fn plain(&self) -> Zeroizing<Vec<u8>> {
+        match self {
+            Self::App(secret) => secret.clone(),
+            Self::Mail(address) => {
+                let mut bytes = Zeroizing::new(address.as_bytes().to_vec());
+                bytes.resize(ADDRESS_BYTES, 0);
+                bytes
+            }
+        }
+    }
+
+    fn of(plain: Zeroizing<Vec<u8>>) -> Result<Self, StoreError> {
+        if plain.len() != ADDRESS_BYTES {
+            return Ok(Self::App(plain));
+        }
+        let address = plain.split(|byte| *byte == 0).next().unwrap_or_default();
+        let text = std::str::from_utf8(address).map_err(|_| StoreError::Unreadable("staff"))?;
+        Ok(Self::Mail(Zeroizing::new(text.to_owned())))
+    }
+}
 
 /// Sealed with the secret, so that it is good for its account only.
 pub(crate) fn purpose(staff: &str) -> [&[u8]; 2] {
@@ -34,16 +79,16 @@ fn code_text(staff: &StaffId, code: &str) -> Zeroizing<Vec<u8>> {
 impl Tx {
     /// Sets up a second factor with its recovery codes in place of the one before, or takes it away. `account` as it was held in
     /// this transaction.
-    pub async fn set_totp(
+    pub async fn set_factor(
         &mut self,
         account: &Account,
-        secret: Option<&[u8]>,
+        factor: Option<&SecondFactor>,
         recovery_codes: &[Zeroizing<String>],
     ) -> Result<(), StoreError> {
         let (id, organization) = (&account.staff.id, account.organization.to_string());
         let keys = self.keys_of(NO_INSURER).await?;
-        let sealed = secret.map(|secret| keys.seal(&purpose(&id.0), secret));
-        self.put_account(&Account { has_totp: secret.is_some(), ..account.clone() }).await?;
+        let sealed = factor.map(|factor| keys.seal(&purpose(&id.0), &factor.plain()));
+        self.put_account(&Account { has_factor: factor.is_some(), ..account.clone() }).await?;
         self.raw.run(SET_SECRET, args![&id.0, sealed.as_deref()]).await?;
         self.raw.run(DROP_CODES, args![&organization, &id.0]).await?;
         for code in recovery_codes {
@@ -63,6 +108,40 @@ impl Tx {
         Ok(self.raw.run(USE_STEP, args![&organization.to_string(), &staff.0, step]).await? == 1)
     }
 
+    /// Keeps the keyed digest of a code that is about to be mailed, over its account and address: the one before is good for nothing from
+    /// then on. False when `most` were sent since `hour`.
+    pub async fn put_mail_code(
+        &mut self,
+        organization: Organization,
+        staff: &StaffId,
+        text: &str,
+        now: Timestamp,
+        (hour, most): (Timestamp, i32),
+    ) -> Result<bool, StoreError> {
+        let digest = self.keys_of(NO_INSURER).await?.digest(text.as_bytes());
+        let (organization, now, hour) = (organization.to_string(), now.as_microsecond(), hour.as_microsecond());
+        let args = args![&organization, &staff.0, &digest, now, hour, most];
+        Ok(self.raw.run(PUT_MAIL, args).await? == 1)
+    }
+
+    /// Uses up a mailed code that was sent after `since` and tried less often than `tries`; false when it is not that one, which counts
+    /// as a try.
+    pub async fn use_mail_code(
+        &mut self,
+        organization: Organization,
+        staff: &StaffId,
+        text: &str,
+        (since, tries): (Timestamp, i32),
+    ) -> Result<bool, StoreError> {
+        let digest = self.keys_of(NO_INSURER).await?.digest(text.as_bytes());
+        let (organization, since) = (organization.to_string(), since.as_microsecond());
+        if self.raw.run(USE_MAIL, args![&organization, &staff.0, &digest, since, tries]).await? == 1 {
+            return Ok(true);
+        }
+        self.raw.run(TRY_MAIL, args![&organization, &staff.0]).await?;
+        Ok(false)
+    }
+
     /// Takes a recovery code away; false when there is no such one.
     pub async fn use_recovery_code(
         &mut self,
@@ -76,12 +155,12 @@ impl Tx {
 }
 
 impl Store {
-    /// The secret of an account's authenticator app; none without one.
-    pub async fn totp_secret(&self, staff: &StaffId) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+    /// The second factor of an account; none without one.
+    pub async fn second_factor(&self, staff: &StaffId) -> Result<Option<SecondFactor>, StoreError> {
         let rows = self.engine.rows(SECRET, args![&staff.0]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let keys = self.keys.keys_for(NO_INSURER, &rows, &[0]).await?;
-        Ok(Some(Zeroizing::new(keys.open(&purpose(&staff.0), &row.blob(0)?)?)))
+        SecondFactor::of(Zeroizing::new(keys.open(&purpose(&staff.0), &row.blob(0)?)?)).map(Some)
     }
 
     /// The newest step of 30 seconds whose code was used; 0 when none ever was.

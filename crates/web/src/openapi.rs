@@ -226,7 +226,7 @@ pub(crate) fn request_schema(route: &str) -> Option<&'static str> {
 pub(crate) fn takes_key(route: &Route) -> bool {
     let free =
         // A package is known again by its bytes: its receipt is the answer however often it comes.
-        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "renew_certificate", "count_statistics", "change_start", "import_package", "print_slips", "confirm_plan", "issue_portal_code", "register_proxy", "invite_account", "reset_password", "change_password", "answer_factor", "prove_again", "offer_factor", "set_up_factor", "remove_factor"];
+        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "renew_certificate", "count_statistics", "change_start", "import_package", "print_slips", "confirm_plan", "issue_portal_code", "register_proxy", "invite_account", "reset_password", "change_password", "answer_factor", "prove_again", "send_code", "offer_mail", "offer_factor", "set_up_factor", "remove_factor"];
     route.listener == Listener::Organisations && route.method != axum::http::Method::GET && !free.contains(&route.name)
 }
 
@@ -282,6 +282,8 @@ fn shape(name: &str) -> Option<Shape> {
         "account_sessions" => (R::Nothing, "200", C::Json("AccountSessions")),
         "end_account_session" | "close_account" | "review_accounts" => (R::Nothing, "204", C::Nothing),
         "factor_state" => (R::Nothing, "200", C::Json("FactorState")),
+        "send_code" => (R::Nothing, "204", C::Nothing),
+        "offer_mail" => (R::Json("MailAddress"), "204", C::Nothing),
         "offer_factor" => (R::Nothing, "200", C::Json("FactorOffer")),
         "set_up_factor" => (R::Json("FactorSetUp"), "200", C::Json("RecoveryCodes")),
         "remove_factor" => (R::Json("FactorRemoval"), "204", C::Nothing),

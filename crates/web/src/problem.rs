@@ -67,7 +67,7 @@ impl Problem {
             }
             "idle" => ("しばらく操作がなかったため、終わりました", "もう一度ログインしてください"),
             "second_factor_required" => {
-                ("認証アプリの数字が必要です", "認証アプリに出ている6けたの数字か、回復コードを送ってください")
+                ("第二要素の数字が必要です", "認証アプリかメールの6けたの数字、または回復コードを送ってください")
             }
             "second_factor_setup_required" => (
                 "第二要素を設定してください",
@@ -122,8 +122,9 @@ impl Problem {
 
     fn wrong_code(left: i32, minutes: i64) -> Self {
         let next = until_lock(left, minutes);
-        let detail =
-            format!("認証アプリに新しい数字が出るのを待って、入力してください。同じ数字は一度だけ使えます。{next}");
+        let detail = format!(
+            "認証アプリに次に出る数字か、最後に届いたメールの数字を入力してください。同じ数字は一度だけ使えます。{next}"
+        );
         Self::new(StatusCode::UNAUTHORIZED, "wrong_code", "数字が違います", &detail).challenge()
     }
 
@@ -320,6 +321,13 @@ impl From<Error> for Problem {
                 problem
             }
             Error::Conflict(what) => Self::conflict(what),
+            Error::NotMailed => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not_mailed",
+                "メールを送れませんでした",
+                "しばらく待って、もう一度送ってください。急ぐときは、回復コードを使ってください。続くときは運用者に知らせてください",
+            )
+            .retry_after(60),
             Error::Unavailable(log) => Self::unavailable(log),
             Error::OutcomeUnknown => Self::outcome_unknown(),
             Error::Internal(log) => Self::internal(log),

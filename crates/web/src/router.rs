@@ -109,6 +109,7 @@ routes! {
     Organisations post   POST   "/api/v1/token"                              log_in_program        Certificate    "職員の代理で動くソフトのログイン"          session::log_in_program;
     Organisations post   POST   "/api/v1/session/factor" answer_factor Staff "ログインの第二段階（認証アプリの数字か回復コード）" session::answer_factor;
     Organisations post   POST   "/api/v1/session/proof" prove_again Staff "大切な操作の前の確かめ直し。新しいトークンを答える" session::prove_again;
+    Organisations post   POST   "/api/v1/session/factor/mail" send_code Staff "第二要素の数字をもう一度メールで送る" session::send_code;
     Organisations post   POST   "/api/v1/session/refresh"                    refresh_session        Certificate    "ログインの延長（更新トークン）"            session::refresh;
     Organisations delete DELETE "/api/v1/session"                            log_out               Staff          "ログアウト"                                session::log_out;
     Organisations post   POST   "/api/v1/people"                             register_office       Offices        "本人確認（4項目）と担当事業所登録"         people::register;
@@ -189,6 +190,7 @@ routes! {
     Organisations put    PUT    "/api/v1/account/password" change_password Staff "自分のパスワードの変更。新しいトークンを答える" accounts::change_password;
     Organisations get    GET    "/api/v1/account/factor" factor_state Staff "自分の第二要素の状態" accounts::factor;
     Organisations post   POST   "/api/v1/account/factor/offer" offer_factor Staff "認証アプリに入れる鍵" accounts::offer_factor;
+    Organisations post   POST   "/api/v1/account/factor/mail" offer_mail Staff "第二要素の数字を受け取るメールアドレスに、確かめの数字を送る" accounts::offer_mail;
     Organisations put    PUT    "/api/v1/account/factor" set_up_factor Staff "第二要素の設定。回復コードを一度だけ答える" accounts::set_up_factor;
     Organisations post   POST   "/api/v1/account/factor/remove" remove_factor Staff "第二要素をやめる" accounts::remove_factor;
     Organisations get    GET    "/api/v1/insurers/{insurer}/start"           view_start            CityOrOperator "利用開始の状態と、開始に必要なこと"         insurers::view_start;
@@ -228,8 +230,10 @@ routes! {
     Organisations post   POST   "/logout"                                    log_out_by_form       Staff          "ログアウト"                                pages::login::log_out;
     Organisations get    GET    "/login/code" code_page Staff "数字の入力" pages::login::code_form;
     Organisations post   POST   "/login/code" code_by_form Staff "数字の入力" pages::login::answer_code;
+    Organisations post   POST   "/login/code/mail" code_again_by_form Staff "数字をもう一度送る" pages::login::send_code;
     Organisations get    GET    "/account/factor" factor_page Staff "第二要素" pages::account::factor_form;
     Organisations post   POST   "/account/factor" factor_by_form Staff "第二要素" pages::account::set_up_factor;
+    Organisations post   POST   "/account/factor/mail" factor_mail_by_form Staff "数字をメールで送る" pages::account::factor_mail;
     Organisations post   POST   "/account/factor/remove" factor_away_by_form Staff "第二要素をやめる" pages::account::remove_factor;
     Organisations get    GET    "/account/sessions" own_sessions_page Staff "自分のログイン" pages::account::sessions;
     Organisations post   POST   "/account/sessions" end_own_session_by_form Staff "ログインを終わらせる" pages::account::end_session;
@@ -353,9 +357,16 @@ impl Route {
     /// How far a log-in must have come for it.
     pub(crate) fn stage(&self) -> Stage {
         match self.name {
-            "answer_factor" | "code_page" | "code_by_form" | "log_out" | "log_out_by_form" => Stage::Code,
+            "answer_factor" | "send_code" | "code_page" | "code_by_form" | "code_again_by_form" | "log_out"
+            | "log_out_by_form" => Stage::Code,
             "change_password" | "password_page" | "password_by_form" => Stage::Password,
-            "factor_state" | "offer_factor" | "set_up_factor" | "factor_page" | "factor_by_form" => Stage::Factor,
+            "factor_state"
+            | "offer_factor"
+            | "offer_mail"
+            | "set_up_factor"
+            | "factor_page"
+            | "factor_by_form"
+            | "factor_mail_by_form" => Stage::Factor,
             name if GRAVE.contains(&name) => Stage::Fresh,
             _ => Stage::Through,
         }

@@ -104,7 +104,7 @@ async fn put_accounts(platform: &Platform, offices: &[Office], round: &str) -> R
                 active: true,
                 initial_until: None,
                 closed_at: None,
-                has_totp: false,
+                has_factor: false,
             })
             .await?;
         }

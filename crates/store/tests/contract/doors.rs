@@ -297,7 +297,7 @@ pub fn account(name: &str) -> Account {
         active: true,
         initial_until: None,
         closed_at: None,
-        has_totp: false,
+        has_factor: false,
     }
 }
 

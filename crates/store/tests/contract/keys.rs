@@ -55,6 +55,10 @@ async fn keys_of(world: &World, owner: &str, purpose: &str) -> i64 {
     world.ask(&sql).await
 }
 
+fn app() -> kiban_store::SecondFactor {
+    kiban_store::SecondFactor::App(b"geheim".to_vec().into())
+}
+
 #[tokio::test]
 async fn a_key_ends_after_its_messages_and_the_next_write_seals_under_another() {
     on_each_engine(async |world| {
@@ -145,7 +149,7 @@ fn account(name: &str) -> Account {
         active: true,
         initial_until: None,
         closed_at: None,
-        has_totp: false,
+        has_factor: false,
     }
 }
 
@@ -236,7 +240,7 @@ async fn fill(world: &World) {
     world
         .write(async |tx| {
             tx.put_account(&third).await?;
-            tx.set_totp(&third, Some(b"geheim"), &[]).await
+            tx.set_factor(&third, Some(&app()), &[]).await
         })
         .await
         .unwrap();
@@ -286,7 +290,7 @@ async fn everything_opens(store: &Store) {
     crate::slips::opens(store, "sl1").await;
     let third = store.accounts().await.unwrap().remove(0).staff;
     assert_eq!(third.name, "架空 三郎");
-    assert_eq!(store.totp_secret(&third.id).await.unwrap().unwrap().as_slice(), b"geheim");
+    assert!(store.second_factor(&third.id).await.unwrap() == Some(app()));
     assert_eq!(store.statistics(insurer(), 20261122).await.unwrap().unwrap(), b"{}");
     for (key, answer) in [(b"key", nobodys_answer()), (b"KEY", hanakos_answer())] {
         let found = store.remembered(Organization::Office(office()), key, b"request").await.unwrap();

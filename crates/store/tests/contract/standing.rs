@@ -32,7 +32,7 @@ fn account(active: bool) -> Account {
         active,
         initial_until: None,
         closed_at: None,
-        has_totp: false,
+        has_factor: false,
     }
 }
 

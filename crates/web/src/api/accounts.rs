@@ -68,18 +68,28 @@ pub(crate) struct Lost {
     second_factor: Option<bool>,
 }
 
-/// Setting up a second factor, or taking it away.
+/// Taking a second factor away.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FactorAway {
+    password: String,
+    code: String,
+}
+
+/// Setting one up.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FactorBody {
     password: String,
     code: String,
+    address: Option<String>,
 }
 
-impl FactorBody {
-    fn read(self) -> FactorProof {
-        FactorProof { password: self.password, code: self.code }
-    }
+/// Where codes are to be mailed to.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MailAddress {
+    address: String,
 }
 
 fn organization_of(text: &str) -> Result<Organization, Problem> {
@@ -183,11 +193,18 @@ pub(crate) async fn offer_factor(State(app): State<App>, who: Authenticated) -> 
 }
 
 pub(crate) async fn set_up_factor(State(app): State<App>, who: Authenticated, body: Json<FactorBody>) -> Answer {
-    let codes = app.platform.set_up_factor(&who.caller, body.value.map(FactorBody::read), &who.context).await?;
+    let proof = body.value.map(|body| FactorProof { password: body.password, code: body.code, address: body.address });
+    let codes = app.platform.set_up_factor(&who.caller, proof, &who.context).await?;
     ok(json!({ "recovery_codes": codes }))
 }
 
-pub(crate) async fn remove_factor(State(app): State<App>, who: Authenticated, body: Json<FactorBody>) -> Answer {
-    app.platform.remove_factor(&who.caller, body.value.map(FactorBody::read), &who.context).await?;
+pub(crate) async fn remove_factor(State(app): State<App>, who: Authenticated, body: Json<FactorAway>) -> Answer {
+    let proof = body.value.map(|body| FactorProof { password: body.password, code: body.code, address: None });
+    app.platform.remove_factor(&who.caller, proof, &who.context).await?;
+    done()
+}
+
+pub(crate) async fn offer_mail(State(app): State<App>, who: Authenticated, body: Json<MailAddress>) -> Answer {
+    app.platform.offer_mail(&who.caller, body.value.map(|body| body.address), &who.context).await?;
     done()
 }

@@ -69,15 +69,24 @@ pub(crate) struct Proof {
 }
 
 pub(crate) async fn prove_again(State(app): State<App>, who: Authenticated, body: Json<Proof>) -> Answer {
-    let proof = body.value.map(|body| FactorProof { password: body.password, code: body.code });
+    let proof = body.value.map(|body| FactorProof { password: body.password, code: body.code, address: None });
     logged_in(app.platform.prove_again(&who.caller, proof, &who.context).await?)
+}
+
+pub(crate) async fn send_code(State(app): State<App>, who: Authenticated) -> Answer {
+    app.platform.send_code(&who.caller, &who.context).await?;
+    done()
 }
 
 async fn open(app: App, peer: Certified, request: LogIn) -> Answer {
     let session = app.platform.log_in(&peer.peer, request, &peer.context).await?;
     if session.awaits_factor {
         let problem = Problem::unauthenticated("second_factor_required");
-        return Err(problem.with("token", session.token).with("expires_at", session.expires_at));
+        let problem = problem.with("token", session.token).with("expires_at", session.expires_at);
+        return Err(match session.mailed {
+            Some(mailed) => problem.with("mailed", mailed.code()),
+            None => problem,
+        });
     }
     logged_in(session)
 }

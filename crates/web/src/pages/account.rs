@@ -7,7 +7,7 @@ use crate::{App, Problem};
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use kiban_service::{FactorProof, PasswordChange, SessionLine};
+use kiban_service::{FactorProof, Mailed, PasswordChange, SessionLine};
 use qrcode::QrCode;
 
 #[derive(Template)]
@@ -72,6 +72,14 @@ pub(crate) async fn change_password(State(app): State<App>, posted: Posted) -> R
 struct FactorPage {
     page: Frame,
     is_set: bool,
+    /// Codes come by e-mail.
+    by_mail: bool,
+    /// This installation sends mails.
+    mail_offered: bool,
+    /// Address a code was sent to, to be proven; empty before.
+    address: String,
+    /// What became of a mail.
+    mailed: String,
     is_required: bool,
     codes_left: i64,
     /// The secret in groups of four, for typing; empty when one is set up.
@@ -114,14 +122,26 @@ async fn factor_page(app: &App, visitor: &Visitor) -> Result<FactorPage, Problem
         page.menu = &[];
     }
     let (mut secret, mut qr) = (String::new(), Qr::default());
-    if !state.totp {
+    let is_set = state.totp || state.mail;
+    if !is_set {
         let offer = app.platform.offer_factor(caller, context).await?;
         qr = Qr::of(&offer.uri)?;
         let signs: Vec<char> = offer.secret.chars().collect();
         secret = signs.chunks(4).map(|four| four.iter().collect::<String>()).collect::<Vec<_>>().join(" ");
     }
-    let (is_set, is_required, codes_left) = (state.totp, state.required, state.recovery_codes_left);
-    Ok(FactorPage { page, is_set, is_required, codes_left, secret, qr, errors: Vec::new() })
+    Ok(FactorPage {
+        page,
+        is_set,
+        by_mail: state.mail,
+        mail_offered: state.mail_offered,
+        address: String::new(),
+        mailed: String::new(),
+        is_required: state.required,
+        codes_left: state.recovery_codes_left,
+        secret,
+        qr,
+        errors: Vec::new(),
+    })
 }
 
 pub(crate) async fn factor_form(State(app): State<App>, visitor: Visitor) -> Result<Response, Away> {
@@ -129,7 +149,8 @@ pub(crate) async fn factor_form(State(app): State<App>, visitor: Visitor) -> Res
 }
 
 fn proof(form: &Form) -> Result<FactorProof, Problem> {
-    Ok(FactorProof { password: form.as_typed("password").to_owned(), code: form.get("code").to_owned() })
+    let address = Some(form.get("address").to_owned()).filter(|address| !address.is_empty());
+    Ok(FactorProof { password: form.as_typed("password").to_owned(), code: form.get("code").to_owned(), address })
 }
 
 /// Shows the recovery codes in its answer: they are told once, so there is no page to come back to.
@@ -140,20 +161,42 @@ pub(crate) async fn set_up_factor(State(app): State<App>, posted: Posted) -> Res
             let page = Frame { body: "main--read", ..visitor.frame(&app, "回復コード", "P-210", "") };
             Ok(show(&RecoveryPage { page, codes })?)
         }
-        Err(problem) => factor_again(&app, &visitor, problem).await,
+        Err(problem) => factor_again(&app, &visitor, form.get("address"), problem).await,
     }
+}
+
+/// Sends a code: to an address that is to be proven, or to the one that is set up.
+pub(crate) async fn factor_mail(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
+    let Posted { visitor, form } = posted;
+    let (Visitor { caller, context, .. }, address) = (&visitor, form.get("address"));
+    let mut html = factor_page(&app, &visitor).await?;
+    let sent = match html.by_mail {
+        true => app.platform.send_code(caller, context).await,
+        false => app.platform.offer_mail(caller, Ok(address.to_owned()), context).await,
+    };
+    match sent {
+        Err(error @ kiban_service::Error::Invalid(_)) => {
+            return factor_again(&app, &visitor, "", error.into()).await;
+        }
+        sent => html.mailed = Mailed::of(sent).map_err(Problem::from)?.code().to_owned(),
+    }
+    if html.mailed == Mailed::Sent.code() {
+        html.address = address.to_owned();
+    }
+    Ok(show(&html)?)
 }
 
 pub(crate) async fn remove_factor(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
     let Posted { visitor, form } = posted;
     match app.platform.remove_factor(&visitor.caller, proof(&form), &visitor.context).await {
         Ok(()) => Ok(to("/account/factor", None)),
-        Err(problem) => factor_again(&app, &visitor, problem).await,
+        Err(problem) => factor_again(&app, &visitor, "", problem).await,
     }
 }
 
-async fn factor_again(app: &App, visitor: &Visitor, problem: Problem) -> Result<Response, Away> {
+async fn factor_again(app: &App, visitor: &Visitor, address: &str, problem: Problem) -> Result<Response, Away> {
     let mut html = factor_page(app, visitor).await?;
+    html.address = address.to_owned();
     html.errors = problem.items();
     if html.errors.is_empty() {
         return Err(problem.into());

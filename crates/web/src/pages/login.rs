@@ -10,7 +10,7 @@ use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kiban_service::{LogIn, LoggedIn};
+use kiban_service::{LogIn, LoggedIn, Mailed};
 use serde::Deserialize;
 
 #[derive(Template)]
@@ -60,8 +60,12 @@ pub(crate) async fn log_in(State(app): State<App>, peer: Certified, request: Req
     match app.platform.log_in(&peer.peer, asked, &peer.context).await {
         Ok(session) => {
             let seconds = (session.expires_at.as_second() - peer.context.now.as_second()).max(0);
-            let next = if session.awaits_factor { "/login/code" } else { after(&session) };
-            Ok(to(next, Some(cookie(&session.token, seconds))))
+            let next = match (session.awaits_factor, session.mailed) {
+                (true, Some(mailed)) => format!("/login/code?mailed={}", mailed.code()),
+                (true, None) => "/login/code".to_owned(),
+                (false, _) => after(&session).to_owned(),
+            };
+            Ok(to(&next, Some(cookie(&session.token, seconds))))
         }
         Err(error) => {
             let problem = Problem::from(error);
@@ -81,6 +85,15 @@ pub(crate) async fn log_in(State(app): State<App>, peer: Certified, request: Req
 struct CodePage {
     page: Frame,
     error: Option<String>,
+    by_mail: bool,
+    /// What became of the mail, where there was one.
+    mailed: String,
+}
+
+/// What became of the mail with the code.
+#[derive(Deserialize)]
+pub(crate) struct CodeQuery {
+    mailed: Option<String>,
 }
 
 /// Where a log-in leads that has come the whole way.
@@ -88,13 +101,24 @@ fn after(session: &LoggedIn) -> &'static str {
     if session.must_change_password { "/account/password" } else { FIRST_PAGE }
 }
 
-fn code_page(app: &App, visitor: &Visitor, error: Option<String>) -> CodePage {
+async fn code_page(app: &App, visitor: &Visitor, error: Option<String>) -> Result<CodePage, Problem> {
     let frame = visitor.frame(app, "数字の入力", "P-210", "");
-    CodePage { page: Frame { body: "main--read", menu: &[], has_errors: error.is_some(), ..frame }, error }
+    let page = Frame { body: "main--read", menu: &[], has_errors: error.is_some(), ..frame };
+    let by_mail = app.platform.factor_is_mail(&visitor.caller).await?;
+    Ok(CodePage { page, error, by_mail, mailed: String::new() })
 }
 
-pub(crate) async fn code_form(State(app): State<App>, visitor: Visitor) -> Answer {
-    show(&code_page(&app, &visitor, None))
+pub(crate) async fn code_form(State(app): State<App>, visitor: Visitor, Query(query): Query<CodeQuery>) -> Answer {
+    let mut html = code_page(&app, &visitor, None).await?;
+    html.mailed = query.ok().and_then(|query| query.mailed).unwrap_or_default();
+    show(&html)
+}
+
+/// Sends another code.
+pub(crate) async fn send_code(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
+    let sent = app.platform.send_code(&posted.visitor.caller, &posted.visitor.context).await;
+    let mailed = Mailed::of(sent).map_err(Problem::from)?;
+    Ok(to(&format!("/login/code?mailed={}", mailed.code()), None))
 }
 
 pub(crate) async fn answer_code(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
@@ -110,7 +134,7 @@ pub(crate) async fn answer_code(State(app): State<App>, posted: Posted) -> Resul
                 return Err(problem.into());
             }
             let text = format!("{}。{}", problem.title, problem.detail);
-            let mut response = show(&code_page(&app, &visitor, Some(text)))?;
+            let mut response = show(&code_page(&app, &visitor, Some(text)).await?)?;
             *response.status_mut() = problem.status;
             Ok(response)
         }

@@ -9,10 +9,10 @@ use crate::{App, Problem};
 use askama::Template;
 use axum::http::Method;
 use axum::http::request::Parts;
-use kiban_service::{FactorProof, Stage};
+use kiban_service::{FactorProof, Mailed, Stage};
 
 /// The fields of the question; no form of what weighs much has others of these names.
-const OWN_FIELDS: [&str; 3] = ["form_token", "password", "code"];
+const OWN_FIELDS: [&str; 4] = ["form_token", "password", "code", "send"];
 
 #[derive(Template)]
 #[template(path = "proof.html")]
@@ -24,6 +24,9 @@ struct ProofPage<'a> {
     /// What was typed into the form before.
     fields: Vec<(&'a str, &'a str)>,
     needs_code: bool,
+    by_mail: bool,
+    /// What became of the mail with the code.
+    mailed: String,
     error: Option<String>,
 }
 
@@ -33,10 +36,12 @@ pub(crate) async fn require(app: &App, parts: &Parts, visitor: &mut Visitor, for
     if app.platform.is_fresh(&visitor.caller, &visitor.context) {
         return Ok(());
     }
-    let proven = match form.fields().any(|(name, _)| name == "password") {
+    let answers = form.get("send").is_empty() && form.fields().any(|(name, _)| name == "password");
+    let proven = match answers {
         true => {
             let code = form.get("code").to_owned();
-            let proof: Result<_, Problem> = Ok(FactorProof { password: form.as_typed("password").to_owned(), code });
+            let proof: Result<_, Problem> =
+                Ok(FactorProof { password: form.as_typed("password").to_owned(), code, address: None });
             app.platform.prove_again(&visitor.caller, proof, &visitor.context).await
         }
         false => Err(match app.platform.require_fresh(&visitor.caller, &visitor.context).await {
@@ -46,7 +51,7 @@ pub(crate) async fn require(app: &App, parts: &Parts, visitor: &mut Visitor, for
     };
     let session = match proven {
         Ok(session) => session,
-        Err(problem) => return Err(ask(app, parts, visitor, form, problem)),
+        Err(problem) => return Err(ask(app, parts, visitor, form, problem).await.unwrap_or_else(Away::from)),
     };
     if let Some(renewed) = parts.extensions.get::<Renewed>() {
         renewed.note(&session, visitor.context.now);
@@ -59,12 +64,17 @@ pub(crate) async fn require(app: &App, parts: &Parts, visitor: &mut Visitor, for
 }
 
 /// The question, with what was wrong with the answer before; what is no wrong answer is told as it is.
-fn ask(app: &App, parts: &Parts, visitor: &Visitor, form: &Form, problem: Problem) -> Away {
+async fn ask(app: &App, parts: &Parts, visitor: &Visitor, form: &Form, problem: Problem) -> Result<Away, Problem> {
     let error = match problem.code {
         "fresh_proof_required" => None,
         "wrong_code" | "locked" => Some(format!("{}。{}", problem.title, problem.detail)),
         "invalid" => problem.items().into_iter().next().map(|(_, message)| message),
-        _ => return problem.into(),
+        _ => return Err(problem),
+    };
+    let by_mail = app.platform.factor_is_mail(&visitor.caller).await?;
+    let mailed = match by_mail && problem.code == "fresh_proof_required" {
+        true => Mailed::of(app.platform.send_code(&visitor.caller, &visitor.context).await)?.code(),
+        false => "",
     };
     let frame = visitor.frame(app, "もう一度、パスワードを入力", "P-210", "");
     let path = parts.uri.path();
@@ -75,13 +85,11 @@ fn ask(app: &App, parts: &Parts, visitor: &Visitor, form: &Form, problem: Proble
         back: if route_of(Listener::Organisations, &Method::GET, path).is_some() { path } else { parent },
         fields: form.fields().filter(|(name, _)| !OWN_FIELDS.contains(name)).collect(),
         needs_code: app.platform.has_second_factor(&visitor.caller),
+        by_mail,
+        mailed: mailed.to_owned(),
         error,
     };
-    match show(&html) {
-        Ok(mut response) => {
-            *response.status_mut() = problem.status;
-            Away::Prove(Box::new(response))
-        }
-        Err(problem) => problem.into(),
-    }
+    let mut response = show(&html)?;
+    *response.status_mut() = problem.status;
+    Ok(Away::Prove(Box::new(response)))
 }

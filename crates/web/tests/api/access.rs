@@ -267,6 +267,7 @@ pub fn body(world: &World, name: &str, role: Role) -> Option<Value> {
                 (kiban_service::random_id().unwrap(), role.organization() == Role::Operator.organization());
             json!({ "account": id, "name": "見本 新子", "job": "clerk", "administrator": operator })
         }
+        "offer_mail" => json!({ "address": "mihon@example.jp" }),
         "prove_again" => json!({ "password": PASSWORD }),
         "answer_factor" => json!({ "code": "000000" }),
         // Nobody's app: right is only the password.

@@ -23,6 +23,7 @@ mod http;
 mod identification;
 mod kinds;
 mod life;
+mod mail_codes;
 mod notices;
 mod once;
 mod opinions;

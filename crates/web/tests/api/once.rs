@@ -47,6 +47,8 @@ fn takes_no_key(route: &Route) -> bool {
         "change_password",
         "answer_factor",
         "prove_again",
+        "send_code",
+        "offer_mail",
         "offer_factor",
         "set_up_factor",
         "remove_factor",

@@ -294,15 +294,18 @@ struct Independent {
     issuer: String,
 }
 
-fn npm_folder() -> Option<PathBuf> {
+/// A folder in the target directory with a script of ours and the npm package it needs; none where there is no npm.
+pub fn npm_folder(name: &str, script: &str, package: &str) -> Option<PathBuf> {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _one = INSTALLING.lock().unwrap();
     let required = std::env::var_os("CI").is_some();
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("provider");
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/provider");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
     std::fs::create_dir_all(&folder).unwrap();
-    for name in ["package.json", "provider.mjs"] {
+    for name in ["package.json", script] {
         std::fs::copy(scripts.join(name), folder.join(name)).unwrap();
     }
-    if folder.join("node_modules/oidc-provider").exists() {
+    if folder.join("node_modules").join(package).exists() {
         return Some(folder);
     }
     let run = std::process::Command::new("npm")
@@ -313,10 +316,8 @@ fn npm_folder() -> Option<PathBuf> {
     match run {
         Ok(output) if output.status.success() => Some(folder),
         other => {
-            assert!(!required, "npm could not install the independent provider: {other:?}");
-            eprintln!(
-                "skipped: the log-in against an independent provider needs node and npm (apt-get install nodejs npm)"
-            );
+            assert!(!required, "npm could not install {package}: {other:?}");
+            eprintln!("skipped: what is tried against {package} needs node and npm (apt-get install nodejs npm)");
             None
         }
     }
@@ -401,7 +402,7 @@ async fn ask(ca: &Ca, address: &str, account: &str, cookies: &Cookies) -> (Strin
 /// The whole way against a provider nobody here wrote: with ES256 and with RS256 over its tokens.
 #[tokio::test]
 async fn an_independent_provider_is_understood_and_understands() {
-    let Some(folder) = npm_folder() else { return };
+    let Some(folder) = npm_folder("provider", "provider.mjs", "oidc-provider") else { return };
     for alg in ["ES256", "RS256"] {
         let (dir, client) = (tempfile::TempDir::new().unwrap(), Key::new());
         let people = json!({ "hanako": {

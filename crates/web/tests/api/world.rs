@@ -575,7 +575,7 @@ pub fn account(role: Role) -> Account {
         active: true,
         initial_until: None,
         closed_at: None,
-        has_totp: false,
+        has_factor: false,
     }
 }
 

@@ -226,3 +226,26 @@ pub fn explain(error: kiban_service::Error) -> anyhow::Error {
         other => anyhow::Error::from(other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "# title: 全国の平均（試験の値）\n# fictional: no\nindicator\tservice\tlevel\tmean\tp25\tp50\tp75\nbarthel\t*\t*\t61\t40\t60\t80\n";
+
+    #[test]
+    fn a_table_of_comparison_in_the_folder_is_taken_instead_of_the_built_in_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path(), None).unwrap();
+        assert_eq!(*home.limits().unwrap().life_reference, Reference::sample());
+        let path = folder.path().join("life_reference.tsv");
+        std::fs::write(&path, TABLE).unwrap();
+        let taken = home.limits().unwrap().life_reference;
+        assert_eq!(*taken, Reference::parse(TABLE).unwrap());
+        assert_ne!(*taken, Reference::sample());
+        // One that cannot be read is named, with its line; the built-in one does not stand in for it.
+        std::fs::write(&path, format!("{TABLE}barthel\tx\n")).unwrap();
+        let fault = home.limits().unwrap_err().to_string();
+        assert!(fault.contains("life_reference.tsv") && fault.contains("5行目"), "{fault}");
+    }
+}

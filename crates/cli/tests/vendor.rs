@@ -79,14 +79,21 @@ fn the_lines_of_the_guide_lead_from_nothing_to_a_good_report_card_and_back_to_th
     let sandbox = Sandbox::start();
     let guide = lines_of(GUIDE);
     let told = sandbox.sh(&guide);
-    for expected in
-        ["\"kind\":\"A3a\"", "\"copayment_tenths\":", "month,from,to,", "\n304\n", "\"code\":\"refused_files\""]
-    {
+    for expected in [
+        "\"kind\":\"A3a\"",
+        "\"copayment_tenths\":",
+        "month,from,to,",
+        "\n304\n",
+        "\"code\":\"refused_files\"",
+        "\"state\":\"connected\"",
+        "\"state\":\"fetched\"",
+        "\"state\":\"withdrawn\"",
+    ] {
         assert!(told.contains(expected), "{expected} in {told}");
     }
     let (_, report) = told.split_once("サンドボックスの採点").unwrap();
     let signs = |sign: &str| report.lines().filter(|line| line.starts_with(sign)).count();
-    assert_eq!((signs("○ "), signs("× ")), (10, 0), "{report}");
+    assert_eq!((signs("○ "), signs("× ")), (14, 0), "{report}");
     assert!(report.contains("  view_kind 304  ×1"), "{report}");
 
     // Back at the beginning: the token is gone, the people are there, nothing has been called.

@@ -26,7 +26,7 @@ pub use decide::{Decision, Disclosure, decide};
 pub use disaster::{disaster_for_municipality, disaster_for_office};
 pub use explain::{Explanation, why};
 pub use facts::{Action, Caller, Consent, Disaster, Facts, KindFacts, MunicipalityRelation, OfficeFacts, Opinion};
-pub use office::{ServiceTypeRule, class_of, is_care_manager, makes_plans, service_type_rule};
+pub use office::{ServiceTypeRule, class_of, is_care_manager, makes_plans, service_type_rule, service_type_rules};
 pub use register::{Writer, may_register, may_write_on_screen};
 pub use replay::{NotReplayable, Replayed, replay};
 pub use rule::{Reason, Rule};

@@ -83,6 +83,11 @@ pub fn service_type_rule<'a>(service_type: &ServiceType, table: &'a SharingTable
     table.service_types.iter().find(|rule| rule.code == service_type.as_str())
 }
 
+/// Every line of the service types.
+pub fn service_type_rules(table: &SharingTable) -> &[ServiceTypeRule] {
+    &table.service_types
+}
+
 /// Whether a 職種 counts as 介護支援専門員 in step 6 (P-013).
 pub fn is_care_manager(job: JobType) -> bool {
     job == JobType::CareManager

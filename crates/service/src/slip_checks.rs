@@ -7,12 +7,15 @@ use crate::slips::SlipSet;
 use crate::{Caller, Context, Error, Platform};
 use kiban_domain::care_plan::{CarePlan, Coverage, PlannedService, ServiceActuals, ServiceSlip, SlipLine, Table7Line};
 use kiban_domain::certification::CareLevel;
+use kiban_domain::dates::{Period, yyyymmdd};
 use kiban_domain::insurance_card::{CertifiedLevel, InsuranceCard};
 use kiban_domain::limits::limit_units;
 use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, Organization, PersonKey, ServiceType};
 use kiban_formats::Problem;
 use kiban_formats::care_plan::Sent;
-use kiban_policy::{Decision, KindFacts, Opinion, SharingTable, UseCase, service_type_rule, way_allows};
+use kiban_policy::{
+    Decision, KindFacts, Opinion, SharingTable, UseCase, service_type_rule, service_type_rules, way_allows,
+};
 use kiban_store::{Entry, Outcome, StoredRecord, UnopenedPerson, Unreleased};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::task::JoinSet;
@@ -31,6 +34,7 @@ const RECEIVER_NOT_REGISTERED: &str =
 const NOT_CERTIFIED: &str = "被保険者証の認定の有効期間に、この月がありません。更新・区分変更の状況を確かめてください";
 const OTHER_LEVEL: &str = "被保険者証の要介護状態区分と違います。被保険者証を確かめてください";
 const OTHER_LIMIT: &str = "被保険者証の区分支給限度基準額と違います。被保険者証を確かめてください";
+const OTHER_PERIOD: &str = "被保険者証の認定の有効期間（限度額適用期間）と違います。被保険者証を確かめてください";
 const EXPIRED: &str = "認定の有効期間（限度額適用期間）に、この月がありません。期間を確かめてください";
 const EXPIRED_PLAN: &str = "認定の有効期間が終わっています。更新の状況を確かめてください";
 
@@ -96,6 +100,18 @@ impl<'s> Part<'s> {
             Self::Plan(plan) => plan.table1.level,
             Self::Slip(slip) => slip.supplement.as_ref().and_then(|s| s.level),
             Self::Actuals(_) => None,
+        }
+    }
+
+    /// 認定の有効期間 of a plan, 限度額適用期間 of a slip: first and last day, as far as they stand there, and the item of the first.
+    fn period(self) -> (Option<Date>, Option<Date>, &'static str) {
+        match self {
+            Self::Plan(plan) => (plan.table1.valid_from, plan.table1.valid_to, "valid_from"),
+            Self::Slip(slip) => {
+                let days = slip.supplement.as_ref().map_or((None, None), |s| (s.limit_from, s.limit_to));
+                (days.0, days.1, "limit_from")
+            }
+            Self::Actuals(_) => (None, None, ""),
         }
     }
 
@@ -360,27 +376,35 @@ fn mismatches(part: Part<'_>, slip: &ServiceSlip) -> Vec<Problem> {
     found
 }
 
-/// Services of a plan that the insurance covers; blank means not covered, but a plan that says it nowhere counts whole.
+/// Every line of 第2表.
 fn services(plan: &CarePlan) -> impl Iterator<Item = &PlannedService> {
     let goals = plan.table2.needs.iter().flat_map(|need| &need.long_goals).flat_map(|goal| &goal.short_goals);
     goals.flat_map(|goal| &goal.services)
 }
 
-/// Services of a slip that 第2表 does not name: neither the office nor, where no office stands, the kind of service. サービス種別
-/// is free text, so an office that is named is enough.
+/// The lines of 第2表 that name what the insurance covers (保険対象区分; blank means not covered), by office, kind or both. A
+/// plan that marks no line as covered counts whole.
+fn covered_services(plan: &CarePlan) -> Vec<&PlannedService> {
+    let is_covered = |service: &&PlannedService| service.coverage == Some(Coverage::Covered);
+    let is_marked = services(plan).any(|service| is_covered(&service));
+    let counted = services(plan).filter(|service| !is_marked || is_covered(service));
+    counted.filter(|service| service.office.is_some() || !service.kind.trim().is_empty()).collect()
+}
+
+/// Services of a slip that no covered line of 第2表 names. A line that names an office must name this one, and no other kind
+/// of service; a line without an office must name the kind.
 fn outside_plan(part: Part<'_>, lines: &[SlipLine], plan: &CarePlan, table: &SharingTable) -> Vec<Problem> {
-    let planned: Vec<_> = services(plan).filter(|service| service.coverage != Some(Coverage::NotCovered)).collect();
+    let planned = covered_services(plan);
     if planned.is_empty() {
         return Vec::new();
     }
-    let name = |code: &str| -> Option<&str> {
-        let service = ServiceType::parse(code.get(..2)?).ok()?;
-        service_type_rule(&service, table).map(|rule| rule.name.as_str())
-    };
     let is_planned = |line: &SlipLine| {
-        planned.iter().any(|service| match service.office {
-            Some(office) => office == line.office,
-            None => name(&line.service_code).is_none_or(|name| service.kind.is_empty() || service.kind.contains(name)),
+        planned.iter().any(|service| {
+            let names_type = names_type(&service.kind, &line.service_code, table);
+            match service.office {
+                Some(office) => office == line.office && names_type != Some(false),
+                None => names_type == Some(true) || type_name(&line.service_code, table).is_none(),
+            }
         })
     };
     let mut told = BTreeSet::new();
@@ -389,6 +413,23 @@ fn outside_plan(part: Part<'_>, lines: &[SlipLine], plan: &CarePlan, table: &Sha
         .filter(|line| told.insert((line.office.to_string(), &line.service_code)))
         .map(|line| part.warn_at("service_code", &line.service_code, "outside_plan", OUTSIDE_PLAN))
         .collect()
+}
+
+/// 名称 of the サービス種類 of a service code; none of what a municipality names itself (総合事業).
+fn type_name<'t>(code: &str, table: &'t SharingTable) -> Option<&'t str> {
+    let service = ServiceType::parse(code.get(..2)?).ok()?;
+    let rule = service_type_rule(&service, table)?;
+    (!rule.code.starts_with('A')).then_some(rule.name.as_str())
+}
+
+/// Whether サービス種別, which is free text, names the サービス種類 of a service code: 「通所介護」 names 地域密着型通所介護 too. None
+/// when it cannot be told, as of 「デイ」.
+fn names_type(text: &str, code: &str, table: &SharingTable) -> Option<bool> {
+    let name = type_name(code, table)?;
+    let known = service_type_rules(table).iter().filter_map(|rule| rule.name.split('（').next());
+    let mut named = known.filter(|known| text.contains(known)).peekable();
+    named.peek()?;
+    Some(named.any(|known| name.contains(known)))
 }
 
 fn certified(cards: &[StoredRecord]) -> Vec<CertifiedLevel> {
@@ -417,7 +458,26 @@ fn compare_card(part: Part<'_>, cards: &[CertifiedLevel], today: Date) -> Vec<Pr
     {
         found.push(part.warn_at("limit_units", &limit.to_string(), "limit_differs", OTHER_LIMIT));
     }
+    found.extend(other_period(part, cards));
     found
+}
+
+/// A period that is that of none of the certifications. Of an item that is blank, and of a card without an end, nothing is said.
+fn other_period(part: Part<'_>, cards: &[CertifiedLevel]) -> Option<Problem> {
+    let (from, to, item) = part.period();
+    let period = |card: &CertifiedLevel| match part {
+        Part::Slip(_) => card.limit_period.or(card.valid),
+        _ => card.valid,
+    };
+    let periods: Vec<Period> = cards.iter().filter_map(period).collect();
+    let fits = |period: &Period| {
+        from.is_none_or(|from| from == period.from()) && to.is_none_or(|to| period.to().is_none_or(|last| last == to))
+    };
+    if periods.is_empty() || periods.iter().any(fits) {
+        return None;
+    }
+    let text = |day: Option<Date>| day.map(yyyymmdd).unwrap_or_default();
+    Some(part.warn_at(item, &format!("{}-{}", text(from), text(to)), "period_differs", OTHER_PERIOD))
 }
 
 /// The office's own plan that holds on a day: the one changed last by then.

@@ -239,6 +239,10 @@ fn marks(calls: &[Seen]) -> Vec<Mark> {
         used("担当利用者の一覧を見る", "list_people"),
         used("1種別を見る", "view_kind"),
         used("請求に要る値を受け取る", "claim_values"),
+        used("提供票・実績を送る", "send_slips"),
+        used("届いたものの一覧を見る", "received_slips"),
+        used("届いたものを取得する", "fetch_slip"),
+        used("取得される前の送信を取り消す", "withdraw_slip"),
         Mark {
             met: (writes > 0).then_some(keyed == writes),
             rule: "変更には Idempotency-Key を付ける",
@@ -306,6 +310,10 @@ mod tests {
             assert_eq!(met(&good, rule), Some(true), "{rule}");
             assert_eq!(met(&[], rule), None, "{rule}");
         }
+        let exchange = [("send_slips", 201), ("received_slips", 200), ("fetch_slip", 200), ("withdraw_slip", 409)];
+        let exchange = exchange.map(|(route, status)| call(route, status, None));
+        let parts = ["実績を送る", "届いたものの一覧", "届いたものを取得", "取り消す"];
+        assert_eq!(parts.map(|rule| met(&exchange, rule)), [Some(true), Some(true), Some(true), None], "refused");
         let refused = call("list_people", 401, Some("login_required"));
         let bad = [
             call("log_in", 200, None),

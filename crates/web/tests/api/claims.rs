@@ -30,6 +30,26 @@ fn statement(office: Role, insured: &str, month: &str) -> (String, Vec<u8>) {
     ("71126120.CSV".to_owned(), text.into_bytes())
 }
 
+/// A 給付管理票 of the planner about Hanako, whose plan names the helper: a line of the service and the one of the total.
+/// 作成区分: 1 new, 2 corrected, 3 cancelled.
+fn sheet(change: &str, month: &str) -> (String, Vec<u8>) {
+    let [planner, helper] = [Role::Planner, Role::Helper].map(|role| role.organization().to_string());
+    let insurer = format!("00{}", city());
+    let line = |number: &str, rest: [&str; 16]| {
+        let head = ["8222", month, &insurer, &planner, change, "20270105", "3", number, "0000000001"];
+        let about = ["19410503", "2", "22", "202501", "202612"];
+        let items: Vec<String> = head.iter().chain(&about).chain(&rest).map(|item| format!("\"{item}\"")).collect();
+        items.join(",")
+    };
+    let mut service = [""; 16];
+    (service[1], service[2], service[3], service[4], service[5]) = ("1", &helper, "1", "11", "2152");
+    let mut total = [""; 16];
+    (total[0], total[1], total[10], total[11]) = ("19705", "1", SECRETS[1], SECRETS[2]);
+    let (service, total) = (line("01", service), line("99", total));
+    let text = format!("1,1,0,2,821,0,000000,{planner},00,1,202701,0\r\n2,2,{service}\r\n2,3,{total}\r\n3,4\r\n");
+    ("82127010.CSV".to_owned(), text.into_bytes())
+}
+
 async fn until(world: &World, office: Role) -> Date {
     let office: OfficeNumber = office.organization().office().unwrap();
     let all = world.platform.store().assignments(Person::Hanako.key()).await.unwrap();
@@ -70,6 +90,29 @@ async fn a_month_with_a_claim_extends_the_office_that_claims_and_only_that_one()
     // An earlier month takes nothing away.
     assert_eq!(counts(&send(&city, &[statement(Role::Helper, "0000000001", "202609")]).await), [1, 0, 1, 0]);
     assert_eq!(until(&world, Role::Helper).await, day("2027-03-31"));
+    world.verify().await;
+}
+
+/// The offices of a 給付管理票 are planned, they have not claimed: only who makes it is extended, and by none that is cancelled.
+#[tokio::test]
+async fn a_sheet_extends_the_office_that_makes_the_plan_and_not_the_ones_it_lists() {
+    let world = World::new().await;
+    world.register(Role::Helper, Person::Hanako).await;
+    world.register(Role::Planner, Person::Hanako).await;
+    world.pass(45 * DAY).await;
+    let city = world.log_in(Role::CityConnector).await;
+    let cancelled = send(&city, &[sheet("3", "202612")]).await;
+    assert_eq!(counts(&cancelled), [0, 0, 0, 0]);
+    for office in [Role::Planner, Role::Helper] {
+        assert_eq!(until(&world, office).await, day("2027-02-28"), "cancelled: {office:?}");
+    }
+    assert_eq!(counts(&send(&city, &[sheet("1", "202612")]).await), [1, 1, 0, 0]);
+    assert_eq!(until(&world, Role::Planner).await, day("2027-03-31"));
+    assert_eq!(until(&world, Role::Helper).await, day("2027-02-28"), "only planned");
+    // A correction is a claim of its month as well.
+    assert_eq!(counts(&send(&city, &[sheet("2", "202701")]).await), [1, 1, 0, 0]);
+    assert_eq!(until(&world, Role::Planner).await, day("2027-04-30"));
+    assert_eq!(until(&world, Role::Helper).await, day("2027-02-28"));
     world.verify().await;
 }
 

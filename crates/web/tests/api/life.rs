@@ -3,6 +3,8 @@
 use crate::world::{Client, Person, Reply, Role, World};
 use axum::http::StatusCode;
 use kiban_domain::Kind;
+use kiban_domain::life_trend::Reference;
+use kiban_service::Config;
 use serde_json::{Value, json};
 
 /// The columns of [`row`].
@@ -239,6 +241,24 @@ async fn the_trend_is_told_as_numbers_and_as_a_picture_that_says_what_it_compare
     if let Some(folder) = std::env::var_os("KIBAN_KEEP_CHART") {
         std::fs::write(std::path::Path::new(&folder).join("trend.svg"), &svg).unwrap();
     }
+    world.verify().await;
+}
+
+/// What the operator puts in the place of the built-in table is what is compared with, under its own name.
+#[tokio::test]
+async fn a_table_of_comparison_of_the_operator_is_not_called_invented() {
+    let table = "# title: 全国の平均（試験の値）\n# note: 出典は試験です\n# fictional: no\nindicator\tservice\tlevel\tmean\tp25\tp50\tp75\nbarthel\t*\t*\t61\t40\t60\t80\n";
+    let life_reference = std::sync::Arc::new(Reference::parse(table).unwrap());
+    let world = World::of(Config { life_reference, ..Config::default() }, |_| {}).await;
+    let handle = world.register(Role::Helper, Person::Hanako).await;
+    hand_in(&world, &[form(&[hanako("1", "20261101", "2", "44.5")]), users("23")]).await;
+    let helper = world.log_in(Role::Helper).await;
+    let trend = helper.get(&format!("/api/v1/people/{handle}/records/C1/trend")).await.json();
+    let reference = &trend["reference"];
+    assert_eq!((&reference["fictional"], &reference["title"]), (&json!(false), &json!("全国の平均（試験の値）")));
+    let svg = helper.get(&format!("/api/v1/people/{handle}/records/C1/trend.svg")).await.text();
+    assert!(svg.contains("全国の平均（試験の値）") && svg.contains("比較 すべての要介護度"), "{svg}");
+    assert!(!svg.contains("架空"), "{svg}");
     world.verify().await;
 }
 

@@ -3,11 +3,15 @@
 
 use crate::world::{Client, Person, Reply, Role, World, certificate, city, day, later_city};
 use axum::http::StatusCode;
-use kiban_domain::care_plan::{PlanWithdrawal, ServiceActuals, ServiceSlip, SlipLine, Table7Line};
+use kiban_domain::care_plan::{
+    CarePlan, Coverage, PlanWithdrawal, PlannedService, ServiceActuals, ServiceSlip, SlipLine, Table7Line,
+};
 use kiban_domain::certification::CareLevel;
-use kiban_domain::dates::ServiceMonth;
+use kiban_domain::dates::{Period, ServiceMonth};
+use kiban_domain::insurance_card::{CardIssue, CertifiedLevel, InsuranceCard};
 use kiban_domain::{Date, InsuredNumber, OfficeNumber, PersonKey, ServiceType};
 use kiban_formats::care_plan::{Sending, write_actuals, write_plan_set, write_slip_set, write_withdrawals};
+use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
 use kiban_service::Config;
 use kiban_sim::people::Generator;
 use kiban_sim::{CitySpec, Needle, canary};
@@ -106,14 +110,25 @@ pub fn set(from: Role, to: Role, serial: u64) -> Files {
 
 /// Results of one person.
 pub fn results(from: Role, to: Role, serial: u64) -> Files {
+    let office = from.organization().office().unwrap();
+    results_of(from, to, serial, office)
+}
+
+/// Results of services that an office gave.
+fn results_of(from: Role, to: Role, serial: u64, office: OfficeNumber) -> Files {
     let sending = sending(from, to, serial);
-    let planned = slip(Person::Hanako.key(), sending.receiver, sending.sender);
+    let planned = slip(Person::Hanako.key(), sending.receiver, office);
     let actuals = ServiceActuals { person: planned.person, month: planned.month, lines: planned.lines };
     write_actuals(&[actuals], &sending).unwrap()
 }
 
 /// The three tables of a plan, made by the sender; its texts hold words.
 pub fn plan(from: Role, to: Role, serial: u64, person: PersonKey) -> Files {
+    plan_of(from, to, serial, person, |_| {})
+}
+
+/// The same, changed by the test.
+pub fn plan_of(from: Role, to: Role, serial: u64, person: PersonKey, change: impl Fn(&mut CarePlan)) -> Files {
     let spec = CitySpec::sample(1, 5, day("2026-11-22")).unwrap();
     let cast = kiban_sim::cast(&spec).unwrap();
     let mut plan = kiban_sim::plans::care_plan(&Generator::new(&spec), &cast.consenting).unwrap();
@@ -121,6 +136,7 @@ pub fn plan(from: Role, to: Role, serial: u64, person: PersonKey) -> Files {
     plan.person = person;
     plan.table1.office = sending.sender;
     plan.table1.updated_by = Some(sending.sender);
+    change(&mut plan);
     write_plan_set(&[plan], &sending).unwrap()
 }
 
@@ -158,6 +174,12 @@ async fn listed(client: &Client<'_>, side: &str) -> Vec<(String, String)> {
     let list = client.get(&format!("/api/v1/slips/{side}")).await.json();
     let slips = list["slips"].as_array().unwrap_or_else(|| panic!("{list}")).iter();
     slips.map(|slip| (id(slip), slip["state"].as_str().unwrap().to_owned())).collect()
+}
+
+/// The warning of a rule.
+fn warning<'v>(slip: &'v Value, rule: &str) -> &'v Value {
+    let warnings = slip["warnings"].as_array().unwrap();
+    warnings.iter().find(|warning| warning["rule"] == rule).unwrap_or_else(|| panic!("{rule}: {slip}"))
 }
 
 /// What the sender is told; the numbers of the invented offices of this world have no check digits.
@@ -407,6 +429,57 @@ async fn the_same_set_is_sent_once_and_another_under_its_serial_not_at_all() {
     world.verify().await;
 }
 
+/// The slips of every page of a list, page by page, until an empty one comes.
+async fn paged(client: &Client<'_>, list: &str) -> Vec<Vec<String>> {
+    let mut pages = Vec::new();
+    let mut path = format!("/api/v1/slips/{list}");
+    loop {
+        let page = client.get(&path).await.json();
+        let slips: Vec<String> = page["slips"].as_array().unwrap_or_else(|| panic!("{page}")).iter().map(id).collect();
+        let Some(next) = page["next"].as_str() else {
+            assert_eq!(slips, Vec::<String>::new());
+            return pages;
+        };
+        assert_eq!(Some(next), slips.last().map(String::as_str), "the next page begins after the last line");
+        pages.push(slips);
+        path = format!("/api/v1/slips/{list}&after={next}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_list_comes_in_pages_that_leave_nothing_out_and_repeat_nothing() {
+    let world = World::new().await;
+    let (planner, helper) = (world.log_in(Role::Planner).await, world.log_in(Role::Helper).await);
+    let mut slips = Vec::new();
+    for _ in 0..4 {
+        slips.push(message(&world).await);
+        world.pass(1).await;
+    }
+    let [one, two, three, four] = &slips[..] else { panic!("{slips:?}") };
+    post(&helper, two, "/fetch").await;
+    let page = |slips: &[&String]| slips.iter().map(|slip| (*slip).clone()).collect::<Vec<String>>();
+    // Whatever their state, in the order in which they were sent.
+    let all = [page(&[one, two]), page(&[three, four])];
+    assert_eq!(paged(&planner, "sent?limit=2").await, all);
+    assert_eq!(paged(&helper, "received?limit=2").await, all);
+    // Only those in a state; the last page is a short one.
+    let open = [page(&[one, three]), page(&[four])];
+    assert_eq!(paged(&planner, "sent?limit=2&state=sent").await, open);
+    assert_eq!(paged(&helper, "received?limit=2&state=sent").await, open);
+    assert_eq!(paged(&helper, "received?limit=2&state=fetched").await, [page(&[two])]);
+    assert_eq!(paged(&helper, "received?limit=2&state=answered").await, Vec::<Vec<String>>::new());
+    // A line of somebody else's list, and one that is none, are no place to begin.
+    for (client, list) in [(&helper, "sent"), (&planner, "received")] {
+        for after in [one.as_str(), "0"] {
+            let reply = client.get(&format!("/api/v1/slips/{list}?after={after}")).await;
+            assert_eq!(reply.refusal(), (404, "unknown".to_owned()), "{list} {after}");
+        }
+    }
+    let wrong = planner.get("/api/v1/slips/sent?limit=0").await;
+    assert_eq!(wrong.json()["items"][0]["item"], json!("limit"), "{}", wrong.text());
+    world.verify().await;
+}
+
 #[tokio::test]
 async fn a_set_that_is_wrong_goes_nowhere_and_every_problem_is_told_where_it_stands() {
     let world = World::new().await;
@@ -544,11 +617,16 @@ async fn what_should_be_looked_at_is_told_to_the_sender_and_the_files_stay_as_th
     assert_eq!(told(stranger).await, ["not_for_receiver"]);
     assert_eq!(
         told(|slip| slip.supplement.as_mut().unwrap().limit_to = Some(day("2026-10-31"))).await,
-        ["certification_expired"]
+        ["certification_expired", "period_differs"]
     );
     // What the card says, which the planner may see.
     assert_eq!(told(|slip| slip.supplement.as_mut().unwrap().level = Some(CareLevel::Care3)).await, ["level_differs"]);
     assert_eq!(told(|slip| slip.supplement.as_mut().unwrap().limit_units = Some(27_048)).await, ["limit_differs"]);
+    assert_eq!(
+        told(|slip| slip.supplement.as_mut().unwrap().limit_from = Some(day("2025-02-01"))).await,
+        ["period_differs"]
+    );
+    assert_eq!(told(|slip| slip.supplement.as_mut().unwrap().limit_from = None).await, Vec::<String>::new(), "blank");
     // The look at the card is in the log of the person, without a word of the message.
     let log = world.log_about(Person::Hanako.key()).await;
     assert!(
@@ -558,6 +636,138 @@ async fn what_should_be_looked_at_is_told_to_the_sender_and_the_files_stay_as_th
     // Of somebody's card it has no right to, nothing is said: the answer is that of an unknown number.
     world.unassign(Role::Planner, Person::Hanako).await;
     assert_eq!(told(|slip| slip.supplement.as_mut().unwrap().level = Some(CareLevel::Care3)).await, ["not_registered"]);
+    world.verify().await;
+}
+
+/// The city corrects the card of Hanako: certified until this day.
+fn certified_until(world: &World, last: &str) -> Files {
+    let valid = Period::new(day("2025-01-01"), Some(day(last))).unwrap();
+    let certified = CertifiedLevel {
+        level: CareLevel::Care2,
+        decided_on: day("2024-12-15"),
+        valid: Some(valid),
+        limit_units: Some(19_705),
+        limit_period: Some(valid),
+        service_limits: vec![],
+        board_opinion: None,
+    };
+    let value = InsuranceCard {
+        issue: CardIssue::Issued(day("2024-12-20")),
+        certified: Some(certified),
+        restrictions: vec![],
+        planning_offices: vec![],
+        facilities: vec![],
+    };
+    let row = Entry { key: Person::Hanako.key(), history: 2, change: Change::Corrected, value };
+    MunicipalPackage::new(city(), world.now()).cards(&[row]).finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_month_without_a_certification_is_told_of_slips_plans_and_results_in_words() {
+    let world = World::new().await;
+    let (planner, helper) = (world.log_in(Role::Planner).await, world.log_in(Role::Helper).await);
+    world.register(Role::Planner, Person::Hanako).await;
+    world.register(Role::Helper, Person::Hanako).await;
+    let plan_until = async |last: &str| {
+        let change = |plan: &mut CarePlan| {
+            set_services(plan, &[(Some(Coverage::Covered), Some(Role::Helper), "訪問介護")]);
+            plan.table1.level = Some(CareLevel::Care2);
+            plan.table1.valid_from = Some(day("2025-01-01"));
+            plan.table1.valid_to = Some(day(last));
+        };
+        let files = plan_of(Role::Planner, Role::Helper, serial(), Person::Hanako.key(), change);
+        send(&planner, Role::Helper, &files).await
+    };
+    assert_eq!(rules(&plan_until("2026-12-31").await), Vec::<&str>::new());
+    let past = plan_until("2026-10-31").await;
+    assert_eq!(rules(&past), ["certification_expired", "period_differs"]);
+    let told = warning(&past, "period_differs");
+    assert_eq!((&told["item"], &told["severity"]), (&json!("認定有効期間開始日"), &json!("warning")), "{told}");
+    for words in ["20250101-20261031", "被保険者証の認定の有効期間（限度額適用期間）と違います"]
+    {
+        assert!(told["message"].as_str().unwrap().contains(words), "{told}");
+    }
+
+    // Results without a line of their sender, and results as they should be.
+    let office = Role::Stranger.organization().office().unwrap();
+    let foreign = results_of(Role::Helper, Role::Planner, serial(), office);
+    assert_eq!(rules(&send(&helper, Role::Planner, &foreign).await), ["not_own_results"]);
+    let own = send(&helper, Role::Planner, &results(Role::Helper, Role::Planner, serial())).await;
+    assert_eq!(rules(&own), Vec::<&str>::new());
+
+    // The certification ended in October, says the city now.
+    let reply = world.log_in(Role::City).await.upload("/api/v1/packages", &certified_until(&world, "2026-10-31")).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let slip = send(&planner, Role::Helper, &set(Role::Planner, Role::Helper, serial())).await;
+    assert_eq!(rules(&slip), ["not_certified"]);
+    let told = warning(&slip, "not_certified");
+    assert_eq!((&told["item"], &told["line"]), (&json!("被保険者番号"), &json!(1)), "{told}");
+    let words = "被保険者証の認定の有効期間に、この月がありません。更新・区分変更の状況を確かめてください";
+    assert!(told["message"].as_str().unwrap().contains(words), "{told}");
+    let late = send(&helper, Role::Planner, &results(Role::Helper, Role::Planner, serial())).await;
+    assert_eq!(rules(&late), ["not_certified"]);
+    assert_eq!(rules(&plan_until("2026-12-31").await), ["not_certified"]);
+    world.verify().await;
+}
+
+/// Of 第2表 these lines and no others: 保険対象区分, office, サービス種別.
+fn set_services(plan: &mut CarePlan, lines: &[(Option<Coverage>, Option<Role>, &str)]) {
+    plan.table2.needs.truncate(1);
+    let short = &mut plan.table2.needs[0].long_goals[0].short_goals[0];
+    let line = short.services[0].clone();
+    let made = lines.iter().zip(1..).map(|((coverage, role, kind), number)| PlannedService {
+        number: Some(number),
+        coverage: *coverage,
+        kind: (*kind).to_owned(),
+        office: role.map(|role| role.organization().office().unwrap()),
+        office_name: String::new(),
+        ..line.clone()
+    });
+    short.services = made.collect();
+}
+
+/// A plan and a slip in one set: what 第2表 says is what counts.
+#[tokio::test]
+async fn a_service_is_outside_the_plan_unless_a_covered_line_names_its_office_and_no_other_kind() {
+    type Line<'l> = (Option<Coverage>, Option<Role>, &'l str);
+    const YES: Option<Coverage> = Some(Coverage::Covered);
+    const NO: Option<Coverage> = Some(Coverage::NotCovered);
+    let (helper, stranger) = (Some(Role::Helper), Some(Role::Stranger));
+    let world = World::new().await;
+    let planner = world.log_in(Role::Planner).await;
+    let cases: [(&[Line<'_>], bool); 14] = [
+        (&[(YES, helper, "訪問介護")], false),
+        (&[(YES, stranger, "訪問介護")], true),
+        // Blank is not covered, as soon as a line is.
+        (&[(None, helper, "訪問介護"), (YES, stranger, "通所介護")], true),
+        (&[(NO, helper, "訪問介護"), (YES, stranger, "通所介護")], true),
+        (&[(None, None, ""), (YES, stranger, "通所介護")], true),
+        // Where no line is marked, all count; one that names nothing says nothing.
+        (&[(None, helper, "訪問介護"), (None, stranger, "通所介護")], false),
+        (&[(None, None, ""), (None, stranger, "通所介護")], true),
+        (&[(None, None, "")], false),
+        // The kind, where it can be told from the words.
+        (&[(YES, helper, "通所介護")], true),
+        (&[(YES, helper, "訪問介護（身体介護）")], false),
+        (&[(YES, helper, "ヘルパー")], false),
+        (&[(YES, helper, "")], false),
+        (&[(YES, None, "訪問介護")], false),
+        (&[(YES, None, "訪問看護")], true),
+    ];
+    for (lines, is_outside) in cases {
+        let number = serial();
+        let mut files = plan_of(Role::Planner, Role::Helper, number, Person::Hanako.key(), |plan| {
+            set_services(plan, lines);
+        });
+        files.extend(set(Role::Planner, Role::Helper, number));
+        let sent = send(&planner, Role::Helper, &files).await;
+        assert_eq!(rules(&sent).contains(&"outside_plan"), is_outside, "{lines:?}: {sent}");
+        if is_outside {
+            let told = warning(&sent, "outside_plan");
+            assert_eq!(told["item"], json!("サービスコード"), "{told}");
+            assert!(told["message"].as_str().unwrap().contains("計画の第2表にないサービスです"), "{told}");
+        }
+    }
     world.verify().await;
 }
 

@@ -320,6 +320,26 @@ async fn the_list_shows_own_people_with_consent_and_days_left_and_ends() {
 }
 
 #[tokio::test]
+async fn the_list_of_people_comes_in_pages() {
+    let world = World::new().await;
+    world.assign(Role::Planner, Person::Hanako, false).await;
+    world.assign(Role::Planner, Person::Hidden, false).await;
+    for role in [Role::Planner, Role::Vendor] {
+        let client = world.log_in(role).await;
+        let all = client.get("/api/v1/people").await.json()["people"].clone();
+        assert_eq!(all.as_array().unwrap().len(), 2, "{all}");
+        let mut path = "/api/v1/people?limit=1".to_owned();
+        for line in all.as_array().unwrap() {
+            let page = client.get(&path).await.json();
+            assert_eq!((&page["people"], &page["next"]), (&json!([line]), &line["handle"]), "{role:?}");
+            path = format!("/api/v1/people?limit=1&after={}", line["handle"].as_str().unwrap());
+        }
+        assert_eq!(client.get(&path).await.json(), json!({ "people": [], "next": null }), "{role:?}");
+    }
+    world.verify().await;
+}
+
+#[tokio::test]
 async fn the_city_reads_who_looked_and_an_office_reads_its_own_looks() {
     let world = World::new().await;
     let handle = world.register_plan_maker(Role::Planner, Person::Hanako).await;

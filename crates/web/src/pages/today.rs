@@ -8,6 +8,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use kiban_domain::notice::NoticeKind;
+use kiban_domain::office::OfficeClass;
 use kiban_domain::{Date, Kind, Organization};
 use kiban_service::{InboxState, NoticePage, NoticeView, OpinionLine, OpinionStep, PeoplePage, PersonStatus};
 
@@ -57,7 +58,10 @@ pub(crate) async fn page(State(app): State<App>, visitor: Visitor) -> Result<Res
         let asked = Ok::<_, Problem>(PeoplePage { after: None, limit: PAGE });
         let people = app.platform.list_people(caller, asked, context).await?;
         let takes_consents = super::consent::is_taker(&app, &visitor)?;
-        tasks.extend(people.iter().flat_map(|one| of_person(one, takes_consents, today)));
+        // Who only treats somebody does not lead them through the renewal.
+        let class = caller.office.as_ref().map(|(_, class)| *class);
+        let guides = !matches!(class, Some(OfficeClass::Hospital | OfficeClass::HospitalWithCare));
+        tasks.extend(people.iter().flat_map(|one| of_person(one, (takes_consents, guides), today)));
         quiet.extend(waiting(&people));
     }
     if app.platform.writes_opinions(caller) {
@@ -92,7 +96,7 @@ pub(crate) async fn seen(State(app): State<App>, posted: Posted) -> Result<Respo
     Ok(to("/today", None))
 }
 
-fn of_person(one: &PersonStatus, takes_consents: bool, today: Date) -> Vec<Task> {
+fn of_person(one: &PersonStatus, (takes_consents, guides): (bool, bool), today: Date) -> Vec<Task> {
     let name = one.name.clone().unwrap_or_else(|| format!("被保険者番号 {}", one.insured_number));
     let page = format!("/p/{}", one.handle);
     let result = one.progress.as_ref().and_then(|progress| progress.result.as_ref());
@@ -103,7 +107,8 @@ fn of_person(one: &PersonStatus, takes_consents: bool, today: Date) -> Vec<Task>
         let text = format!("{name} さんの認定結果を見る");
         tasks.push(Task::new(0, page.clone(), text, why, ("tag--new", "結果が出ました")));
     }
-    if let Some((days, until)) = one.days_left.zip(one.certified_until).filter(|(days, _)| *days <= SOON && !is_waiting)
+    if let Some((days, until)) =
+        one.days_left.zip(one.certified_until).filter(|(days, _)| guides && *days <= SOON && !is_waiting)
     {
         let rank = if days <= URGENT { 2 } else { 5 };
         let why = format!("認定の期限は{}です。更新申請はまだ登録されていません。", words::day(until));

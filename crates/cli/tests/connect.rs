@@ -334,6 +334,41 @@ fn a_connector_killed_while_it_renews_its_certificate_has_a_good_one_after_the_n
 }
 
 #[test]
+fn a_new_certificate_that_cannot_be_put_in_its_place_stops_nothing() {
+    support::run(async {
+        let world = World::start().await;
+        let folder = world.at("city");
+        let ending = issue_many(&world.home, world.town.organization(Who::City), "city", 50, 1).await;
+        hand_over(&ending[0], &folder);
+        while !world.check("city").await.0 {}
+        // The key is written beside its place first: a folder of that name is as good as one that may not be written.
+        std::fs::create_dir(folder.join(".own.key.tmp")).unwrap();
+        for serial in 1..=2 {
+            world.drop_package(&format!("差分{serial}"), &world.package(serial));
+            assert!(!world.once("city", None).await);
+            assert_eq!(
+                read_json(&world.part("city", "results").join(format!("差分{serial}.json")))["state"],
+                "applied"
+            );
+        }
+        let words = std::fs::read_to_string(folder.join("log")).unwrap();
+        assert!(
+            words.contains("証明書を更新できませんでした") && words.contains("いまの証明書のまま続けます"),
+            "{words}"
+        );
+        assert!(words.contains("own.key"), "{words}");
+        assert_eq!(std::fs::read_to_string(folder.join("own.crt")).unwrap(), ending[0].cert_pem);
+
+        std::fs::remove_dir(folder.join(".own.key.tmp")).unwrap();
+        assert!(!world.once("city", None).await);
+        assert_ne!(std::fs::read_to_string(folder.join("own.crt")).unwrap(), ending[0].cert_pem);
+        assert!(names(&world.part("city", "state/renewal")).is_empty());
+        let (good, words) = world.check("city").await;
+        assert!(good, "{words}");
+    });
+}
+
+#[test]
 fn a_connector_killed_anywhere_loses_nothing_and_doubles_nothing() {
     if !can_trace() {
         println!("skipped: strace may not follow processes here");

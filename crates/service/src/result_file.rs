@@ -15,6 +15,7 @@ fn csv(result: &IntakeResult) -> String {
     let state = match result.state {
         "applied" => "取り込みました",
         "refused" => "取り込めませんでした",
+        "failed" => "処理できず、取り分けました",
         _ => "処理中です",
     };
     let summary = format!(

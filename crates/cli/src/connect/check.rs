@@ -46,6 +46,7 @@ pub async fn run(path: &Path) -> Result<ExitCode> {
             secret(&mut findings, path, "設定ファイル", config.proxy.is_some());
             certificate(&mut findings, &config);
             folders(&mut findings, &config);
+            renewable(&mut findings, &config);
             platform(&mut findings, &config).await;
         }
     }
@@ -122,9 +123,7 @@ fn folders(findings: &mut Findings, config: &Config) {
                 config.folder.display()
             ));
         }
-        let probe = tried.join(format!(".check-{}.tmp", std::process::id()));
-        let went = std::fs::File::create_new(&probe).and_then(|_| std::fs::remove_file(&probe));
-        if let Err(error) = went {
+        if let Err(error) = probe(&tried) {
             sound = false;
             findings.wrong(&format!("フォルダー {} に書けません（{error}）。権限を確かめてください", tried.display()));
         }
@@ -132,6 +131,28 @@ fn folders(findings: &mut Findings, config: &Config) {
     if sound {
         findings.good(&format!("フォルダー {}", config.folder.display()));
     }
+}
+
+/// The new pair takes the place of the old one, so their folders must be writable.
+fn renewable(findings: &mut Findings, config: &Config) {
+    let mut folders = [&config.certificate, &config.key].map(|file| match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    });
+    folders.sort_unstable();
+    let unwritable = folders.iter().find_map(|folder| Some((folder, probe(folder).err()?)));
+    if let Some((folder, error)) = unwritable {
+        findings.wrong(&format!(
+            "証明書と鍵のフォルダー {} に書けません（{error}）。期限の60日前からの更新ができないため、接続プログラムの利用者が書けるフォルダーに置いてください",
+            folder.display()
+        ));
+    }
+}
+
+fn probe(folder: &Path) -> std::io::Result<()> {
+    let probe = folder.join(format!(".check-{}.tmp", std::process::id()));
+    std::fs::File::create_new(&probe)?;
+    std::fs::remove_file(&probe)
 }
 
 async fn platform(findings: &mut Findings, config: &Config) {

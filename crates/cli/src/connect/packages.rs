@@ -50,6 +50,12 @@ impl Connector {
         let Some(receipt) = receipt else { return Ok(()) };
         match self.judged(&receipt).await? {
             Judged::Result(result) => self.answer(name, &receipt, &result).await,
+            Judged::SetAside(result) => {
+                self.results(name, &receipt, &result).await?;
+                Err(anyhow!(
+                    "受付番号 {receipt} は、基盤で処理できず取り分けられました。results/{name}.csv を見て、運用者に連絡してください（処理が再開されると、ここに結果が届きます）"
+                ))
+            }
             Judged::Waiting => {
                 outcome.pending += 1;
                 Ok(())
@@ -93,8 +99,10 @@ impl Connector {
             if answer.status == 404 {
                 return Ok(Judged::Unknown);
             }
-            if matches!(answer.json()["state"].as_str(), Some("applied" | "refused")) {
-                return Ok(Judged::Result(answer.bytes));
+            match answer.json()["state"].as_str() {
+                Some("applied" | "refused") => return Ok(Judged::Result(answer.bytes)),
+                Some("failed") => return Ok(Judged::SetAside(answer.bytes)),
+                _ => {}
             }
             if question + 1 < QUESTIONS {
                 tokio::time::sleep(Duration::from_secs(1 << question)).await;
@@ -103,18 +111,23 @@ impl Connector {
         Ok(Judged::Waiting)
     }
 
-    /// Puts the result where the city's system finds it, as JSON and as the result file for people.
+    /// Puts the final result where the city's system finds it, and is done with the package.
     async fn answer(&mut self, name: &str, receipt: &str, result: &[u8]) -> Result<()> {
+        self.results(name, receipt, result).await?;
+        let state: Value = serde_json::from_slice(result).context("基盤の答えを読めません")?;
+        self.write(Step::Answered, &format!("out/{name}"), state["state"].as_str().unwrap_or_default())?;
+        self.close("state/sending", name, "out", false)
+    }
+
+    /// The result as JSON and as the result file for people.
+    async fn results(&mut self, name: &str, receipt: &str, result: &[u8]) -> Result<()> {
         let answer = self.ask("GET", &format!("/api/v1/receipts/{receipt}/result.csv"), Content::Nothing).await?;
         if answer.status != 200 {
             return Err(anyhow!("{}", answer.words()));
         }
         write_whole(&self.result(&format!("{name}.csv")), &answer.bytes)?;
         // The JSON last: who waits for it finds both.
-        write_whole(&self.result(&format!("{name}.json")), result)?;
-        let state: Value = serde_json::from_slice(result).context("基盤の答えを読めません")?;
-        self.write(Step::Answered, &format!("out/{name}"), state["state"].as_str().unwrap_or_default())?;
-        self.close("state/sending", name, "out", false)
+        write_whole(&self.result(&format!("{name}.json")), result)
     }
 }
 
@@ -122,6 +135,8 @@ impl Connector {
 enum Judged {
     /// The answer, byte for byte.
     Result(Vec<u8>),
+    /// The platform could not work on it and waits for its operator; the answer, byte for byte.
+    SetAside(Vec<u8>),
     /// The platform is still working.
     Waiting,
     /// The platform does not know it.

@@ -24,7 +24,8 @@ fn file(place: &Place, name: &str) -> PathBuf {
     place.part(PART).join(name)
 }
 
-/// Puts a new pair that is complete into its place; called before certificate and key are read.
+/// Puts a new pair that is complete into its place; called before certificate and key are read. Where that cannot be done (a
+/// folder that cannot be written), both stay as they are: the key goes first, by a file beside it.
 pub fn finish(config: &Config, place: &Place) -> Result<()> {
     let (key, certificate) = (file(place, "next.key"), file(place, "next.crt"));
     if !certificate.exists() {

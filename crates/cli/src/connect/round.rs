@@ -59,7 +59,10 @@ impl Connector {
         let place = Place::create(&config.folder)?;
         let lock = place.lock()?;
         let journal = Journal::open(&place.part("state/journal"))?;
-        renewal::finish(&config, &place)?;
+        if let Err(error) = renewal::finish(&config, &place) {
+            // The pair in use is good until its end; putting the new one in its place is tried again with each renewal.
+            eprintln!("新しい証明書を置けませんでした。いまの証明書のまま続けます: {error:#}");
+        }
         let link = Link::new(&config)?;
         Ok(Self { config, place, journal, link, tried_renewal: None, _lock: lock })
     }

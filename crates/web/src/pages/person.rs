@@ -231,6 +231,11 @@ fn read<T: DeserializeOwned>(document: &Document) -> Option<T> {
     serde_json::from_value(document.content.clone()).ok()
 }
 
+/// What a document of CP1 holds under its name.
+fn read_part<T: DeserializeOwned>(document: &Document, name: &str) -> Option<T> {
+    serde_json::from_value(document.content.get(name)?.clone()).ok()
+}
+
 fn insurance_card(card: &mut Card, document: &Document, today: Date) {
     let mut content = document.content.clone();
     let provisional = provisional_office(&content["provisional_planning_office"]);
@@ -418,8 +423,9 @@ fn planned(progress: &CertificationProgress) -> String {
 }
 
 fn plan(card: &mut Card, documents: &[Document]) {
-    let plans: Vec<(&Document, CarePlan)> = documents.iter().filter_map(|one| Some((one, read(one)?))).collect();
-    let slips: Vec<ServiceSlip> = documents.iter().filter_map(read).collect();
+    let plans: Vec<(&Document, CarePlan)> =
+        documents.iter().filter_map(|one| Some((one, read_part(one, "plan")?))).collect();
+    let slips: Vec<ServiceSlip> = documents.iter().filter_map(|one| read_part(one, "slip")).collect();
     if plans.is_empty() && slips.is_empty() {
         return card.texts.push(PARTLY.to_owned());
     }

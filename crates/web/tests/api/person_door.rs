@@ -3,9 +3,11 @@
 
 use crate::person_log_in::world_with_provider;
 use crate::provider::{Hostile, PersonBrowser};
-use crate::world::{PUBLIC_HOST, Person, Reply, Role, World, city};
+use crate::slips;
+use crate::world::{PUBLIC_HOST, Person, Reply, Role, World, city, day};
 use axum::http::{Method, Request, StatusCode, header};
 use kiban_domain::application::CertificationApplication;
+use kiban_domain::care_plan::CarePlan;
 use kiban_domain::certification::ApplicationKind;
 use kiban_domain::consent::IdentityProof;
 use kiban_domain::insured::Insured;
@@ -434,6 +436,54 @@ async fn consent_is_given_narrowed_and_withdrawn_and_holds_from_the_next_request
     // The token had to say that it was by the card.
     let acts = world.platform.store().consents(Person::Hanako.key()).await.unwrap();
     assert!(acts.iter().any(|act| act.record.proof == IdentityProof::IndividualNumberCard), "{acts:?}");
+    world.verify().await;
+}
+
+/// P-143: what was registered before stays as history.
+#[tokio::test]
+async fn earlier_plans_are_seen_by_the_office_in_charge_and_the_person_and_by_nobody_else() {
+    let (world, hostile) = open().await;
+    world.register_plan_maker(Role::Planner, Person::Hanako).await;
+    let helpers = world.register(Role::Helper, Person::Hanako).await;
+    let (planner, helper) = (world.log_in(Role::Planner).await, world.log_in(Role::Helper).await);
+    let mut registered = Vec::new();
+    for (changed_on, policy) in [("2026-05-11", "転ばずに 歩く"), ("2026-11-16", "入浴を 続ける")] {
+        let files = slips::plan_of(
+            Role::Planner,
+            Role::Helper,
+            slips::serial(),
+            Person::Hanako.key(),
+            |plan: &mut CarePlan| {
+                plan.changed_on = day(changed_on);
+                plan.table1.policy = policy.to_owned();
+                plan.supplement.as_mut().unwrap().changed_on = Some(day(changed_on));
+            },
+        );
+        let sent = planner.upload(&format!("/api/v1/slips?to={}", Role::Helper.organization()), &files).await.json();
+        let slip = sent["slip"]["slip"].as_str().unwrap_or_else(|| panic!("{sent}"));
+        let path = format!("/api/v1/slips/{slip}/registration");
+        let reply = planner.post(&path, json!({ "agreed_on": changed_on })).await;
+        assert_eq!(reply.json()["state"], json!("applied"), "{}", reply.text());
+        registered.push(world.now());
+        world.pass(60).await;
+    }
+    let path = format!("/api/v1/people/{helpers}/records/CP1");
+    let plans = async |path: &str| {
+        let reply = helper.get(path).await.json();
+        let documents = reply["documents"].as_array().unwrap_or_else(|| panic!("{reply}")).clone();
+        documents.iter().map(|one| one["content"]["plan"]["changed_on"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(plans(&path).await, ["2026-11-16", "2026-05-11"], "newest first");
+    assert_eq!(plans(&format!("{path}?known_on={}", registered[0])).await, ["2026-05-11"]);
+    let stolen = world.stolen_handle(Role::Stranger, Person::Hanako.key()).await;
+    let reply = world.log_in(Role::Stranger).await.get(&format!("/api/v1/people/{stolen}/records/CP1")).await;
+    assert_eq!(reply.refusal(), (404, "unknown".to_owned()));
+    let (mut browser, _) = log_in(&world, &hostile, "hanako").await;
+    let html = browser.get(&world, "/me/now").await.text();
+    for word in ["令和8年11月16日の計画", "入浴を 続ける", "以前の計画　令和8年5月11日", "転ばずに 歩く"]
+    {
+        assert!(html.contains(word), "{word}: {html}");
+    }
     world.verify().await;
 }
 

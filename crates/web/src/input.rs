@@ -354,8 +354,9 @@ fn refuse_individual_numbers(bytes: &[u8]) -> Result<(), Problem> {
 const INDIVIDUAL_NUMBER: &str =
     "個人番号（マイナンバー）の可能性がある番号が入っています。取り除いて、もう一度送ってください";
 
-/// Items that are secret or random: they may look like an individual number and are none.
-const SECRET: [&str; 4] = ["password", "old_password", "new_password", "refresh_token"];
+/// Items that are secret or random, as the challenge and the signatures of a card's statement are: they may look like an individual
+/// number and are none. Nothing of them is kept.
+const SECRET: [&str; 5] = ["password", "old_password", "new_password", "refresh_token", "statement"];
 
 fn look_for_individual_numbers(value: &Value, at: &str, faults: &mut Faults) {
     let fault = INDIVIDUAL_NUMBER;

@@ -241,6 +241,20 @@ async fn what_a_terminal_states_of_the_qualification_system_registers_like_the_f
 }
 
 #[tokio::test]
+async fn the_random_digits_of_a_statement_are_not_taken_for_an_individual_number() {
+    let world = world_with_readers().await;
+    let mut browser = Browser::logged_in(&world, Role::Planner).await;
+    for label in ["KC1", "KO1"] {
+        let statement = format!("{label}.ab123456789018cd.AAAA.AAAA.AAAA");
+        let reply = read_card(&world, Role::Planner, &statement).await;
+        assert!(reply.status == 422 && !reply.text().contains("個人番号"), "{}", reply.text());
+        let page = browser.submit("/users/new/card", "/users/new/card", &[("statement", &statement)]).await;
+        assert!(page.status == 422 && !page.text().contains("個人番号"), "{}", page.text());
+    }
+    world.verify().await;
+}
+
+#[tokio::test]
 async fn a_statement_of_the_qualification_system_is_no_back_door() {
     let world = world_with_readers().await;
     let refused = async |statement: &str| {

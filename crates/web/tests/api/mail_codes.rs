@@ -211,7 +211,13 @@ async fn nothing_is_sent_over_a_connection_that_is_not_surely_the_servers_and_th
     let cases = [
         ("another authority", "starttls", none(), json!({ "ca": "other.pem" })),
         ("another name", "tls", none(), json!({ "host": "127.0.0.1" })),
-        ("no STARTTLS", "starttls", json!({ "cert": null, "key": null }), none()),
+        // It would take a mail from everybody, in clear.
+        (
+            "no STARTTLS",
+            "starttls",
+            json!({ "cert": null, "key": null, "user": null }),
+            json!({ "user": null, "password": null }),
+        ),
         ("another password", "tls", none(), json!({ "password": "chigau" })),
         ("no such mailbox", "tls", json!({ "refuse": true }), none()),
         ("nobody listens", "tls", none(), json!({ "port": 1 })),

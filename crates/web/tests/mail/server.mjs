@@ -1,5 +1,5 @@
 // An SMTP server on loopback (npm smtp-server), for the tests only. Settings come as JSON in MAIL_SETTINGS: cert, key (PEM files), tls
-// ("tls" or "starttls"), user, password, and refuse (an answer to every recipient). Prints "ready PORT", then each mail as one line of JSON.
+// ("tls" or "starttls"), user (none: everybody may send), password, and refuse (an answer to every recipient). Prints "ready PORT", then each mail as one line of JSON.
 import { readFileSync } from 'node:fs';
 import { SMTPServer } from 'smtp-server';
 
@@ -11,6 +11,7 @@ const server = new SMTPServer({
   secure,
   hideSTARTTLS: !secure && !settings.cert,
   allowInsecureAuth: false,
+  authOptional: !settings.user,
   authMethods: ['PLAIN', 'LOGIN'],
   onAuth(auth, session, callback) {
     const fits = session.secure && auth.username === settings.user && auth.password === settings.password;

@@ -34,8 +34,10 @@ impl Faulty {
         let rows_of_a_file = rows / FILES;
         let (manifests, files): (Vec<_>, Vec<_>) = sound.into_iter().partition(|(name, _)| is_manifest(name));
         let manifest = String::from_utf8(manifests[0].1.clone()).unwrap();
-        let line = |line: &str| match line.rsplitn(3, ',').collect::<Vec<_>>()[..] {
-            [_, _, rest] if rest.starts_with("KGKB-1") => format!("{rest},{rows_of_a_file},{DIGEST}\r\n"),
+        let line = |line: &str| match line.rsplitn(4, ',').collect::<Vec<_>>()[..] {
+            [whole, _, _, rest] if rest.starts_with("KGKB-1") => {
+                format!("{rest},{rows_of_a_file},{DIGEST},{whole}\r\n")
+            }
             _ => format!("{line}\r\n"),
         };
         let text = String::from_utf8(files[0].1.clone()).unwrap();

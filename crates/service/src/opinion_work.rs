@@ -350,6 +350,15 @@ impl Platform {
         if opinion.institution != office {
             return Ok(at("institution", "意見書の医療機関が、ログインしている医療機関と違います"));
         }
+        if opinion.is_refused_by_physician() {
+            let words = "「医師の同意なし」の意見書です。画面の様式にはこの項目がないため、接続プログラムか API で送ってください";
+            return Ok(at("physician_consent", words));
+        }
+        if !self.is_applicant(caller, opinion, context).await? {
+            let words =
+                "意見書の生年月日か性別が、この被保険者番号の方のものと違います。被保険者番号を確かめてください";
+            return Ok(at("applicant", words));
+        }
         let latest = self.latest_opinion(caller, opinion.person, None).await?;
         if latest.is_some_and(|one| waits(&one.state)) {
             return Ok(at("waiting", "この方の意見書は送信済みで、市区町村の受理を待っています"));
@@ -358,6 +367,26 @@ impl Platform {
             Some(_) => at("draft", "この方の書きかけがもうあります。その書きかけを送るか消してから、入れてください"),
             None => None,
         })
+    }
+}
+
+impl Platform {
+    /// Whether the applicant of a document is the person of its number, as far as this office may know who that is: the form shows
+    /// the platform's name over what the document says.
+    async fn is_applicant(
+        &self,
+        caller: &Caller,
+        opinion: &PhysicianOpinion,
+        context: &Context,
+    ) -> Result<bool, Error> {
+        let (case, unopened) = self.case_with(caller, opinion.person, (&[], true), context).await?;
+        let sees: Option<Opening> = opening(&case, Kind::A3a);
+        let Some(insured) = unopened.identity()?.filter(|_| sees.is_some()) else { return Ok(true) };
+        let told = (opinion.basics.applicant.birth, opinion.basics.applicant.sex);
+        let entry = caller.entry_about(context, opinion.person, "compare", Outcome::Allowed);
+        let entry = Entry { kind: Some("A2".to_owned()), ..entry };
+        let is_same = insured.map(|insured| (insured.identity.birth, insured.identity.sex) == told);
+        Ok(self.store().audit().release(is_same, entry).await?)
     }
 }
 

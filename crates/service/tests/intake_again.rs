@@ -133,9 +133,9 @@ async fn a_start_counts_the_rows_of_every_package_that_are_not_in() {
         let text = String::from_utf8(manifest.1.clone()).unwrap();
         let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
         let digest: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
-        let head = text.lines().nth(1).unwrap().rsplitn(3, ',').last().unwrap().to_owned();
+        let head = text.lines().nth(1).unwrap().rsplitn(4, ',').last().unwrap().to_owned();
         assert!(head.contains(&name));
-        manifest.1 = format!("{}\r\n{head},3,{digest}\r\n", text.lines().next().unwrap()).into_bytes();
+        manifest.1 = format!("{}\r\n{head},3,{digest},\r\n", text.lines().next().unwrap()).into_bytes();
         let first = world.import(files).await;
         assert_eq!(
             (first.state, first.report.counts.applied, first.report.counts.refused),

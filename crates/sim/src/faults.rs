@@ -242,14 +242,15 @@ fn with(good: &Files, kind: &str, spoil: impl Fn(&[u8]) -> Vec<u8>, count: bool)
 /// A line of the manifest with new number of rows (kept when none is given) and digest.
 fn refit(old: &str, marker: &str, new: &str) -> String {
     let mut values: Vec<&str> = old.split(',').collect();
-    if !old.contains(marker) || values.len() < 2 {
+    // 件数, SHA-256 and 全件 stand last.
+    let [.., old_rows, old_digest, _] = &mut values[..] else { return old.to_owned() };
+    if !old.contains(marker) {
         return old.to_owned();
     }
     let (rows, digest) = new.split_once(',').unwrap_or_default();
-    let last = values.len() - 1;
-    values[last] = digest;
+    *old_digest = digest;
     if !rows.is_empty() {
-        values[last - 1] = rows;
+        *old_rows = rows;
     }
     values.join(",")
 }

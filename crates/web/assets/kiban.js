@@ -45,6 +45,9 @@
       } else {
         const problem = await answer.json();
         told.textContent = "保存できませんでした。" + problem.title + "。";
+        // Trying the same again changes nothing; the next stroke of the pen does.
+        changed = true;
+        return;
       }
     } catch {
       told.textContent = "通信できないため、まだ保存していません。つながると保存します。";

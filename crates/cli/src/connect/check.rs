@@ -135,18 +135,20 @@ fn folders(findings: &mut Findings, config: &Config) {
 
 /// The new pair takes the place of the old one, so their folders must be writable.
 fn renewable(findings: &mut Findings, config: &Config) {
-    let mut folders = [&config.certificate, &config.key].map(|file| match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    });
-    folders.sort_unstable();
-    let unwritable = folders.iter().find_map(|folder| Some((folder, probe(folder).err()?)));
-    if let Some((folder, error)) = unwritable {
+    if let Err((folder, error)) = replaceable(config) {
         findings.wrong(&format!(
             "証明書と鍵のフォルダー {} に書けません（{error}）。期限の60日前からの更新ができないため、接続プログラムの利用者が書けるフォルダーに置いてください",
             folder.display()
         ));
     }
+}
+
+/// Whether certificate and key can be replaced, or the folder that cannot be written.
+pub(super) fn replaceable(config: &Config) -> Result<(), (&Path, std::io::Error)> {
+    [&config.certificate, &config.key].into_iter().try_for_each(|file| {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        probe(folder).map_err(|error| (folder, error))
+    })
 }
 
 fn probe(folder: &Path) -> std::io::Result<()> {

@@ -2,6 +2,7 @@
 //! the place of the old one. It may be killed at any moment: the new key is on the disk before it is asked for, the same
 //! request is answered with the same certificate, and a pair that is complete is put into its place by the next start.
 
+use super::check;
 use super::config::Config;
 use super::link::{Content, Link};
 use super::place::{Place, sync_folder};
@@ -34,6 +35,9 @@ pub fn finish(config: &Config, place: &Place) -> Result<()> {
     // Both are whole: the certificate is written last. Cut anywhere here, this is done again until the new key, which must
     // never be asked for twice, is gone.
     if key.exists() {
+        // One without the other would be no pair.
+        check::replaceable(config)
+            .map_err(|(folder, error)| anyhow!("{} に書けません（{error}）", folder.display()))?;
         write_secret(&config.key, read(&key)?.as_bytes())?;
         write_secret(&config.certificate, read(&certificate)?.as_bytes())?;
         std::fs::remove_file(&key).with_context(|| format!("{} を消せません", key.display()))?;

@@ -200,7 +200,8 @@ pub(crate) async fn act(State(app): State<App>, Path(receipt): Path<String>, pos
     }
     let (decide, word) = match form.get("act") {
         "accept" => (Decide::Accept, "accept"),
-        _ => (Decide::Return(reason(&form)), "return"),
+        "return" => (Decide::Return(reason(&form)), "return"),
+        _ => return Err(Problem::unknown().into()),
     };
     let problem = match app.platform.decide_submission(caller, &receipt, Ok::<_, Problem>(decide), context).await {
         Ok(_) => return next(&app, &visitor, word).await,

@@ -254,15 +254,23 @@ async fn a_file_of_the_document_software_becomes_a_draft_to_be_checked_and_sent(
     let mut doctor = Browser::logged_in(&world, Role::Hospital).await;
     let at = work(&doctor).await;
     let token = form_token(&doctor.get("/opinions/file").await);
-    let document: PhysicianOpinion = serde_json::from_value(opinion(&world)).unwrap();
+    let mut document: PhysicianOpinion = serde_json::from_value(opinion(&world)).unwrap();
+    document.basics.applicant.birth = Person::Hanako.insured().identity.birth;
     let csv = opinion_csv::write([&document]).unwrap();
     // Of another person, of another hospital, or no opinion at all: nothing is begun.
     let mut stranger = document.clone();
     stranger.person = Person::Hidden.key();
     let both = opinion_csv::write([&document, &stranger]).unwrap();
-    for (name, content, told) in
-        [("a.csv", &both[..], "2行目"), ("b.csv", b"1.1,x\r\n", "1行目"), ("c.json", b"{}", "PhysicianOpinion")]
-    {
+    // The number of one person over what was written about another.
+    let mut other = document.clone();
+    other.basics.applicant.birth = Person::Hidden.insured().identity.birth;
+    let someone = opinion_csv::write([&other]).unwrap();
+    for (name, content, told) in [
+        ("a.csv", &both[..], "2行目"),
+        ("someone.csv", &someone, "生年月日か性別"),
+        ("b.csv", b"1.1,x\r\n", "1行目"),
+        ("c.json", b"{}", "PhysicianOpinion"),
+    ] {
         let reply = doctor.upload("/opinions/file", &token, (name, content)).await;
         assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}");
         assert!(reply.text().contains(told) && reply.text().contains("まだ何も入れていません"), "{}", reply.text());
@@ -276,7 +284,7 @@ async fn a_file_of_the_document_software_becomes_a_draft_to_be_checked_and_sent(
     assert!(again.text().contains("書きかけがもうあります"), "{}", again.text());
     let discard = [("act", "discard")];
     assert_eq!(location(&doctor.submit(&next, &next, &discard).await), "/opinions");
-    let json = serde_json::to_vec(&opinion(&world)).unwrap();
+    let json = serde_json::to_vec(&document).unwrap();
     assert_eq!(location(&doctor.upload("/opinions/file", &token, ("意見書.JSON", &json)).await), next);
     assert_eq!(location(&send(&mut doctor, &at).await), format!("{at}/receipt"));
     let id = inbox(&world).await[0]["receipt"].as_str().unwrap().to_owned();

@@ -411,6 +411,9 @@ pub(crate) async fn send(State(app): State<App>, Path(handle): Path<String>, pos
         app.platform.drop_opinion_draft(caller, &handle, context).await.map_err(Problem::from)?;
         return Ok(to("/opinions", None));
     }
+    if form.get("act") != "send" {
+        return Err(Problem::unknown().into());
+    }
     let sheet = sheet(&app, &visitor, &handle).await?;
     let receipt = format!("/opinions/{handle}/receipt");
     // Sent twice, by a second press or from another window: the first receipt is the answer.

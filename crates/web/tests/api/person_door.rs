@@ -648,9 +648,24 @@ async fn the_log_to_take_away_is_made_once_at_a_time_for_a_log_in() {
     let (world, hostile) = open().await;
     let (browser, _) = log_in(&world, &hostile, "hanako").await;
     let ask = async || browser.clone().get(&world, "/me/looks.json").await.status;
-    let answers: [StatusCode; 3] = tokio::join!(ask(), ask(), ask()).into();
-    assert!(answers.contains(&StatusCode::OK), "{answers:?}");
-    assert!(answers.contains(&StatusCode::TOO_MANY_REQUESTS), "{answers:?}");
+    let mut turned_away = false;
+    for _ in 0..50 {
+        // Nothing is recorded while another writes, so the first is still being made when the second comes.
+        let writing = world.platform.store().begin().await.unwrap();
+        let go_on = async {
+            for _ in 0..200 {
+                tokio::task::yield_now().await;
+            }
+            drop(writing);
+        };
+        let (one, other, ()) = tokio::join!(ask(), ask(), go_on);
+        assert!([one, other].contains(&StatusCode::OK), "{one} {other}");
+        turned_away = [one, other].contains(&StatusCode::TOO_MANY_REQUESTS);
+        if turned_away {
+            break;
+        }
+    }
+    assert!(turned_away, "one of two at once");
     assert_eq!(ask().await, StatusCode::OK, "and then again");
     world.verify().await;
 }

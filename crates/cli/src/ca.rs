@@ -225,20 +225,32 @@ fn intermediate(step: Intermediate, home: &Home) -> Result<()> {
 
 /// Writes a file that only its owner may read: whole or not at all, whenever the process is killed.
 pub fn write_secret(path: &Path, content: &[u8]) -> Result<()> {
+    write_secrets(&[(path, content)])
+}
+
+/// Writes several such files, in this order. None takes its place before all of them are whole on the disk: what cannot be
+/// written (a full disk, a folder without the right to it) leaves every one of them as it was.
+pub fn write_secrets(files: &[(&Path, &[u8])]) -> Result<()> {
+    let cannot = |path: &Path| format!("{} に書けません", path.display());
+    let mut drafts = Vec::new();
+    for (path, content) in files {
+        drafts.push(draft_of(path, content).with_context(|| cannot(path))?);
+    }
+    for (draft, (path, _)) in drafts.iter().zip(files) {
+        std::fs::rename(draft, path).with_context(|| cannot(path))?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// The content beside its place, for the owner only, on the disk.
+fn draft_of(path: &Path, content: &[u8]) -> std::io::Result<PathBuf> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let cannot = || format!("{} に書けません", path.display());
-    let name = path.file_name().with_context(cannot)?.to_string_lossy();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let draft = path.with_file_name(format!(".{name}.tmp"));
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)
-        .with_context(cannot)?;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     file.write_all(content)?;
     file.sync_all()?;
-    std::fs::rename(&draft, path).with_context(cannot)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok(std::fs::File::open(folder)?.sync_all()?)
+    Ok(draft)
 }

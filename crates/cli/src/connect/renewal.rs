@@ -7,7 +7,7 @@ use super::config::Config;
 use super::link::{Content, Link};
 use super::place::{Place, sync_folder};
 use super::round::Connector;
-use crate::ca::write_secret;
+use crate::ca::{write_secret, write_secrets};
 use crate::home::now;
 use anyhow::{Context as _, Result, anyhow};
 use kiban_domain::Timestamp;
@@ -26,7 +26,7 @@ fn file(place: &Place, name: &str) -> PathBuf {
 }
 
 /// Puts a new pair that is complete into its place; called before certificate and key are read. Where that cannot be done (a
-/// folder that cannot be written), both stay as they are: the key goes first, by a file beside it.
+/// folder that cannot be written), both stay as they are: each is written beside its place first, and none is put there before both are whole.
 pub fn finish(config: &Config, place: &Place) -> Result<()> {
     let (key, certificate) = (file(place, "next.key"), file(place, "next.crt"));
     if !certificate.exists() {
@@ -38,8 +38,8 @@ pub fn finish(config: &Config, place: &Place) -> Result<()> {
         // One without the other would be no pair.
         check::replaceable(config)
             .map_err(|(folder, error)| anyhow!("{} に書けません（{error}）", folder.display()))?;
-        write_secret(&config.key, read(&key)?.as_bytes())?;
-        write_secret(&config.certificate, read(&certificate)?.as_bytes())?;
+        let (new_key, new_certificate) = (read(&key)?, read(&certificate)?);
+        write_secrets(&[(&config.key, new_key.as_bytes()), (&config.certificate, new_certificate.as_bytes())])?;
         std::fs::remove_file(&key).with_context(|| format!("{} を消せません", key.display()))?;
         sync_folder(&place.part(PART))?;
     }

@@ -10,8 +10,10 @@ use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Longer than any answer may take (docs/threats.md, I-12), shorter than forever.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -79,6 +81,23 @@ impl Terminal {
     /// Ends the connection, as a terminal that is switched off.
     pub fn hang_up(&mut self) {
         self.connection = None;
+    }
+
+    /// Begins to send a form over a connection of its own and stops when the server asks for its body: it holds its place until
+    /// it is dropped.
+    pub async fn begin_form(&self, address: SocketAddr, path: &str) -> TlsStream<TcpStream> {
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let mut tls = self.connector.connect(ServerName::try_from(HOST).unwrap(), tcp).await.unwrap();
+        let token = self.token.as_deref().unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {token}\r\nExpect: 100-continue\r\n\
+             Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n"
+        );
+        tls.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        patient(tls.read_exact(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 100");
+        tls
     }
 
     /// Sends a request over the open connection.

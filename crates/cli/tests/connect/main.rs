@@ -4,7 +4,10 @@
 //! Settings: `KIBAN_CONNECT_KILLS` (100), `KIBAN_SEED` (1).
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first thing that is not as expected")]
 
+mod faults;
+#[path = "../support/mod.rs"]
 mod support;
+mod units;
 
 use kiban_domain::plan_request::PlanRequest;
 use kiban_domain::{InsuredNumber, Organization};
@@ -38,7 +41,7 @@ struct World {
     town: Town,
     home: PathBuf,
     folder: tempfile::TempDir,
-    _server: Child,
+    server: Child,
     office: SocketAddr,
     public: SocketAddr,
     line: SocketAddr,
@@ -59,20 +62,8 @@ impl World {
         for (who, name) in [(Who::City, "city"), (Who::Doctor, "hospital")] {
             issue(&home, town.organization(who), name, &folder.path().join(name)).await;
         }
-        let mut server = Command::new(env!("CARGO_BIN_EXE_kiban"));
-        server.arg("serve").arg("--home").arg(&home);
-        server.args(["--listen", "127.0.0.1:0", "--public-listen", "127.0.0.1:0", "--line-listen", "127.0.0.1:0"]);
-        server.args(arguments);
-        server.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut server = server.spawn().unwrap();
-        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-        let line = lines.next_line().await.unwrap().expect("the server did not listen");
-        let address = |name: &str| {
-            let word = line.split_whitespace().find_map(|word| word.strip_prefix(name)).unwrap();
-            word.parse::<SocketAddr>().unwrap()
-        };
-        let (office, public, line) = (address("organizations="), address("public="), address("line="));
-        let world = Self { town, home, folder, _server: server, office, public, line, hosts };
+        let (server, [office, public, line]) = launch(&home, arguments).await;
+        let world = Self { town, home, folder, server, office, public, line, hosts };
         world.configure("city", "");
         world.configure("hospital", "");
         world
@@ -195,6 +186,24 @@ impl World {
         std::fs::rename(out.join(format!("{name}.part")), out.join(&name)).unwrap();
         (name, bytes)
     }
+}
+
+/// Starts a server; it listens for organisations, in public and on the closed line at these addresses.
+async fn launch(home: &Path, arguments: &[&str]) -> (Child, [SocketAddr; 3]) {
+    let mut server = Command::new(env!("CARGO_BIN_EXE_kiban"));
+    server.arg("serve").arg("--home").arg(home);
+    server.args(["--listen", "127.0.0.1:0", "--public-listen", "127.0.0.1:0", "--line-listen", "127.0.0.1:0"]);
+    server.args(arguments);
+    server.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut server = server.spawn().unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let line = lines.next_line().await.unwrap().expect("the server did not listen");
+    let address = |name: &str| {
+        let word = line.split_whitespace().find_map(|word| word.strip_prefix(name)).unwrap();
+        word.parse::<SocketAddr>().unwrap()
+    };
+    let addresses = [address("organizations="), address("public="), address("line=")];
+    (server, addresses)
 }
 
 /// A certificate for an unattended program, with everything it needs, in a folder.

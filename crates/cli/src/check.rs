@@ -176,17 +176,29 @@ fn judge_care_files(files: &[(String, Vec<u8>)], options: &Options) -> Result<Ju
             };
             let (rows, found) = opinion_csv::read(name, bytes, institution);
             add("医見書 CSV 1.1", rows.len(), found);
+        } else if care_plan::is_json(bytes) {
+            let (records, found) = match care_plan::from_json(name, bytes) {
+                Ok(written) => documents(&written),
+                Err(found) => (0, found),
+            };
+            add("ケアプランの JSON（本プロジェクト独自）", records, found);
         } else {
             plans.push((name.clone(), bytes.clone()));
         }
     }
     if !plans.is_empty() {
-        let (received, found) = care_plan::read_set(&plans);
-        let records = received.plans.len() + received.slips.len() + received.actuals.len() + received.withdrawals.len();
-        let records = records + received.basics.len() + received.preventive_plans.len() + received.facility_plans.len();
+        let (records, found) = documents(&plans);
         add("ケアプラン標準仕様 4.1", records, found);
     }
     Ok((formats.join("・"), read, problems))
+}
+
+/// How many documents a set of care-plan files holds, and what is wrong with it.
+fn documents(files: &[(String, Vec<u8>)]) -> (usize, Vec<Problem>) {
+    let (received, problems) = care_plan::read_set(files);
+    let records = received.plans.len() + received.slips.len() + received.actuals.len() + received.withdrawals.len();
+    let records = records + received.basics.len() + received.preventive_plans.len() + received.facility_plans.len();
+    (records, problems)
 }
 
 /// Files on disk, read piece by piece.

@@ -74,6 +74,17 @@ impl Drop for Sandbox {
     }
 }
 
+/// What the guide promises at its top: so many lines to start the sandbox, and so many from there to the first call.
+#[test]
+fn the_first_call_is_as_few_lines_away_as_the_guide_says() {
+    let (before, _) = GUIDE.split_once("これが最初の呼出しです").unwrap();
+    let commands = |text: &str| text.replace("\\\n", " ").lines().filter(|line| !line.trim().is_empty()).count();
+    let (_, start) = before.split_once("```text\n").unwrap();
+    let count = [commands(start.split_once("```").unwrap().0), commands(&lines_of(before))];
+    let promised = format!("試し場を立てる{}行と、そのあとの{}行", count[0], count[1]);
+    assert!(GUIDE.contains(&promised), "{promised}");
+}
+
 #[test]
 fn the_lines_of_the_guide_lead_from_nothing_to_a_good_report_card_and_back_to_the_beginning() {
     let sandbox = Sandbox::start();

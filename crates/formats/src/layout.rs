@@ -582,12 +582,16 @@ impl<'a, R: Read> Reader<'a, R> {
             .iter()
             .map(|field| text::decode(self.scanner.bytes(&self.raw, field), self.dialect.encoding).unwrap_or_default())
             .collect();
-        let expected = self.layout.items.first().map_or("", |item| item.name);
-        let is_header = names.first().is_some_and(|name| *name == expected);
         let problem = |text: String| Problem::of_file(problems.file(), "header", text).at_line(self.raw.line);
         if !self.dialect.header {
+            // Whatever the names are: no row of data is without a value that begins with a digit.
+            let is_name = |name: &Cow<'_, str>| !name.starts_with(|c: char| c.is_ascii_digit());
+            let is_header = self.raw.fault.is_none()
+                && names.first().is_some_and(|name| !name.is_empty())
+                && names.iter().all(is_name);
             if is_header {
                 problems.push(problem("見出し行は不要です。読み飛ばしました".to_owned()).warning());
+                self.find_individual_number(problems);
             }
             return is_header;
         }

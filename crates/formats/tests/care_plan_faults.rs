@@ -1,4 +1,5 @@
-//! One test per slip that real software makes and per fault that is refused: care-plan files, ケアプラン標準仕様 4.1.
+//! What takes more than one line to say about slips and faults of care-plan files; the others are in the tables of
+//! `care_plan_slips.rs`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its files should fail")]
 
@@ -114,42 +115,6 @@ fn half_width_kana_is_text_in_a_name_and_a_fault_in_a_code() {
 }
 
 #[test]
-fn a_quote_inside_a_value_is_told_and_costs_its_own_row_only() {
-    let mut files = folder("slip");
-    replace(&mut files, "UPPLAN", &cp932("\"訪問介護みほん\""), &cp932("\"訪問\"介護みほん\""));
-    assert_eq!(places(&refused(&files)), [("quote", 1, 21, "サービス事業所名", "")]);
-}
-
-#[test]
-fn a_byte_order_mark_before_cp932_is_skipped_and_before_utf8_the_file_is_utf8() {
-    let mut files = folder("plan");
-    let bytes = &mut file(&mut files, "UP2KYO").1;
-    *bytes = [b"\xef\xbb\xbf", &bytes[..]].concat();
-    assert_eq!(places(&taken(&files, &folder("plan"))), [("encoding", 0, 0, "", "")]);
-    let mut files = folder("plan");
-    let bytes = &mut file(&mut files, "UPHOSOKU").1;
-    let text = kiban_formats::text::decode(bytes, Encoding::Cp932).unwrap().into_owned();
-    *bytes = [b"\xef\xbb\xbf", text.as_bytes()].concat();
-    assert!(refused(&files)[0].message_ja().contains("文字コードがUTF-8です"));
-}
-
-#[test]
-fn forty_columns_instead_of_thirty_seven_are_counted() {
-    let mut files = folder("slip");
-    replace(&mut files, "UPSIKYU", b",9970000015,\r\n", b",9970000015,,,,\r\n");
-    let problems = refused(&files);
-    assert_eq!(places(&problems), [("columns", 1, 0, "", "")]);
-    assert!(problems[0].message_ja().contains("37列のはずが40列"), "{}", problems[0].message_ja());
-}
-
-#[test]
-fn the_thirtieth_of_february_is_told_with_its_value() {
-    let mut files = folder("slip");
-    replace(&mut files, "UPPLAN", b",20260402,", b",20250230,");
-    assert_eq!(places(&refused(&files)), [("date", 1, 10, "サービス利用日", "20250230")]);
-}
-
-#[test]
 fn a_service_that_is_unknown_or_not_given_in_that_month_is_told_once_for_its_code() {
     for (code, rule) in [("991211", "service_code"), ("611111", "service_code"), ("11121a", "service_code")] {
         let mut files = folder("slip");
@@ -166,39 +131,6 @@ fn a_service_that_is_unknown_or_not_given_in_that_month_is_told_once_for_its_cod
     assert_eq!(received.withdrawals.len(), 3);
     assert_eq!(places(&problems), [("service_code", 1, 6, "サービス種類コード", "53")]);
     assert!(problems[0].message_ja().contains("対象年月 202604 には使えない"));
-}
-
-#[test]
-fn a_service_out_of_scope_is_taken_with_a_warning() {
-    let mut files = folder("slip");
-    replace_all(&mut files, ",111211,", ",331211,");
-    let (received, problems) = care_plan::read_set(&files);
-    assert_eq!(received.slips.len(), 1);
-    assert_eq!(problems.iter().map(|p| p.rule.as_ref()).collect::<Vec<_>>(), ["out_of_scope", "out_of_scope"]);
-}
-
-#[test]
-fn files_of_two_months_in_one_set_are_told() {
-    let mut files = folder("slip");
-    let (name, bytes) = file(&mut files, "UPSIKYU");
-    *name = name.replace("202604", "202605");
-    let text = String::from_utf8_lossy(bytes).into_owned();
-    assert!(text.contains(",202604,"));
-    let mut seven = vec![(name.clone(), bytes.clone())];
-    replace_all(&mut seven, ",202604,", ",202605,");
-    *bytes = seven.remove(0).1;
-    let problems = refused(&files);
-    assert_eq!(problems[0].rule, "month_mismatch");
-    assert!(problems[0].message_ja().contains("ほかのファイルは 202604"), "{}", problems[0].message_ja());
-}
-
-#[test]
-fn a_zip_is_refused_unopened_whatever_its_name_says() {
-    for name in ["plan.zip", "UP1KYO_9970000015_43_9970000023_11_20260326101500.CSV"] {
-        let problems = refused(&vec![(name.to_owned(), [b"PK\x03\x04", &[0u8; 60][..]].concat())]);
-        assert_eq!((problems.len(), problems[0].rule.as_ref()), (1, "unsupported_file"));
-        assert!(problems[0].message_ja().contains("展開して"));
-    }
 }
 
 #[test]
@@ -261,14 +193,6 @@ fn a_preventive_plan_is_a_tree_of_issues_supports_and_services() {
 }
 
 #[test]
-fn a_name_without_month_may_hold_the_zeros_of_an_official_sample() {
-    let mut files = folder("preventive");
-    let name = &mut file(&mut files, "UPKIHON_9").0;
-    *name = name.replace("UPKIHON_9", "UPKIHON_000000_9");
-    assert_eq!(places(&taken(&files, &folder("preventive"))), [("file_name", 0, 0, "", "")]);
-}
-
-#[test]
 fn the_version_is_that_of_the_service_month() {
     let mut files = folder("version-202208");
     files.retain(|(name, _)| name.contains("_202404_"));
@@ -286,18 +210,6 @@ fn the_version_is_that_of_the_service_month() {
 }
 
 #[test]
-fn a_version_that_is_older_or_unknown_is_its_own_error() {
-    for (version, said) in [("202003", "2022年12月"), ("201910", "2022年12月"), ("202410", "202407（Ver. 4.1）")]
-    {
-        let mut files = folder("withdrawals");
-        replace_all(&mut files, "202407,", &format!("{version},"));
-        let problems = refused(&files);
-        assert!(problems.iter().all(|problem| problem.rule == "version" && problem.column == 1), "{problems:?}");
-        assert!(problems[0].message_ja().contains(said), "{}", problems[0].message_ja());
-    }
-}
-
-#[test]
 fn names_and_versions_go_together() {
     let mut files = folder("version-202208");
     files.retain(|(name, _)| name.contains("_202404_"));
@@ -307,16 +219,6 @@ fn names_and_versions_go_together() {
     let problems = refused(&files);
     assert!(problems.iter().all(|problem| problem.rule == "file_name"), "{problems:?}");
     assert!(problems[0].message_ja().contains("サービス種類コードがありません"));
-}
-
-#[test]
-fn a_code_without_its_leading_zero_and_a_full_width_hyphen_are_read_with_a_warning() {
-    let mut files = folder("preventive");
-    replace(&mut files, "UPKIHON_SUB2", b",01,", b",1,");
-    assert_eq!(places(&taken(&files, &folder("preventive"))), [("code", 1, 10, "経過", "1")]);
-    let mut files = folder("slip");
-    replace(&mut files, "UPPLAN", b",00001-000010,", &cp932(",00001－000010,"));
-    assert_eq!(places(&taken(&files, &folder("slip"))), [("characters", 21, 16, "TAISコード", "00001－000010")]);
 }
 
 #[test]

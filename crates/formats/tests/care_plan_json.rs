@@ -109,3 +109,21 @@ fn what_has_no_row_in_the_files_is_not_dropped() {
     };
     assert!(refused(&goal).contains("/table2/needs/0/long_goals"), "{}", refused(&goal));
 }
+
+/// The standard has no rows of such services: what was received with one is kept, told, and never written.
+#[test]
+fn a_service_out_of_scope_is_read_and_never_written() {
+    let mut files = folder("slip");
+    for (_, bytes) in &mut files {
+        while let Some(at) = bytes.windows(8).position(|window| window == b",111211,") {
+            bytes.splice(at..at + 8, *b",331211,");
+        }
+    }
+    let (json, problems) = to_json(&files).unwrap();
+    assert!(json.contains("331211") && problems.iter().all(|p| p.rule == "out_of_scope" && !p.is_error()));
+    let told: Vec<_> = problems.iter().map(|p| (p.line, p.expected.contains("JSON から CSV に戻せません"))).collect();
+    assert_eq!(told, [(1, false), (1, false), (0, true), (0, true), (0, true)], "two rows, three files");
+    let refused = from_json("x.json", json.as_bytes()).unwrap_err();
+    let places: Vec<_> = refused.iter().map(|p| (p.is_error(), p.line, p.column, p.found.as_str())).collect();
+    assert_eq!(places, [(true, 1, 15, "331211"), (true, 1, 9, "331211")]);
+}

@@ -1,6 +1,9 @@
-//! `docs/files.md` shows the item tables as the program knows them. `UPDATE_EXPECTED=1` writes them anew.
+//! `docs/files.md` shows the item tables as the program knows them (`UPDATE_EXPECTED=1` writes them anew), `docs/changes.md`
+//! the versions.
 
+use kiban_formats::care_plan::{self, CsvVersion};
 use kiban_formats::layout::{self, FileLayout, Required};
+use kiban_formats::municipal;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -49,5 +52,19 @@ fn the_item_tables_of_the_document_are_those_of_the_program() {
     }
     if std::env::var_os("UPDATE_EXPECTED").is_some() {
         fs::write(&path, text).unwrap();
+    }
+}
+
+/// The change log: blocks by day, the newest first, and every version that is read or written today is named in one.
+#[test]
+fn the_change_log_has_dated_blocks_and_names_every_version() {
+    let changes = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/changes.md")).unwrap();
+    let blocks = changes.split("\n## ").skip(1).filter(|block| !block.starts_with("約束"));
+    let days: Vec<jiff::civil::Date> = blocks.map(|block| block.get(..10).unwrap().parse().unwrap()).collect();
+    assert!(days.len() >= 2 && days.is_sorted_by(|newer, older| newer >= older), "{days:?}");
+    let mut versions: Vec<String> = CsvVersion::ALL.iter().map(|version| version.code().to_owned()).collect();
+    versions.extend([municipal::PROFILE.to_owned(), care_plan::JSON_FORMAT.to_owned(), "KGSP-1".to_owned()]);
+    for version in versions {
+        assert!(changes.contains(&version), "{version}");
     }
 }

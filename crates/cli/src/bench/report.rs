@@ -39,6 +39,9 @@ const FLOORS: &[(&str, &str, &str, &str)] = &[
     ("plan_records", "rows_per_s", "decode_and_split", "rows_per_s"),
 ];
 
+/// Goals beside a floor of the same run: the figure, and what part of its floor it should be at least.
+const RATIOS: &[(&str, f64)] = &[("plans", 0.5)];
+
 /// Figures and floors of one run.
 pub struct Report {
     run: Value,
@@ -164,9 +167,17 @@ impl Report {
             let sign = if *more { "≥" } else { "≤" };
             let is_floored = FLOORS.iter().any(|(name, of, ..)| name == figure && of == key);
             let ratio = ratios.get(*figure).filter(|_| is_floored).map_or("–".to_owned(), Value::to_string);
-            println!("| {figure} {key} | {value} | {sign} {goal} | {ratio} | {} |", if good { "達成" } else { "未達" });
+            println!("| {figure} {key} | {value} | {sign} {goal} | {ratio} | {} |", word(good));
+        }
+        for (figure, goal) in RATIOS {
+            let Some(ratio) = ratios.get(*figure).and_then(Value::as_f64) else { continue };
+            println!("| {figure} 床に対する比 | {ratio} | ≥ {goal} | {ratio} | {} |", word(ratio >= *goal));
         }
     }
+}
+
+fn word(good: bool) -> &'static str {
+    if good { "達成" } else { "未達" }
 }
 
 fn latencies(percentiles: &Percentiles) -> Value {

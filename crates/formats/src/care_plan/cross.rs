@@ -106,7 +106,7 @@ fn lines<'a>(file: &'a ReadFile<'_>, units: &str) -> Vec<Line<'a>> {
             None => {
                 let [office, satellite, code, tais, equipment, units, plain] =
                     of_service.map(|column| value(row, column));
-                let units = if units.is_empty() { plain } else { units };
+                let units = if units.is_empty() { plain } else { units }.trim_start_matches('0');
                 let service = [office, satellite, code, tais, equipment, units];
                 let of = (person(row.get(insurer), row.get(insured)), service);
                 lines.push(Line { of, row, count, prorated });

@@ -182,6 +182,10 @@ fn check_name(
         };
         return Err(Box::new(Problem::of_file(name, "file_name", text)));
     }
+    if parsed.types_look_swapped() {
+        let text = "送信元と送信先のサービス種類コードが逆のようです。実績はサービス事業所から居宅介護支援(43)・介護予防支援(46)へ、ほかはその逆に送ります。事業所番号のとおりに読みました";
+        problems.push(Problem::of_file(name, "file_name", text).warning());
+    }
     let standard = parsed.to_string();
     if !parsed.kind.is_facility() && !standard.eq_ignore_ascii_case(name) {
         let text = format!("標準のファイル名は {standard} です。この名前として読みました");
@@ -696,7 +700,7 @@ pub fn write_withdrawals(withdrawals: &[PlanWithdrawal], sending: &Sending) -> R
 }
 
 /// Files of a unit being written. What has been written is checked before it is handed out, so that nothing leaves
-/// that a receiver would refuse (a missing supplement, two months in one file).
+/// that a receiver would refuse (a missing supplement, two months in one file, a service out of scope).
 struct Writer<'a> {
     sending: &'a Sending,
     month: Option<ServiceMonth>,
@@ -738,7 +742,9 @@ impl<'a> Writer<'a> {
 
     fn finish(mut self) -> Result<Files, Vec<Problem>> {
         if self.problems.is_empty() {
-            self.problems = check_set(&self.files).into_iter().filter(Problem::is_error).collect();
+            // The standard has no rows of services out of its scope, so none are written, though they are read with a warning.
+            let refused = |problem: &Problem| problem.is_error() || problem.rule == rules::OUT_OF_SCOPE;
+            self.problems = check_set(&self.files).into_iter().filter(refused).map(Problem::error).collect();
         }
         if self.problems.is_empty() { Ok(self.files) } else { Err(self.problems) }
     }

@@ -261,6 +261,16 @@ impl PlanFileName {
         let sending = sending_of(kind, &parts).map_err(fault)?;
         Ok(Self { kind, month, sending, branch })
     }
+
+    /// Whether the two サービス種類コード stand the wrong way round, as in an official sample: 実績 goes to 居宅介護支援 (43) or
+    /// 介護予防支援 (46, AF), everything else comes from there. Between two of them, as when a plan is entrusted, or two other
+    /// offices (care managers of 小規模多機能 act as the care side) there is no telling.
+    pub fn types_look_swapped(&self) -> bool {
+        let (Some(from), Some(to)) = (self.sending.sender_type, self.sending.receiver_type) else { return false };
+        let [from, to] = [from, to].map(|service| matches!(service.as_str(), "43" | "46" | "AF"));
+        let goes_back = matches!(self.kind, PlanFileKind::Actuals | PlanFileKind::WithdrawActuals);
+        from != to && to != goes_back
+    }
 }
 
 /// `KGSP1_OFFICE10_TYPE2_YYYYMMDDHHMMSS.csv` (or `.json`): the office hands its plan to the platform, so that it is the

@@ -286,6 +286,9 @@ fn service_codes(file: &mut ReadFile<'_>, key: &str) {
 /// Mark of the grand total of 第7表.
 pub const GRAND_TOTAL: &str = "999999";
 
+/// Rule of a service that the standard does not exchange.
+pub const OUT_OF_SCOPE: &str = "out_of_scope";
+
 /// Rule, what to do, and whether it is an error.
 fn misfit_of_service(code: &str, type_only: bool, month: &str) -> Option<(&'static str, String, bool)> {
     let is_form = code.len() == 6 && code.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
@@ -303,7 +306,7 @@ fn misfit_of_service(code: &str, type_only: bool, month: &str) -> Option<(&'stat
     }
     if !entry.exchanged {
         let text = "データ連携の対象外のサービス種類です。この行は送らないでください";
-        return Some(("out_of_scope", text.to_owned(), false));
+        return Some((OUT_OF_SCOPE, text.to_owned(), false));
     }
     None
 }

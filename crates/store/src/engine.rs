@@ -87,7 +87,9 @@ macro_rules! args {
 }
 pub(crate) use args;
 
-/// A row of either engine, read by position.
+/// A row of either engine, read by position, **by one thread at a time**: sqlx notes in a value of SQLite, without a lock, that
+/// it was lent out, and calls the row `Sync` all the same. Two threads that read one row at once read each other's half-written
+/// note: an empty value, for which no MAC fits, or worse. Whoever shares rows puts them behind a lock ([`crate::gather`]).
 #[derive(Debug)]
 pub(crate) enum Row {
     Sqlite(SqliteRow),

@@ -109,9 +109,10 @@ impl Store {
         let opener = match present {
             Some(version) => {
                 let mut newest = 0;
-                for row in rows.rows() {
+                rows.each(|row| {
                     newest = newest.max(row.bytes_or_null(SEALED)?.and_then(generation_of).unwrap_or(0));
-                }
+                    Ok(())
+                })?;
                 Some(Opener { keys: self.keys.keys_up_to(person.insurer.as_str(), newest).await?, version })
             }
             None => None,
@@ -126,11 +127,12 @@ impl UnopenedPerson {
     pub fn records(&self, kind: Kind) -> Result<Unreleased<Vec<StoredRecord>>, StoreError> {
         let Some(Opener { keys, .. }) = &self.opener else { return Ok(Unreleased::new(Vec::new())) };
         let mut records = Vec::new();
-        for row in self.rows.rows() {
+        self.rows.each(|row| {
             if row.int(WHAT)? == what::RECORD && row.text_ref(TEXT + 2)? == kind.code() {
                 records.push(self.record(keys, kind, row)?);
             }
-        }
+            Ok(())
+        })?;
         newest_first(&mut records);
         Ok(Unreleased::new(records))
     }
@@ -155,14 +157,14 @@ impl UnopenedPerson {
         let Some(Opener { keys, version }) = self.opener.as_ref().filter(|_| self.with_identity) else {
             return Ok(None);
         };
-        for row in self.rows.rows() {
-            if row.int(WHAT)? == what::PERSON && version_of(row)? == *version {
-                let mut insured = open_identity(keys, &self.person, *version, row.blob_ref(SEALED)?)?;
-                insured.withheld = self.withheld;
-                return Ok(Some(Unreleased::new(insured)));
+        let mut found = None;
+        self.rows.each(|row| {
+            if found.is_none() && row.int(WHAT)? == what::PERSON && version_of(row)? == *version {
+                found = Some(open_identity(keys, &self.person, *version, row.blob_ref(SEALED)?)?);
             }
-        }
-        Ok(None)
+            Ok(())
+        })?;
+        Ok(found.map(|insured| Unreleased::new(Insured { withheld: self.withheld, ..insured })))
     }
 }
 
@@ -180,7 +182,7 @@ impl Reader<'_> {
         // With the receipt that wrote each: only at the end is it known which receipts are not applied.
         let (mut acts, mut requests, mut receipts_damaged) = (Vec::new(), Vec::new(), false);
         let mut versions = Versions::default();
-        for row in rows.rows() {
+        rows.each(|row| {
             match row.int(WHAT)? {
                 what::PERSON => versions.read(row, &self.person, self.keys)?,
                 what::INSURER => facts.start = self.start(row)?,
@@ -197,7 +199,8 @@ impl Reader<'_> {
                 },
                 _ => {}
             }
-        }
+            Ok(())
+        })?;
         // With an altered list of open receipts nothing counts as applied.
         let applied = |revision: &i64| !receipts_damaged && !facts.unapplied.contains(revision);
         let present = versions.present(applied);

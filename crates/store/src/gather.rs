@@ -59,16 +59,23 @@ impl Wanted {
     }
 }
 
-/// Rows about one person, as [`columns`] names their columns. People asked for twice at the same moment share them.
+/// Rows about one person, as [`columns`] names their columns. People asked for twice at the same moment share them, those of
+/// the insurer all who asked in one statement; a row is read by one thread at a time.
 #[derive(Debug, Clone)]
 pub(crate) struct Gathered {
-    own: Arc<Vec<Row>>,
-    of_insurer: Arc<Vec<Row>>,
+    own: Shared,
+    of_insurer: Shared,
 }
 
+type Shared = Arc<Mutex<Vec<Row>>>;
+
 impl Gathered {
-    pub(crate) fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.own.iter().chain(self.of_insurer.iter())
+    /// Reads each row, first those of the person.
+    pub(crate) fn each(&self, mut read: impl FnMut(&Row) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        for rows in [&self.own, &self.of_insurer] {
+            rows.lock().unwrap_or_else(PoisonError::into_inner).iter().try_for_each(&mut read)?;
+        }
+        Ok(())
     }
 }
 
@@ -214,8 +221,8 @@ fn unavailable(why: &str) -> StoreError {
 
 /// Rows by the person they are about.
 struct Found {
-    own: HashMap<String, Arc<Vec<Row>>>,
-    of_insurer: Arc<Vec<Row>>,
+    own: HashMap<String, Shared>,
+    of_insurer: Shared,
 }
 
 impl Found {
@@ -232,8 +239,8 @@ impl Found {
                 },
             }
         }
-        let own = own.into_iter().map(|(who, rows)| (who, Arc::new(rows))).collect();
-        Ok(Self { own, of_insurer: Arc::new(of_insurer) })
+        let own = own.into_iter().map(|(who, rows)| (who, Arc::new(Mutex::new(rows)))).collect();
+        Ok(Self { own, of_insurer: Arc::new(Mutex::new(of_insurer)) })
     }
 }
 

@@ -28,13 +28,16 @@ pub(crate) const PUT_TOKENS: &str = "INSERT INTO person_token (insurer_number, i
      WHERE person_token.version <> excluded.version OR person_token.generation < excluded.generation";
 /// Holds the row until the transaction ends, on either engine.
 const HOLD: &str = "UPDATE person SET revision = revision WHERE insurer_number = $1 AND insured_number = $2";
-const BY_KANJI: &str = "SELECT insured_number FROM person_token WHERE insurer_number = $1 AND kanji_sex = $2 ORDER BY insured_number LIMIT 1000";
-const BY_KANA: &str = "SELECT insured_number FROM person_token WHERE insurer_number = $1 AND kana_sex = $2 ORDER BY insured_number LIMIT 1000";
+/// Without an order: for the order of the key SQLite would read every person of the insurer.
+const BY_KANJI: &str =
+    "SELECT insured_number FROM person_token WHERE insurer_number = $1 AND kanji_sex = $2 LIMIT 1000";
+const BY_KANA: &str = "SELECT insured_number FROM person_token WHERE insurer_number = $1 AND kana_sex = $2 LIMIT 1000";
 const BY_KANJI_AND_BIRTH: &str = "SELECT insured_number FROM person_token
-     WHERE insurer_number = $1 AND kanji_sex IN ($2, $3) AND kanji_birth = $4 ORDER BY insured_number LIMIT 1000";
+     WHERE insurer_number = $1 AND kanji_sex IN ($2, $3) AND kanji_birth = $4 LIMIT 1000";
 const BY_KANA_AND_BIRTH: &str = "SELECT insured_number FROM person_token
-     WHERE insurer_number = $1 AND kana_sex IN ($2, $3) AND kana_birth = $4 ORDER BY insured_number LIMIT 1000";
-const COUNT: &str = "SELECT count(DISTINCT insured_number) FROM person WHERE insurer_number = $1";
+     WHERE insurer_number = $1 AND kana_sex IN ($2, $3) AND kana_birth = $4 LIMIT 1000";
+/// Reads every person of the insurer: for its start, its statistics and its exports.
+pub(crate) const COUNT: &str = "SELECT count(DISTINCT insured_number) FROM person WHERE insurer_number = $1";
 const ANY: &str = "SELECT 1 FROM person WHERE insurer_number = $1 ORDER BY insured_number LIMIT 1";
 #[cfg(test)]
 pub(crate) const ALL: &[&str] = &[

@@ -353,7 +353,8 @@ async fn slips_and_actuals_are_registered_and_withdrawn_by_month_office_and_serv
 async fn plans_of_another_sender_are_refused_and_so_are_actuals_for_another_office() {
     let desk = Desk::new(None).await;
     let plan = care_plan(&desk.generator, &desk.people[0]).unwrap();
-    let foreign = desk.upload(write_plan_set(&[plan], &back(FIRST)).unwrap()).await;
+    let other = Sending { sender: back(FIRST).sender, ..sending(FIRST) };
+    let foreign = desk.upload(write_plan_set(&[plan], &other).unwrap()).await;
     assert_eq!((foreign.state, rules(&foreign)[0]), ("refused", "sender"));
     let slip = desk.slip(&desk.people[0]);
     let actuals = ServiceActuals { person: slip.person, month: slip.month, lines: slip.lines };
@@ -390,6 +391,59 @@ async fn another_content_of_the_same_key_is_an_update_and_what_was_made_earlier_
         let between = desk.upload_at(desk.plans(one, FIRST + 40, "間"), 16).await;
         assert_eq!(rules(&between), ["superseded"]);
         assert_eq!(desk.policies(0, 20).await, ["三番目"]);
+    }
+}
+
+/// Sent again with fewer rows: of each document named, the rows that are gone are gone; whoever and whatever is not named
+/// stays as it was until it is withdrawn (docs/files.md).
+#[tokio::test]
+async fn a_set_sent_again_with_fewer_rows_replaces_what_it_names_and_leaves_the_rest() {
+    for address in addresses().await {
+        let desk = Desk::new(address).await;
+        let size = |document: &Document, what: &str, at: &str| {
+            document.content[what].pointer(at).and_then(|list| list.as_array()).map_or(0, Vec::len)
+        };
+        // Plans of two people; then that of one, without most of its rows.
+        let mut plan = care_plan(&desk.generator, &desk.people[0]).unwrap();
+        let (needs, days) = (plan.table2.needs.len(), plan.table3.rows.len());
+        desk.upload(desk.plans(&desk.people, FIRST, "初め")).await;
+        plan.table2.needs.truncate(1);
+        plan.table3.rows.truncate(1);
+        let again = desk.upload_at(write_plan_set(&[plan], &sending(FIRST + 10)).unwrap(), 5).await;
+        assert_eq!(counts(&again), [1, 1, 0, 0], "{again:?}");
+        let rows =
+            |shown: &[Document]| (size(&shown[0], "plan", "/table2/needs"), size(&shown[0], "plan", "/table3/rows"));
+        let (before, now) = (desk.seen(0, "plan", 1).await, desk.seen(0, "plan", 9).await);
+        assert_eq!((before.len(), rows(&before)), (1, (needs, days)), "as it was known before");
+        assert_eq!((now.len(), rows(&now)), (1, (1, 1)));
+        assert!(days > 1, "nothing was left out");
+        assert_eq!(desk.policies(1, 9).await, ["初め"], "somebody who is not named keeps the plan");
+
+        // A slip and the results of it; then one line of each.
+        let mut slip = desk.slip(&desk.people[0]);
+        let actuals = |lines: &[_]| ServiceActuals { person: slip.person, month: slip.month, lines: lines.to_vec() };
+        let (all, one) = (actuals(&slip.lines), actuals(&slip.lines[..1]));
+        let services: std::collections::BTreeSet<_> =
+            slip.lines.iter().map(|line| (line.office, line.service_code[..2].to_owned())).collect();
+        let first = (slip.lines[0].office, slip.lines[0].service_code[..2].to_owned());
+        let elsewhere = slip.lines.iter().filter(|l| (l.office, l.service_code[..2].to_owned()) != first).count();
+        assert!(slip.lines.len() > elsewhere + 1, "nothing would be left out");
+        let both = joined([
+            write_slip_set(&[slip.clone()], &sending(FIRST + 20)).unwrap(),
+            write_actuals(&[all], &back(FIRST + 21)).unwrap(),
+        ]);
+        desk.upload_at(both, 10).await;
+        slip.lines.truncate(1);
+        let fewer = joined([
+            write_slip_set(&[slip], &sending(FIRST + 30)).unwrap(),
+            write_actuals(&[one], &back(FIRST + 31)).unwrap(),
+        ]);
+        desk.upload_at(fewer, 15).await;
+        let slips = desk.seen(0, "slip", 20).await;
+        assert_eq!((slips.len(), size(&slips[0], "slip", "/lines")), (1, 1));
+        let results = desk.seen(0, "actuals", 20).await;
+        let lines: usize = results.iter().map(|document| size(document, "actuals", "/lines")).sum();
+        assert_eq!((results.len(), lines), (services.len(), 1 + elsewhere), "other services stay until withdrawn");
     }
 }
 

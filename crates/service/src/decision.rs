@@ -9,6 +9,9 @@ use kiban_policy::{
 };
 use kiban_store::{Asker, DisasterLook, Entry, Outcome, PersonFacts, PortalGrant, UnopenedPerson};
 
+/// People of a list who are looked at together.
+pub(crate) const TOGETHER: usize = 16;
+
 /// Everything known about one caller and one person, before a kind is asked for.
 pub(crate) struct Case {
     pub(crate) person: PersonKey,
@@ -45,6 +48,22 @@ impl Platform {
     ) -> Result<(Case, UnopenedPerson), Error> {
         let (stored, unopened) = self.store().person_facts_with(person, asker(caller), kinds, with_identity).await?;
         Ok((self.case_of(caller, person, stored, false, context).await?, unopened))
+    }
+
+    /// Step 1 about many people, at most [`TOGETHER`], in one round trip for those of one insurer; in their order.
+    pub(crate) async fn cases_with(
+        &self,
+        caller: &Caller,
+        people: &[PersonKey],
+        (kinds, with_identity): (&[Kind], bool),
+        context: &Context,
+    ) -> Result<Vec<(Case, UnopenedPerson)>, Error> {
+        let found = self.store().people_facts_with(people, asker(caller), kinds, with_identity).await?;
+        let mut cases = Vec::with_capacity(found.len());
+        for (person, (stored, unopened)) in people.iter().zip(found) {
+            cases.push((self.case_of(caller, *person, stored, false, context).await?, unopened));
+        }
+        Ok(cases)
     }
 
     /// The facts during a disaster search, with the identity: the reason is being given at this moment.

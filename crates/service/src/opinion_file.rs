@@ -10,6 +10,7 @@ use kiban_formats::{Problem, opinion_csv};
 use kiban_policy::{Rule, UseCase};
 use kiban_store::{Entry, Original, Outcome};
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,16 @@ struct Read {
     bytes: Vec<u8>,
 }
 
+/// What is to be done about a document.
+enum Plan {
+    /// The same bytes were handed in before.
+    Known(Filed),
+    /// Filed, after the one with this receipt.
+    New(Box<Filing>, Option<String>),
+}
+
+const TWICE: &str = "同じ意見書（申請日・作成回数）が、このファイルの前の行にもあります。1件だけにしてください";
+
 const JSON: &str = "application/json";
 const CSV: &str = "text/csv";
 
@@ -87,18 +98,14 @@ impl Platform {
             return Ok(report("refused", Vec::new(), &problems));
         }
         let media = if format == OpinionFormat::Csv { CSV } else { JSON };
-        let (mut documents, mut waiting) = (Vec::new(), 0);
-        for (document, notes) in read.into_iter().zip(notes) {
-            let line = document.line;
-            match self.file_once(caller, document, media, notes, context).await {
-                Ok(done) => documents.push(done),
-                Err(Error::Conflict(words)) => {
-                    waiting += 1;
-                    problems.push(Problem::of_file(name, "waiting", words).at_line(line));
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        let (name, read) = ((name, media), read.into_iter().zip(notes).collect::<Vec<_>>());
+        let filed = match self.file_read(caller, name, &read, context).await {
+            // The same bytes may have been filed between the look and the write, by the request that is repeated here.
+            Err(Error::Conflict(_)) => self.file_read(caller, name, &read, context).await?,
+            filed => filed?,
+        };
+        let (documents, waiting) = (filed.0, filed.1.len());
+        problems.extend(filed.1);
         let state = match (documents.len(), waiting) {
             (_, 0) => "filed",
             (0, _) => "refused",
@@ -153,32 +160,86 @@ impl Platform {
         }
     }
 
-    /// Files a document whose receipt follows from its bytes.
-    async fn file_once(
+    /// Files what a file holds in one transaction, all of it but what waits in another version: the documents with a receipt in the
+    /// order of the file, and what waits.
+    async fn file_read(
         &self,
         caller: &Caller,
-        document: Read,
+        (name, media): (&str, &str),
+        read: &[(Read, Vec<String>)],
+        context: &Context,
+    ) -> Result<(Vec<FiledOpinion>, Vec<Problem>), Error> {
+        let (mut plans, mut waiting) = (Vec::new(), Vec::new());
+        let mut in_file: HashMap<(PersonKey, String), String> = HashMap::new();
+        for (document, notes) in read {
+            let filing = self.filing_of(caller, document, media, notes.clone()).await?;
+            let first = in_file.entry((filing.person, filing.natural_key.clone())).or_insert_with(|| filing.id.clone());
+            let is_another = *first != filing.id;
+            match self.plan(caller, filing, is_another, context).await {
+                Ok(plan) => plans.push((document.line, plan)),
+                Err(Error::Conflict(words)) => {
+                    waiting.push(Problem::of_file(name, "waiting", words).at_line(document.line));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((self.file_plans(caller, plans, context).await?, waiting))
+    }
+
+    /// What is to be done about a document; a conflict when another version waits, `is_another` one in the same file.
+    async fn plan(&self, caller: &Caller, filing: Filing, is_another: bool, context: &Context) -> Result<Plan, Error> {
+        if let Some(known) = self.known(caller, filing.person, &filing.id, context).await? {
+            return Ok(Plan::Known(known));
+        }
+        let before = self.document_before(caller, &filing).await?;
+        if is_another { Err(Error::Conflict(TWICE)) } else { Ok(Plan::New(Box::new(filing), before)) }
+    }
+
+    async fn file_plans(
+        &self,
+        caller: &Caller,
+        plans: Vec<(u64, Plan)>,
+        context: &Context,
+    ) -> Result<Vec<FiledOpinion>, Error> {
+        let (mut documents, mut entries): (Vec<FiledOpinion>, _) = (Vec::new(), Vec::new());
+        let mut tx = self.store().begin().await?;
+        for (line, plan) in plans {
+            let (repeated, filed) = match plan {
+                Plan::Known(filed) => (true, filed),
+                Plan::New(filing, before) => {
+                    let receipt = format!("{}-{}", filing.person.insurer, filing.id);
+                    match documents.iter().find(|one| one.filed.receipt == receipt) {
+                        Some(same) => (true, same.filed.clone()),
+                        None => {
+                            let insurer = filing.person.insurer;
+                            let (filed, entry) = self.put_filing(&mut tx, caller, (*filing, before), context).await?;
+                            entries.push(entry);
+                            (false, named(insurer, filed))
+                        }
+                    }
+                }
+            };
+            documents.push(FiledOpinion { line, repeated, filed });
+        }
+        if !entries.is_empty() {
+            tx.commit_all(entries).await?;
+        }
+        Ok(documents)
+    }
+
+    /// A document about to be filed; its receipt follows from its bytes.
+    async fn filing_of(
+        &self,
+        caller: &Caller,
+        document: &Read,
         media: &str,
         notes: Vec<String>,
-        context: &Context,
-    ) -> Result<FiledOpinion, Error> {
-        let (line, person) = (document.line, document.opinion.person);
+    ) -> Result<Filing, Error> {
+        let person = document.opinion.person;
         let id = self.receipt_of_bytes(caller, person, &document.bytes).await?;
-        if let Some(known) = self.known(caller, person, &id, context).await? {
-            return Ok(FiledOpinion { line, repeated: true, filed: known });
-        }
         let payload = serde_json::to_vec(&document.opinion).map_err(|error| Error::Internal(error.to_string()))?;
-        let original = Original { media: media.to_owned(), bytes: document.bytes };
-        let natural_key = document.opinion.natural_key();
-        let filing = Filing { id: id.clone(), person, kind: Kind::A2, natural_key, payload, original, notes };
-        match self.file(caller, filing, context).await {
-            Ok(filed) => Ok(FiledOpinion { line, repeated: false, filed: named(person.insurer, filed) }),
-            // The same bytes may have been filed between the two questions, by the request that is repeated here.
-            Err(error) => match self.known(caller, person, &id, context).await? {
-                Some(known) => Ok(FiledOpinion { line, repeated: true, filed: known }),
-                None => Err(error),
-            },
-        }
+        let original = Original { media: media.to_owned(), bytes: document.bytes.clone() };
+        Ok(Filing { id, person, kind: Kind::A2, natural_key: document.opinion.natural_key(), payload, original, notes })
     }
 
     async fn known(

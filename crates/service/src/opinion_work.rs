@@ -1,7 +1,7 @@
 //! 主治医意見書 at a screen: what a hospital is asked for, what it has typed so far, and a file of its document software taken as
 //! the beginning (P-134 path ①, P-217). Sending is [`Platform::submit_opinion`], the same as through the API.
 
-use crate::decision::{Case, Question};
+use crate::decision::{Case, Question, TOGETHER};
 use crate::opinion_file::{self, OpinionFormat};
 use crate::submission::{Filed, filed};
 use crate::view::{Opening, identity_of, opening, waits};
@@ -15,7 +15,7 @@ use kiban_formats::Problem;
 use kiban_policy::UseCase;
 use kiban_store::{Entry, OpinionDraft, Outcome, Submission};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// People looked at in one go.
 const PAGE: i32 = 200;
@@ -126,8 +126,8 @@ impl Platform {
             let people = self.store().people_of_office(office, after, PAGE).await?;
             let Some(last) = people.last() else { break };
             after = Some(*last);
-            for person in people {
-                if let Some(line) = self.opinion_line(caller, office, person, context).await? {
+            for together in people.chunks(TOGETHER) {
+                for (person, line) in self.opinion_lines(caller, office, together, context).await? {
                     seen.entry(person.insurer.to_string()).or_default().push(person.insured.to_string());
                     lines.push(line);
                 }
@@ -141,55 +141,62 @@ impl Platform {
         Ok(lines)
     }
 
-    async fn opinion_line(
+    /// The lines of those of whom an opinion is asked for, each question of the store about all of them at once.
+    async fn opinion_lines(
         &self,
         caller: &Caller,
         office: OfficeNumber,
-        person: PersonKey,
+        people: &[PersonKey],
         context: &Context,
-    ) -> Result<Option<OpinionLine>, Error> {
-        let (case, unopened) = self.case_with(caller, person, (&[Kind::A3a], true), context).await?;
-        let requested = case.stored.opinion_requested_on.filter(|day| self.is_request_live(*day, context.today()));
-        let Some(requested_on) = requested.and_then(|day| dates::from_number(day).ok()) else { return Ok(None) };
-        if !case.stored.known || !case.decide(Question::create(Kind::A2)).is_allowed() {
-            return Ok(None);
+    ) -> Result<Vec<(PersonKey, OpinionLine)>, Error> {
+        let mut asked = Vec::new();
+        for (case, unopened) in self.cases_with(caller, people, (&[Kind::A3a], true), context).await? {
+            let requested = case.stored.opinion_requested_on.filter(|day| self.is_request_live(*day, context.today()));
+            let Some(requested_on) = requested.and_then(|day| dates::from_number(day).ok()) else { continue };
+            if case.stored.known && case.decide(Question::create(Kind::A2)).is_allowed() {
+                asked.push((case, unopened, requested_on));
+            }
         }
-        let mut identity = None;
-        // Covered by the one entry of the list, made before it is answered.
-        if case.decide(Question::read(Kind::A3a)).is_allowed()
-            && let Some(insured) = unopened.identity()?
-        {
-            let _ = insured.map(|insured| identity = Some(insured.identity));
+        let people: Vec<PersonKey> = asked.iter().map(|(case, ..)| case.person).collect();
+        // In this order: whoever sees that a draft is gone sees that it was sent.
+        let mut drafts = self.store().opinion_drafts(&people, office).await?;
+        let filed = self.store().submissions_of(caller.organization, Kind::A2, &people).await?;
+        let mut lines = Vec::with_capacity(asked.len());
+        for (case, unopened, requested_on) in asked {
+            let person = case.person;
+            let mut identity = None;
+            // Covered by the one entry of the list, made before it is answered.
+            if case.decide(Question::read(Kind::A3a)).is_allowed()
+                && let Some(insured) = unopened.identity()?
+            {
+                let _ = insured.map(|insured| identity = Some(insured.identity));
+            }
+            let latest = filed.iter().find(|one| one.person == person);
+            let draft = going_on(drafts.remove(&person), latest);
+            let former = latest.filter(|latest| is_since(latest, Some(requested_on)));
+            let line = OpinionLine {
+                handle: self.handle_of(caller, person).await?,
+                insured_number: person.insured.to_string(),
+                name: identity.as_ref().map(|identity| identity.name.clone()),
+                kana: identity.map(|identity| identity.kana),
+                insurer_number: person.insurer.to_string(),
+                requested_on,
+                due_on: self.opinion_due(requested_on),
+                step: step(former.map(|former| former.state.clone()), draft),
+            };
+            lines.push((person, line));
         }
-        let former = self.latest_opinion(caller, person, Some(requested_on)).await?;
-        let draft = self.store().opinion_draft(person, office).await?;
-        Ok(Some(OpinionLine {
-            handle: self.handle_of(caller, person).await?,
-            insured_number: person.insured.to_string(),
-            name: identity.as_ref().map(|identity| identity.name.clone()),
-            kana: identity.map(|identity| identity.kana),
-            insurer_number: person.insurer.to_string(),
-            requested_on,
-            due_on: self.opinion_due(requested_on),
-            step: step(former.map(|former| former.state), draft),
-        }))
+        Ok(lines)
     }
 
     fn opinion_due(&self, requested_on: Date) -> Date {
         requested_on.checked_add(jiff::Span::new().days(self.inner.config.opinion_days)).unwrap_or(Date::MAX)
     }
 
-    /// The latest opinion of the caller's hospital about a person, for a request only one handed in since.
-    async fn latest_opinion(
-        &self,
-        caller: &Caller,
-        person: PersonKey,
-        since: Option<Date>,
-    ) -> Result<Option<Submission>, Error> {
+    /// The latest opinion of the caller's hospital about a person.
+    async fn latest_opinion(&self, caller: &Caller, person: PersonKey) -> Result<Option<Submission>, Error> {
         let about = self.store().submissions_about(person).await?;
-        let own = about.into_iter().filter(|one| one.kind == Kind::A2 && one.sender == caller.organization);
-        let mut since = own.filter(|one| since.is_none_or(|day| day_in_japan(one.submitted_at) >= day));
-        Ok(since.next())
+        Ok(about.into_iter().find(|one| one.kind == Kind::A2 && one.sender == caller.organization))
     }
 
     /// What is needed to write one opinion: who it is, the draft, the one handed in before, and the last accepted one.
@@ -202,8 +209,11 @@ impl Platform {
         let kinds = self.store().audit().release_all(opened.shown).await?;
         let day = |number: Option<i32>| number.and_then(|number| dates::from_number(number).ok());
         let requested_on = day(case.stored.opinion_requested_on);
-        let former = self.latest_opinion(caller, person, requested_on).await?;
+        // In this order: whoever sees that a draft is gone sees that it was sent.
         let draft = self.store().opinion_draft(person, office).await?;
+        let latest = self.latest_opinion(caller, person).await?;
+        let draft = going_on(draft, latest.as_ref());
+        let former = latest.filter(|latest| is_since(latest, requested_on));
         let entry = caller.entry_about(context, person, "opinion.open", Outcome::Allowed);
         let identity = self.work_identity(&case, unopened, Entry { kind: Some("A2".to_owned()), ..entry }).await?;
         Ok(OpinionWork {
@@ -258,38 +268,25 @@ impl Platform {
         let person = self.person_of(caller, handle).await?;
         self.allowed_to_create(caller, person, Kind::A2, UseCase::SubmitOpinion, context).await?;
         let there = self.store().opinion_draft(person, office).await?;
-        if there.as_ref().map(|draft| draft.version) != before {
+        let latest = self.latest_opinion(caller, person).await?;
+        let over = there.as_ref().map(|draft| draft.version);
+        let mine = going_on(there, latest.as_ref());
+        if mine.as_ref().map(|draft| draft.version) != before {
             return Err(Error::Conflict(SAVED_ELSEWHERE));
         }
         let internal = |error: serde_json::Error| Error::Internal(error.to_string());
-        let mut chapters: BTreeMap<String, Value> = match there {
+        let mut chapters: BTreeMap<String, Value> = match mine {
             Some(draft) => serde_json::from_slice(&draft.content).map_err(internal)?,
             None => BTreeMap::new(),
         };
         chapters.insert(chapter.to_owned(), typed);
         let content = serde_json::to_vec(&chapters).map_err(internal)?;
-        self.put_opinion_draft(caller, (person, office), before, content, context).await
-    }
-
-    async fn put_opinion_draft(
-        &self,
-        caller: &Caller,
-        (person, office): (PersonKey, OfficeNumber),
-        before: Option<i64>,
-        content: Vec<u8>,
-        context: &Context,
-    ) -> Result<i64, Error> {
-        let latest = self.latest_opinion(caller, person, None).await?;
-        if latest.is_some_and(|one| waits(&one.state)) {
-            return Err(Error::Conflict("この意見書は送信済みです。市区町村の受理を待っています"));
-        }
-        let draft = OpinionDraft { version: random_version()?, saved_at: context.now, content };
         let mut tx = self.store().begin().await?;
-        if !tx.save_opinion_draft(person, office, before, &draft).await? {
+        let draft = draft_after(latest.as_ref(), content, context)?;
+        if !tx.save_opinion_draft(person, office, over, &draft).await? {
             return Err(Error::Conflict(SAVED_ELSEWHERE));
         }
-        let entry = caller.entry_about(context, person, "opinion.draft", Outcome::Done);
-        self.commit_repeatable(tx, Entry { kind: Some("A2".to_owned()), ..entry }, context).await?;
+        self.commit_repeatable(tx, draft_entry(caller, person, context), context).await?;
         Ok(draft.version)
     }
 
@@ -318,18 +315,35 @@ impl Platform {
     ) -> Result<Result<Vec<String>, Vec<String>>, Error> {
         let office = self.opinion_office(caller, context)?;
         let (documents, mut problems) = opinion_file::documents(name, format, bytes, office);
+        let mut people = BTreeSet::new();
         for (line, opinion) in &documents {
             problems.extend(self.may_begin(caller, office, (name, *line), opinion, context).await?);
+            if !people.insert(opinion.person) {
+                let words = "同じ方の意見書が、このファイルにもう1件あります。1件だけにしてください";
+                problems.push(Problem::of_file(name, "twice", words).at_line(*line));
+            }
         }
         if documents.is_empty() || problems.iter().any(Problem::is_error) {
             let entry = caller.entry(context, "opinion.file", Outcome::Refused);
             self.store().audit().append(entry).await?;
             return Ok(Err(problems.iter().map(Problem::message_ja).collect()));
         }
-        let mut handles = Vec::with_capacity(documents.len());
+        let mut drafts = Vec::with_capacity(documents.len());
         for (_, opinion) in &documents {
-            self.put_opinion_draft(caller, (opinion.person, office), None, content(opinion), context).await?;
-            handles.push(self.handle_of(caller, opinion.person).await?);
+            let latest = self.latest_opinion(caller, opinion.person).await?;
+            let over = self.store().opinion_draft(opinion.person, office).await?.map(|draft| draft.version);
+            drafts.push((opinion.person, over, draft_after(latest.as_ref(), content(opinion), context)?));
+        }
+        let mut tx = self.store().begin().await?;
+        for (person, over, draft) in &drafts {
+            if !tx.save_opinion_draft(*person, office, *over, draft).await? {
+                return Err(Error::Conflict(SAVED_ELSEWHERE));
+            }
+        }
+        tx.commit_all(drafts.iter().map(|(person, ..)| draft_entry(caller, *person, context)).collect()).await?;
+        let mut handles = Vec::with_capacity(drafts.len());
+        for (person, ..) in drafts {
+            handles.push(self.handle_of(caller, person).await?);
         }
         Ok(Ok(handles))
     }
@@ -359,11 +373,11 @@ impl Platform {
                 "意見書の生年月日か性別が、この被保険者番号の方のものと違います。被保険者番号を確かめてください";
             return Ok(at("applicant", words));
         }
-        let latest = self.latest_opinion(caller, opinion.person, None).await?;
-        if latest.is_some_and(|one| waits(&one.state)) {
+        let latest = self.latest_opinion(caller, opinion.person).await?;
+        if latest.as_ref().is_some_and(|one| waits(&one.state)) {
             return Ok(at("waiting", "この方の意見書は送信済みで、市区町村の受理を待っています"));
         }
-        Ok(match self.store().opinion_draft(opinion.person, office).await? {
+        Ok(match going_on(self.store().opinion_draft(opinion.person, office).await?, latest.as_ref()) {
             Some(_) => at("draft", "この方の書きかけがもうあります。その書きかけを送るか消してから、入れてください"),
             None => None,
         })
@@ -398,6 +412,32 @@ impl Error {
     pub fn is_saved_elsewhere(&self) -> bool {
         matches!(self, Self::Conflict(SAVED_ELSEWHERE))
     }
+}
+
+/// Whether a document was handed in for a request of this day.
+fn is_since(submission: &Submission, day: Option<Date>) -> bool {
+    day.is_none_or(|day| day_in_japan(submission.submitted_at) >= day)
+}
+
+/// The draft there is to go on with. One that was saved while the latest document was being sent follows an older one: what it
+/// holds has been sent, and counts no more.
+fn going_on(draft: Option<OpinionDraft>, latest: Option<&Submission>) -> Option<OpinionDraft> {
+    let latest = latest.map_or("", |latest| latest.id.as_str());
+    draft.filter(|draft| draft.follows.as_deref().is_none_or(|follows| follows == latest))
+}
+
+/// A draft of what is typed now; none while a document waits for the municipality.
+fn draft_after(latest: Option<&Submission>, content: Vec<u8>, context: &Context) -> Result<OpinionDraft, Error> {
+    if latest.is_some_and(|one| waits(&one.state)) {
+        return Err(Error::Conflict("この意見書は送信済みです。市区町村の受理を待っています"));
+    }
+    let follows = Some(latest.map_or_else(String::new, |latest| latest.id.clone()));
+    Ok(OpinionDraft { version: random_version()?, saved_at: context.now, content, follows })
+}
+
+fn draft_entry(caller: &Caller, person: PersonKey, context: &Context) -> Entry {
+    let entry = caller.entry_about(context, person, "opinion.draft", Outcome::Done);
+    Entry { kind: Some("A2".to_owned()), ..entry }
 }
 
 /// A number nobody has seen, more than zero.

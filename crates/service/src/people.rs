@@ -1,7 +1,7 @@
 //! 担当利用者の一覧: an office's own people with consent, 閲覧期限, 認定期限 and 進捗 (P-140, P-168, P-213), the page that ends
 //! telephone calls to city hall. Each value only where the decision allows it.
 
-use crate::decision::{Case, Question};
+use crate::decision::{Case, Question, TOGETHER};
 use crate::renewals::{Warning, consent_to_confirm, warnings};
 use crate::view::latest;
 use crate::{Caller, Context, Error, Platform};
@@ -105,8 +105,11 @@ impl Platform {
         // Memberships that no longer count are passed over, so a page is short only at the end of the list.
         'page: loop {
             let people = self.store().people_of_office(office, after, limit).await?;
-            for person in &people {
-                let (case, unopened) = self.case_with(caller, *person, (&LISTED, true), context).await?;
+            let mut cases = Vec::with_capacity(people.len());
+            for together in people.chunks(TOGETHER) {
+                cases.extend(self.cases_with(caller, together, (&LISTED, true), context).await?);
+            }
+            for (case, unopened) in cases {
                 // The membership table only lists; assignment and request alone decide (decision 0006.14).
                 let registered = case.stored.assignment.as_ref().is_some_and(|a| a.ended.is_none());
                 if !case.stored.known
@@ -119,6 +122,7 @@ impl Platform {
                 {
                     continue;
                 }
+                let person = case.person;
                 seen.entry(person.insurer.to_string()).or_default().push(person.insured.to_string());
                 lines.push(self.line(caller, &case, &unopened, context).await?);
                 if lines.len() == limit as usize {

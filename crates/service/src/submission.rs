@@ -12,7 +12,7 @@ use kiban_domain::physician_opinion::{PhysicianOpinion, Severity};
 use kiban_domain::plan_request::{PlanRequest, SubmissionState};
 use kiban_domain::{Date, InsurerNumber, Kind, Organization, PersonKey, Timestamp};
 use kiban_policy::{Decision, UseCase};
-use kiban_store::{Entry, NewRecord, NewSubmission, Original, Outcome, Submission};
+use kiban_store::{Entry, NewRecord, NewSubmission, Original, Outcome, StoreError, Submission, Tx};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -227,20 +227,37 @@ impl Platform {
     /// Puts a document into the municipality's inbox. One that was sent back or accepted may be followed by another, which
     /// names it; one that waits may not.
     pub(crate) async fn file(&self, caller: &Caller, filing: Filing, context: &Context) -> Result<Filed, Error> {
+        let before = self.document_before(caller, &filing).await?;
+        let mut tx = self.store().begin().await?;
+        let (filed, entry) = self.put_filing(&mut tx, caller, (filing, before), context).await?;
+        self.commit(tx, entry, &filed, context).await?;
+        Ok(filed)
+    }
+
+    /// 受付番号 of the latest document a new one follows, if there is one; a conflict while one waits.
+    pub(crate) async fn document_before(&self, caller: &Caller, filing: &Filing) -> Result<Option<String>, Error> {
         let about = self.store().submissions_about(filing.person).await?;
         let mut same = about.into_iter().filter(|s| {
             s.kind == filing.kind && s.natural_key == filing.natural_key && s.sender == caller.organization
         });
         let before = same.next();
         if before.as_ref().is_some_and(|before| waits(&before.state)) || same.any(|earlier| waits(&earlier.state)) {
-            return Err(Error::Conflict(
-                "同じ書類を提出済みで、市区町村の受理を待っています。修正する場合は差戻しを依頼してください",
-            ));
+            return Err(Error::Conflict(WAITS));
         }
+        Ok(before.map(|before| before.id))
+    }
+
+    /// Writes a document and what goes with it; the answer, and the entry to commit it with. Of two at the same moment the store
+    /// takes one.
+    pub(crate) async fn put_filing(
+        &self,
+        tx: &mut Tx,
+        caller: &Caller,
+        (filing, replaces): (Filing, Option<String>),
+        context: &Context,
+    ) -> Result<(Filed, Entry), Error> {
         let Filing { id, person, kind, natural_key, payload, original, notes } = filing;
-        let replaces = before.map(|before| before.id);
-        let mut tx = self.store().begin().await?;
-        tx.put_submission(&NewSubmission {
+        let new = NewSubmission {
             id: id.clone(),
             person,
             kind,
@@ -251,8 +268,11 @@ impl Platform {
             payload,
             original: Some(original),
             replaces: replaces.clone(),
-        })
-        .await?;
+        };
+        tx.put_submission(&new).await.map_err(|error| match error {
+            StoreError::Conflict(_) => Error::Conflict(WAITS),
+            other => other.into(),
+        })?;
         // What was being written at a screen has been sent, here or by the hospital's program.
         if let (Kind::A2, Some(office)) = (kind, caller.organization.office()) {
             tx.drop_opinion_draft(person, office).await?;
@@ -273,8 +293,7 @@ impl Platform {
             content_removed: false,
             notes,
         };
-        self.commit(tx, entry, &filed, context).await?;
-        Ok(filed)
+        Ok((filed, entry))
     }
 
     /// State of the documents the caller's organisation handed over about a person.
@@ -467,6 +486,9 @@ impl Platform {
         }
     }
 }
+
+/// Told when the same document waits for the municipality already.
+const WAITS: &str = "同じ書類を提出済みで、市区町村の受理を待っています。修正する場合は差戻しを依頼してください";
 
 /// A document about to be put into the inbox.
 pub(crate) struct Filing {

@@ -110,20 +110,39 @@ impl Gatherer {
 
     /// What is stored about a person at some moment after this call.
     pub(crate) async fn ask(self: &Arc<Self>, person: PersonKey, wanted: Wanted) -> Result<Gathered, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        if self.enqueue(Waiting { person, wanted, since: Instant::now(), reply })? {
+        let mut answers = self.ask_many(&[person], wanted).await?;
+        answers.pop().ok_or_else(|| unavailable("a question was lost"))
+    }
+
+    /// The same about many people, in their order: those of one insurer go together, as many as a statement takes.
+    pub(crate) async fn ask_many(
+        self: &Arc<Self>,
+        people: &[PersonKey],
+        wanted: Wanted,
+    ) -> Result<Vec<Gathered>, StoreError> {
+        let (mut waiting, mut answers) = (Vec::with_capacity(people.len()), Vec::with_capacity(people.len()));
+        for person in people {
+            let (reply, answer) = oneshot::channel();
+            waiting.push(Waiting { person: *person, wanted, since: Instant::now(), reply });
+            answers.push(answer);
+        }
+        if self.enqueue(waiting)? {
             tokio::spawn(Worker { gatherer: Arc::clone(self), is_counted: true }.work());
         }
-        answer.await.unwrap_or_else(|_| Err(unavailable("a question was lost")))
+        let mut gathered = Vec::with_capacity(people.len());
+        for answer in answers {
+            gathered.push(answer.await.unwrap_or_else(|_| Err(unavailable("a question was lost")))?);
+        }
+        Ok(gathered)
     }
 
     /// Whether another worker is needed, who is counted already.
-    fn enqueue(&self, waiting: Waiting) -> Result<bool, StoreError> {
+    fn enqueue(&self, waiting: Vec<Waiting>) -> Result<bool, StoreError> {
         let mut queue = self.queue();
         if queue.waiting.len() >= MOST_WAITING {
             return Err(unavailable("too many questions are waiting"));
         }
-        queue.waiting.push_back(waiting);
+        queue.waiting.extend(waiting);
         let needed = queue.at_work < self.at_once;
         queue.at_work += usize::from(needed);
         Ok(needed)

@@ -2,6 +2,7 @@
 
 use crate::StoreError;
 use crate::engine::{Arg, RawTx};
+use kiban_domain::{InsuredNumber, InsurerNumber, PersonKey};
 
 /// Rows of one statement at most.
 const MOST: usize = 64;
@@ -43,6 +44,15 @@ impl ManyRows {
 fn placeholders(rows: usize, width: usize) -> String {
     let row = |r: usize| (1..=width).map(|c| format!("${}", r * width + c)).collect::<Vec<_>>().join(", ");
     (0..rows).map(|r| format!("({})", row(r))).collect::<Vec<_>>().join(", ")
+}
+
+/// People for statements that name sixteen of one insurer: the places left over hold the last of them again.
+pub(crate) fn sixteens(people: &[PersonKey]) -> impl Iterator<Item = (InsurerNumber, [InsuredNumber; 16])> {
+    let groups = people.chunk_by(|a, b| a.insurer == b.insurer).flat_map(|group| group.chunks(16));
+    groups.filter_map(|group| {
+        let last = group.last()?;
+        Some((last.insurer, std::array::from_fn(|place| group.get(place).unwrap_or(last).insured)))
+    })
 }
 
 #[cfg(test)]

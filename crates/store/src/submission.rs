@@ -1,8 +1,9 @@
 //! 提出物 on their way to the municipality: submitted → fetched → accepted or returned (P-133, P-138, P-201).
 
 use crate::door::Door;
-use crate::engine::{Row, args};
+use crate::engine::{Arg, Row, args};
 use crate::error::readable;
+use crate::many::sixteens;
 use crate::office::instant;
 use crate::{InsurerKeys, Store, StoreError, Tx};
 use kiban_domain::office::StaffId;
@@ -11,10 +12,10 @@ use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, Organization, Perso
 use std::sync::Arc;
 
 const PUT: &str = "INSERT INTO submission (insurer_number, submission_id, insured_number, kind, sender, submitted_by, submitted_at, state, reason,
-       decided_at, natural_key, payload, digest, mac, media, original, replaces)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL, $9, $10, $11, $12, $13, $14, $15)
+       decided_at, natural_key, payload, digest, mac, media, original, replaces, waits)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL, $9, $10, $11, $12, $13, $14, $15, TRUE)
      ON CONFLICT DO NOTHING";
-const MOVE: &str = "UPDATE submission SET state = $4, reason = $5, decided_at = $6, mac = $7,
+const MOVE: &str = "UPDATE submission SET state = $4, reason = $5, decided_at = $6, waits = CASE WHEN $4 IN ('submitted', 'fetched') THEN waits END, mac = $7,
        payload = CASE WHEN $8 THEN NULL ELSE payload END, original = CASE WHEN $8 THEN NULL ELSE original END
      WHERE insurer_number = $1 AND submission_id = $2 AND state = $3";
 const DROP_CONTENT: &str = "UPDATE submission SET payload = NULL, original = NULL
@@ -29,6 +30,11 @@ const PAGE: &str = "SELECT submission_id, insured_number, kind, sender, submitte
 const OF_PERSON: &str = "SELECT submission_id, insured_number, kind, sender, submitted_by, submitted_at, state, reason, decided_at, natural_key, payload, mac,
        media, original, replaces
      FROM submission WHERE insurer_number = $1 AND insured_number = $2 ORDER BY submitted_at DESC, submission_id";
+const OF_PEOPLE: &str = "SELECT submission_id, insured_number, kind, sender, submitted_by, submitted_at, state, reason, decided_at, natural_key,
+       CAST(NULL AS BYTEA), mac, NULL, CAST(NULL AS BYTEA), replaces
+     FROM submission WHERE insurer_number = $1
+       AND insured_number IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) AND sender = $18 AND kind = $19
+     ORDER BY submitted_at DESC, submission_id";
 const PUT_ORIGINAL: &str = "INSERT INTO record_original (insurer_number, submission_id, insured_number, kind, natural_key, revision, media, content, purge_after)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const ORIGINAL: &str = "SELECT insured_number, kind, natural_key, revision, media, content FROM record_original
@@ -37,7 +43,8 @@ const ORIGINALS: &str =
     "SELECT insured_number, kind, natural_key, revision, media, content, submission_id FROM record_original
      WHERE insurer_number = $1 AND submission_id > $2 ORDER BY submission_id LIMIT $3";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, MOVE, DROP_CONTENT, ONE, PAGE, OF_PERSON, PUT_ORIGINAL, ORIGINAL, ORIGINALS];
+pub(crate) const ALL: &[&str] =
+    &[PUT, MOVE, DROP_CONTENT, ONE, PAGE, OF_PERSON, OF_PEOPLE, PUT_ORIGINAL, ORIGINAL, ORIGINALS];
 
 /// A document as its sender handed it in, byte for byte.
 #[derive(Clone, PartialEq, Eq)]
@@ -125,7 +132,8 @@ pub struct Submission {
 }
 
 impl Tx {
-    /// Puts a document into the municipality's inbox.
+    /// Puts a document into the municipality's inbox; a conflict when one of the same sender and natural key waits there, also
+    /// one that is being put at this moment.
     pub async fn put_submission(&mut self, new: &NewSubmission) -> Result<(), StoreError> {
         let keys = self.keys_of(new.person.insurer.as_str()).await?;
         let (kind, sender) = (new.kind.code(), new.sender.to_string());
@@ -160,7 +168,11 @@ impl Tx {
                 ],
             )
             .await?;
-        if added == 1 { Ok(()) } else { Err(StoreError::Conflict("a document with this id is there already")) }
+        if added == 1 {
+            Ok(())
+        } else {
+            Err(StoreError::Conflict("this document is there, or another of its key waits"))
+        }
     }
 
     /// Moves a document to its next state; fails with a conflict when somebody else moved it first.
@@ -293,6 +305,24 @@ impl Store {
     pub async fn submissions_about(&self, person: PersonKey) -> Result<Vec<Submission>, StoreError> {
         let rows = self.engine.rows(OF_PERSON, args![person.insurer.as_str(), person.insured.as_str()]).await?;
         self.submissions(person.insurer, &rows).await
+    }
+
+    /// The documents of one kind that a sender handed in about these people, latest first, without their contents.
+    pub async fn submissions_of(
+        &self,
+        sender: Organization,
+        kind: Kind,
+        people: &[PersonKey],
+    ) -> Result<Vec<Submission>, StoreError> {
+        let (sender, mut found) = (sender.to_string(), Vec::new());
+        for (insurer, numbers) in sixteens(people) {
+            let mut args = vec![Arg::from(insurer.as_str())];
+            args.extend(numbers.iter().map(|number| Arg::from(number.as_str())));
+            args.extend([Arg::from(&sender), Arg::from(kind.code())]);
+            let rows = self.engine.rows(OF_PEOPLE, &args).await?;
+            found.extend(self.submissions(insurer, &rows).await?);
+        }
+        Ok(found)
     }
 
     async fn submission_keys(&self, insurer: InsurerNumber, rows: &[Row]) -> Result<Arc<InsurerKeys>, StoreError> {

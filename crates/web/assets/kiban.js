@@ -16,13 +16,15 @@
   const send = () => fetch(form.action, { method: "POST", body: fields(), headers: { Accept: "application/json" } });
   const isAnswer = (answer) => (answer.headers.get("Content-Type") || "").includes("json");
 
-  // After another log-in in another window the form needs its new token; the version of the draft stays what it was.
+  // After another log-in of the same account in another window the form needs its new token; the version of the draft stays what
+  // it was. Somebody else's token is not taken: what was typed here is not theirs.
   const newToken = async () => {
     const page = await fetch(location.href, { headers: { Accept: "text/html" } });
-    const other = new DOMParser().parseFromString(await page.text(), "text/html");
-    const token = other.querySelector("form[data-autosave] input[name=form_token]");
-    if (token) form.elements.form_token.value = token.value;
-    return Boolean(token);
+    const other = new DOMParser().parseFromString(await page.text(), "text/html").querySelector("form[data-autosave]");
+    if (!other) return "none";
+    if (other.elements.writer.value !== form.elements.writer.value) return "other";
+    form.elements.form_token.value = other.elements.form_token.value;
+    return "own";
   };
 
   const save = async () => {
@@ -32,7 +34,14 @@
     try {
       let answer = await send();
       if (answer.redirected || answer.status === 400) {
-        if (await newToken()) answer = await send();
+        const found = await newToken();
+        if (found === "own") answer = await send();
+        if (found === "other") {
+          told.textContent = "別の方がログインしているため、保存していません。この画面に入力した方がログインし直すと、続きから保存されます。";
+          changed = true;
+          later();
+          return;
+        }
       }
       if (answer.ok && isAnswer(answer)) {
         const saved = await answer.json();

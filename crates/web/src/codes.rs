@@ -47,7 +47,7 @@ pub static CODES: &[Code] = &[
     code(
         401,
         "fresh_proof_required",
-        "同意・書出し・災害時モード・アカウント・証明書の操作。パスワード（と第二要素）を確かめてから15分（`proof_minutes`）を過ぎている。`POST /api/v1/session/proof` で確かめ直し、新しいトークンでもう一度送る",
+        "大切な操作（docs/accounts.md の一覧）。パスワード（と第二要素）を確かめてから15分（`proof_minutes`）を過ぎている。`POST /api/v1/session/proof` で確かめ直し、新しいトークンでもう一度送る",
     ),
     code(401, "wrong_code", "認証アプリの数字か回復コードが違う、または使い終わっている"),
     code(401, "idle", "画面だけ。しばらく操作がなかったため、ログインが終わった"),
@@ -67,6 +67,7 @@ pub static CODES: &[Code] = &[
     code(405, "method_not_allowed", "このパスでは使えないメソッド。使えるものは `Allow`"),
     code(408, "slow", "送信に時間がかかりすぎた"),
     code(409, "conflict", "今の状態ではできない。または同じ `Idempotency-Key` の要求を処理している"),
+    code(409, "other_writer", "画面だけ。下書きを書いた人と、いまログインしている人が違う。保存していない"),
     code(
         409,
         "not_opened",

@@ -4,7 +4,7 @@ use crate::world::*;
 use kiban_store::OpinionDraft;
 
 pub fn draft(version: i64, text: &str) -> OpinionDraft {
-    OpinionDraft { version, saved_at: at(version), content: text.as_bytes().to_vec() }
+    OpinionDraft { version, saved_at: at(version), content: text.as_bytes().to_vec(), follows: Some("s1".to_owned()) }
 }
 
 #[tokio::test]

@@ -156,7 +156,7 @@ pub fn opinion(id: &str) -> NewSubmission {
         sender: Organization::Office(office()),
         submitted_by: StaffId("4370100017/s1".to_owned()),
         submitted_at: at(10),
-        natural_key: "20261101".to_owned(),
+        natural_key: format!("20261101-{id}"),
         payload: "架空の意見書".as_bytes().to_vec(),
         original: Some(Original { media: "text/csv".to_owned(), bytes: b"1.1,\x8e\xe5".to_vec() }),
         replaces: None,
@@ -213,6 +213,29 @@ async fn a_returned_document_keeps_its_content_and_the_reason() {
         world.write(async |tx| tx.drop_returned_content(insurer(), "s1").await).await.unwrap();
         let replaced = world.store.submission(insurer(), "s1").await.unwrap().unwrap();
         assert_eq!((&replaced.state, &replaced.payload, &replaced.original), (&returned, &None, &None));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_documents_with_one_key_only_one_waits_also_when_two_are_sent_at_the_same_moment() {
+    on_each_engine(async |world| {
+        let same = |id: &str| NewSubmission { natural_key: "20261101".to_owned(), ..opinion(id) };
+        let put = async |new: NewSubmission| world.write(async |tx| tx.put_submission(&new).await).await;
+        // Neither looked before the other was there.
+        let (one, two) = tokio::join!(put(same("s1")), put(same("s2")));
+        assert_ne!(one.is_ok(), two.is_ok());
+        assert!(matches!(one.and(two), Err(StoreError::Conflict(_))));
+        let waiting = world.store.inbox(insurer(), 10).await.unwrap();
+        assert_eq!(waiting.len(), 1);
+        world.write(async |tx| tx.move_submission(&waiting[0], &SubmissionState::Fetched, at(20)).await).await.unwrap();
+        assert!(matches!(put(same("s3")).await, Err(StoreError::Conflict(_))), "fetched, it still waits");
+        let sender = Organization::Office("4370100025".parse().unwrap());
+        put(NewSubmission { sender, ..same("s4") }).await.unwrap();
+        let fetched = world.store.submission(insurer(), &waiting[0].id).await.unwrap().unwrap();
+        let returned = SubmissionState::Returned { reason: "x".to_owned() };
+        world.write(async |tx| tx.move_submission(&fetched, &returned, at(30)).await).await.unwrap();
+        put(same("s5")).await.unwrap();
     })
     .await;
 }

@@ -215,7 +215,7 @@ async fn fill(world: &World) {
         replaces: None,
     };
     world.write(async |tx| tx.put_submission(&submission).await).await.unwrap();
-    let kept = NewSubmission { id: "s2".to_owned(), ..submission.clone() };
+    let kept = NewSubmission { id: "s2".to_owned(), natural_key: "2".to_owned(), ..submission.clone() };
     world.write(async |tx| tx.put_submission(&kept).await).await.unwrap();
     let accepted = world.store.submission(insurer(), "s2").await.unwrap().unwrap();
     world.write(async |tx| tx.keep_original(&accepted, number, day(20320331)).await).await.unwrap();

@@ -138,6 +138,12 @@ impl Visitor {
         sum.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Stands for the account in forms whose typing outlives a log-in; the same in each of its log-ins.
+    pub(crate) fn writer(&self) -> String {
+        let sum = digest(&SHA256, format!("writer {}", self.caller.staff.id.0).as_bytes());
+        sum.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The frame of a page. `here` is the address of its item in the menu.
     pub(crate) fn frame(&self, app: &App, title: &str, screen: &'static str, here: &'static str) -> Frame {
         let staff = &self.caller.staff;

@@ -61,6 +61,18 @@ impl<'a> Browser<'a> {
     }
 
     async fn send_as(&self, media: &str, method: Method, path: &str, body: Body) -> Reply {
+        self.client.send_raw(self.request(media, method, path, body)).await
+    }
+
+    /// The request of a form, to be sent beside others.
+    pub fn form_request(&self, path: &str, fields: &[(&str, &str)]) -> Request<Body> {
+        let body = Body::from(serde_urlencoded::to_string(fields).unwrap());
+        let mut request = self.request("application/x-www-form-urlencoded", Method::POST, path, body);
+        self.client.connect(&mut request);
+        request
+    }
+
+    fn request(&self, media: &str, method: Method, path: &str, body: Body) -> Request<Body> {
         let mut request = Request::builder().method(method.clone()).uri(path).header(header::HOST, HOST);
         request = request.header(header::ACCEPT, "text/html,application/xhtml+xml");
         if let Some(cookie) = &self.cookie {
@@ -72,7 +84,7 @@ impl<'a> Browser<'a> {
                 request = request.header(header::ORIGIN, origin);
             }
         }
-        self.client.send_raw(request.body(body).unwrap()).await
+        request.body(body).unwrap()
     }
 }
 

@@ -2,11 +2,12 @@
 
 use crate::pages::{Browser, form_token, hidden, location};
 use crate::view::opinion;
-use crate::world::{PASSWORD, Person, Reply, Role, World};
+use crate::world::{COLLEAGUE, PASSWORD, Person, Reply, Role, World};
 use axum::http::StatusCode;
 use kiban_domain::Kind;
-use kiban_domain::physician_opinion::PhysicianOpinion;
+use kiban_domain::physician_opinion::{OpinionForm, PhysicianConsent, PhysicianOpinion};
 use kiban_formats::opinion_csv;
+use kiban_store::OpinionDraft;
 use serde_json::{Value, json};
 
 type Fields = &'static [(&'static str, &'static str)];
@@ -44,9 +45,10 @@ const LEAST: [(&str, Fields); 6] = [
 /// Saves a chapter the way the page of it does.
 async fn save(browser: &mut Browser<'_>, at: &str, chapter: &str, fields: &[(&str, &str)], go: &str) -> Reply {
     let path = format!("{at}/{chapter}");
-    let version = hidden(&browser.get(&path).await, "version");
-    let fields: Vec<(&str, &str)> =
-        [("version", version.as_str()), ("go", go)].into_iter().chain(fields.iter().copied()).collect();
+    let page = browser.get(&path).await;
+    let (version, writer) = (hidden(&page, "version"), hidden(&page, "writer"));
+    let own = [("version", version.as_str()), ("writer", writer.as_str()), ("go", go)];
+    let fields: Vec<(&str, &str)> = own.into_iter().chain(fields.iter().copied()).collect();
     browser.submit(&path, &path, &fields).await
 }
 
@@ -203,9 +205,11 @@ async fn two_windows_never_write_over_each_other_unseen() {
     let mut doctor = Browser::logged_in(&world, Role::Hospital).await;
     let at = work(&doctor).await;
     let path = format!("{at}/remarks");
-    let older = hidden(&doctor.get(&path).await, "version");
+    let page = doctor.get(&path).await;
+    let (older, writer) = (hidden(&page, "version"), hidden(&page, "writer"));
+    let writer = ("writer", writer.as_str());
     location(&save(&mut doctor, &at, "remarks", &[("remarks", "先に保存")], "next").await);
-    let fields = [("version", older.as_str()), ("remarks", "あとの画面")];
+    let fields = [writer, ("version", older.as_str()), ("remarks", "あとの画面")];
     let conflict = doctor.submit(&path, &path, &fields).await;
     assert_eq!(conflict.status, StatusCode::CONFLICT);
     let text = conflict.text();
@@ -213,13 +217,14 @@ async fn two_windows_never_write_over_each_other_unseen() {
     assert!(text.contains("あとの画面</textarea>") && text.contains("<b>ほかの画面：</b>先に保存"), "{text}");
     assert!(doctor.get(&path).await.text().contains("先に保存</textarea>"), "nothing was written");
     // The script is told in words it can show.
-    let auto = [("version", older.as_str()), ("remarks", "x"), ("go", "auto")];
+    let auto = [writer, ("version", older.as_str()), ("remarks", "x"), ("go", "auto")];
     assert_eq!(doctor.submit(&path, &path, &auto).await.status, StatusCode::CONFLICT);
     let newest = hidden(&conflict, "version");
-    location(&doctor.submit(&path, &path, &[("version", &newest), ("remarks", "あとの画面")]).await);
+    location(&doctor.submit(&path, &path, &[writer, ("version", &newest), ("remarks", "あとの画面")]).await);
     assert!(doctor.get(&path).await.text().contains("あとの画面</textarea>"));
     let version = hidden(&doctor.get(&path).await, "version");
-    let auto = doctor.submit(&path, &path, &[("version", &version), ("remarks", "自動"), ("go", "auto")]).await.json();
+    let auto = [writer, ("version", &version), ("remarks", "自動"), ("go", "auto")];
+    let auto = doctor.submit(&path, &path, &auto).await.json();
     assert!(auto["saved"].as_str().unwrap().contains("自動で保存しました"), "{auto}");
     assert_eq!(auto["version"], json!(hidden(&doctor.get(&path).await, "version")));
     world.verify().await;
@@ -265,8 +270,12 @@ async fn a_file_of_the_document_software_becomes_a_draft_to_be_checked_and_sent(
     let mut other = document.clone();
     other.basics.applicant.birth = Person::Hidden.insured().identity.birth;
     let someone = opinion_csv::write([&other]).unwrap();
+    let mut later = document.clone();
+    later.remarks = Some("同じ方のもう1件".to_owned());
+    let twice = opinion_csv::write([&document, &later]).unwrap();
     for (name, content, told) in [
-        ("a.csv", &both[..], "2行目"),
+        ("twice.csv", &twice[..], "このファイルにもう1件あります"),
+        ("a.csv", &both, "2行目"),
         ("someone.csv", &someone, "生年月日か性別"),
         ("b.csv", b"1.1,x\r\n", "1行目"),
         ("c.json", b"{}", "PhysicianOpinion"),
@@ -328,5 +337,100 @@ async fn the_form_is_only_for_the_hospital_that_was_asked_and_only_from_its_own_
     assert_eq!(doctor.post(&path, &fields).await.status, StatusCode::BAD_REQUEST);
     let office = Role::Hospital.organization().office().unwrap();
     assert_eq!(world.platform.store().opinion_draft(Person::Hanako.key(), office).await.unwrap(), None);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn send_pressed_twice_at_the_same_moment_is_one_opinion_and_one_receipt() {
+    let world = World::new().await;
+    let mut doctor = Browser::logged_in(&world, Role::Hospital).await;
+    let at = work(&doctor).await;
+    for (chapter, fields) in LEAST {
+        save(&mut doctor, &at, chapter, fields, "next").await;
+    }
+    let path = format!("{at}/send");
+    let page = doctor.get(&path).await;
+    let (token, version) = (form_token(&page), hidden(&page, "version"));
+    let fields = [("form_token", token.as_str()), ("version", version.as_str()), ("act", "send")];
+    let presses = (0..4).map(|_| doctor.form_request(&path, &fields)).collect();
+    for reply in world.at_once(presses).await {
+        assert_eq!(location(&reply), format!("{at}/receipt"));
+    }
+    assert_eq!(inbox(&world).await.len(), 1);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn what_was_saved_while_the_opinion_was_being_sent_is_no_draft_of_the_next_one() {
+    let world = World::new().await;
+    let mut doctor = Browser::logged_in(&world, Role::Hospital).await;
+    let at = work(&doctor).await;
+    let handle = at.trim_start_matches("/opinions/").to_owned();
+    let api = world.log_in(Role::Hospital).await;
+    let sent = api.post(&format!("/api/v1/people/{handle}/opinions"), opinion(&world)).await.json();
+    // The automatic save looked before the opinion was sent and is written after it.
+    let typed = json!({ "remarks": { "remarks": ["送ったあとに残った文"] } }).to_string().into_bytes();
+    let late = OpinionDraft { version: 7, saved_at: world.now(), content: typed, follows: Some(String::new()) };
+    let office = Role::Hospital.organization().office().unwrap();
+    world
+        .change(async |tx| {
+            tx.save_opinion_draft(Person::Hanako.key(), office, None, &late).await.unwrap();
+        })
+        .await;
+    let id = sent["receipt"].as_str().unwrap();
+    let city = world.log_in(Role::City).await;
+    city.post(&format!("/api/v1/inbox/{id}/return"), json!({ "reason": "体重を確かめてください" })).await;
+    let page = doctor.get(&format!("{at}/remarks")).await.text();
+    assert!(page.contains("差し戻された意見書の内容") && !page.contains("送ったあとに残った文"), "{page}");
+    // It is in nobody's way, and what is saved now counts.
+    save(&mut doctor, &at, "remarks", &[("remarks", "直した文")], "close").await;
+    assert!(doctor.get(&format!("{at}/remarks")).await.text().contains("直した文</textarea>"));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn what_one_account_typed_is_not_saved_by_the_next_that_logs_in_in_the_same_browser() {
+    let world = World::new().await;
+    let mut doctor = Browser::logged_in(&world, Role::Hospital).await;
+    let at = work(&doctor).await;
+    let path = format!("{at}/remarks");
+    let writer = hidden(&doctor.get(&path).await, "writer");
+    let typed = [("writer", writer.as_str()), ("version", "0"), ("remarks", "先の人の文"), ("go", "auto")];
+    doctor.post("/login", &[("account", COLLEAGUE), ("password", PASSWORD)]).await;
+    assert_ne!(hidden(&doctor.get(&path).await, "writer"), writer);
+    let reply = doctor.submit(&path, &path, &typed).await;
+    assert_eq!(reply.status, StatusCode::CONFLICT);
+    assert!(reply.text().contains("別の方がログインしているため、保存していません"), "{}", reply.text());
+    assert!(!doctor.get(&path).await.text().contains("先の人の文"));
+    // In a later log-in of the same account it goes on.
+    doctor.post("/login", &[("account", Role::Hospital.account()), ("password", PASSWORD)]).await;
+    assert_eq!(doctor.submit(&path, &path, &typed).await.status, StatusCode::OK);
+    assert!(doctor.get(&path).await.text().contains("先の人の文</textarea>"));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_physician_on_a_returned_opinion_of_the_old_form_stays_when_it_is_put_right() {
+    let world = World::new().await;
+    let mut doctor = Browser::logged_in(&world, Role::Hospital).await;
+    let at = work(&doctor).await;
+    let handle = at.trim_start_matches("/opinions/").to_owned();
+    let mut old: PhysicianOpinion = serde_json::from_value(opinion(&world)).unwrap();
+    old.basics.written_on = "2026-03-20".parse().unwrap();
+    old.basics.last_examined_on = Some("2026-03-19".parse().unwrap());
+    old.form = OpinionForm::Form2006 { physician_consent: Some(PhysicianConsent::Refuses) };
+    let api = world.log_in(Role::Hospital).await;
+    let sent = api.post(&format!("/api/v1/people/{handle}/opinions"), serde_json::to_value(&old).unwrap()).await;
+    assert_eq!(sent.status, StatusCode::CREATED, "{}", sent.text());
+    let (city, id) = (world.log_in(Role::City).await, sent.json()["receipt"].as_str().unwrap().to_owned());
+    city.post(&format!("/api/v1/inbox/{id}/return"), json!({ "reason": "特記を確かめてください" })).await;
+    save(&mut doctor, &at, "remarks", &[("remarks", "確かめました")], "next").await;
+    let page = doctor.get(&format!("{at}/send")).await.text();
+    assert!(page.contains("同じ「医師の同意なし」（旧様式）のまま送ります"), "{page}");
+    assert_eq!(location(&send(&mut doctor, &at).await), format!("{at}/receipt"));
+    let id = inbox(&world).await[0]["receipt"].as_str().unwrap().to_owned();
+    let fetched = city.post(&format!("/api/v1/inbox/{id}/fetch"), json!({})).await.json();
+    let sent: PhysicianOpinion = serde_json::from_value(fetched["content"].clone()).unwrap();
+    assert_eq!((sent.is_refused_by_physician(), sent.remarks.as_deref()), (true, Some("確かめました")));
     world.verify().await;
 }

@@ -465,6 +465,8 @@ pub(super) struct Given {
     pub(super) insurer_name: Option<String>,
     pub(super) requested_on: Option<Date>,
     pub(super) applicant: Identity,
+    /// 医師の同意 of the one that was sent back; the form of the screen has no such item.
+    pub(super) physician_consent: Option<PhysicianConsent>,
 }
 
 /// The document of what is typed, and what of it cannot be read; without a document when that keeps it from being one.
@@ -473,7 +475,7 @@ pub(super) fn assemble(
     given: Given,
     today: Date,
 ) -> (Option<PhysicianOpinion>, Vec<Fault>) {
-    let mut faults = Vec::new();
+    let (mut faults, physician_consent) = (Vec::new(), given.physician_consent);
     let Ok(mut document) = serde_json::to_value(blank(given, today)) else { return (None, faults) };
     let none = Typed::new();
     for (chapter, _) in CHAPTERS {
@@ -503,7 +505,7 @@ pub(super) fn assemble(
         faults.push(("underlined", "「医学的管理の必要性」でも選んでください".to_owned()));
     }
     if opinion.basics.written_on < REVISED_ON {
-        opinion.form = OpinionForm::Form2006 { physician_consent: None };
+        opinion.form = OpinionForm::Form2006 { physician_consent };
     }
     opinion.basics.age =
         u8::try_from(kiban_domain::dates::age_on(opinion.basics.applicant.birth, opinion.basics.written_on)).ok();
@@ -552,7 +554,7 @@ fn half_width(c: char) -> char {
 
 /// A document in which nothing is answered yet.
 fn blank(given: Given, today: Date) -> PhysicianOpinion {
-    let Given { person, office, card_insurer, insurer_name, requested_on, applicant } = given;
+    let Given { person, office, card_insurer, insurer_name, requested_on, applicant, .. } = given;
     PhysicianOpinion {
         person,
         institution: office,
@@ -625,6 +627,7 @@ mod tests {
             insurer_name: opinion.request.insurer_name.clone(),
             requested_on: opinion.request.requested_on,
             applicant: opinion.basics.applicant.clone(),
+            physician_consent: opinion.physician_consent(),
         }
     }
 

@@ -107,6 +107,8 @@ struct ChapterPage {
     chapter: &'static str,
     title: &'static str,
     steps: Vec<StepView>,
+    /// Whose typing it is: another account saves nothing of it.
+    writer: String,
     version: i64,
     /// What the page says about the draft.
     saved: String,
@@ -206,6 +208,7 @@ fn chapter_page(
         chapter,
         title,
         steps: steps(sheet, &checked, Some(chapter)),
+        writer: visitor.writer(),
         version: sheet.version(),
         saved: saved_line(sheet),
         fields: fields::fields(chapter).iter().map(|field| view(field, typed, sheet, chapter, &told)).collect(),
@@ -286,6 +289,16 @@ fn before(form: &Form) -> Option<i64> {
     form.get("version").parse().ok().filter(|version| *version > 0)
 }
 
+/// What somebody typed is not saved under the name of whoever logged in after them in the same browser.
+fn other_writer() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "other_writer",
+        "別の方がログインしているため、保存していません",
+        "この画面に入力した方がログインし直すと、続きから保存できます。ほかの方は、主治医意見書の一覧から開き直してください。",
+    )
+}
+
 pub(crate) async fn save(
     State(app): State<App>,
     Path((handle, name)): Path<(String, String)>,
@@ -293,6 +306,11 @@ pub(crate) async fn save(
 ) -> Result<Response, Away> {
     let Posted { visitor, form } = posted;
     let (place, (chapter, _)) = known_chapter(&name)?;
+    if form.get("writer") != visitor.writer() {
+        // Rights before what is wrong with the form.
+        sheet(&app, &visitor, &handle).await?;
+        return Err(other_writer().into());
+    }
     let typed = typed_in(chapter, &form);
     let is_auto = form.get("go") == "auto";
     let Visitor { caller, context, .. } = &visitor;

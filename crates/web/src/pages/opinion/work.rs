@@ -3,7 +3,7 @@
 use super::fields::{self, CHAPTERS, Fault, Given, Typed, applicant, assemble};
 use crate::Problem;
 use crate::pages::words;
-use kiban_domain::physician_opinion::{PhysicianOpinion, Severity};
+use kiban_domain::physician_opinion::{PhysicianConsent, PhysicianOpinion, Severity};
 use kiban_domain::{Date, InsurerNumber, dates};
 use kiban_service::OpinionWork;
 use serde_json::Value;
@@ -120,9 +120,11 @@ impl Sheet {
             insurer_name: words::city(insurer.as_str()),
             requested_on: self.work.requested_on,
             applicant,
+            physician_consent: self.physician_consent(),
         };
         let (opinion, unread) = assemble(&chapters, given, self.today);
         let mut checked = Checked { opinion, faults: unread.into_iter().map(located).collect(), notes: Vec::new() };
+        checked.notes.extend(checked.opinion.as_ref().and_then(|opinion| self.about_consent(opinion)));
         let problems = checked.opinion.as_ref().map(PhysicianOpinion::problems).unwrap_or_default();
         for problem in problems {
             let (chapter, field) = fields::place_of(&problem.item).unwrap_or_default();
@@ -137,6 +139,25 @@ impl Sheet {
             }
         }
         checked
+    }
+
+    /// 医師の同意 on the one that was sent back, of a form that has it.
+    fn physician_consent(&self) -> Option<PhysicianConsent> {
+        self.work.former.as_ref()?.content.as_ref()?.physician_consent()
+    }
+
+    /// What becomes of a refusal of the physician that stood on the one that was sent back: the screen has no item for it.
+    fn about_consent(&self, opinion: &PhysicianOpinion) -> Option<Located> {
+        self.physician_consent().filter(|consent| *consent == PhysicianConsent::Refuses)?;
+        let text = match opinion.is_refused_by_physician() {
+            true => {
+                "差し戻された意見書と同じ「医師の同意なし」（旧様式）のまま送ります。同意に変えるときは、接続プログラムか API で送ってください"
+            }
+            false => {
+                "差し戻された意見書は「医師の同意なし」（旧様式）でした。記入日が令和8年4月1日以後の様式にはこの項目がないため、送られません"
+            }
+        };
+        Some(Located { chapter: "basics", field: "written_on", text: text.to_owned() })
     }
 
     pub(super) fn heading(&self, handle: &str) -> Heading {

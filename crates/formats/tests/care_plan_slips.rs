@@ -459,6 +459,26 @@ const FAULTS: &[Fault] = &[
         "受け付けられる版は 202407（Ver. 4.1）",
     ),
     Fault(
+        "kinds of office in three digits, as Ver. 4.0 had them",
+        "withdrawals",
+        |f| {
+            only(f, "DLT1KYO");
+            rename(f, "DLT1KYO", "_43_", "_043_");
+        },
+        &[("file_name", "DLT1KYO_", 0, 0, "", "")],
+        "送信元のサービス種類コード「043」: 2桁",
+    ),
+    Fault(
+        "the version of Ver. 4.0",
+        "withdrawals",
+        |f| {
+            only(f, "DLT1KYO");
+            put_all(f, "202407,", "202504,");
+        },
+        &[("version", "DLT1KYO_", 1, 1, "CSVバージョン", "202504")],
+        "受け付けられる版は 202407（Ver. 4.1）",
+    ),
+    Fault(
         "a version before 2023",
         "withdrawals",
         |f| {

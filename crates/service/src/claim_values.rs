@@ -8,7 +8,7 @@ use crate::view::{KindView, open_this_way, with_companions};
 use crate::{Caller, Context, Error, Platform, WhyKind};
 use kiban_domain::dates::{Period, ServiceMonth};
 use kiban_domain::insurance_card::{
-    BenefitRestriction, CertifiedLevel, CopaymentPeriod, CopaymentRate, CostCeiling, PlanningOffice,
+    BenefitRestriction, CertifiedLevel, CopaymentPeriod, CopaymentRate, CostCeiling, PlanningOffice, ServiceLimit,
 };
 use kiban_domain::{Date, Kind, OfficeNumber};
 use serde::{Deserialize, Serialize};
@@ -95,6 +95,13 @@ pub struct DayValues {
     pub planning_office_name: Option<String>,
     /// 届出年月日
     pub planning_office_filed_on: Option<Date>,
+    /// 保険給付率 in percent: what the burden rate leaves, or that of a 給付制限 while it lasts. None where a restriction has no
+    /// rate (償還払い) and where the burden rate is not known.
+    pub insurance_percent: Option<u8>,
+    /// 居宅サービス計画作成区分: `1` by 居宅介護支援, `3` by 介護予防支援 (要支援 and 事業対象者). None without a 届出.
+    pub planning_kind: Option<&'static str>,
+    /// 種類支給限度基準額, units a month by サービス種類.
+    pub service_limits: Vec<ServiceLimit>,
 }
 
 /// What a shown 被保険者証 says; lists that would tell where a 不開示 person is are not there.
@@ -149,11 +156,16 @@ impl Cards {
         let restriction = newest.and_then(|card| card.restrictions.iter().find(|one| one.period.contains(day)));
         values.restriction = restriction.map(|one| one.content.clone());
         values.benefit_percent = restriction.and_then(|one| one.benefit_percent);
+        values.insurance_percent = match restriction {
+            Some(one) => one.benefit_percent,
+            None => values.copayment_tenths.map(|tenths| 100 - 10 * tenths),
+        };
         let filed = newest.into_iter().flat_map(|card| &card.planning_offices).filter(|office| office.filed_on <= day);
         if let Some(office) = filed.max_by_key(|office| office.filed_on) {
             values.planning_office = Some(office.office);
             values.planning_office_name = Some(office.name.clone());
             values.planning_office_filed_on = Some(office.filed_on);
+            values.planning_kind = values.level.map(|code| if matches!(code, "06" | "12" | "13") { "3" } else { "1" });
         }
         values
     }
@@ -171,6 +183,7 @@ impl Cards {
         if level.limit_period.is_none_or(|period| period.contains(day)) {
             values.limit_units = level.limit_units;
             (values.limit_from, values.limit_to) = ends(level.limit_period);
+            values.service_limits.clone_from(&level.service_limits);
         }
     }
 
@@ -217,7 +230,8 @@ fn parts(month: ServiceMonth, cards: &Cards) -> Vec<ClaimPart> {
 }
 
 /// Names of the columns of [`ClaimValues::rows`], for programs and for people.
-const COLUMNS: [(&str, &str); 36] = [
+/// Columns that came later stand at the end.
+const COLUMNS: [(&str, &str); 40] = [
     ("month", "対象月"),
     ("from", "期間の開始日"),
     ("to", "期間の終了日"),
@@ -254,11 +268,15 @@ const COLUMNS: [(&str, &str); 36] = [
     ("planning_office_name", "居宅介護支援事業所の名称"),
     ("planning_office_filed_on", "届出年月日"),
     ("domicile_exception", "住所地特例"),
+    ("insurance_percent", "保険給付率（％）"),
+    ("planning_kind", "居宅サービス計画作成区分"),
+    ("service_limits", "種類支給限度基準額（種類=単位）"),
+    ("domicile_facility_insurer", "施設所在保険者番号"),
 ];
 
 impl ClaimValues {
     /// Names of the columns: those of the JSON, or Japanese ones for people.
-    pub fn columns(for_people: bool) -> [&'static str; 36] {
+    pub fn columns(for_people: bool) -> [&'static str; 40] {
         COLUMNS.map(|(name, for_them)| if for_people { for_them } else { name })
     }
 
@@ -268,10 +286,16 @@ impl ClaimValues {
     }
 
     fn row(&self, part: &ClaimPart) -> Vec<String> {
+        let limits = part.values.service_limits.iter().map(|limit| format!("{}={}", limit.service, limit.units));
+        let limits = limits.collect::<Vec<_>>().join(";");
         let part = serde_json::to_value(part).unwrap_or_default();
         let person = self.person.clone().unwrap_or_default();
         let cell = |(name, _): (&str, &str)| match (name, &part[name], &person[name]) {
             ("month", ..) => self.month.to_string(),
+            ("service_limits", ..) => limits.clone(),
+            ("domicile_facility_insurer", ..) => {
+                person["domicile_facility"]["insurer"].as_str().unwrap_or_default().to_owned()
+            }
             (_, Value::String(text), _) | (_, Value::Null, Value::String(text)) => text.clone(),
             (_, Value::Null, Value::Null) => String::new(),
             (_, Value::Null, value) | (_, value, _) => value.to_string(),

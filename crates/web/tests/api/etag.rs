@@ -70,3 +70,27 @@ async fn a_tag_belongs_to_its_reader() {
     assert_ne!(tag(&one), tag(&two));
     assert_eq!(get_if_not(&colleague, &path, &tag(&one)).await.status, StatusCode::OK);
 }
+
+/// The list of an office's people: what a program asks for every few minutes.
+#[tokio::test]
+async fn the_list_of_people_is_sent_again_only_when_somebody_came_or_went() {
+    let world = World::new().await;
+    let handle = world.register(Role::Planner, Person::Hanako).await;
+    let planner = world.log_in(Role::Planner).await;
+    let path = "/api/v1/people?limit=20";
+    let known = tag(&planner.get(path).await);
+    world.pass(60).await;
+    let same = get_if_not(&planner, path, &known).await;
+    assert_eq!((same.status, same.body.len()), (StatusCode::NOT_MODIFIED, 0), "{}", same.text());
+    assert_eq!(tag(&planner.get(path).await), known, "a minute later it is the same list");
+    // Another page of the list, and another reader's list, are not this one.
+    assert_eq!(get_if_not(&planner, "/api/v1/people?limit=19", &known).await.status, StatusCode::OK);
+    let colleague = world.log_in_colleague(Role::Planner).await;
+    assert_eq!(get_if_not(&colleague, path, &known).await.status, StatusCode::OK);
+
+    assert_eq!(planner.delete(&format!("/api/v1/people/{handle}/registration")).await.status, StatusCode::NO_CONTENT);
+    let reply = get_if_not(&planner, path, &known).await;
+    assert_ne!(tag(&reply), known);
+    assert!(!reply.text().contains(&handle), "{}", reply.text());
+    world.verify().await;
+}

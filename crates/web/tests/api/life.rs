@@ -244,6 +244,68 @@ async fn the_trend_is_told_as_numbers_and_as_a_picture_that_says_what_it_compare
     world.verify().await;
 }
 
+/// Items of every indicator: ADL, nutrition, mouth, DBD13 and 意欲の指標.
+fn every_item(number: &str, day: &str, points: u8) -> String {
+    let office = Role::Helper.organization();
+    let (dbd, vitality) = (vec![points.to_string(); 13].join(","), vec![points.to_string(); 5].join(","));
+    // Fewer points, more trouble: risk 3 of 3, 40 % eaten, three signs of the mouth.
+    let mouth = if points == 1 { "3,40,1,1,1" } else { "1,90,0,0,1" };
+    format!(
+        "{office},11,990010,0000000001,{NUMBER}-{number},1,{day},{points},1,1,1,1,1,1,1,1,1,150.0,{}.0,{mouth},{dbd},{vitality}\r\n",
+        44 + i32::from(points)
+    )
+}
+
+fn every_form(rows: &[String]) -> (String, Vec<u8>) {
+    let numbered = |name: &str, most: usize| (1..=most).map(|at| format!(",{name}{at:02}")).collect::<String>();
+    const ADL: &str = "barthel_index_meal,barthel_transfer,barthel_index_personal_hygiene_and_adjustment,barthel_index_toilet_activity,barthel_index_bathing,barthel_index_flat_ground_walking,barthel_index_stair_movement,barthel_index_changing_clothes,barthel_index_defecation_manage,barthel_index_urination_manage";
+    let mouth = "nursing_facility_services_01,nursing_facility_services_02,visit_services_02";
+    let head = format!(
+        "FORM_0000_2021\r\ncare_facility_id,service_code,insurer_no,insured_no,external_system_management_number,facility_outpatient_category,evaluate_date,{ADL},height,weight,low_operating_risk_level,dietary_intake,{mouth}{}{}\r\n",
+        numbered("dbd13_", 13),
+        numbered("vitality_index_", 5)
+    );
+    ("FORM_0000_2021_1.csv".to_owned(), (head + &rows.concat()).into_bytes())
+}
+
+/// Each indicator of 利用者フィードバック, as numbers and in the picture: values, way, comparison.
+#[tokio::test]
+async fn every_indicator_has_its_line_and_its_panel() {
+    let world = World::new().await;
+    let handle = world.register(Role::Helper, Person::Hanako).await;
+    let rows = [every_item("1", "20260801", 1), every_item("2", "20261101", 2)];
+    let sent = hand_in(&world, &[every_form(&rows), users("23")]).await;
+    assert_eq!(sent.json()["report"]["counts"]["applied"], json!(2), "{}", sent.text());
+    let helper = world.log_in(Role::Helper).await;
+    let trend = helper.get(&format!("/api/v1/people/{handle}/records/C1/trend")).await.json();
+    let svg = helper.get(&format!("/api/v1/people/{handle}/records/C1/trend.svg")).await.text();
+    let lines = trend["indicators"].as_array().unwrap();
+    // Id, values, the mean of the comparison, what the picture says of the change.
+    for (id, values, mean, change) in [
+        ("barthel", [40, 45], json!(34), "前回より ＋5点（改善）"),
+        ("weight", [450, 460], json!(null), "前回より ＋1.0kg"),
+        ("bmi", [200, 204], json!(214), "前回より ＋0.4kg/㎡"),
+        ("malnutrition_risk", [3, 1], json!(2), "前回から下がった（改善）"),
+        ("intake", [40, 90], json!(86), "前回より ＋50％（改善）"),
+        ("oral", [2, 0], json!(1), "前回より −2個（改善）"),
+        ("dbd_required", [5, 10], json!(6), "前回より ＋5点（悪化）"),
+        ("dbd13", [13, 26], json!(11), "前回より ＋13点（悪化）"),
+        ("vitality", [5, 10], json!(5), "前回より ＋5点（改善）"),
+    ] {
+        let line = lines.iter().find(|line| line["id"] == id).unwrap_or_else(|| panic!("{id} in {trend}"));
+        let found: Vec<_> = line["points"].as_array().unwrap().iter().map(|p| p["value"].clone()).collect();
+        assert_eq!(found, values, "{id}");
+        assert_eq!(line["comparison"].get("mean").unwrap_or(&Value::Null), &mean, "{id}");
+        let name = line["name"].as_str().unwrap();
+        assert!(svg.contains(&format!(">{name}")), "no panel of {name}");
+        assert!(svg.contains(&format!("{name}: ")), "{name} is not told in words");
+        assert!(svg.contains(change), "{id}: {change} in {svg}");
+    }
+    assert_eq!(lines.len(), 9);
+    assert_eq!(svg.matches("<polyline ").count(), 9, "one line for each");
+    world.verify().await;
+}
+
 /// What the operator puts in the place of the built-in table is what is compared with, under its own name.
 #[tokio::test]
 async fn a_table_of_comparison_of_the_operator_is_not_called_invented() {

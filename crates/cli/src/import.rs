@@ -6,7 +6,7 @@ use crate::home::{Home, explain, now};
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use kiban_domain::{InsurerNumber, dates};
+use kiban_domain::{Date, InsurerNumber, dates};
 use kiban_formats::Problem;
 use kiban_service::{Context, IntakeResult, MissingRow, ReportedProblem, Work};
 use kiban_sim::files::Stopped;
@@ -60,7 +60,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     let files = folder_files(&options.package)?;
     let platform = Home::open(&options.home, options.db.as_deref())?.platform().await?;
     let mut upload = platform.begin_package_locally(insurer, &Context::new(now())?).await.map_err(explain)?;
-    let bar = progress_bar("受付");
+    let bar = bytes_bar("受付");
     bar.set_length(files.iter().map(|(_, _, bytes)| bytes).sum());
     for (name, path, _) in &files {
         upload.file(name).await.map_err(explain)?;
@@ -111,6 +111,7 @@ async fn dry_run(options: &Options, insurer: InsurerNumber) -> Result<ExitCode> 
     let context = Context::new(now())?;
     let dry = platform.dry_run_locally(insurer, files, options.full, &context, &mut note).await.map_err(explain)?;
     println!("試しました（何も反映していません）");
+    print_base_date(dry.base_date);
     match dry.state {
         "would_apply" => println!("このパッケージは反映されます"),
         _ => println!("このパッケージは取り込めません"),
@@ -150,7 +151,16 @@ fn folder_files(dir: &Path) -> Result<Vec<(String, PathBuf, u64)>> {
 
 /// A bar with rows, rate and remaining time.
 pub fn progress_bar(name: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} 行 {per_sec} 残り {eta}");
+    bar(name, "{prefix} {bar:30} {pos}/{len} 行 {per_sec} 残り {eta}")
+}
+
+/// The same of bytes, in MB.
+fn bytes_bar(name: &str) -> ProgressBar {
+    bar(name, "{prefix} {bar:30} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} 残り {eta}")
+}
+
+fn bar(name: &str, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template);
     let bar = ProgressBar::new(0).with_prefix(name.to_owned());
     if let Ok(style) = style { bar.with_style(style) } else { bar }
 }
@@ -165,6 +175,7 @@ pub fn print_result(result: &IntakeResult) {
         _ => "受け付けました",
     };
     println!("受付番号 {} — {state}{}", result.receipt, if result.repeated { "（同じ内容を受付済み）" } else { "" });
+    print_base_date(result.base_date);
     println!(
         "読んだ行 {}、反映 {}、変更なし {}、取込不可 {}",
         counts.read, counts.applied, counts.unchanged, counts.refused
@@ -172,6 +183,13 @@ pub fn print_result(result: &IntakeResult) {
     print_problems(&result.report.problems);
     if let Some(missing) = &result.missing {
         print_missing(missing.total, &missing.rows);
+    }
+}
+
+/// The day as of which the package holds, once its manifest was read.
+fn print_base_date(base_date: Option<Date>) {
+    if let Some(day) = base_date {
+        println!("基準日 {day}");
     }
 }
 
@@ -217,4 +235,76 @@ pub fn write_city(options: &SimOptions) -> Result<ExitCode> {
         options.out.display()
     );
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use indicatif::{ProgressDrawTarget, TermLike};
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    /// A terminal that remembers what was written.
+    #[derive(Debug, Clone, Default)]
+    struct Screen(Arc<Mutex<String>>);
+
+    impl TermLike for Screen {
+        fn width(&self) -> u16 {
+            120
+        }
+
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(text)
+        }
+
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What a bar shows when this much of so much is done.
+    fn shown(bar: &ProgressBar, done: u64, of: u64) -> String {
+        let screen = Screen::default();
+        bar.set_draw_target(ProgressDrawTarget::term_like(Box::new(screen.clone())));
+        bar.set_length(of);
+        bar.set_position(done);
+        bar.tick();
+        let text = screen.0.lock().unwrap().clone();
+        text
+    }
+
+    #[test]
+    fn what_arrives_is_counted_in_megabytes_and_what_is_applied_in_rows() {
+        let arriving = shown(&bytes_bar("受付"), 1_500_000, 420_000_000);
+        assert!(arriving.contains("受付") && arriving.contains("1.50 MB/420.00 MB"), "{arriving}");
+        assert!(arriving.contains("残り") && !arriving.contains('行'), "{arriving}");
+        let applying = shown(&progress_bar("取込み"), 1_500, 420_000);
+        assert!(applying.contains("取込み") && applying.contains("1500/420000 行"), "{applying}");
+        assert!(applying.contains("残り") && !applying.contains("MB"), "{applying}");
+    }
 }

@@ -8,6 +8,7 @@ use kiban_domain::ids::looks_like_individual_number;
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::io::Read;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// Byte order mark of UTF-8.
@@ -210,18 +211,23 @@ pub fn show(value: &str, limit: usize) -> String {
 /// Whether a 個人番号 stands in a text: twelve digits in a row or in three groups of four, full-width digits included
 /// (P-026, P-039). Longer and shorter runs of digits are other numbers.
 pub fn holds_individual_number(text: &str) -> bool {
-    let fold = |c: char| match c {
+    has_many_digits(text.as_bytes()) && numbers(&text.chars().map(fold).collect::<Vec<_>>()).next().is_some()
+}
+
+/// The character a digit or a separator stands for.
+fn fold(c: char) -> char {
+    match c {
         '０'..='９' => char::from_u32(c as u32 - '０' as u32 + '0' as u32).unwrap_or(c),
         '－' | '‐' | '−' | 'ー' => '-',
         '　' => ' ',
         c => c,
-    };
-    if !has_many_digits(text.as_bytes()) {
-        return false;
     }
-    let chars: Vec<char> = text.chars().map(fold).collect();
+}
+
+/// Places of the 個人番号 in folded characters.
+fn numbers(chars: &[char]) -> impl Iterator<Item = Range<usize>> {
     let digit = |at: usize| chars.get(at).is_some_and(char::is_ascii_digit);
-    (0..chars.len()).filter(|at| digit(*at) && (*at == 0 || !digit(*at - 1))).any(|at| {
+    (0..chars.len()).filter(move |at| digit(*at) && (*at == 0 || !digit(*at - 1))).filter_map(move |at| {
         let plain = (at..at + 12).all(digit) && !digit(at + 12);
         let separator = |at: usize| chars.get(at).filter(|c| matches!(c, '-' | ' '));
         let grouped =
@@ -229,8 +235,79 @@ pub fn holds_individual_number(text: &str) -> bool {
                 && separator(at + 4) == separator(at + 9)
                 && !digit(at + 14);
         let end = if plain { at + 12 } else { at + 14 };
-        (plain || grouped) && looks_like_individual_number(&chars[at..end].iter().collect::<String>())
+        let is_one = (plain || grouped) && looks_like_individual_number(&chars[at..end].iter().collect::<String>());
+        is_one.then_some(at..end)
     })
+}
+
+/// What stands where a 個人番号 stood: a control character, of one byte in every encoding, which no item may hold.
+const BLANK: u8 = 0x7f;
+
+/// Overwrites the 個人番号 that begin within a part of these bytes of a file, byte by byte: nothing moves, and a row that held
+/// one stays a row with an error. Of JSON, digits that are written as escapes are found, too. Whether there was one.
+pub fn blank_individual_numbers(bytes: &mut [u8], within: Range<usize>, is_json: bool) -> bool {
+    /// Bytes looked at together, and those on both sides that tell where a run of digits begins and ends.
+    const STEP: usize = 32 * 1024;
+    const AROUND: usize = 256;
+    let mut found = false;
+    for encoding in [Encoding::Utf8, Encoding::Cp932] {
+        for start in (0..bytes.len()).step_by(STEP) {
+            let begin = start.saturating_sub(AROUND);
+            let window = &bytes[begin..bytes.len().min(start + STEP + AROUND)];
+            if encoding == Encoding::Utf8 && !has_many_digits(window) {
+                continue;
+            }
+            let (chars, places): (Vec<char>, Vec<Range<usize>>) = characters(window, encoding, is_json).unzip();
+            let spans = numbers(&chars).map(|at| begin + places[at.start].start..begin + places[at.end - 1].end);
+            let here = start..start + STEP;
+            let spans: Vec<_> = spans
+                .filter(|span| here.contains(&span.start) && within.contains(&span.start) && !is_of_digest(bytes, span))
+                .collect();
+            found |= !spans.is_empty();
+            spans.into_iter().for_each(|span| bytes[span].fill(BLANK));
+        }
+    }
+    found
+}
+
+/// The characters of bytes, folded, with their places. What is none counts byte by byte.
+fn characters(bytes: &[u8], encoding: Encoding, is_json: bool) -> impl Iterator<Item = (char, Range<usize>)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
+        let (c, length) = is_json.then(|| escaped(rest)).flatten().unwrap_or_else(|| first(rest, encoding));
+        at += length;
+        Some((fold(c), at - length..at))
+    })
+}
+
+/// A character as JSON may write it: `\u` and four hexadecimal digits.
+fn escaped(bytes: &[u8]) -> Option<(char, usize)> {
+    let digits = std::str::from_utf8(bytes.strip_prefix(b"\\u")?.get(..4)?).ok()?;
+    Some((char::from_u32(u32::from_str_radix(digits, 16).ok()?)?, 6))
+}
+
+fn first(bytes: &[u8], encoding: Encoding) -> (char, usize) {
+    let length = match (encoding, bytes[0]) {
+        (Encoding::Cp932, 0x81..=0x9f | 0xe0..=0xfc) | (Encoding::Utf8, 0xc2..=0xdf) => 2,
+        (Encoding::Utf8, 0xe0..=0xef) => 3,
+        (Encoding::Utf8, 0xf0..=0xf4) => 4,
+        _ => 1,
+    };
+    let text = bytes.get(..length).and_then(|one| match encoding {
+        Encoding::Utf8 => std::str::from_utf8(one).ok().map(Cow::Borrowed),
+        Encoding::Cp932 => SHIFT_JIS.decode_without_bom_handling_and_without_replacement(one),
+    });
+    let c = text.as_deref().and_then(|text| text.chars().next());
+    c.map_or((char::REPLACEMENT_CHARACTER, 1), |c| (c, length))
+}
+
+/// Whether a place lies in 64 lower-case hexadecimal digits: a digest is nobody's number.
+fn is_of_digest(bytes: &[u8], span: &Range<usize>) -> bool {
+    let is_hex = |b: &&u8| matches!(**b, b'0'..=b'9' | b'a'..=b'f');
+    let before = bytes[..span.start].iter().rev().take_while(is_hex).take(65).count();
+    let from = bytes[span.start..].iter().take_while(is_hex).take(65).count();
+    before + from == 64
 }
 
 /// Whether enough bytes for a 個人番号 could belong to digits; a full-width one begins with EF. Most values end here.
@@ -359,6 +436,60 @@ mod tests {
         for text in ["1234567890189", "099-000-0101", "20260401 1030", "000012345678", "1234-567-89018"] {
             assert!(!holds_individual_number(text), "{text}");
         }
+    }
+
+    /// What is left of bytes, with the blanks as dots.
+    fn blanked(mut bytes: Vec<u8>, is_json: bool) -> String {
+        let all = 0..bytes.len();
+        blank_individual_numbers(&mut bytes, all, is_json);
+        decode_lossy(&bytes).replace('\u{7f}', ".")
+    }
+
+    fn decode_lossy(bytes: &[u8]) -> String {
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
+    #[test]
+    fn an_individual_number_is_overwritten_where_it_stands_and_nothing_else() {
+        let digest = "3068430da9e4b7a674184035643d9e19af3dc7483e31cc03b35f75268401df77";
+        for (before, after) in [
+            ("1,\"架空 123456789018 花子\",2", "1,\"架空 ............ 花子\",2"),
+            ("1,1234-5678-9018,2", "1,..............,2"),
+            ("1,1234567890189,2", "1,1234567890189,2"),
+            ("0001234567,20260401090000", "0001234567,20260401090000"),
+        ] {
+            assert_eq!(blanked(before.into(), false), after);
+        }
+        assert_eq!(blanked(digest.into(), false), digest, "a digest is nobody's number");
+        // Full-width in both encodings, and as JSON may write it.
+        assert_eq!(blanked("１２３４５６７８９０１８".into(), false), ".".repeat(36));
+        let mut cp932 = Vec::new();
+        encode("表１２３４５６７８９０１８", Encoding::Cp932, &mut cp932).unwrap();
+        let all = 0..cp932.len();
+        assert!(blank_individual_numbers(&mut cp932, all, false));
+        assert_eq!(decode(&cp932[..2], Encoding::Cp932).unwrap(), "表");
+        assert!(cp932[2..].iter().all(|b| *b == BLANK) && cp932.len() == 26);
+        let escaped: String = "123456789018".chars().map(|c| format!("\\u{:04x}", c as u32)).collect();
+        assert_eq!(
+            blanked(format!("{{\"a\":\"{escaped}\"}}").into(), true),
+            format!("{{\"a\":\"{}\"}}", ".".repeat(72))
+        );
+        assert_eq!(blanked(escaped.clone().into(), false), escaped, "CSV has no escapes");
+    }
+
+    #[test]
+    fn wherever_it_stands_in_a_large_file_and_only_where_it_is_asked_for() {
+        for at in [0, 32_760, 32_768, 65_530, 99_988] {
+            let mut bytes = vec![b'x'; 100_000];
+            bytes[at..at + 12].copy_from_slice(b"123456789018");
+            assert!(!blank_individual_numbers(&mut bytes.clone(), at + 1..100_000, false), "begins before the part");
+            assert!(blank_individual_numbers(&mut bytes, at..at + 1, false), "{at}");
+            assert_eq!(bytes.iter().filter(|b| **b == BLANK).count(), 12, "{at}");
+            assert!(bytes.iter().all(|b| matches!(*b, BLANK | b'x')), "{at}");
+        }
+        // A long run of digits is cut nowhere.
+        let mut digits = b"123456789018".repeat(10_000);
+        assert!(!blank_individual_numbers(&mut digits, 0..120_000, false));
     }
 
     proptest! {

@@ -544,3 +544,42 @@ fn each_fault_gives_its_located_problems_and_the_rest_is_still_judged() {
         );
     }
 }
+
+/// What is told of a manifest that names so many rows of each kind, a file each.
+fn told_of_rows(files: &[(&str, u64)]) -> Vec<(u64, u32, String, String)> {
+    let digest = "0".repeat(64);
+    let mut text = String::from(
+        "プロファイル版,保険者番号,パッケージID,基準日,作成日時,ファイル名,種別,文字コード,件数,SHA-256\r\n",
+    );
+    for (n, (kind, rows)) in files.iter().enumerate() {
+        let name = format!("KGKB_{kind}_999003_20261105090000_{n:03}.csv");
+        text += &format!("KGKB-1,999003,S20261105,20261105,20261105090000,{name},{kind},UTF-8,{rows},{digest}\r\n");
+    }
+    let (manifest, problems) = municipal::read_manifest("MANIFEST.csv", text.as_bytes());
+    assert_eq!(manifest.is_none(), problems.iter().any(Problem::is_error));
+    assert!(problems.iter().all(municipal::refuses_package), "{problems:?}");
+    problems.into_iter().map(|p| (p.line, p.column, p.rule.to_string(), p.message_ja())).collect()
+}
+
+#[test]
+fn a_package_with_more_rows_than_can_be_remembered_is_refused_at_the_file_with_which_they_are_too_many() {
+    assert_eq!(told_of_rows(&[("INSURED", 1_800_000), ("INSURED", 1_800_000), ("A3B", 3_400_000)]), []);
+    assert_eq!(told_of_rows(&[("E1", 1_000_000), ("E2", 1_000_000)]), []);
+    let of_kind = told_of_rows(&[("INSURED", 1_800_000), ("A3B", 1), ("INSURED", 1_800_001), ("INSURED", 5)]);
+    assert_eq!(of_kind.len(), 1, "{of_kind:?}");
+    let (line, column, rule, message) = &of_kind[0];
+    assert_eq!((*line, *column, rule.as_str()), (4, 9, "too_many_rows"));
+    assert!(
+        message.contains("「1800001」") && message.contains("種別 INSURED は、1つのパッケージに 3600000 行まで"),
+        "{message}"
+    );
+    assert!(message.contains("分けて送ってください"), "{message}");
+    let of_uses = told_of_rows(&[("E1", 1_000_001)]);
+    assert!(of_uses[0].3.contains("種別 E1 は、1つのパッケージに 1000000 行まで"), "{of_uses:?}");
+    let of_all = told_of_rows(&[("INSURED", 3_500_000), ("A3A", 3_500_000), ("A3B", 1), ("A3C", 1)]);
+    assert_eq!(of_all.len(), 1, "{of_all:?}");
+    assert_eq!((of_all[0].0, of_all[0].1), (4, 9));
+    assert!(of_all[0].3.contains("1つのパッケージは、合わせて 7000000 行まで"), "{of_all:?}");
+    let absurd = told_of_rows(&[("A1", 999_999_999), ("A2", 999_999_999)]);
+    assert!(absurd.iter().all(|told| told.2 == "too_many_rows") && absurd.len() == 2, "{absurd:?}");
+}

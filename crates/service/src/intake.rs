@@ -116,6 +116,9 @@ pub struct IntakeResult {
     pub state: &'static str,
     /// When it arrived.
     pub received_at: Timestamp,
+    /// 基準日 of the package: the day as of which its contents hold. Absent until its manifest was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_date: Option<Date>,
     /// True when the same bytes had been received before.
     pub repeated: bool,
     /// What became of it; while it is worked on, so far.
@@ -331,6 +334,7 @@ pub(crate) fn answer(receipt: Receipt, repeated: bool) -> Result<IntakeResult, E
         receipt: receipt.public_id,
         state: receipt.state.code(),
         received_at: receipt.received_at,
+        base_date: receipt.base_date,
         repeated,
         missing: report.missing.take(),
         report,
@@ -374,4 +378,67 @@ pub(crate) fn is_safe_name(name: &str) -> bool {
 pub(crate) fn may_import(kind: Kind, writer: Writer, table: &kiban_policy::SharingTable) -> bool {
     let row = kiban_policy::KindFacts::of(kind, kiban_policy::Opinion::Accepted).row();
     may_register(writer, row, table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kiban_store::ReceiptProgress;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_795_000_000 + seconds).unwrap()
+    }
+
+    /// A receipt that has so many rows done of so many, worked on since one instant up to another.
+    fn receipt((done, total): (i64, i64), begun: Option<(Timestamp, i64)>, touched: Option<Timestamp>) -> Receipt {
+        Receipt {
+            number: 1,
+            public_id: "0".repeat(32),
+            sender: Organization::Municipality(InsurerNumber::parse("999003").unwrap()),
+            received_at: at(0),
+            state: ReceiptState::Received,
+            counts: ReceiptCounts::default(),
+            result: None,
+            progress: ReceiptProgress { total, done, is_initial: true, begun, touched },
+            made_at: None,
+            base_date: None,
+            failure: None,
+        }
+    }
+
+    /// Rows in all, rows done, rows a second, seconds left.
+    fn told(receipt: &Receipt) -> Option<(i64, i64, i64, i64)> {
+        let told = IntakeProgress::of(receipt)?;
+        Some((told.rows_total, told.rows_done, told.rows_per_second, told.seconds_left))
+    }
+
+    #[test]
+    fn the_rate_is_of_what_was_done_since_it_began_and_the_rest_takes_as_long_at_that_rate() {
+        // 8,000 rows in 4 seconds; the other 20,000 take 10.
+        let running = receipt((8_000, 28_000), Some((at(10), 0)), Some(at(14)));
+        assert_eq!(told(&running), Some((28_000, 8_000, 2_000, 10)));
+        // A part of a second counts as one.
+        let running = receipt((8_000, 28_001), Some((at(10), 0)), Some(at(14)));
+        assert_eq!(told(&running), Some((28_001, 8_000, 2_000, 11)));
+        // What was done before a cut says nothing about the speed of now: 1,000 rows in 2 seconds.
+        let resumed = receipt((21_000, 28_000), Some((at(5_000), 20_000)), Some(at(5_002)));
+        assert_eq!(told(&resumed), Some((28_000, 21_000, 500, 14)));
+        // 1,500 rows in 400 ms.
+        let millisecond = jiff::SignedDuration::from_millis(400);
+        let fast = receipt((1_500, 3_000), Some((at(10), 0)), Some(at(10) + millisecond));
+        assert_eq!(told(&fast), Some((3_000, 1_500, 3_750, 1)));
+    }
+
+    #[test]
+    fn before_there_is_a_rate_nothing_is_said_of_the_rest_and_afterwards_nothing_at_all() {
+        let checking = receipt((0, 0), None, None);
+        assert_eq!(told(&checking), Some((0, 0, 0, 0)));
+        let begun = receipt((0, 28_000), Some((at(10), 0)), Some(at(10)));
+        assert_eq!(told(&begun), Some((28_000, 0, 0, 0)));
+        let done = receipt((28_000, 28_000), Some((at(10), 0)), Some(at(24)));
+        assert_eq!(told(&done), Some((28_000, 28_000, 2_000, 0)));
+        for state in [ReceiptState::Applied, ReceiptState::Refused, ReceiptState::Failed] {
+            assert_eq!(told(&Receipt { state, ..done.clone() }), None, "{state:?}");
+        }
+    }
 }

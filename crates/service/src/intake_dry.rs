@@ -5,7 +5,7 @@ use crate::intake::{PackageReport, natural_key};
 use crate::intake_judge::Judged;
 use crate::intake_work::{Pass, check, read_blocks, unread};
 use crate::{Caller, Context, Error, Platform, intake_kinds};
-use kiban_domain::{InsuredNumber, InsurerNumber, Kind, Organization, Timestamp};
+use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, Organization, Timestamp};
 use kiban_formats::municipal::{Change, EXPORTED, MunicipalKind, MunicipalRow, MunicipalValue, Source};
 use kiban_store::{Entry, Outcome, Receipt, ReceiptCounts, ReceiptProgress, ReceiptState};
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,9 @@ pub struct DryRun {
     pub state: &'static str,
     /// When it was tried.
     pub received_at: Timestamp,
+    /// 基準日; absent when the manifest cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_date: Option<Date>,
     /// Never.
     pub repeated: bool,
     /// As the real one would say.
@@ -144,7 +147,7 @@ impl Platform {
         let is_initial = !self.store().has_people(insurer).await?;
         let mut pass = Pass::new(checked.report, checked.rows, is_initial, checked.made_at);
         let mut trial = Trial { insurer, is_initial, changes: BTreeMap::new(), acts: HashSet::new() };
-        let mut keys = (whole || checked.is_whole).then(PackageKeys::default);
+        let mut keys = (whole || checked.is_whole).then(|| PackageKeys::of(checked.rows));
         if !checked.is_refused {
             let mut judge = self.judge(&no_receipt(context.now, insurer), insurer, &pass).await?;
             let mut blocks = read_blocks(source, self.block(), 0, checked.rows);
@@ -174,7 +177,8 @@ impl Platform {
         let (insurer, subjects) = (Some(insurer.to_string()), subjects.into_iter().collect());
         let entry = Entry { insurer, subjects, detail: Some(detail.to_string()), ..entry };
         self.store().audit().append(entry).await?;
-        Ok(DryRun { receipt: "", state, received_at: context.now, repeated: false, report, changes, missing })
+        let (received_at, base_date) = (context.now, checked.base_date);
+        Ok(DryRun { receipt: "", state, received_at, base_date, repeated: false, report, changes, missing })
     }
 
     /// What the platform holds and a package of everything that arrived lacks; before anything of it is applied.
@@ -188,7 +192,7 @@ impl Platform {
         if !self.store().has_people(insurer).await? {
             return Ok(Missing::default());
         }
-        let mut keys = PackageKeys::default();
+        let mut keys = PackageKeys::of(rows);
         let mut blocks = read_blocks(source, self.block(), 0, rows);
         while let Some(block) = blocks.recv().await {
             keys.take(&block.map_err(unread)?.rows);
@@ -326,13 +330,17 @@ impl Trial {
 }
 
 /// Keys of a package, hashed: 64 bits each.
-#[derive(Default)]
 struct PackageKeys {
     hasher: RandomState,
     keys: HashSet<u64>,
 }
 
 impl PackageKeys {
+    /// Of a package with so many sound rows; it never has to grow.
+    fn of(rows: u64) -> Self {
+        Self { hasher: RandomState::new(), keys: HashSet::with_capacity(rows as usize) }
+    }
+
     fn take(&mut self, rows: &[MunicipalRow]) {
         for row in rows.iter().filter(|row| row.change != Change::Deleted) {
             let key = match &row.value {
@@ -370,6 +378,7 @@ fn no_receipt(now: Timestamp, insurer: InsurerNumber) -> Receipt {
         result: None,
         progress: ReceiptProgress::default(),
         made_at: None,
+        base_date: None,
         failure: None,
     }
 }

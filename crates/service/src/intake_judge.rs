@@ -25,6 +25,9 @@ use std::sync::Arc;
 /// wait for somebody who gets it in years.
 pub(crate) const WAITS: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
 
+/// Unknown offices that are remembered as told; of more each row is told, or counted.
+const TOLD_OFFICES: usize = 10_000;
+
 /// Judges the rows of one package, block after block.
 pub(crate) struct Judge {
     pub(crate) platform: Platform,
@@ -619,8 +622,11 @@ impl Judge {
         let asked = opinion_request(place.key, place.history, &value).filter(|_| place.change != Change::Deleted);
         let request = self.known_request(asked, place, judged);
         if let Some((item, text)) = self.unknown_office(&value)
-            && self.told_offices.insert(text.clone())
+            && !self.told_offices.contains(&text)
         {
+            if self.told_offices.len() < TOLD_OFFICES {
+                self.told_offices.insert(text.clone());
+            }
             judged.warn(place, (item, "unknown_office"), &text);
         }
         let is_running = matches!(&value, MunicipalValue::Progress(p) if p.result.is_none() && p.closing.is_none());

@@ -294,6 +294,7 @@ impl Platform {
             receipt: public_id,
             state: ReceiptState::Applied.code(),
             received_at: context.now,
+            base_date: None,
             repeated: false,
             report,
             progress: None,

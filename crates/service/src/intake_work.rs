@@ -8,7 +8,7 @@ use crate::intake_judge::{Judge, Judged};
 use crate::intake_upload::holder;
 use crate::row_order::Since;
 use crate::{Error, Platform, random_id};
-use kiban_domain::{InsurerNumber, Timestamp, dates};
+use kiban_domain::{Date, InsurerNumber, Timestamp, dates};
 use kiban_formats::municipal::{self, MunicipalKind, MunicipalRow, ReadRow, Source};
 use kiban_store::{
     Again, Entry, Lease, NewReceipt, OpenRow, Outcome, Receipt, ReceiptCounts, ReceiptState, RegistrationReview,
@@ -164,6 +164,14 @@ impl Platform {
         work: &mut Work<'_>,
     ) -> Result<Option<i64>, Error> {
         let now = (work.clock)();
+        // What was never checked to its end may hold a 個人番号, and may lie here for long.
+        let is_unchecked =
+            receipt.progress.total == 0 && self.store().again(lease.insurer, receipt.number).await?.is_none();
+        let is_last = receipt.failure.as_ref().is_some_and(|(known, times)| known == code && times + 1 >= FAILURES);
+        if is_unchecked && is_last {
+            let entry = work.entry(lease.insurer, receipt, "import.blanked");
+            self.blank_upload(lease, &receipt.public_id, &entry, work.clock).await?;
+        }
         let mut tx = self.store().begin().await?;
         tx.hold_lease(lease, now).await?;
         let noted = tx.receipt_failed(lease.insurer, receipt.number, code, now, now - FAILS_AGAIN_AFTER).await?;
@@ -198,6 +206,7 @@ impl Platform {
                 done: receipt.progress.done as u64,
                 is_initial: receipt.progress.is_initial,
                 made_at: receipt.made_at,
+                base_date: receipt.base_date,
                 again,
             },
             _ => {
@@ -206,10 +215,17 @@ impl Platform {
                 if checked.is_refused {
                     let mut tx = self.store().begin().await?;
                     tx.hold_lease(lease, (work.clock)()).await?;
+                    if let Some(day) = checked.base_date {
+                        tx.put_base_date(insurer, receipt.number, day).await?;
+                    }
                     let entry = work.entry(insurer, &receipt, "import.refused");
                     return self.close(tx, lease, &receipt, ReceiptState::Refused, checked.report, entry).await;
                 }
                 let mut report = checked.report;
+                if report.problems.iter().any(ReportedProblem::forbids_keeping) {
+                    let entry = work.entry(insurer, &receipt, "import.blanked");
+                    self.blank_upload(lease, &receipt.public_id, &entry, work.clock).await?;
+                }
                 if checked.is_whole {
                     let entry = work.entry(insurer, &receipt, "import.checking");
                     let compared = self.missing_from(insurer, spool.clone(), checked.rows, &report);
@@ -222,6 +238,7 @@ impl Platform {
                     done: 0,
                     is_initial: !self.store().has_people(insurer).await?,
                     made_at: checked.made_at,
+                    base_date: checked.base_date,
                     again: None,
                 }
             }
@@ -283,24 +300,17 @@ impl Platform {
         let mut begins = true;
         let entry = work.entry(insurer, receipt, "import.reading");
         while let Some(block) = self.held(lease, entry.clone(), work.clock, blocks.next()).await?? {
+            let is_last = block.is_last;
             self.write_block(lease, receipt, block, pass, begins, work).await?;
             begins = false;
-            if work.is_stopped() && pass.done < pass.total {
+            if is_last {
+                return Ok(());
+            }
+            if work.is_stopped() {
                 return Err(Error::Unavailable("stopped".to_owned()));
             }
         }
-        // Only a package without a row ends here; every other one is closed with its last block.
-        if pass.total == 0 && begins {
-            let mut tx = self.store().begin().await?;
-            tx.hold_lease(lease, (work.clock)()).await?;
-            let report = std::mem::take(&mut pass.report);
-            let entry = work.entry(insurer, receipt, "import.applied");
-            return self.close(tx, lease, receipt, ReceiptState::Applied, report, entry).await;
-        }
-        if pass.done < pass.total {
-            return Err(Error::Internal("a package lost rows between its two passes".to_owned()));
-        }
-        Ok(())
+        Err(Error::Internal("a package ended without its last block".to_owned()))
     }
 
     pub(crate) fn block(&self) -> usize {
@@ -348,7 +358,7 @@ impl Platform {
     ) -> Result<(), Error> {
         let (insurer, number, now) = (lease.insurer, receipt.number, (work.clock)());
         let receipt_at = receipt.received_at;
-        let Block { mut sealed, mut judged } = block;
+        let Block { mut sealed, mut judged, is_last } = block;
         let mut tx = self.store().begin().await?;
         tx.hold_lease(lease, now).await?;
         if let Some(sealer) = tx.sealer_instead(&sealed).await? {
@@ -360,6 +370,9 @@ impl Platform {
         }
         if begins {
             tx.judged_receipt(insurer, number, (pass.total as i64, pass.is_initial), pass.made_at, now).await?;
+            if let Some(day) = pass.base_date {
+                tx.put_base_date(insurer, number, day).await?;
+            }
         }
         tx.put_block(&sealed).await?;
         tx.put_claims(insurer, &judged.claims).await?;
@@ -402,7 +415,10 @@ impl Platform {
             pass.add("CONSENT", ReceiptCounts { applied: new, unchanged, ..ReceiptCounts::default() });
         }
         pass.done += judged.rows;
-        if pass.done >= pass.total {
+        if is_last {
+            if pass.done < pass.total {
+                return Err(Error::Internal("a package lost rows between its two passes".to_owned()));
+            }
             let report = std::mem::take(&mut pass.report);
             let entry = work.entry(insurer, receipt, "import.applied");
             self.close(tx, lease, receipt, ReceiptState::Applied, report, entry).await?;
@@ -480,6 +496,9 @@ impl Platform {
         let number = tx.put_receipt(&new).await?;
         let report = serde_json::to_vec(&PackageReport::default()).map_err(|e| Error::Internal(e.to_string()))?;
         tx.judged_receipt(insurer, number, (first.progress.total, false), first.made_at, now).await?;
+        if let Some(day) = first.base_date {
+            tx.put_base_date(insurer, number, day).await?;
+        }
         tx.block_done(insurer, number, 0, ReceiptCounts::default(), &report, now).await?;
         tx.put_receipt_again(insurer, number, &Again { of, due_by, upload: first.public_id }).await?;
         Ok(Some(public_id))
@@ -490,6 +509,8 @@ impl Platform {
 struct Block {
     sealed: SealedBlock,
     judged: Judged,
+    /// Closes the receipt.
+    is_last: bool,
 }
 
 /// How far the second pass is.
@@ -499,6 +520,7 @@ pub(crate) struct Pass {
     done: u64,
     pub(crate) is_initial: bool,
     pub(crate) made_at: Option<Timestamp>,
+    base_date: Option<Date>,
     /// Rows of another receipt are read again.
     again: Option<Again>,
 }
@@ -506,7 +528,7 @@ pub(crate) struct Pass {
 impl Pass {
     /// Before its first block.
     pub(crate) fn new(report: PackageReport, rows: u64, is_initial: bool, made_at: Option<Timestamp>) -> Self {
-        Self { report, total: rows, done: 0, is_initial, made_at, again: None }
+        Self { report, total: rows, done: 0, is_initial, made_at, base_date: None, again: None }
     }
 
     pub(crate) fn add(&mut self, kind: &str, more: ReceiptCounts) {
@@ -527,6 +549,7 @@ pub(crate) struct Checked {
     /// Sound rows.
     pub(crate) rows: u64,
     pub(crate) made_at: Option<Timestamp>,
+    pub(crate) base_date: Option<Date>,
     pub(crate) is_refused: bool,
     /// It says that it holds everything.
     pub(crate) is_whole: bool,
@@ -593,6 +616,7 @@ pub(crate) fn check<S: Source + Sync>(
     Ok(Checked {
         rows: sound.values().sum::<i64>() as u64,
         made_at: manifest.map(|manifest| manifest.created_at),
+        base_date: manifest.map(|manifest| manifest.base_date),
         is_refused,
         is_whole: manifest.is_some_and(|manifest| manifest.whole),
         report: PackageReport {
@@ -611,6 +635,8 @@ pub(crate) struct RowBlock {
     pub(crate) faulty: Vec<OpenRow>,
     /// Applied before a cut.
     pub(crate) is_done: bool,
+    /// Everything was read.
+    is_last: bool,
 }
 
 /// Blocks on their way from the reader to the database. Dropped, nothing is prepared any more: what was not written is
@@ -660,18 +686,20 @@ fn prepare_blocks(mut rows: mpsc::Receiver<io::Result<RowBlock>>, mut judge: Jud
 }
 
 async fn prepare(block: RowBlock, judge: &mut Judge, number: i64, recorded_at: Timestamp) -> Result<Block, Error> {
+    let is_last = block.is_last;
     let judged = judge.block(block.rows, block.faulty).await?;
     // For each block anew: the key may have changed since the last one.
     let sealer = judge.platform.store().sealer(judge.insurer).await?;
     let sealed = tokio::task::spawn_blocking(move || {
         let sealed = sealer.seal(number, recorded_at, &judged.people, &judged.records)?;
-        Ok::<_, Error>(Block { sealed, judged })
+        Ok::<_, Error>(Block { sealed, judged, is_last })
     });
     sealed.await.map_err(|error| Error::Internal(error.to_string()))?
 }
 
 /// Reads the package again on a thread of its own, a block ahead of whoever judges it. The last block, which closes the
-/// receipt, is handed over when everything was read.
+/// receipt, is handed over when everything was read; it may be empty. The keys of rows with an error fill a block, too, however
+/// few are sound.
 pub(crate) fn read_blocks<S: Source + Send + 'static>(
     source: S,
     size: usize,
@@ -683,11 +711,12 @@ pub(crate) fn read_blocks<S: Source + Send + 'static>(
         let (mut rows, mut faulty) = (Vec::with_capacity(size), Vec::new());
         let (mut seen, mut unreadable) = (0u64, 0i64);
         let mut gone = false;
-        let mut hand_over = |rows: &mut Vec<MunicipalRow>, faulty: &mut Vec<OpenRow>, is_done| {
-            if !gone && (!rows.is_empty() || !faulty.is_empty()) {
-                let rows = std::mem::replace(rows, Vec::with_capacity(size));
-                gone = send.blocking_send(Ok(RowBlock { rows, faulty: std::mem::take(faulty), is_done })).is_err();
-            }
+        let mut hand_over = |rows: &mut Vec<MunicipalRow>, faulty: &mut Vec<OpenRow>, seen: u64, is_last: bool| {
+            // Those with an error that follow the last row that was applied may have been kept or not; twice is once.
+            let is_done = !is_last && (seen < done || seen == done && !rows.is_empty());
+            let rows = std::mem::replace(rows, Vec::with_capacity(if is_last { 0 } else { size }));
+            let block = RowBlock { rows, faulty: std::mem::take(faulty), is_done, is_last };
+            gone = gone || send.blocking_send(Ok(block)).is_err();
         };
         let read = municipal::open_source(source).and_then(|package| {
             package.read_source(&mut |row| {
@@ -704,14 +733,14 @@ pub(crate) fn read_blocks<S: Source + Send + 'static>(
                         faulty.push(OpenRow { insured, kind: kind.code().to_owned(), history, waits: false });
                     }
                 }
-                let is_full = rows.len() == size || seen == done && !rows.is_empty() || faulty.len() == size;
-                if is_full && seen < total {
-                    hand_over(&mut rows, &mut faulty, seen <= done);
+                let is_full = rows.len() == size && seen < total || seen == done && !rows.is_empty();
+                if is_full || faulty.len() == size {
+                    hand_over(&mut rows, &mut faulty, seen, false);
                 }
             })
         });
         match read {
-            Ok(_) => hand_over(&mut rows, &mut faulty, seen <= done),
+            Ok(_) => hand_over(&mut rows, &mut faulty, seen, true),
             Err(error) => drop(send.blocking_send(Err(error))),
         }
     });
@@ -777,5 +806,85 @@ impl Read for SpoolReader {
         into[..some].copy_from_slice(&self.piece[self.at..self.at + some]);
         self.at += some;
         Ok(some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kiban_domain::dates::Period;
+    use kiban_domain::insurance_card::{CopaymentPeriod, CopaymentRate, Tenths};
+    use kiban_domain::{InsuredNumber, PersonKey};
+    use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
+
+    const SIZE: usize = 10;
+
+    /// A package of burden rates of which those with these numbers have no sound day of issue.
+    fn rates(rows: u32, is_faulty: impl Fn(u32) -> bool) -> Vec<(String, Vec<u8>)> {
+        let insurer = InsurerNumber::parse("999003").unwrap();
+        let period = Period::new(jiff::civil::date(2026, 8, 1), Some(jiff::civil::date(2027, 7, 31))).unwrap();
+        let lines = vec![CopaymentPeriod { rate: Tenths::new(1).unwrap(), period }];
+        let entries: Vec<_> = (0..rows)
+            .map(|n| {
+                let key = PersonKey { insurer, insured: InsuredNumber::parse(&format!("{n:010}")).unwrap() };
+                let issued_on = jiff::civil::date(2026, 7, if is_faulty(n) { 13 } else { 20 });
+                Entry { key, history: 1, change: Change::New, value: CopaymentRate { issued_on, rows: lines.clone() } }
+            })
+            .collect();
+        let made_at = "2026-07-21T00:00:00Z".parse().unwrap();
+        let mut files = MunicipalPackage::new(insurer, made_at).copayment_rates(&entries).finish().unwrap();
+        let digest = |bytes: &[u8]| -> String {
+            let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+            digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+        };
+        let before = digest(&files[1].1);
+        files[1].1 = String::from_utf8(files[1].1.clone()).unwrap().replace("20260713", "20261340").into_bytes();
+        let after = digest(&files[1].1);
+        files[0].1 = String::from_utf8(files[0].1.clone()).unwrap().replace(&before, &after).into_bytes();
+        files
+    }
+
+    /// Rows, keys of faulty rows, done before, the last: of each block.
+    fn blocks(files: Vec<(String, Vec<u8>)>, done: u64, total: u64) -> Vec<(usize, usize, bool, bool)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut blocks = read_blocks(files, SIZE, done, total);
+            let mut all = Vec::new();
+            while let Some(block) = blocks.recv().await {
+                let block = block.unwrap();
+                all.push((block.rows.len(), block.faulty.len(), block.is_done, block.is_last));
+            }
+            all
+        })
+    }
+
+    #[test]
+    fn no_block_grows_with_the_rows_that_have_an_error_wherever_they_stand() {
+        // Nothing but errors.
+        let all = blocks(rates(35, |_| true), 0, 0);
+        assert_eq!(all, [(0, 10, false, false), (0, 10, false, false), (0, 10, false, false), (0, 5, false, true)]);
+        // Behind the last sound row.
+        let all = blocks(rates(35, |n| n > 0), 0, 1);
+        assert_eq!(all, [(1, 10, false, false), (0, 10, false, false), (0, 10, false, false), (0, 4, false, true)]);
+        // Before the first.
+        let all = blocks(rates(35, |n| n < 34), 0, 1);
+        assert_eq!(all, [(0, 10, false, false), (0, 10, false, false), (0, 10, false, false), (1, 4, false, true)]);
+        // None, and a package that ends with a full block.
+        assert_eq!(blocks(rates(20, |_| false), 0, 20), [(10, 0, false, false), (10, 0, false, true)]);
+        assert_eq!(
+            blocks(rates(25, |_| false), 0, 25),
+            [(10, 0, false, false), (10, 0, false, false), (5, 0, false, true)]
+        );
+    }
+
+    #[test]
+    fn after_a_cut_the_keys_behind_the_last_row_that_was_applied_are_handed_over_once_more() {
+        // Ten sound rows are in; whether the ten with an error behind them are, nobody knows.
+        let files = rates(40, |n| (10..20).contains(&n));
+        let all = blocks(files, 10, 30);
+        assert_eq!(all, [(10, 0, true, false), (0, 10, false, false), (10, 0, false, false), (10, 0, false, true)]);
+        // Errors alone follow what is in.
+        let all = blocks(rates(25, |n| n >= 10), 10, 10);
+        assert_eq!(all, [(10, 0, true, false), (0, 10, false, false), (0, 5, false, true)]);
     }
 }

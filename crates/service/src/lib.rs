@@ -26,6 +26,7 @@ mod housekeeping;
 mod identification;
 mod idle;
 mod intake;
+mod intake_blank;
 mod intake_claims;
 mod intake_dry;
 mod intake_judge;

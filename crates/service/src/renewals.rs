@@ -352,6 +352,8 @@ mod tests {
     use jiff::civil::date;
     use kiban_domain::certification::Closing;
     use kiban_domain::consent::ConsentAct;
+    use kiban_domain::dates::Period;
+    use kiban_domain::insurance_card::{CopaymentPeriod, IncomeStage, RoomCeilings, Tenths};
 
     #[test]
     fn a_consent_is_to_be_confirmed_while_a_renewal_runs_and_until_it_is_given_again() {
@@ -384,5 +386,79 @@ mod tests {
         assert_eq!(stage(date(2027, 3, 1)), Some(30));
         assert_eq!(stage(until), Some(30));
         assert_eq!(stage(date(2027, 4, 1)), Some(0));
+    }
+
+    /// A burden-rate card whose last line ends on a day.
+    fn rate_until(until: Date) -> CopaymentRate {
+        let period = |from: Date, to: Date| Period::new(from, Some(to)).unwrap();
+        let before = until.checked_sub(jiff::Span::new().days(200)).unwrap();
+        let line = |tenths, period| CopaymentPeriod { rate: Tenths::new(tenths).unwrap(), period };
+        CopaymentRate {
+            issued_on: date(2026, 7, 20),
+            rows: vec![line(1, period(date(2026, 1, 1), before)), line(2, period(before.tomorrow().unwrap(), until))],
+        }
+    }
+
+    fn ceiling_until(until: Date) -> CostCeiling {
+        CostCeiling {
+            issued_on: date(2026, 7, 20),
+            period: Period::new(date(2026, 8, 1), Some(until)).unwrap(),
+            stage: IncomeStage::First,
+            meals_facility: 300,
+            meals_short_stay: 300,
+            rooms: RoomCeilings {
+                unit_private: 880,
+                unit_semi_private: 550,
+                private_welfare: 380,
+                private_health: 550,
+                shared: 0,
+            },
+        }
+    }
+
+    #[test]
+    fn the_burden_rate_and_the_ceiling_warn_at_ninety_sixty_and_thirty_days_and_after_their_end() {
+        let until = date(2027, 7, 31);
+        let (rate, ceiling) = (rate_until(until), ceiling_until(until));
+        let table = [
+            (date(2027, 5, 1), 91, None, ""),
+            (date(2027, 5, 2), 90, Some(90), "はあと90日（2027-07-31）で終わります。"),
+            (date(2027, 5, 31), 61, Some(90), "はあと61日（2027-07-31）で終わります。"),
+            (date(2027, 6, 1), 60, Some(60), "はあと60日（2027-07-31）で終わります。"),
+            (date(2027, 6, 30), 31, Some(60), "はあと31日（2027-07-31）で終わります。"),
+            (date(2027, 7, 1), 30, Some(30), "はあと30日（2027-07-31）で終わります。"),
+            (date(2027, 7, 30), 1, Some(30), "はあと1日（2027-07-31）で終わります。"),
+            (date(2027, 7, 31), 0, Some(30), "は今日までです。"),
+            (date(2027, 8, 1), -1, Some(0), "が 2027-07-31 に終わっています。"),
+        ];
+        let next = [
+            ("copayment", "負担割合", "新しい負担割合証を確かめてください"),
+            ("ceiling", "負担限度額", "負担限度額の申請を確かめてください"),
+        ];
+        for (today, days, stage, words) in table {
+            let found = warnings(None, Some(&rate), Some(&ceiling), today, &Config::default());
+            let expected: Vec<Warning> = next
+                .into_iter()
+                .filter(|_| stage.is_some())
+                .map(|(what, name, next)| Warning {
+                    what,
+                    name,
+                    until: Some(until),
+                    days_left: Some(days),
+                    stage,
+                    message: format!("{name}{words}{next}"),
+                })
+                .collect();
+            assert_eq!(found, expected, "{today}");
+        }
+        // Each only of what may be seen, and of the last line of the card.
+        let day = date(2027, 7, 1);
+        let only = |rate, ceiling| {
+            let found = warnings(None, rate, ceiling, day, &Config::default());
+            found.iter().map(|warning| warning.what).collect::<Vec<_>>()
+        };
+        assert_eq!(only(Some(&rate), None), ["copayment"]);
+        assert_eq!(only(None, Some(&ceiling)), ["ceiling"]);
+        assert_eq!(only(None, None), [""; 0]);
     }
 }

@@ -1,6 +1,7 @@
 //! 結果ファイル: what became of a file, as people open it in a spreadsheet (P-161, T-20).
 
 use crate::{DryRun, IntakeResult, MissingRow, ReportedProblem};
+use kiban_domain::Date;
 
 impl IntakeResult {
     /// UTF-8 with a byte order mark, so that spreadsheets know it; the first line is the result, then one line per kind, per insurer
@@ -19,8 +20,13 @@ fn csv(result: &IntakeResult) -> String {
         _ => "処理中です",
     };
     let summary = format!(
-        "受付番号 {} {state}。全 {} 件、反映 {} 件、変更なし {} 件、不採用 {} 件",
-        result.receipt, counts.read, counts.applied, counts.unchanged, counts.refused
+        "受付番号 {} {state}。{}全 {} 件、反映 {} 件、変更なし {} 件、不採用 {} 件",
+        result.receipt,
+        as_of(result.base_date),
+        counts.read,
+        counts.applied,
+        counts.unchanged,
+        counts.refused
     );
     let mut out = String::from("\u{feff}区分,ファイル,行,列,項目,規則,内容\r\n");
     out.push_str(&line(["結果", "", "", "", "", "", &summary]));
@@ -73,8 +79,9 @@ impl DryRun {
     /// The same of a package that was only tried, with a line for each row it lacks.
     pub fn csv(&self, missing: &[MissingRow]) -> String {
         let words = if self.state == "would_apply" { "反映されます" } else { "取り込めません" };
+        let summary = format!("試しただけです（何も反映していません）。{}{words}", as_of(self.base_date));
         let mut out = String::from("\u{feff}区分,ファイル,行,列,項目,規則,内容\r\n");
-        out.push_str(&line(["結果", "", "", "", "", "", &format!("試しただけです（何も反映していません）。{words}")]));
+        out.push_str(&line(["結果", "", "", "", "", "", &summary]));
         for (kind, changes) in &self.changes {
             let text = format!(
                 "種別 {kind}: 新規 {} 件、変更 {} 件、削除 {} 件、変更なし {} 件、不採用 {} 件",
@@ -88,6 +95,11 @@ impl DryRun {
         out.extend(missing.iter().map(missing_line));
         out
     }
+}
+
+/// 基準日 as a sentence, where it is known.
+fn as_of(base_date: Option<Date>) -> String {
+    base_date.map_or_else(String::new, |day| format!("基準日 {day}。"))
 }
 
 fn missing_line(row: &MissingRow) -> String {

@@ -42,6 +42,9 @@ pub struct StartFilter {
 pub struct Reconciliation {
     /// 受付番号 of the package; its result lists every difference.
     pub receipt: String,
+    /// 基準日 of the package: the day as of which what is compared holds. Absent when it came before that was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_date: Option<Date>,
     /// Rows the municipality sent.
     pub read: i64,
     /// Rows of all applied packages that were refused or wait and that no later row of their key made good: in the
@@ -221,6 +224,7 @@ impl Platform {
             state_name: start.name_ja(),
             reconciliation: package.map(|package| Reconciliation {
                 receipt: package.receipt,
+                base_date: package.base_date,
                 read: package.counts.read,
                 refused: open.iter().map(|package| package.refused).sum(),
                 people,
@@ -265,7 +269,7 @@ impl Platform {
         };
         tx.set_start(insurer, change.start).await?;
         let package = package.map(|package| {
-            serde_json::json!({ "receipt": package.0.receipt, "read": package.0.counts.read, "refused": package.1 })
+            serde_json::json!({ "receipt": package.0.receipt, "base_date": package.0.base_date, "read": package.0.counts.read, "refused": package.1 })
         });
         let detail = serde_json::json!({ "from": before, "to": change.start, "package": package, "reason": reason });
         let (action, insurer) = (action.to_owned(), Some(insurer.to_string()));

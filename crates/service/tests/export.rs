@@ -14,7 +14,7 @@ use kiban_domain::office::JobType;
 use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::survey::CertificationSurvey;
 use kiban_domain::{Kind, OfficeNumber, Organization, PersonKey};
-use kiban_formats::municipal::{Change, EXPORTED, Entry, MunicipalKind, MunicipalPackage};
+use kiban_formats::municipal::{Change, EXPORTED, Entry, MunicipalKind, MunicipalPackage, read_manifest};
 use kiban_service::{ConsentRequest, Error, ExportContents, ExportOrder, ExportPart, ExportReport};
 use kiban_sim::{Role, SimPerson};
 use kiban_store::StoredRecord;
@@ -77,6 +77,8 @@ async fn an_export_taken_in_by_an_empty_platform_gives_the_same_state() {
             let (files, report) = export_of(&world, order).await;
             assert_eq!((report.left_out, report.rows["INSURED"]), (0, 60), "{report:?}");
             assert_eq!(files.last().unwrap().0, manifest);
+            let (named, _) = read_manifest(manifest, &files.last().unwrap().1);
+            assert_eq!(named.map(|named| named.base_date), Some(kiban_domain::dates::day_in_japan(now())));
             assert!(files.iter().all(|(name, _)| name.ends_with(&manifest["MANIFEST".len()..])));
 
             let empty = World::new(addresses().await.pop().unwrap()).await;

@@ -28,6 +28,42 @@ fn rules(result: &IntakeResult) -> Vec<&str> {
 }
 
 #[tokio::test]
+async fn whatever_ends_the_insurance_puts_the_registrations_before_the_city_by_its_name_and_before_the_office_without()
+{
+    for address in addresses().await {
+        let world = World::loaded(address).await;
+        world.start().await;
+        let manager = world.office(Role::Planning, JobType::CareManager).await;
+        let city = world.caller(Organization::Municipality(world.city.insurer), &world.city.officers[0]).await;
+        let mut others = world.city.people[5..].iter().filter(|p| !p.insured.withheld && p.insured.lost.is_none());
+        let reasons = [
+            (&world.cast.consenting, LossReason::MovedOut, "moved_out", "転出により資格を喪失しました"),
+            (others.next().unwrap(), LossReason::Died, "died", "死亡により資格を喪失しました"),
+            (others.next().unwrap(), LossReason::Other, "lost", "資格を喪失しました"),
+        ];
+        for (minutes, (person, reason, cause, name)) in (1..).zip(reasons) {
+            world.platform.register_office(&manager, asked(items(person, true)), &context()).await.unwrap();
+            let mut gone = person.insured.clone();
+            gone.lost = Some((dates::day_in_japan(now()), reason));
+            let result = world.import(package(&world, minutes).insured(&[corrected(&gone, 9)]).finish().unwrap()).await;
+            assert_eq!((result.state, result.report.counts.applied), ("applied", 1), "{:?}", rules(&result));
+            let reviews = world.platform.reviews(&city, None, asked(10), &context()).await.unwrap();
+            let number = person.insured.key.insured.to_string();
+            let review = reviews.iter().find(|review| review.insured_number == number).unwrap();
+            assert_eq!((review.cause, &review.source), (cause, &result.receipt), "{reason:?}");
+            assert_eq!(review.cause_name, name);
+            assert_eq!(Some(review.office), manager.organization.office());
+        }
+        let notices = world.platform.notices(&manager, asked(notice_page()), &context()).await.unwrap();
+        assert_eq!(notices.len(), 3, "{notices:?}");
+        for notice in notices {
+            assert_eq!(notice.facts["cause"], "lost", "the office is not told that somebody moved or died");
+            assert!(!format!("{notice:?}").contains("死亡") && !format!("{notice:?}").contains("転出"), "{notice:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_person_who_moved_out_puts_the_registrations_before_the_city() {
     for address in addresses().await {
         let world = World::loaded(address).await;

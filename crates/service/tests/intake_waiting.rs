@@ -4,7 +4,7 @@
 
 mod support;
 
-use kiban_domain::{Timestamp, dates};
+use kiban_domain::{Organization, Timestamp, dates};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
 use kiban_service::{Error, Received, Work};
 use kiban_sim::{City, CitySpec, city_package};
@@ -131,6 +131,52 @@ async fn a_package_made_in_the_future_is_refused_with_its_place() {
 }
 
 #[tokio::test]
+async fn the_base_date_of_a_package_is_told_wherever_its_result_is() {
+    for address in addresses().await {
+        let world = World::loaded(address).await;
+        let (platform, insurer) = (&world.platform, world.city.insurer);
+        let insured = world.cast.consenting.insured.clone();
+        let package = |made_at, day| {
+            let entry = Entry { key: insured.key, history: 2, change: Change::New, value: insured.clone() };
+            MunicipalPackage::new(insurer, made_at).base_date(day).insured(&[entry]).finish().unwrap()
+        };
+        let day = jiff::civil::date(2026, 10, 31);
+        let officer = world.caller(Organization::Municipality(insurer), &world.city.officers[0]).await;
+        let tried = platform.dry_run_package(&officer, package(now(), day), false, &context()).await.unwrap();
+        assert_eq!(tried.base_date, Some(day));
+        assert!(tried.csv(&[]).contains("基準日 2026-10-31。反映されます"), "{}", tried.csv(&[]));
+
+        let sent = world.import(package(now(), day)).await;
+        let again = platform.receipt(&officer, &sent.receipt, &context()).await.unwrap();
+        assert_eq!((sent.state, sent.base_date, again.base_date), ("applied", Some(day), Some(day)));
+        assert_eq!(serde_json::to_value(&again).unwrap()["base_date"], "2026-10-31");
+        assert!(again.csv().contains("取り込みました。基準日 2026-10-31。全 1 件"), "{}", again.csv());
+        let view = platform.view_start(&officer, insurer, &context()).await.unwrap();
+        assert_eq!(view.reconciliation.map(|on| (on.receipt, on.base_date)), Some((sent.receipt, Some(day))));
+
+        // Of the day it was made, yes; of the day after, no: nobody knows what holds then.
+        let made_at = later(60);
+        let today = dates::day_in_japan(made_at);
+        let refused = world.import(package(made_at, today.tomorrow().unwrap())).await;
+        assert_eq!((refused.state, refused.base_date), ("refused", None), "a manifest with a fault is no manifest");
+        let problem = refused.report.problems.iter().find(|problem| problem.item == "基準日").unwrap();
+        assert_eq!((problem.file.as_str(), problem.line, problem.column), ("MANIFEST.csv", 2, 4));
+        assert_eq!(problem.rule, "date_order");
+        assert!(
+            problem.message.contains("「20261121」となっています。作成日時より後の日付です"),
+            "{}",
+            problem.message
+        );
+        let taken = world.import(package(made_at, today)).await;
+        assert_eq!((taken.state, taken.base_date), ("applied", Some(today)));
+
+        // Refused for another reason, it still says of which day it was.
+        let ahead = world.import(package(hours(25), day)).await;
+        assert_eq!((ahead.state, ahead.base_date), ("refused", Some(day)));
+    }
+}
+
+#[tokio::test]
 async fn a_package_that_cannot_be_worked_on_is_set_aside_and_goes_on_when_it_is_asked_for() {
     for address in addresses().await {
         let folder = tempfile::tempdir().unwrap();
@@ -210,6 +256,172 @@ async fn a_package_that_cannot_be_worked_on_is_set_aside_and_goes_on_when_it_is_
         assert!(!result.report.problems.iter().any(|problem| problem.rule == "set_aside"));
         let insured = city.people[0].insured.clone();
         assert_eq!(store.person(insured.key).await.unwrap().unwrap().1, insured);
+    }
+}
+
+/// One that must not be kept (its check digit fits).
+const NUMBER: &str = "123456789018";
+
+/// The package of people who all consented, with a 個人番号 in the name of the second. Its manifest fits.
+fn with_number(world: &World, people: &[kiban_sim::SimPerson]) -> Files {
+    let mut files = consenting(world, people, 1);
+    files.sort();
+    let name = &people[1].insured.identity.name;
+    let insured = files.iter_mut().find(|(name, _)| name.contains("INSURED")).unwrap();
+    let before = sha256(&insured.1);
+    let text = String::from_utf8(std::mem::take(&mut insured.1)).unwrap();
+    let at = text.match_indices('\n').nth(1).unwrap().0;
+    let (head, rest) = text.split_at(at);
+    insured.1 = format!("{head}{}", rest.replacen(&**name, &format!("{name} {NUMBER}"), 1)).into_bytes();
+    let after = sha256(&insured.1);
+    let manifest = files.iter_mut().find(|(name, _)| name == "MANIFEST.csv").unwrap();
+    manifest.1 = String::from_utf8(manifest.1.clone()).unwrap().replace(&before, &after).into_bytes();
+    files
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Whether what is kept of a package, opened with the keys, holds the number; `None` when nothing is kept.
+async fn keeps_number(world: &World, received: &Received) -> Option<bool> {
+    let (store, insurer) = (world.platform.store(), world.city.insurer);
+    let files = store.upload_files(insurer, &received.receipt).await.unwrap();
+    let mut kept = Vec::new();
+    for (number, file) in files.iter().enumerate() {
+        for piece in 0..file.pieces {
+            kept.extend(store.upload_piece(insurer, &received.receipt, (number as i32, piece)).await.unwrap());
+        }
+        kept.push(b'\n');
+    }
+    (!files.is_empty()).then(|| kept.windows(NUMBER.len()).any(|some| some == NUMBER.as_bytes()))
+}
+
+/// Whether the number stands in clear anywhere in the database.
+async fn is_in_database(address: &str) -> bool {
+    if let Some(path) = address.strip_prefix("sqlite:") {
+        let files = ["", "-wal"].map(|end| std::fs::read(format!("{path}{end}")).unwrap_or_default());
+        assert!(files[0].len() > 1_000);
+        return files.iter().any(|bytes| bytes.windows(NUMBER.len()).any(|some| some == NUMBER.as_bytes()));
+    }
+    let pool = sqlx::PgPool::connect(address).await.unwrap();
+    let tables = "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'";
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&pool).await.unwrap();
+    assert!(tables.len() > 20);
+    let hex: String = NUMBER.bytes().map(|b| format!("{b:02x}")).collect();
+    for table in tables {
+        let sql =
+            format!("SELECT count(*) FROM \"{table}\" x WHERE x::text LIKE '%{NUMBER}%' OR x::text LIKE '%{hex}%'");
+        let found: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap();
+        if found > 0 {
+            return true;
+        }
+    }
+    false
+}
+
+/// Works on the packages until one is set aside; the instant after it.
+async fn until_set_aside(world: &World, received: &Received) -> i64 {
+    let mut at = 100;
+    while world.platform.package_so_far(received).await.unwrap().state == "received" {
+        let clock = move || later(at);
+        let _ = world.platform.work_on_packages(&mut Work::new(&clock)).await;
+        at += 61;
+        assert!(at < 1_000, "it is never set aside");
+    }
+    at
+}
+
+/// Its own row and its act of consent are refused, the rest is in, and nothing of the original is kept.
+async fn ends_without_the_number(world: &World, address: &str, received: &Received, people: usize) {
+    let result = world.platform.package_so_far(received).await.unwrap();
+    let (read, refused) = (2 * people as i64, 2);
+    let counts = result.report.counts;
+    assert_eq!((result.state, counts.read, counts.refused), ("applied", read, refused), "{:?}", result.report.problems);
+    assert!(!result.csv().contains(NUMBER));
+    assert_eq!(keeps_number(world, received).await, None, "the original is not kept");
+    assert_eq!(count(address, "SELECT count(*) FROM upload_piece").await, 0);
+    assert!(!is_in_database(address).await);
+}
+
+#[tokio::test]
+async fn an_individual_number_in_a_package_that_fits_its_manifest_is_refused_without_echo_and_not_kept() {
+    for address in addresses().await {
+        let folder = tempfile::tempdir().unwrap();
+        let address = address.unwrap_or_else(|| address_in(&folder));
+        let world = World::new(Some(address.clone())).await;
+        let city = large(&world, 20).await.0;
+        let received = send(&world, &with_number(&world, &city.people)).await;
+        assert_eq!(keeps_number(&world, &received).await, Some(true), "it came");
+        assert!(!is_in_database(&address).await, "sealed from the first moment on");
+        let clock = now;
+        let result = world.platform.close_package(&received, &mut Work::new(&clock)).await.unwrap();
+        let problem = result.report.problems.iter().find(|problem| problem.rule == "individual_number").unwrap();
+        assert_eq!((problem.line, problem.item.as_str()), (3, "氏名"));
+        ends_without_the_number(&world, &address, &received, city.people.len()).await;
+    }
+}
+
+#[tokio::test]
+async fn an_individual_number_is_blanked_before_anything_is_applied_and_a_package_that_is_set_aside_keeps_none() {
+    for address in addresses().await {
+        let folder = tempfile::tempdir().unwrap();
+        let (people, block) = if address.is_some() { (5_200, 5_000) } else { (1_500, 1_000) };
+        let address = address.unwrap_or_else(|| address_in(&folder));
+        let world = World::new(Some(address.clone())).await;
+        let city = large(&world, people).await.0;
+        let poison = send(&world, &with_number(&world, &city.people)).await;
+        assert_eq!(keeps_number(&world, &poison).await, Some(true), "it came");
+
+        // Cut behind the first blocks: what is kept to go on from holds the number no more.
+        let clock = now;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut progress = |done, total| stop.store(done + block >= total, Ordering::Release);
+        let mut work = Work::new(&clock).heard_by(&mut progress);
+        work.stop = Arc::clone(&stop);
+        assert!(world.platform.close_package(&poison, &mut work).await.is_err());
+        drop(work);
+        assert_eq!(keeps_number(&world, &poison).await, Some(false));
+
+        let of_poison = format!("upload_id = '{}' AND file_number = 0", poison.receipt);
+        by_hand(&address, format!("UPDATE upload_piece SET piece_number = piece_number + 100 WHERE {of_poison}")).await;
+        let at = until_set_aside(&world, &poison).await;
+        by_hand(&address, format!("UPDATE upload_piece SET piece_number = piece_number - 100 WHERE {of_poison}")).await;
+        assert_eq!(world.platform.package_so_far(&poison).await.unwrap().state, "failed");
+        assert_eq!(keeps_number(&world, &poison).await, Some(false));
+        assert!(!is_in_database(&address).await);
+
+        world.platform.retry_package(world.city.insurer, &poison.receipt, &context()).await.unwrap();
+        let clock = move || later(at + 100);
+        world.platform.work_on_packages(&mut Work::new(&clock)).await.unwrap();
+        ends_without_the_number(&world, &address, &poison, city.people.len()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_package_that_was_never_checked_to_its_end_is_set_aside_without_its_individual_number() {
+    for address in addresses().await {
+        let folder = tempfile::tempdir().unwrap();
+        let address = address.unwrap_or_else(|| address_in(&folder));
+        let world = World::new(Some(address.clone())).await;
+        let city = large(&world, 20).await.0;
+        let poison = send(&world, &with_number(&world, &city.people)).await;
+        // The consents cannot be read.
+        let of_poison = format!("upload_id = '{}' AND file_number = 0", poison.receipt);
+        by_hand(&address, format!("UPDATE upload_piece SET piece_number = piece_number + 100 WHERE {of_poison}")).await;
+        let at = until_set_aside(&world, &poison).await;
+        by_hand(&address, format!("UPDATE upload_piece SET piece_number = piece_number - 100 WHERE {of_poison}")).await;
+        assert_eq!(world.platform.package_so_far(&poison).await.unwrap().progress, None);
+        assert_eq!(keeps_number(&world, &poison).await, Some(false));
+        assert!(!is_in_database(&address).await);
+
+        // It can be read again: the row is refused for what stands in the place of the number, the others are taken.
+        world.platform.retry_package(world.city.insurer, &poison.receipt, &context()).await.unwrap();
+        let clock = move || later(at + 100);
+        world.platform.work_on_packages(&mut Work::new(&clock)).await.unwrap();
+        let result = world.platform.package_so_far(&poison).await.unwrap();
+        assert_eq!((result.state, result.report.counts.refused), ("applied", 2), "{:?}", result.report.problems);
+        assert_eq!(keeps_number(&world, &poison).await, Some(false));
     }
 }
 

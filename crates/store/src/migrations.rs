@@ -51,6 +51,7 @@ const STEPS: &[(&str, &str)] = &[
     ("20261122000260_mail_code", include_str!("../migrations/20261122000260_mail_code.sql")),
     ("20261122000280_opinion_drafts", include_str!("../migrations/20261122000280_opinion_drafts.sql")),
     ("20261122000311_opinions_once", include_str!("../migrations/20261122000311_opinions_once.sql")),
+    ("20261122000290_base_date", include_str!("../migrations/20261122000290_base_date.sql")),
 ];
 
 /// Brings the schema up to date; each step in its own transaction with its row in `schema_step`. The steps that were missing;

@@ -2,11 +2,12 @@
 
 use crate::engine::args;
 use crate::office::instant;
+use crate::receipt::base_date;
 use crate::{ReceiptCounts, Store, StoreError};
-use kiban_domain::{InsurerNumber, Organization, Timestamp};
+use kiban_domain::{Date, InsurerNumber, Organization, Timestamp};
 
 const NEWEST_APPLIED: &str =
-    "SELECT public_id, received_at, rows_read, rows_applied, rows_unchanged, rows_refused FROM receipt
+    "SELECT public_id, received_at, rows_read, rows_applied, rows_unchanged, rows_refused, base_date FROM receipt
      WHERE insurer_number = $1 AND state = 'applied' AND sender = $2 ORDER BY receipt_number DESC LIMIT 1";
 const STILL_OPEN: &str = "SELECT public_id FROM receipt
      WHERE insurer_number = $1 AND state = 'received' AND sender = $2 ORDER BY receipt_number LIMIT 1";
@@ -21,6 +22,8 @@ pub struct AppliedPackage {
     pub receipt: String,
     /// When it arrived.
     pub received_at: Timestamp,
+    /// 基準日; none of one that came before it was kept.
+    pub base_date: Option<Date>,
     /// Its rows.
     pub counts: ReceiptCounts,
 }
@@ -34,6 +37,7 @@ impl Store {
         Ok(Some(AppliedPackage {
             receipt: row.text(0)?,
             received_at: instant(row.big(1)?)?,
+            base_date: base_date(row.int_or_null(6)?)?,
             counts: ReceiptCounts {
                 read: row.big(2)?,
                 applied: row.big(3)?,

@@ -4,7 +4,7 @@ use crate::door::Door;
 use crate::engine::{Row, args};
 use crate::office::instant;
 use crate::{Keyring, Store, StoreError, Tx};
-use kiban_domain::{InsurerNumber, Organization, Timestamp};
+use kiban_domain::{Date, InsurerNumber, Organization, Timestamp, dates};
 
 const NEXT: &str =
     "INSERT INTO receipt_counter (insurer_number, last_number, open_receipts, mac) VALUES ($1, 1, '', $2)
@@ -22,28 +22,28 @@ const FINISH: &str = "UPDATE receipt SET state = $3, rows_read = $4, rows_applie
      WHERE insurer_number = $1 AND receipt_number = $2 AND state = 'received'";
 const BY_DIGEST: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
        rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
-       set_aside_at
+       set_aside_at, base_date
      FROM receipt WHERE insurer_number = $1 AND sender = $2 AND digest = $3";
 const BY_PUBLIC_ID: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
        rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
-       set_aside_at
+       set_aside_at, base_date
      FROM receipt WHERE insurer_number = $1 AND public_id = $2";
 const BY_NUMBER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
        rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
-       set_aside_at
+       set_aside_at, base_date
      FROM receipt WHERE insurer_number = $1 AND receipt_number = $2";
 const OF_SENDER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
        rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
-       set_aside_at, insurer_number
+       set_aside_at, base_date, insurer_number
      FROM receipt WHERE public_id = $1 AND sender = $2 ORDER BY insurer_number";
 const OF_INSURER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
        rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
-       set_aside_at
+       set_aside_at, base_date
      FROM receipt WHERE insurer_number = $1 ORDER BY receipt_number DESC LIMIT $2";
 const ORIGINAL: &str = "SELECT original FROM receipt WHERE insurer_number = $1 AND receipt_number = $2";
 const WAITING: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
        rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
-       set_aside_at
+       set_aside_at, base_date
      FROM receipt WHERE insurer_number = $1 AND state = 'received' AND set_aside_at IS NULL
      ORDER BY receipt_number LIMIT 1";
 const WAITING_INSURERS: &str = "SELECT DISTINCT insurer_number FROM receipt WHERE state = 'received' AND insurer_number > $1 AND set_aside_at IS NULL
@@ -61,6 +61,8 @@ const RETRY: &str =
      WHERE insurer_number = $1 AND public_id = $2 AND state = 'received' AND set_aside_at > 0";
 const JUDGED: &str = "UPDATE receipt SET rows_total = $3, made_at = $4, is_initial = $5, begun_at = $6, begun_rows = rows_done, touched_at = $6
      WHERE insurer_number = $1 AND receipt_number = $2 AND state = 'received'";
+const BASE_DATE: &str =
+    "UPDATE receipt SET base_date = $3 WHERE insurer_number = $1 AND receipt_number = $2 AND state = 'received'";
 const PROGRESS: &str = "UPDATE receipt SET rows_done = $3, rows_read = $4, rows_applied = $5, rows_unchanged = $6, rows_refused = $7, touched_at = $8,
        result = $9, failures = 0
      WHERE insurer_number = $1 AND receipt_number = $2 AND state = 'received'";
@@ -83,6 +85,7 @@ pub(crate) const ALL: &[&str] = &[
     WAITING,
     WAITING_INSURERS,
     JUDGED,
+    BASE_DATE,
     PROGRESS,
     MADE_SINCE,
     FAILED,
@@ -174,6 +177,8 @@ pub struct Receipt {
     pub progress: ReceiptProgress,
     /// 作成日時 of the package, once its manifest was read.
     pub made_at: Option<Timestamp>,
+    /// 基準日 of the package, once its manifest was read.
+    pub base_date: Option<Date>,
     /// Why it failed the last time, and how often in a row; none when it never did.
     pub failure: Option<(String, i64)>,
 }
@@ -255,6 +260,12 @@ impl Tx {
         let made_at = made_at.map(Timestamp::as_microsecond);
         let values = args![insurer.as_str(), number, total, made_at, i32::from(is_initial), now.as_microsecond()];
         let changed = self.raw.run(JUDGED, values).await?;
+        if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("receipt already closed")) }
+    }
+
+    /// Notes the 基準日 of a package, once its manifest was read.
+    pub async fn put_base_date(&mut self, insurer: InsurerNumber, number: i64, day: Date) -> Result<(), StoreError> {
+        let changed = self.raw.run(BASE_DATE, args![insurer.as_str(), number, dates::to_number(day)]).await?;
         if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("receipt already closed")) }
     }
 
@@ -389,7 +400,7 @@ impl Store {
         let rows = self.engine.rows(OF_SENDER, args![public_id, &sender.to_string()]).await?;
         let mut receipts = Vec::with_capacity(rows.len());
         for row in &rows {
-            let insurer = InsurerNumber::parse(&row.text(20)?).map_err(|_| StoreError::Unreadable("receipt"))?;
+            let insurer = InsurerNumber::parse(&row.text(21)?).map_err(|_| StoreError::Unreadable("receipt"))?;
             receipts.push((insurer, self.receipt_row(insurer, row).await?));
         }
         Ok(receipts)
@@ -500,9 +511,15 @@ impl Store {
                 touched: row.big_or_null(15)?.map(instant).transpose()?,
             },
             made_at: row.big_or_null(16)?.map(instant).transpose()?,
+            base_date: base_date(row.int_or_null(20)?)?,
             failure: row.text_or_null(18)?.map(|code| Ok::<_, StoreError>((code, row.big(17)?))).transpose()?,
         })
     }
+}
+
+/// 基準日 out of its column.
+pub(crate) fn base_date(number: Option<i32>) -> Result<Option<Date>, StoreError> {
+    number.map(|day| dates::from_number(day).map_err(|_| StoreError::Unreadable("receipt"))).transpose()
 }
 
 /// The receipts of an insurer whose rows are not visible yet, out of a row of [`NEXT`] or [`HOLD_OPEN`]. The list is under

@@ -14,6 +14,8 @@ const GO_ON: &str =
     "UPDATE upload SET arriving_at = $3 WHERE insurer_number = $1 AND upload_id = $2 AND arriving_at IS NOT NULL";
 const END: &str = "UPDATE upload SET arriving_at = NULL WHERE insurer_number = $1 AND upload_id = $2";
 const PUT_PIECE: &str = "INSERT INTO upload_piece (insurer_number, upload_id, file_number, piece_number, content) VALUES ($1, $2, $3, $4, $5)";
+const REPLACE_PIECE: &str = "UPDATE upload_piece SET content = $5
+     WHERE insurer_number = $1 AND upload_id = $2 AND file_number = $3 AND piece_number = $4";
 const PUT_FILE: &str = "INSERT INTO upload_file (insurer_number, upload_id, file_number, head) VALUES ($1, $2, $3, $4)";
 const FILES: &str =
     "SELECT file_number, head FROM upload_file WHERE insurer_number = $1 AND upload_id = $2 ORDER BY file_number";
@@ -26,7 +28,7 @@ const ABANDONED: &str =
     "SELECT insurer_number, upload_id FROM upload WHERE arriving_at < $1 ORDER BY arriving_at LIMIT 100";
 #[cfg(test)]
 pub(crate) const ALL: &[&str] =
-    &[BEGIN, GO_ON, END, PUT_PIECE, PUT_FILE, FILES, PIECE, DROP_PIECES, DROP_FILES, DROP, ABANDONED];
+    &[BEGIN, GO_ON, END, PUT_PIECE, REPLACE_PIECE, PUT_FILE, FILES, PIECE, DROP_PIECES, DROP_FILES, DROP, ABANDONED];
 
 /// A file of a package as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +105,26 @@ impl Tx {
         upload: &str,
         pieces: &[SealedPiece],
     ) -> Result<(), StoreError> {
+        self.write_pieces(PUT_PIECE, insurer, upload, pieces).await
+    }
+
+    /// Puts pieces in the place of those that are kept there: what must not be kept is blanked in them (P-039).
+    pub async fn replace_pieces(
+        &mut self,
+        insurer: InsurerNumber,
+        upload: &str,
+        pieces: &[SealedPiece],
+    ) -> Result<(), StoreError> {
+        self.write_pieces(REPLACE_PIECE, insurer, upload, pieces).await
+    }
+
+    async fn write_pieces(
+        &mut self,
+        statement: &'static str,
+        insurer: InsurerNumber,
+        upload: &str,
+        pieces: &[SealedPiece],
+    ) -> Result<(), StoreError> {
         for piece in pieces {
             let keys = self.keys_of(insurer.as_str()).await?;
             let mut content = Cow::Borrowed(&piece.content[..]);
@@ -114,7 +136,7 @@ impl Tx {
                 content = Cow::Owned(anew);
             }
             let values = args![insurer.as_str(), upload, piece.file, piece.piece, &content[..]];
-            self.raw.run(PUT_PIECE, values).await?;
+            self.raw.run(statement, values).await?;
         }
         Ok(())
     }

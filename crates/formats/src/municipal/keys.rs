@@ -1,8 +1,9 @@
-//! Keys of the rows seen in a package: 16 bytes each, so that a million people stay well below a hundred megabytes.
+//! Keys of the rows of one kind of a package: 16 bytes each, so that a million people stay well below a hundred megabytes.
+//! Rows of different kinds never have the same key, and no more are remembered than the manifest says there are.
 
-use super::MunicipalKind;
+use super::{MOST_ROWS, MunicipalKind};
 use crate::layout::Row;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 /// What is known of a row's key.
@@ -20,7 +21,13 @@ pub enum Seen {
 /// Key (hashed, 64 bits) to file, line and content, packed.
 pub struct Keys {
     hasher: RandomState,
+    /// Whose they are; none of a file that stands alone.
+    kind: Option<MunicipalKind>,
     seen: HashMap<u64, u64, BuildHasherDefault<Hashed>>,
+    /// What makes 主治医意見書 one document.
+    opinions: HashSet<u64, BuildHasherDefault<Hashed>>,
+    /// Keys that are remembered at most. With more rows the package is refused, for its count.
+    most: usize,
     /// Rows that stand twice, by kind: taken once.
     repeated: BTreeMap<MunicipalKind, u64>,
 }
@@ -29,9 +36,32 @@ pub struct Keys {
 const FILE: u32 = 12;
 const LINE: u32 = 28;
 
+/// So many rows are remembered whatever the manifest says: who counted wrongly learns everything else, too.
+const FEW: u64 = 100_000;
+
 impl Keys {
     pub fn new() -> Self {
-        Self { hasher: RandomState::new(), seen: HashMap::default(), repeated: BTreeMap::new() }
+        Self {
+            hasher: RandomState::new(),
+            kind: None,
+            seen: HashMap::default(),
+            opinions: HashSet::default(),
+            most: MOST_ROWS as usize,
+            repeated: BTreeMap::new(),
+        }
+    }
+
+    /// Goes on with a kind of which the manifest says that there are so many rows. Those of the kind before are forgotten.
+    pub fn turn_to(&mut self, kind: MunicipalKind, rows: u64) {
+        if self.kind == Some(kind) {
+            return;
+        }
+        self.kind = Some(kind);
+        self.most = rows.clamp(FEW, MOST_ROWS) as usize;
+        // The old table goes before the new one is made; the new one never has to grow.
+        self.seen = HashMap::default();
+        self.opinions = HashSet::default();
+        self.seen.reserve(rows.min(MOST_ROWS) as usize);
     }
 
     /// Notes that a row stands twice.
@@ -49,10 +79,10 @@ impl Keys {
         self.insert_key(key, file, row)
     }
 
-    /// The same by what makes two 主治医意見書 one document (P-130): person, 申請日, 医療機関, 作成回数.
-    pub fn insert_opinion(&mut self, file: usize, row: &Row) -> Seen {
+    /// Whether a 主治医意見書 is none of those before, by what makes two of them one document (P-130): person, 申請日, 医療機関, 作成回数.
+    pub fn insert_opinion(&mut self, row: &Row) -> bool {
         let key = self.hasher.hash_one(("opinion", row.get(1), row.get(4), row.get(5), row.get(6)));
-        self.insert_key(key, file, row)
+        if self.opinions.len() < self.most { self.opinions.insert(key) } else { !self.opinions.contains(&key) }
     }
 
     fn insert_key(&mut self, key: u64, file: usize, row: &Row) -> Seen {
@@ -61,7 +91,9 @@ impl Keys {
         let place = content << (FILE + LINE) | file << LINE | line;
         match self.seen.get(&key).copied() {
             None => {
-                self.seen.insert(key, place);
+                if self.seen.len() < self.most {
+                    self.seen.insert(key, place);
+                }
                 Seen::New
             }
             Some(known) if (known >> LINE) & ((1 << FILE) - 1) != file => Seen::Elsewhere,

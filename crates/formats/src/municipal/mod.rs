@@ -2,8 +2,8 @@
 //!
 //! **A profile of this project, not the official layout**, which is not public. A package is `MANIFEST.csv` and the
 //! files it names. Every row carries 保険者番号, 被保険者番号, 履歴番号 and 異動区分. Rows are read one at a time from a
-//! [`Source`]; what is remembered of a package is its keys (16 bytes a row, 17 to 35 with the free places of the table),
-//! to find two rows with one key.
+//! [`Source`]; what is remembered of a package is the keys of one kind (16 bytes a row, 17 to 35 with the free places of the
+//! table), to find two rows with one key. How many rows there may be is limited ([`MunicipalKind::most_rows`], [`MOST_ROWS`]).
 //!
 //! Not checked here, because it needs the clock or the store: acts dated in the future (P-071), unknown offices, older
 //! history numbers, and whether the sender is this insurer.
@@ -129,6 +129,16 @@ impl MunicipalKind {
     /// Inverse of [`MunicipalKind::code`].
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// Rows of this kind that one package may have: what is remembered of each of them while it is checked and applied stays
+    /// within 300 MB, however large the package.
+    pub fn most_rows(self) -> u64 {
+        match self {
+            // What counts towards a limit is remembered of every row.
+            Self::HomeModification | Self::EquipmentPurchase => 1_000_000,
+            _ => 3_600_000,
+        }
     }
 
     fn layout(self) -> Option<&'static FileLayout> {
@@ -313,7 +323,14 @@ pub fn read_manifest(name: &str, bytes: &[u8]) -> (Option<Manifest>, Vec<Problem
             problems.push(located(layout, &row, name, "profile", "version", &text).found(row.get(0)));
         }
         match &mut manifest {
-            None => manifest = Some(line),
+            None => {
+                if line.base_date > kiban_domain::dates::day_in_japan(line.created_at) {
+                    let text = "作成日時より後の日付です。どの日現在の内容か、作成日時の日までの日付を入れてください";
+                    let (key, rule) = ("base_date", "date_order");
+                    problems.push(located(layout, &row, name, key, rule, text).found(row.get(3)));
+                }
+                manifest = Some(line);
+            }
             Some(all) => {
                 let head = |m: &Manifest| (m.insurer, m.package.clone(), m.base_date, m.created_at, m.whole);
                 if head(all) != head(&line) {
@@ -328,6 +345,9 @@ pub fn read_manifest(name: &str, bytes: &[u8]) -> (Option<Manifest>, Vec<Problem
                     all.files.push(file);
                 }
             }
+        }
+        if let Some(text) = manifest.as_ref().and_then(|all| too_many(&all.files)) {
+            problems.push(located(layout, &row, name, "rows", "too_many_rows", &text).found(row.get(8)));
         }
     }
     if let Some(all) = &mut manifest {
@@ -431,6 +451,8 @@ pub fn refuses_package(problem: &Problem) -> bool {
 pub const AHEAD: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 /// Problems of a package kept in full; the rest is counted file by file.
 const PROBLEMS: usize = 5_000;
+/// Rows of all kinds together that one package may have.
+pub const MOST_ROWS: u64 = 7_000_000;
 /// Longest manifest: a thousand files are a tenth of it.
 const LONGEST_MANIFEST: u64 = 4 << 20;
 
@@ -533,6 +555,7 @@ impl<S: Source> Package<S> {
         let mut problems = self.problems.clone();
         for entry in self.named() {
             let left = PROBLEMS.saturating_sub(problems.len());
+            keys.turn_to(entry.kind, rows_of(self.named(), entry.kind));
             match self.place_of(entry) {
                 Some(file) => problems.extend(self.check_file(entry, file, left, keys, take)?),
                 None => problems.push(missing(entry)),
@@ -613,6 +636,28 @@ impl<S: Source> Package<S> {
         }
         Ok(problems.finish())
     }
+}
+
+/// Rows of a kind, as a manifest says.
+fn rows_of(files: &[ManifestFile], kind: MunicipalKind) -> u64 {
+    sum_of(files.iter().filter(|file| file.kind == kind))
+}
+
+fn sum_of<'a>(files: impl Iterator<Item = &'a ManifestFile>) -> u64 {
+    files.fold(0, |sum, file| sum.saturating_add(file.rows))
+}
+
+/// What is wrong when the last of the files is the one with which there are too many rows.
+fn too_many(files: &[ManifestFile]) -> Option<String> {
+    let (last, before) = files.split_last()?;
+    let (of_kind, most) = (rows_of(before, last.kind), last.kind.most_rows());
+    let part = "市区町村の側で、いくつかのパッケージに分けて送ってください（被保険者を先に）";
+    if of_kind <= most && of_kind.saturating_add(last.rows) > most {
+        return Some(format!("種別 {} は、1つのパッケージに {most} 行までです。{part}", last.kind.code()));
+    }
+    let all = sum_of(before.iter());
+    let passes = all <= MOST_ROWS && all.saturating_add(last.rows) > MOST_ROWS;
+    passes.then(|| format!("1つのパッケージは、合わせて {MOST_ROWS} 行までです。{part}"))
 }
 
 fn missing(entry: &ManifestFile) -> Problem {
@@ -742,9 +787,7 @@ fn read_file(
             continue;
         };
         match keys.insert(entry.kind, place, &row) {
-            Seen::New
-                if entry.kind == MunicipalKind::Opinion && !matches!(keys.insert_opinion(place, &row), Seen::New) =>
-            {
+            Seen::New if entry.kind == MunicipalKind::Opinion && !keys.insert_opinion(&row) => {
                 let text =
                     "申請日・医療機関・作成回数が同じ意見書がパッケージにもう一つあります。どちらか一つにしてください";
                 problems.push(located(layout, &row, &entry.name, "applied_on", "duplicate_key", text));

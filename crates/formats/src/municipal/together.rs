@@ -90,6 +90,7 @@ impl<S: Source + Sync> Package<S> {
 
     fn count_lot(&self, lot: &Lot<'_>, found: &AtomicUsize) -> io::Result<(u64, Repeated, Vec<OfFile>)> {
         let (mut rows, mut problems, mut keys) = (0, Vec::new(), Keys::new());
+        keys.turn_to(lot.kind, super::rows_of(self.named(), lot.kind));
         for (place, entry, file) in &lot.files {
             if found.load(Ordering::Relaxed) > SHARED {
                 break;

@@ -63,9 +63,11 @@ impl Counted {
     }
 }
 
-/// What is known to count, by person. About 80 bytes a row of E1 and E2; nothing for others.
+/// What is known to count, by person, of one kind at a time: E1 and E2 have limits of their own. About 100 bytes a row and 70 a
+/// person.
 #[derive(Debug, Default)]
 pub struct Usages {
+    kind: Option<MunicipalKind>,
     of: HashMap<InsuredNumber, Vec<Counted>>,
 }
 
@@ -74,10 +76,18 @@ impl Usages {
     /// What a row said of the same record holds over it.
     pub fn note(&mut self, person: InsuredNumber, number: InsuredNumber, history: u32, what: Use) {
         let counted = Counted { key: (number, history), what, origin: Origin::Recorded };
-        let all = self.of.entry(person).or_default();
+        let all = self.of_person(person, what);
         if !all.iter().any(|other| other.is_same(&counted)) {
             all.push(counted);
         }
+    }
+
+    /// What is known of a person; of the other kind it is forgotten. Most people have one record.
+    fn of_person(&mut self, person: InsuredNumber, what: Use) -> &mut Vec<Counted> {
+        if self.kind.replace(what.kind()) != Some(what.kind()) {
+            self.of = HashMap::new();
+        }
+        self.of.entry(person).or_insert_with(|| Vec::with_capacity(1))
     }
 
     /// Notes a row without judging it.
@@ -86,13 +96,13 @@ impl Usages {
         let (person, key) = (row.key.insured, (row.key.insured, row.history));
         if row.change == Change::Deleted {
             let gone = Counted { key, what, origin: Origin::Recorded };
-            self.of.entry(person).or_default().retain(|counted| !counted.is_same(&gone));
+            self.of_person(person, what).retain(|counted| !counted.is_same(&gone));
             return false;
         }
         let origin = Origin::Row { file: Arc::clone(&row.file), line: row.line };
         let counted = Counted { key, what, origin };
         // The newest comes last.
-        let all = self.of.entry(person).or_default();
+        let all = self.of_person(person, what);
         all.retain(|other| !other.is_same(&counted));
         all.push(counted);
         true

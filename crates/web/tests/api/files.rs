@@ -240,3 +240,32 @@ async fn a_refused_care_plan_keeps_its_receipt_and_the_same_files_have_the_same_
     }
     world.verify().await;
 }
+
+/// A ZIP, and so a ZIP bomb, is refused unopened at every door that takes files, whatever its name says; nothing of it is kept.
+#[tokio::test]
+async fn a_zip_is_refused_unopened_at_every_door() {
+    let world = World::new().await;
+    let bomb = [b"PK\x03\x04\x14\x00\x00\x00\x08\x00", &[0xff; 100_000][..]].concat();
+    let to = format!("/api/v1/slips?to={}", Role::Helper.organization());
+    for (role, path, name) in [
+        (Role::Planner, "/api/v1/plans", "UP1KYO_9970000011_43_9970000029_11_20261124000001.CSV"),
+        (Role::Planner, "/api/v1/plans", "plans.zip"),
+        (Role::Planner, &to, "UPPLAN_202611_9970000011_43_9970000029_11_20261124000001.CSV"),
+        (Role::Planner, &to, "slip.zip"),
+        (Role::Helper, "/api/v1/life", "FORM_0000_2021_1.csv"),
+        (Role::City, "/api/v1/claims", "82126110.CSV"),
+        (Role::City, "/api/v1/packages", "package.zip"),
+    ] {
+        let client = world.log_in(role).await;
+        let reply = client.upload(path, &[(name.to_owned(), bomb.clone())]).await;
+        assert_eq!(reply.refusal(), (422, "refused_files".to_owned()), "{path} {name} {}", reply.text());
+        assert!(reply.text().len() < 10_000, "{path} {name}: the answer is as large as what was sent");
+        if role == Role::Planner {
+            assert!(reply.text().contains("圧縮したファイル(ZIP)は受け付けません"), "{path} {name} {}", reply.text());
+        }
+    }
+    let headers = world.platform.store().record_headers(Person::Hanako.key()).await.unwrap();
+    let kinds = [kiban_domain::Kind::Cp1, kiban_domain::Kind::Cp2, kiban_domain::Kind::C1];
+    assert!(headers.iter().all(|header| !kinds.contains(&header.kind)));
+    world.verify().await;
+}

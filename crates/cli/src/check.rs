@@ -449,4 +449,76 @@ mod tests {
         let code = run(&of(vec![folder.path().to_owned()])).unwrap();
         assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::FAILURE));
     }
+
+    /// Rules of what only the platform can know (docs/municipality.md 1).
+    const OF_THE_PLATFORM: [&str; 12] = [
+        "unknown_office",
+        "unknown_person",
+        "key_exists",
+        "superseded",
+        "older_history",
+        "delete_unknown",
+        "displaced",
+        "card_insurer",
+        "act_in_future",
+        "consent_differs",
+        "same_opinion",
+        "withheld_kept",
+    ];
+
+    type Fields = (String, String, u64, u32, String, String, String);
+
+    /// What a platform without anybody in it says of a package, field by field.
+    async fn imported(insurer: InsurerNumber, files: Vec<(String, Vec<u8>)>) -> (Vec<Fields>, &'static str) {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = kiban_store::AuditSettings {
+            signing_key: kiban_store::SigningKey::load_or_create(&folder.path().join("anchor.key")).unwrap(),
+            anchor_dir: folder.path().join("anchors"),
+            clock: std::sync::Arc::new(today),
+        };
+        let master = kiban_store::MasterKey::load_or_create(&folder.path().join("master.key")).unwrap();
+        let address = format!("sqlite:{}", folder.path().join("kiban.db").display());
+        let store = kiban_store::Store::open(&address, master, audit).await.unwrap();
+        let config = kiban_service::Config::default();
+        let platform = kiban_service::Platform::open(store, config, today()).await.unwrap();
+        let context = kiban_service::Context::new(today()).unwrap();
+        let state = kiban_domain::municipality::StartState::Coordinating;
+        platform.set_start(insurer, state, "cli", &context).await.unwrap();
+        let result = platform.import_package_locally(insurer, files, &context, &mut |_, _| {}).await.unwrap();
+        let fields =
+            |p: kiban_service::ReportedProblem| (p.severity, p.file, p.line, p.column, p.item, p.rule, p.message);
+        (result.report.problems.into_iter().map(fields).collect(), result.state)
+    }
+
+    #[test]
+    fn check_says_word_for_word_what_the_platform_says_of_every_example() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (mut folders, mut told) = (0, 0);
+        for kind in ["municipal/bad", "municipal/valid"] {
+            for folder in std::fs::read_dir(example(kind)).unwrap() {
+                let folder = folder.unwrap().path();
+                let files = Files::of(std::slice::from_ref(&folder)).unwrap().read().unwrap();
+                let manifest = municipal::open(files.clone()).manifest().map(|manifest| manifest.insurer);
+                let insurer = match manifest {
+                    Some(insurer) if kind == "municipal/valid" => insurer,
+                    _ => InsurerNumber::parse("999003").unwrap(),
+                };
+                let options = Options { insurer: Some(insurer), ..of(vec![folder.clone()]) };
+                let judged = judge(&options, today()).unwrap();
+                let fields = |p: &Problem| {
+                    let severity = if p.is_error() { "error" } else { "warning" };
+                    let texts = (severity.to_owned(), p.file.clone(), p.line, p.column);
+                    (texts.0, texts.1, texts.2, texts.3, p.item.clone(), p.rule.to_string(), p.message_ja())
+                };
+                let offline: Vec<Fields> = judged.2.iter().map(fields).collect();
+                let (mut online, state) = runtime.block_on(imported(insurer, files));
+                online.retain(|problem| !OF_THE_PLATFORM.contains(&problem.5.as_str()));
+                assert_eq!(offline, online, "{}", folder.display());
+                assert_eq!(verdict(&judged) == "refused", state == "refused", "{}", folder.display());
+                assert!(kind == "municipal/bad" || offline.is_empty(), "{}", folder.display());
+                (folders, told) = (folders + 1, told + offline.len());
+            }
+        }
+        assert!(folders > 40 && told > 50, "{folders} folders, {told} problems");
+    }
 }

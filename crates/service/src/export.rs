@@ -75,11 +75,28 @@ pub struct ExportReport {
     /// What a package has no place for: `F1`, `CP1`, `registrations`, `originals`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub others: BTreeMap<String, u64>,
+    /// What is in no export: the codes of [`NOT_EXPORTED`].
+    pub not_included: Vec<&'static str>,
     /// Rows that could not be written, or are damaged on the platform.
     pub left_out: u64,
     /// Why, at most [`MOST_PROBLEMS`].
     pub problems: Vec<ReportedProblem>,
 }
+
+/// What the platform holds for a municipality and an export does not contain: a code and its name. A report names all of it.
+pub const NOT_EXPORTED: [(&str, &str); 11] = [
+    ("inbox", "受信箱の途中の書類（受理していない意見書・届出、差し戻したもの、同意の知らせ）"),
+    ("reviews", "担当登録の見直し"),
+    ("portal_grants", "本人の入口の登録（本人・代理の方）"),
+    ("withheld_lifted", "不開示の解除の記録"),
+    ("audit", "監査記録（だれが見たか）"),
+    ("receipts", "受付とその結果、送ったパッケージの原本"),
+    ("notices", "知らせ"),
+    ("disaster_looks", "災害時の検索の記録"),
+    ("staff_switches", "職員ごとの閲覧の停止"),
+    ("statistics", "集計"),
+    ("office_work", "事業所・医療機関の書きかけと、事業所どうしの送信"),
+];
 
 /// An export that runs. Dropped, it ends and is recorded as failed.
 pub struct Export {
@@ -173,7 +190,8 @@ impl Platform {
             ExportContents::WithHistory => Packages::with_history(self, (insurer, json), at).await?,
         };
         let with_history = contents == ExportContents::WithHistory;
-        let mut written = Written { packages, report: ExportReport::default() };
+        let not_included = NOT_EXPORTED.iter().map(|(code, _)| *code).collect();
+        let mut written = Written { packages, report: ExportReport { not_included, ..ExportReport::default() } };
         let mut after: Option<InsuredNumber> = None;
         loop {
             let block = pass.open(self.store().block(insurer, after, BLOCK, &kinds).await?);

@@ -697,6 +697,16 @@ async fn prepare(block: RowBlock, judge: &mut Judge, number: i64, recorded_at: T
     sealed.await.map_err(|error| Error::Internal(error.to_string()))?
 }
 
+/// What a row counts towards a full block: documents are several times as large as other rows, and a block is in memory several
+/// times on its way to the database.
+fn weight(kind: MunicipalKind) -> usize {
+    match kind {
+        MunicipalKind::Survey | MunicipalKind::Opinion => 5,
+        MunicipalKind::Application => 2,
+        _ => 1,
+    }
+}
+
 /// Reads the package again on a thread of its own, a block ahead of whoever judges it. The last block, which closes the
 /// receipt, is handed over when everything was read; it may be empty. The keys of rows with an error fill a block, too, however
 /// few are sound.
@@ -709,7 +719,7 @@ pub(crate) fn read_blocks<S: Source + Send + 'static>(
     let (send, receive) = mpsc::channel(1);
     tokio::task::spawn_blocking(move || {
         let (mut rows, mut faulty) = (Vec::with_capacity(size), Vec::new());
-        let (mut seen, mut unreadable) = (0u64, 0i64);
+        let (mut seen, mut unreadable, mut held) = (0u64, 0i64, 0);
         let mut gone = false;
         let mut hand_over = |rows: &mut Vec<MunicipalRow>, faulty: &mut Vec<OpenRow>, seen: u64, is_last: bool| {
             // Those with an error that follow the last row that was applied may have been kept or not; twice is once.
@@ -722,6 +732,7 @@ pub(crate) fn read_blocks<S: Source + Send + 'static>(
             package.read_source(&mut |row| {
                 match row {
                     ReadRow::Sound(row) => {
+                        held += weight(row.value.kind());
                         rows.push(*row);
                         seen += 1;
                     }
@@ -733,8 +744,9 @@ pub(crate) fn read_blocks<S: Source + Send + 'static>(
                         faulty.push(OpenRow { insured, kind: kind.code().to_owned(), history, waits: false });
                     }
                 }
-                let is_full = rows.len() == size && seen < total || seen == done && !rows.is_empty();
+                let is_full = held >= size && seen < total || seen == done && !rows.is_empty();
                 if is_full || faulty.len() == size {
+                    held = 0;
                     hand_over(&mut rows, &mut faulty, seen, false);
                 }
             })

@@ -91,7 +91,7 @@ pub use disaster_looks::SeenInDisaster;
 pub use disaster_query::DisasterQuery;
 pub use eligibility::Eligibility;
 pub use error::{Error, ItemFault, Refusal};
-pub use export::{Export, ExportContents, ExportOrder, ExportPart, ExportReport, ExportedPackage};
+pub use export::{Export, ExportContents, ExportOrder, ExportPart, ExportReport, ExportedPackage, NOT_EXPORTED};
 pub use handshakes::RefusedHandshakes;
 pub use identification::{CardChallenge, Identification, NoticeLine, Scanned};
 pub use intake::{IntakeProgress, IntakeResult, PackageReport, ReportedProblem};

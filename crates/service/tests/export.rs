@@ -15,7 +15,7 @@ use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::survey::CertificationSurvey;
 use kiban_domain::{Kind, OfficeNumber, Organization, PersonKey};
 use kiban_formats::municipal::{Change, EXPORTED, Entry, MunicipalKind, MunicipalPackage, read_manifest};
-use kiban_service::{ConsentRequest, Error, ExportContents, ExportOrder, ExportPart, ExportReport};
+use kiban_service::{ConsentRequest, Error, ExportContents, ExportOrder, ExportPart, ExportReport, NOT_EXPORTED};
 use kiban_sim::{Role, SimPerson};
 use kiban_store::StoredRecord;
 use support::{World, addresses, asked, context, items, now};
@@ -286,7 +286,80 @@ async fn an_export_is_recorded_with_its_counts_and_only_the_city_gets_one() {
 #[tokio::test]
 async fn a_city_that_sent_nothing_gets_nothing() {
     let world = World::new(None).await;
-    assert_eq!(export(&world).await, (Vec::new(), ExportReport::default()));
+    let not_included = NOT_EXPORTED.map(|(code, _)| code).to_vec();
+    assert_eq!(export(&world).await, (Vec::new(), ExportReport { not_included, ..ExportReport::default() }));
+}
+
+/// Tables with something of a municipality, and what of it an export is: `Ok` in it, made anew out of what is in it, or of the moment;
+/// `Err` not in it, under this code.
+const TABLES: [(&str, Result<(), &str>); 32] = [
+    ("assignment", Ok(())),
+    ("consent_act", Ok(())),
+    ("data_key", Ok(())),
+    ("idempotency", Ok(())),
+    ("import_lease", Ok(())),
+    ("insurer", Ok(())),
+    ("office_person", Ok(())),
+    ("opinion_request", Ok(())),
+    ("person", Ok(())),
+    ("person_link", Ok(())),
+    ("person_token", Ok(())),
+    ("receipt_counter", Ok(())),
+    ("record", Ok(())),
+    ("record_original", Ok(())),
+    ("audit", Err("audit")),
+    ("audit_month", Err("audit")),
+    ("audit_seen", Err("audit")),
+    ("disaster_look", Err("disaster_looks")),
+    ("notice", Err("notices")),
+    ("open_row", Err("receipts")),
+    ("opinion_draft", Err("office_work")),
+    ("plan_serial", Err("receipts")),
+    ("portal_grant", Err("portal_grants")),
+    ("portal_session", Err("portal_grants")),
+    ("receipt", Err("receipts")),
+    ("receipt_again", Err("receipts")),
+    ("registration_review", Err("reviews")),
+    ("row_again", Err("receipts")),
+    ("row_claim", Err("receipts")),
+    ("staff_switch", Err("staff_switches")),
+    ("statistics", Err("statistics")),
+    ("submission", Err("inbox")),
+];
+
+/// The pieces of what arrives lie apart.
+const UPLOADS: [&str; 3] = ["upload", "upload_file", "upload_piece"];
+
+#[tokio::test]
+async fn an_export_and_the_guide_name_exactly_what_is_not_in_it() {
+    let world = World::loaded(None).await;
+    let (files, report) = others(&world, ExportContents::Present).await;
+    let codes: Vec<&str> = NOT_EXPORTED.iter().map(|(code, _)| *code).collect();
+    assert_eq!(report.not_included, codes);
+    assert_eq!(serde_json::to_value(&report).unwrap()["not_included"], serde_json::json!(codes));
+    for (name, _) in &files {
+        let what = name.trim_start_matches("others/").split(['_', '/', '.']).next().unwrap();
+        assert!(!codes.contains(&what), "{name} is in it");
+    }
+
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/files.md")).unwrap();
+    let table = guide.split_once("<!-- not exported -->\n").unwrap().1.split_once("<!-- end -->").unwrap().0;
+    let lines: String = NOT_EXPORTED.iter().map(|(code, name)| format!("| `{code}` | {name} |\n")).collect();
+    assert_eq!(table, format!("| 符号 | 中身 |\n|---|---|\n{lines}"));
+
+    // Whoever adds a table says whether it is in an export.
+    let tables = "SELECT DISTINCT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) p
+         WHERE m.type = 'table' AND p.name = 'insurer_number' ORDER BY m.name";
+    let pool = sqlx::SqlitePool::connect(&world.address).await.unwrap();
+    let there: Vec<String> = sqlx::query_scalar(tables).fetch_all(&pool).await.unwrap();
+    let mut named: Vec<&str> = TABLES.iter().map(|(table, _)| *table).chain(UPLOADS).collect();
+    named.sort_unstable();
+    assert_eq!(there, named, "name it in TABLES, and in NOT_EXPORTED and docs/files.md when it is in no export");
+    // A lifted 不開示 is a column of the person.
+    for code in codes.iter().filter(|code| **code != "withheld_lifted") {
+        assert!(TABLES.iter().any(|(_, what)| *what == Err(*code)), "{code}");
+    }
+    assert!(TABLES.iter().all(|(_, what)| what.is_ok() || codes.contains(&what.unwrap_err())));
 }
 
 #[test]

@@ -554,4 +554,44 @@ mod tests {
         assert_eq!(round_of(date(2027, 6, 1)), date(2027, 8, 1));
         assert_eq!(round_of(date(2027, 12, 1)), date(2027, 8, 1));
     }
+
+    #[test]
+    fn people_of_one_neighbourhood_are_counted_together_and_nobody_where_they_must_not_be_found() {
+        let of = |address: Option<&str>, withheld, domicile_exception| {
+            let insurer = kiban_domain::InsurerNumber::parse("999003").unwrap();
+            let insured = kiban_domain::InsuredNumber::parse("0000000001").unwrap();
+            area_of(&Insured {
+                key: kiban_domain::PersonKey { insurer, insured },
+                card_insurer: insurer,
+                identity: kiban_domain::insured::Identity {
+                    name: "架空 花子".into(),
+                    kana: "カクウ ハナコ".into(),
+                    birth: date(1941, 5, 3),
+                    sex: kiban_domain::insured::Sex::Female,
+                    postal_code: None,
+                    address: address.map(str::to_owned),
+                    telephone: None,
+                },
+                withheld,
+                acquired_on: date(2006, 5, 2),
+                lost: None,
+                domicile_exception,
+                acquired_because: None,
+                domicile_facility: None,
+            })
+        };
+        let here = of(Some("架空県見本市例示町1-2-3"), false, false);
+        assert_eq!(here, "架空県見本市例示町");
+        assert_eq!(
+            of(Some("架空県見本市例示町４番５号 例示ハイツ６"), false, false),
+            here,
+            "full-width digits are digits"
+        );
+        assert_ne!(of(Some("架空県見本市見本町1-2-3"), false, false), here);
+        assert_eq!(of(Some("架空県見本市例示町1-2-3"), true, false), "（不開示）");
+        assert_eq!(of(Some("架空県見本市例示町1-2-3"), true, true), "（不開示）");
+        assert_eq!(of(Some("架空県別荘市想定町4-5"), false, true), "（住所地特例）");
+        assert_eq!(of(None, false, false), "（住所なし）");
+        assert_eq!(of(Some("1-2-3"), false, false), "（住所なし）");
+    }
 }

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, Subcommand};
 use kiban_domain::Organization;
 use kiban_pki::{Ca, Purpose, Reason};
-use kiban_service::Context;
+use kiban_service::{Context, RevocationAsk};
 use kiban_store::CertificateRow;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -70,6 +70,9 @@ enum Command {
         /// 理由: key-compromise, superseded, cessation-of-operation, affiliation-changed, privilege-withdrawn, unspecified
         #[arg(long, default_value = "unspecified")]
         reason: String,
+        /// この証明書から更新した証明書は、そのままにします（理由が superseded のときは、いつもそのまま）
+        #[arg(long)]
+        keep_renewed: bool,
     },
     /// 発行した証明書の一覧
     List,
@@ -168,16 +171,23 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             }
             println!("発行しました: {base} シリアル番号 {serial} 有効期限 {not_after}");
         }
-        Command::Revoke { serial, reason } => {
+        Command::Revoke { serial, reason, keep_renewed } => {
             let reason =
                 Reason::parse(&reason.replace('_', "-")).ok_or_else(|| anyhow!("理由 \"{reason}\" はありません"))?;
             // First what opens the door, then the register and the list for others.
             let platform = home.platform().await?;
-            let bound = platform.revoke_certificate(&serial, reason.as_str(), &Context::new(now())?).await;
+            let why = RevocationAsk { reason: reason.as_str().to_owned(), with_renewed: keep_renewed.then_some(false) };
+            let bound = platform.revoke_certificate(&serial, &why, &Context::new(now())?).await;
             platform.store().clone().close().await?;
             home.ca()?.revoke(&serial, reason, now()).map_err(ja)?;
             match bound {
-                Ok(()) => println!("失効させました: {serial}"),
+                Ok(serials) => {
+                    println!("失効させました: {serial}");
+                    for renewed in serials.iter().filter(|one| **one != serial) {
+                        home.ca()?.revoke(renewed, reason, now()).map_err(ja)?;
+                        println!("失効させました: {renewed}（{serial} から更新したもの）");
+                    }
+                }
                 Err(kiban_service::Error::Unknown) => {
                     println!("失効させました: {serial}（基盤には登録されていませんでした）")
                 }

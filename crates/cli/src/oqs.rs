@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+/// Time after which a request and its answer are nobody's any more: no reading waits so long.
+const OVER: Duration = Duration::from_secs(10 * 60);
 /// Between two looks for the answer.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -86,6 +88,7 @@ async fn statement(read: &Read) -> Result<String> {
     let (day, identifier) = (dates::day_in_japan(now()), identifier(&challenge));
     let ask = Ask { day, institution: read.institution.clone(), identifier };
     let files = Files::of(&read.folder, &ask)?;
+    files.clear_over();
     files.put(&mapping.request(&ask))?;
     let reading = files.wait(&mapping, &ask, Duration::from_secs(read.wait)).await;
     // What tells of the person does not stay in the folders.
@@ -151,11 +154,31 @@ impl Files {
         }
     }
 
+    /// Takes away what readings left behind that are over: answers that came after nobody waited any more, and requests of a program that
+    /// was stopped. Only files with the names of this program; those of a reading at another terminal are younger.
+    fn clear_over(&self) {
+        let folders = [&self.request, &self.answer].into_iter().filter_map(|path| path.parent());
+        for entry in folders.filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten() {
+            let is_own = entry.file_name().to_str().is_some_and(is_own_name);
+            let changed = entry.metadata().and_then(|facts| facts.modified());
+            if is_own && changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > OVER)) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+
     fn clear(&self) {
         for path in [&self.request, &self.answer] {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// Whether a file is named like a request or an answer of this program: 24 letters that stand for the digits of a challenge.
+fn is_own_name(name: &str) -> bool {
+    let rest = name.strip_prefix("OQSkaigo01req_").or_else(|| name.strip_prefix("OQSkaigo01res_"));
+    let (identifier, end) = rest.unwrap_or_default().split_at_checked(24).unwrap_or_default();
+    matches!(end, ".xml" | ".tmp") && identifier.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 /// What lies in a file that is one: not a link to elsewhere, not a pipe that never ends. `None` while it is not there.

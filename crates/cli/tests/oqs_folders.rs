@@ -174,6 +174,20 @@ fn what_the_app_should_never_write_is_refused_with_its_place() {
         let (output, said) = done(desk.read(&["--wait", "1"]));
         assert!(!output.status.success() && said.contains("答えが来ません"), "{said}");
         assert!(is_empty(&desk.path("req")) && is_empty(&desk.path("res")));
+        // An answer that came after nobody waited any more goes with the next reading; one that somebody may wait for, and what is
+        // not ours, stays.
+        let late = desk.path("res").join("OQSkaigo01res_KLMNOPQRSTUVKLMNOPQRSTUV.xml");
+        let fresh = desk.path("res").join("OQSkaigo01res_LLMNOPQRSTUVKLMNOPQRSTUV.xml");
+        let others = desk.path("res").join("OQSsiquc01res_20261122.xml");
+        for path in [&late, &fresh, &others] {
+            std::fs::write(path, desk.answer(other)).unwrap();
+        }
+        for path in [&late, &others] {
+            let then = std::time::SystemTime::now() - Duration::from_secs(11 * 60);
+            std::fs::File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
+        }
+        done(desk.read(&["--wait", "1"]));
+        assert_eq!((late.exists(), fresh.exists(), others.exists()), (false, true, true));
         assert!(desk.server.stop().await.success());
     });
 }

@@ -195,3 +195,47 @@ fn an_answer_that_nobody_should_believe_registers_nothing() {
         assert_eq!(hub.came.lock().unwrap().len(), before, "nothing left this side");
     });
 }
+
+#[test]
+fn somebody_is_never_deleted_and_who_has_left_has_no_certificate_at_pmh() {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(format!("{ROOT}/examples/municipal/valid/small")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let change = |name: &str, from: &str, to: &str| {
+        let path = folder.path().join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{name}");
+        std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+    };
+    let people = "KGKB_INSURED_999003_20260401090000_001.csv";
+    let sum = |name: &str| {
+        let bytes = std::fs::read(folder.path().join(name)).unwrap();
+        let sum = ring::digest::digest(&ring::digest::SHA256, &bytes);
+        sum.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let show = || {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_kiban")).args(["pmh", "show"]).arg(folder.path()).output().unwrap();
+        (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let of_hanako = |said: &str| {
+        let all: Vec<Value> = serde_json::from_str(said).unwrap_or_else(|_| panic!("{said}"));
+        let of = all.into_iter().filter(|one| one["medicalSubsidyRecipientNumber"] == "0001234567");
+        of.map(|one| one["isDeleted"].clone()).collect::<Vec<_>>()
+    };
+    let before = of_hanako(&show().1);
+    assert!(!before.is_empty() && before.iter().all(|deleted| *deleted == false));
+    let old = sum(people);
+    // 異動区分 3: nobody is deleted from a register; nothing is sent in part.
+    change(people, "999003,0001234567,1,1,", "999003,0001234567,2,3,");
+    change("MANIFEST.csv", &old, &sum(people));
+    let (good, said) = show();
+    assert!(!good && said.contains("何も送りません") && said.contains("資格喪失日と喪失事由"), "{said}");
+    let wrong = sum(people);
+    change(people, "999003,0001234567,2,3,", "999003,0001234567,2,2,");
+    change(people, ",0,20060502,,,0,", ",0,20060502,20260401,1,0,");
+    change("MANIFEST.csv", &wrong, &sum(people));
+    assert_eq!(of_hanako(&show().1), vec![json!(true); before.len()]);
+}

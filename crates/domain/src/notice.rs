@@ -33,6 +33,8 @@ pub enum NoticeKind {
     CertificateApplied,
     /// To its organisation, near the end to the operator too: a certificate ends soon (P-182).
     CertificateEnding,
+    /// To the administrators of its organisation: somebody, or its program, renewed a certificate over itself (P-182).
+    CertificateRenewed,
     /// To its sender: the municipality sent a document back (P-133, P-138).
     SubmissionReturned,
     /// To an office: another office sent it a plan, slips or results (P-142).
@@ -43,7 +45,7 @@ pub enum NoticeKind {
 
 impl NoticeKind {
     /// All kinds.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::MassViewing,
         Self::NightViewing,
         Self::ForeignAttempts,
@@ -59,6 +61,7 @@ impl NoticeKind {
         Self::SlipReceived,
         Self::CertificateApplied,
         Self::CertificateEnding,
+        Self::CertificateRenewed,
         Self::PersonActed,
     ];
 
@@ -78,6 +81,7 @@ impl NoticeKind {
             Self::RegistrationReview => "registration_review",
             Self::CertificateApplied => "certificate_applied",
             Self::CertificateEnding => "certificate_ending",
+            Self::CertificateRenewed => "certificate_renewed",
             Self::SubmissionReturned => "submission_returned",
             Self::SlipReceived => "slip_received",
             Self::PersonActed => "person_acted",
@@ -105,6 +109,7 @@ impl NoticeKind {
             Self::RegistrationReview => "担当事業所登録を市区町村が見直しています",
             Self::CertificateApplied => "電子証明書の申込みがありました",
             Self::CertificateEnding => "電子証明書の期限が近づいています",
+            Self::CertificateRenewed => "電子証明書が更新されました",
             Self::SubmissionReturned => "提出した書類が差し戻されました",
             Self::SlipReceived => "ケアプラン・提供票・実績が届きました",
             Self::PersonActed => "本人・代理の方が、本人の画面で手続きをしました",
@@ -149,6 +154,9 @@ impl NoticeKind {
             }
             Self::CertificateEnding => {
                 "期限までに、その端末から更新してください（docs/certificates.md）。使っていない端末であれば失効させてください"
+            }
+            Self::CertificateRenewed => {
+                "心当たりがないときは、元の証明書（serial）を失効させてください。そこから更新した証明書も失効します。そのうえで、端末を調べ、運用者に連絡してください"
             }
             Self::SubmissionReturned => "差戻しの理由を確かめ、直して提出し直してください",
             Self::PersonActed => {

@@ -2,12 +2,13 @@
 //! before the end (P-182, S-003, S-004).
 
 use crate::certificates::{CertificateApplication, about, blocking, current, from_pki, reason_of, view};
+use crate::notices::Tell;
 use crate::{Caller, Context, Error, Platform};
 use kiban_domain::notice::NoticeKind;
 use kiban_domain::{Organization, Timestamp, dates};
 use kiban_pki::{Ca, Reason, Revocation, requested_key};
 use kiban_policy::{UseCase, Way};
-use kiban_store::{CertificateRequest, CertificateRow, Entry, NewNotice, Outcome};
+use kiban_store::{CertificateRequest, CertificateRow, Entry, NewNotice, Outcome, Tx};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -57,6 +58,15 @@ pub struct CertificateLines {
     pub name: Option<String>,
     /// Newest end first.
     pub certificates: Vec<CertificateLine>,
+}
+
+/// Why a certificate is revoked, and what goes with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationAsk {
+    /// In the words of RFC 5280, with `-` or `_`.
+    pub reason: String,
+    /// Those renewed over it too; unless said, always but for `superseded`.
+    pub with_renewed: Option<bool>,
 }
 
 impl Platform {
@@ -160,6 +170,16 @@ impl Platform {
             issued: None,
         };
         tx.put_certificate_request(&request).await?;
+        let facts = serde_json::json!({
+            "application": request.id,
+            "terminal": request.terminal,
+            "connector": request.connector,
+            "serial": old.serial,
+            "staff": caller.staff.id,
+        });
+        let (to, kind) = (old.organization, NoticeKind::CertificateRenewed);
+        let administrators = to != Organization::Operator;
+        self.tell(&mut tx, Tell { to, administrators, kind, about: None, facts, once: &request.id }, context).await?;
         tx.commit(about(&request, caller.entry(context, "certificate.renew", Outcome::Done))).await?;
         Ok(request)
     }
@@ -171,12 +191,14 @@ impl Platform {
     }
 
     /// Revokes a certificate of the own organisation (a lost terminal), or as an operator any. One person suffices to close a
-    /// door. Felt on open connections at the next request, on every server within two seconds.
+    /// door. Felt on open connections at the next request, on every server within two seconds. What was renewed over it goes with
+    /// it: whoever has the terminal may have renewed it. Not where the reason is that a newer one took its place, or where asked
+    /// otherwise (`with_renewed`).
     pub async fn revoke_as<E: From<Error>>(
         &self,
         caller: &Caller,
         serial: &str,
-        reason: Result<String, E>,
+        why: Result<RevocationAsk, E>,
         context: &Context,
     ) -> Result<(), E> {
         self.require_certificates(caller, context).await?;
@@ -189,15 +211,21 @@ impl Platform {
             return Err(Error::Unknown.into());
         }
         let entry = caller.entry(context, "certificate.revoke", Outcome::Done);
-        Ok(self.put_revocation(row, &reason?, entry, context).await?)
+        self.put_revocation(row, &why?, entry, context).await?;
+        Ok(())
     }
 
-    /// Revokes a certificate from the operator's command line.
-    pub async fn revoke_certificate(&self, serial: &str, reason: &str, context: &Context) -> Result<(), Error> {
+    /// Revokes a certificate from the operator's command line; the serial numbers of all that are revoked now.
+    pub async fn revoke_certificate(
+        &self,
+        serial: &str,
+        why: &RevocationAsk,
+        context: &Context,
+    ) -> Result<Vec<String>, Error> {
         let row = self.certificate_row(serial).await?;
         let entry = Entry::new(context.now, &context.request_id, "cli", "certificate.revoke", Outcome::Done);
         let entry = Entry { organization: Some("operator".to_owned()), ..entry };
-        self.put_revocation(row, reason, entry, context).await
+        self.put_revocation(row, why, entry, context).await
     }
 
     async fn certificate_row(&self, serial: &str) -> Result<CertificateRow, Error> {
@@ -206,26 +234,68 @@ impl Platform {
 
     async fn put_revocation(
         &self,
-        mut row: CertificateRow,
-        reason: &str,
+        row: CertificateRow,
+        why: &RevocationAsk,
         entry: Entry,
         context: &Context,
-    ) -> Result<(), Error> {
-        let reason = reason_of(reason)?.as_str().to_owned();
-        // The first time and reason stand.
-        if row.revoked_at.is_none() {
-            (row.revoked_at, row.revoked_for) = (Some(context.now), Some(reason.clone()));
-        }
-        let detail = serde_json::json!({ "serial": row.serial, "organization": row.organization, "reason": reason });
+    ) -> Result<Vec<String>, Error> {
+        let reason = reason_of(&why.reason)?;
+        let with_renewed = why.with_renewed.unwrap_or(reason != Reason::Superseded);
+        let (serial, organization) = (row.serial.clone(), row.organization);
         let mut tx = self.store().begin().await?;
-        tx.put_certificate(&row).await?;
+        let rows = if with_renewed { self.renewed_from(&mut tx, row, context).await? } else { vec![row] };
+        let serials: Vec<String> = rows.iter().map(|row| row.serial.clone()).collect();
+        for mut row in rows {
+            // The first time and reason stand.
+            if row.revoked_at.is_none() {
+                (row.revoked_at, row.revoked_for) = (Some(context.now), Some(reason.as_str().to_owned()));
+            }
+            tx.put_certificate(&row).await?;
+        }
+        let detail = serde_json::json!({
+            "serial": serial,
+            "organization": organization,
+            "reason": reason.as_str(),
+            "renewed": &serials[1..],
+        });
         self.commit(tx, Entry { detail: Some(detail.to_string()), ..entry }, &(), context).await?;
         self.refresh_standing(context.now).await?;
         // The door is shut; the list for others follows, at the latest within a minute.
         if let Err(error) = self.publish_revocations(&context.without_key()).await {
             tracing::error!(%error, "the list of revoked certificates was not signed anew");
         }
-        Ok(())
+        Ok(serials)
+    }
+
+    /// A certificate and all that were renewed over it, and over those. What was asked for and not issued yet is closed.
+    async fn renewed_from(
+        &self,
+        tx: &mut Tx,
+        row: CertificateRow,
+        context: &Context,
+    ) -> Result<Vec<CertificateRow>, Error> {
+        let known = self.store().certificates().await?;
+        let (mut rows, mut at) = (vec![row], 0);
+        while let Some(fingerprint) = rows.get(at).map(|row| row.fingerprint.clone()) {
+            at += 1;
+            for request in tx.renewals_of(&fingerprint).await? {
+                let request = tx.hold_certificate_request(&request.id).await?.unwrap_or(request);
+                match &request.issued {
+                    Some((issued, _)) => {
+                        let next = known.iter().find(|row| row.fingerprint == *issued);
+                        rows.extend(
+                            next.filter(|next| !rows.iter().any(|row| row.fingerprint == next.fingerprint)).cloned(),
+                        );
+                    }
+                    None if request.closed.is_none() => {
+                        let closed = Some((context.now, "refused".to_owned()));
+                        tx.put_certificate_request(&CertificateRequest { closed, ..request }).await?;
+                    }
+                    None => {}
+                }
+            }
+        }
+        Ok(rows)
     }
 
     /// The newest list of revoked certificates, DER (RFC 5280).

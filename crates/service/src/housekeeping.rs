@@ -1,9 +1,14 @@
 //! What is kept only for a while goes: answers remembered for a repetition, old notices, messages between offices past their
-//! time (P-201), opinions nobody wrote on for a while, uploads that were never ended, and what has reached its last day (`retention`).
+//! time (P-201), opinions nobody wrote on for a while, log-ins of people that are over, counts of days before, uploads that were never ended,
+//! and what has reached its last day (`retention`).
 
 use crate::accounts::FORGOTTEN_AFTER;
 use crate::{Context, Error, Platform};
+use kiban_domain::dates::day_in_japan;
 use kiban_store::{Entry, Outcome};
+
+/// Time after their end for which log-ins of people and the counts of a day are kept: clocks differ, and an attempt may cross midnight.
+const KEPT_AFTER_END: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 
 impl Platform {
     /// Deletes what is past its time; leaves an entry when something was. Called at start and every hour.
@@ -25,7 +30,10 @@ impl Platform {
         let drafts = context.now - jiff::SignedDuration::from_hours(24 * config.opinion_draft_days);
         let drafts = tx.forget_opinion_drafts(drafts).await?;
         let failures = tx.forget_login_failures(context.now - FORGOTTEN_AFTER).await?;
-        if answers + notices + slips + drafts + failures == 0 {
+        // Nobody can go on with them, and nothing counts beyond its day.
+        let portal_sessions = tx.forget_portal_sessions(context.now - KEPT_AFTER_END).await?;
+        let counts = tx.forget_mismatches(day_in_japan(context.now - KEPT_AFTER_END)).await?;
+        if answers + notices + slips + drafts + failures + portal_sessions + counts == 0 {
             return Ok(());
         }
         let detail = serde_json::json!({
@@ -34,6 +42,8 @@ impl Platform {
             "slips": slips,
             "opinion_drafts": drafts,
             "login_failures": failures,
+            "portal_sessions": portal_sessions,
+            "counts": counts,
         });
         let entry = Entry::new(context.now, &context.request_id, "server", "keep_house", Outcome::Done);
         Ok(tx.commit(Entry { detail: Some(detail.to_string()), ..entry }).await?)

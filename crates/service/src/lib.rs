@@ -82,7 +82,7 @@ mod withheld;
 pub use account_life::{AccountLine, AccountList, InitialPassword, Invitation, NewAccount, SessionLine, is_job_of};
 pub use accounts::{LogIn, LoggedIn, Stage, hash_password};
 pub use caller::{Caller, Context, Peer};
-pub use certificate_care::{CertificateLine, CertificateLines, RENEWAL_DAYS};
+pub use certificate_care::{CertificateLine, CertificateLines, RENEWAL_DAYS, RevocationAsk};
 pub use certificates::{CertificateApplication, CertificateApproval, CertificateAsk};
 pub use claim_values::{ClaimPart, ClaimValues, DayValues};
 pub use consent::ConsentRequest;

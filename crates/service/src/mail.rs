@@ -78,8 +78,11 @@ impl Mailer {
             .port(settings.port)
             .tls(tls)
             .timeout(Some(TIME));
-        if let (Some(user), Some(password)) = (settings.user, settings.password) {
-            transport = transport.credentials(Credentials::new(user, password));
+        match (settings.user, settings.password) {
+            (Some(user), Some(password)) => transport = transport.credentials(Credentials::new(user, password)),
+            (None, None) => {}
+            // Sent without a log-in although one was meant, or not at all: neither is what whoever wrote it wants.
+            _ => return Err("user と password は、両方書くか、両方とも書かないでください".to_owned()),
         }
         let from =
             settings.from.parse().map_err(|_| "from は「基盤 <kiban@example.jp>」の形で書いてください".to_owned())?;
@@ -137,4 +140,21 @@ fn text_of(code: &str) -> String {
 このメールは自動で送っています。返信しても届きません。
 "
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_log_in_at_the_mail_server_is_refused_at_the_start() {
+        let open = |more: &str| {
+            let text = format!(r#"{{ "host": "localhost", "port": 465, "tls": "tls", "from": "k@example.jp"{more} }}"#);
+            Mailer::open(&text, Path::new(".")).err()
+        };
+        assert_eq!((open(""), open(r#", "user": "kiban", "password": "x""#)), (None, None));
+        for half in [r#", "user": "kiban""#, r#", "password": "x""#, r#", "user": "kiban", "password": null"#] {
+            assert!(open(half).is_some_and(|told| told.contains("両方")), "{half}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! 第二要素 by e-mail (P-183): a code of six digits to an address that the account's owner has proven by such a code. It is good for ten
-//! minutes, once, and for five tries; the next one takes its place. Kept is only a keyed digest, over the address too.
+//! minutes, once, for five tries, and at the terminal it was asked for; the next one there takes its place. Kept is only a keyed digest, over
+//! the address too.
 
 use crate::accounts::log_in_entry;
 use crate::mail::{Address, Mailer};
@@ -27,7 +28,7 @@ pub enum Mailed {
     Sent,
     /// The mail server did not take it.
     Failed,
-    /// As many as may be were sent within the hour.
+    /// As many as may be were sent for this terminal within the hour.
     TooMany,
 }
 
@@ -69,8 +70,11 @@ fn code_text(id: &StaffId, address: &Address, code: &str) -> Zeroizing<String> {
     Zeroizing::new(format!("mail_code|{}|{address}|{code}", id.0))
 }
 
-fn whose(caller: &Caller) -> (Organization, &StaffId) {
-    (caller.organization, &caller.staff.id)
+/// Whose code it is, and at which terminal it can be used.
+type Whose<'a> = (Organization, &'a StaffId, &'a str);
+
+fn whose(caller: &Caller) -> Whose<'_> {
+    (caller.organization, &caller.staff.id, &caller.peer.fingerprint)
 }
 
 impl Platform {
@@ -131,28 +135,39 @@ impl Platform {
     ) -> Result<Option<Mailed>, Error> {
         let Some(SecondFactor::Mail(address)) = self.store().second_factor(id).await? else { return Ok(None) };
         let entry = log_in_entry(peer, organization, Some(id), ACTION, Outcome::Done, context);
-        Mailed::of(self.mail_code(entry, (organization, id), &address_of(&address)?, context).await).map(Some)
+        let sent = match address_of(&address) {
+            Ok(address) => self.mail_code(entry, (organization, id, &peer.fingerprint), &address, context).await,
+            Err(error) => Err(error),
+        };
+        // The log-in stands already, and whoever it is has recovery codes.
+        Ok(Some(Mailed::of(sent).unwrap_or_else(|error| {
+            tracing::warn!(%error, request_id = context.request_id, "a mail was not sent at a log-in");
+            Mailed::Failed
+        })))
     }
 
     /// Keeps the digest of a new code, then sends it; each with its entry.
     async fn mail_code(
         &self,
         entry: Entry,
-        (organization, id): (Organization, &StaffId),
+        whose: Whose<'_>,
         address: &Address,
         context: &Context,
     ) -> Result<(), Error> {
-        let mailer = self.inner.mailer.get().ok_or(Error::Conflict(NO_MAIL))?;
         let not_done = |outcome, rule: &str| Entry { outcome, rule: Some(rule.to_owned()), ..entry.clone() };
+        let Some(mailer) = self.inner.mailer.get() else {
+            self.store().audit().append(not_done(Outcome::Refused, "no_mail")).await?;
+            return Err(Error::Conflict(NO_MAIL));
+        };
         let code = six_digits()?;
-        let text = code_text(id, address, &code);
+        let text = code_text(whose.1, address, &code);
         let (hour, most) = (context.now - HOUR, self.inner.config.mail_codes);
         let mut tx = self.store().begin().await?;
-        if !tx.put_mail_code(organization, id, &text, context.now, (hour, most)).await? {
+        if !tx.put_mail_code(whose, &text, context.now, (hour, most)).await? {
             drop(tx);
             self.store().audit().append(not_done(Outcome::Refused, "mail_limit")).await?;
             return Err(Error::Quota(
-                "1時間に送れるメールの数を超えました。急ぐときは、回復コードを使ってください",
+                "この端末から1時間に送れるメールの数を超えました。急ぐときは、回復コードを使ってください",
                 3_600,
             ));
         }
@@ -165,16 +180,16 @@ impl Platform {
         Ok(())
     }
 
-    /// Uses up the code that was sent to this address; false when it is another one, too old or tried too often.
+    /// Uses up the code that was sent to this address for this terminal; false when it is another one, too old or tried too often.
     pub(crate) async fn use_mail_code(
         &self,
         tx: &mut Tx,
-        (organization, id): (Organization, &StaffId),
+        whose: Whose<'_>,
         (address, code): (&str, &str),
         context: &Context,
     ) -> Result<bool, Error> {
         let since = context.now - jiff::SignedDuration::from_mins(CODE_MINUTES);
-        let text = code_text(id, &address_of(address)?, code);
-        Ok(tx.use_mail_code(organization, id, &text, (since, TRIES)).await?)
+        let text = code_text(whose.1, &address_of(address)?, code);
+        Ok(tx.use_mail_code(whose, &text, (since, TRIES)).await?)
     }
 }

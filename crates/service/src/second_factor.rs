@@ -209,9 +209,10 @@ impl Platform {
         (address, code, recovery): (&str, &str, &[Zeroizing<String>]),
         context: &Context,
     ) -> Result<Tx, Error> {
-        let (address, whose) = (address_of(address)?.to_string(), (held.organization, &held.staff.id));
+        let (organization, id) = (held.organization, &held.staff.id);
+        let (address, whose) = (address_of(address)?.to_string(), (organization, id, caller.peer.fingerprint.as_str()));
         if !self.use_mail_code(&mut tx, whose, (&address, &plain(code)), context).await? {
-            self.count_failure(tx, &caller.peer, (whose.0, Some(whose.1)), "wrong_code", context).await?;
+            self.count_failure(tx, &caller.peer, (organization, Some(id)), "wrong_code", context).await?;
             let text = "メールの数字と違うか、10分を過ぎています。最後に届いたメールの数字を入力するか、もう一度送ってください";
             return Err(Error::item("code", text));
         }
@@ -315,7 +316,8 @@ impl Platform {
         let (fits, rule) = match (step, &factor) {
             (Some(step), _) => (tx.use_step(organization, id, step).await?, "totp"),
             (None, SecondFactor::Mail(address)) if code.len() == DIGITS => {
-                (self.use_mail_code(&mut tx, (organization, id), (address, &code), context).await?, "mail_code")
+                let whose = (organization, id, peer.fingerprint.as_str());
+                (self.use_mail_code(&mut tx, whose, (address, &code), context).await?, "mail_code")
             }
             (None, _) => (tx.use_recovery_code(organization, id, &code).await?, "recovery_code"),
         };

@@ -8,7 +8,7 @@ use crate::{Error, Platform};
 use kiban_domain::assignment::DisasterMode;
 use kiban_domain::office::{Office, StaffId};
 use kiban_domain::{Date, InsurerNumber, OfficeNumber, Organization, Timestamp, municipality};
-use kiban_store::{Account, CertificateRow, Connector, Store, StoredMember};
+use kiban_store::{Account, CertificateRow, Connector, StandingNumber, Store, StoredMember};
 use parts::Parts;
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
@@ -20,8 +20,8 @@ const STALE_AFTER_SECONDS: i64 = 60;
 #[derive(Debug, Clone)]
 pub struct Standing {
     read_at: Timestamp,
-    /// Every change up to this number is in it.
-    number: i64,
+    /// Every change up to this one is in it.
+    number: StandingNumber,
     rows: Arc<Rows>,
 }
 
@@ -158,20 +158,20 @@ impl Standing {
     /// Reads it as a whole.
     pub(crate) async fn read(store: &Store, now: Timestamp) -> Result<Self, Error> {
         // Before the rows: what changes while they are read is read once more.
-        let number = store.standing_number().await?;
+        let (number, _) = store.standing_number(StandingNumber::default()).await?;
         Ok(Self { read_at: now, number, rows: Arc::new(Rows::read(store).await?) })
     }
 
     /// The same with what changed since.
     async fn refreshed(&self, store: &Store, now: Timestamp) -> Result<Self, Error> {
-        let number = store.standing_number().await?;
-        if number < self.number {
-            tracing::error!("change numbers went back, as of an older database; everything is read again");
+        let (number, is_same_history) = store.standing_number(self.number).await?;
+        if !is_same_history {
+            tracing::error!("change numbers are those of another or an older database; everything is read again");
             return Self::read(store, now).await;
         }
         let mut rows = Arc::clone(&self.rows);
-        if number > self.number {
-            Arc::make_mut(&mut rows).read_changed(store, self.number).await?;
+        if number != self.number {
+            Arc::make_mut(&mut rows).read_changed(store, self.number.number).await?;
         }
         Ok(Self { read_at: now, number, rows })
     }

@@ -14,6 +14,7 @@ use kiban_domain::{Date, Kind, Organization, PersonKey, Timestamp};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
 use kiban_service::{Caller, Context, Decide, Error, Original, PeoplePage};
 use kiban_sim::{Role, SimPerson};
+use kiban_store::{Outcome, PortalSession};
 use support::{World, addresses, asked, context, items, now};
 
 /// Noon of a day in Japan.
@@ -198,5 +199,34 @@ async fn a_returned_document_nobody_hands_in_again_loses_its_content_and_says_so
         let opinion = opinion_for(person, person.applications[0].applied_on);
         let again = platform.submit_opinion(&doctor, &handle, asked(opinion), original(), &context()).await.unwrap();
         assert_eq!(again.replaces, Some(receipt));
+    }
+}
+
+#[tokio::test]
+async fn log_ins_at_the_persons_own_door_and_counts_of_a_day_go_a_day_after_their_end() {
+    for address in addresses().await {
+        let world = World::new(address).await;
+        let (store, hours) = (world.platform.store(), |hours| jiff::SignedDuration::from_hours(hours));
+        let session = PortalSession {
+            subject: [7; 32],
+            birth_and_sex: [1; 32],
+            name_and_birth: [2; 32],
+            whose: None,
+            opened_at: now(),
+            ends_at: now() + hours(2),
+            ended_at: None,
+        };
+        let mut tx = store.begin().await.unwrap();
+        tx.put_portal_session(b"token", &session).await.unwrap();
+        tx.add_mismatch(&[3; 32], context().today()).await.unwrap();
+        tx.commit(kiban_store::Entry::new(now(), "test", "cli", "test", Outcome::Done)).await.unwrap();
+        let kept = async |later: i64| {
+            world.platform.keep_house(&Context::new(now() + hours(later)).unwrap()).await.unwrap();
+            let mut tx = store.begin().await.unwrap();
+            let counted = tx.mismatches(&[3; 32], context().today()).await.unwrap();
+            (store.portal_session(b"token").await.unwrap().is_some(), counted)
+        };
+        assert_eq!(kept(25).await, (true, 1));
+        assert_eq!(kept(49).await, (false, 0));
     }
 }

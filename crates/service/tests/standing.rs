@@ -6,7 +6,7 @@ mod support;
 use kiban_domain::dates::Period;
 use kiban_domain::office::{JobType, StaffId};
 use kiban_domain::{InsurerNumber, OfficeNumber, Organization, Timestamp, dates};
-use kiban_service::{Caller, Config, NewAccount, Platform};
+use kiban_service::{Caller, Config, NewAccount, Platform, RevocationAsk};
 use kiban_sim::Role;
 use kiban_store::{CertificateRow, Entry, Outcome, StoredMember, Tx};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
@@ -66,6 +66,10 @@ impl Two {
     }
 }
 
+fn lost() -> RevocationAsk {
+    RevocationAsk { reason: "key-compromise".to_owned(), with_renewed: None }
+}
+
 #[tokio::test]
 async fn a_revocation_is_known_to_every_server_at_its_next_refresh() {
     for address in addresses().await {
@@ -73,7 +77,7 @@ async fn a_revocation_is_known_to_every_server_at_its_next_refresh() {
         assert_eq!(two.says().await, Ok(Organization::Office(two.office)));
         assert!(two.other.standing().is_reachable(two.office));
         let serial = two.certificate().serial;
-        two.world.platform.revoke_certificate(&serial, "key-compromise", &context()).await.unwrap();
+        two.world.platform.revoke_certificate(&serial, &lost(), &context()).await.unwrap();
         assert_eq!(two.says().await, Err("certificate_revoked"));
         assert!(!two.other.standing().is_reachable(two.office));
     }
@@ -165,7 +169,7 @@ async fn what_changes_while_everything_is_read_again_is_not_undone_by_it() {
         let two = Two::new(address).await;
         two.other.reread_standing(now()).await.unwrap();
         let serial = two.certificate().serial;
-        two.world.platform.revoke_certificate(&serial, "key-compromise", &context()).await.unwrap();
+        two.world.platform.revoke_certificate(&serial, &lost(), &context()).await.unwrap();
         assert_eq!(two.says().await, Err("certificate_revoked"));
         assert_eq!(two.says().await, Err("certificate_revoked"));
     }
@@ -210,5 +214,22 @@ async fn an_account_made_after_the_start_logs_in_on_the_other_server() {
         assert!(two.says().await.is_ok());
         let id = StaffId(format!("{}/kakuu-gorou", two.office));
         assert_eq!(two.other.standing().account(&id).unwrap().staff.name, "架空 五郎");
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_under_a_number_that_was_used_before_is_felt_at_the_next_refresh() {
+    for address in addresses().await {
+        let two = Two::new(address).await;
+        // The other server has seen a change that the database, put back to a moment before, has not.
+        let office = two.world.platform.standing().office(two.office).unwrap().clone();
+        two.world.platform.put_offices(std::slice::from_ref(&office), true, &context()).await.unwrap();
+        assert!(two.says().await.is_ok());
+        two.by_hand("DELETE FROM standing_mark WHERE number = (SELECT number FROM standing_counter)".to_owned()).await;
+        two.by_hand("UPDATE standing_counter SET number = number - 1".to_owned()).await;
+        // There the number goes to another change, and the noted row of the lost one is as it was.
+        let serial = two.certificate().serial;
+        two.world.platform.revoke_certificate(&serial, &lost(), &context()).await.unwrap();
+        assert_eq!(two.says().await, Err("certificate_revoked"));
     }
 }

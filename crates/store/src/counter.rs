@@ -8,8 +8,9 @@ const ADD: &str = "INSERT INTO mismatch (subject, day, count) VALUES ($1, $2, $3
      ON CONFLICT (subject, day) DO UPDATE SET count = mismatch.count + $3 RETURNING count";
 const TAKE_BACK: &str = "UPDATE mismatch SET count = count - 1 WHERE subject = $1 AND day = $2 AND count > 0";
 const COUNTED: &str = "SELECT count FROM mismatch WHERE subject = $1 AND day = $2";
+const FORGET: &str = "DELETE FROM mismatch WHERE day < $1";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[ADD, TAKE_BACK, COUNTED];
+pub(crate) const ALL: &[&str] = &[ADD, TAKE_BACK, COUNTED, FORGET];
 
 impl Tx {
     /// Counts one mismatch for a subject (a keyed digest); how many there are now, this one included. Counted before the
@@ -35,5 +36,10 @@ impl Tx {
     pub async fn take_back_mismatch(&mut self, subject: &[u8; 32], day: Date) -> Result<(), StoreError> {
         self.raw.run(TAKE_BACK, args![subject, dates::to_number(day)]).await?;
         Ok(())
+    }
+
+    /// Takes the counts of the days before one away; how many.
+    pub async fn forget_mismatches(&mut self, before: Date) -> Result<u64, StoreError> {
+        self.raw.run(FORGET, args![dates::to_number(before)]).await
     }
 }

@@ -580,9 +580,10 @@ impl Store {
                 if let Some(new) = reseal.anew(&[b"staff", id.as_bytes()], &old)? {
                     reseal.set(SET_NAME, args![&id, &new, &old]).await?;
                 }
-                if let Some(old) = row.bytes_or_null(2)?
-                    && let Some(new) = reseal.anew(&crate::second_factor::purpose(&id), old)?
-                {
+                let Some(old) = row.bytes_or_null(2)? else { continue };
+                let purposes = crate::second_factor::purposes(&id);
+                let of_mail = reseal.keys.open(&purposes[1], old).is_ok();
+                if let Some(new) = reseal.anew(&purposes[usize::from(of_mail)], old)? {
                     reseal.set(SET_TOTP, args![&id, &new, old]).await?;
                 }
             }

@@ -93,7 +93,7 @@ pub use roles::{APP_ROLE, Migrated, PURGE_ROLE, migrate_database};
 pub use second_factor::SecondFactor;
 pub use session::{Idempotent, KeptAnswer, Session, SessionWay, Tokens};
 pub use slip::{NewSlip, OtherSlip, Slip, SlipDocument, SlipSide};
-pub use standing::Changed;
+pub use standing::{Changed, StandingNumber};
 pub use submission::{KeptOriginal, NewSubmission, Original, Submission};
 pub use upload::{SealedPiece, UploadFile};
 

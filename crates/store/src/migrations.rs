@@ -50,8 +50,11 @@ const STEPS: &[(&str, &str)] = &[
     (SLIP_DOORS, include_str!("../migrations/20261122000210_slip_doors.sql")),
     ("20261122000260_mail_code", include_str!("../migrations/20261122000260_mail_code.sql")),
     ("20261122000280_opinion_drafts", include_str!("../migrations/20261122000280_opinion_drafts.sql")),
+    ("20261122000310_mail_by_terminal", include_str!("../migrations/20261122000310_mail_by_terminal.sql")),
     ("20261122000311_opinions_once", include_str!("../migrations/20261122000311_opinions_once.sql")),
     ("20261122000290_base_date", include_str!("../migrations/20261122000290_base_date.sql")),
+    ("20261122000312_forgotten", include_str!("../migrations/20261122000312_forgotten.sql")),
+    ("20261122000320_standing_marks", include_str!("../migrations/20261122000320_standing_marks.sql")),
 ];
 
 /// Brings the schema up to date; each step in its own transaction with its row in `schema_step`. The steps that were missing;

@@ -36,9 +36,10 @@ const PUT_SESSION: &str = "INSERT INTO portal_session (token, subject, birth_and
 const SESSION: &str = "SELECT token, subject, birth_and_sex, name_and_birth, insurer_number, insured_number, grant_id, opened_at, ends_at, ended_at, mac
      FROM portal_session WHERE token = $1";
 const END_SESSION: &str = "UPDATE portal_session SET ended_at = $2, mac = $3 WHERE token = $1 AND ended_at IS NULL";
+const FORGET_SESSIONS: &str = "DELETE FROM portal_session WHERE ends_at < $1";
 #[cfg(test)]
 pub(crate) const ALL: &[&str] =
-    &[PUT, BIND, END, LOCK, OF_PERSON, ONE, BY_SUBJECT, BY_CODE, PUT_SESSION, SESSION, END_SESSION];
+    &[PUT, BIND, END, LOCK, OF_PERSON, ONE, BY_SUBJECT, BY_CODE, PUT_SESSION, SESSION, END_SESSION, FORGET_SESSIONS];
 
 /// As whom somebody looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -301,6 +302,11 @@ impl Tx {
         let ended = PortalSession { ended_at: Some(now), ..session.clone() };
         let mac = ended.door(&token).mac(&self.keys);
         self.raw.run(END_SESSION, args![&token, now.as_microsecond(), &mac]).await.map(drop)
+    }
+
+    /// Takes the log-ins away that ended at the latest before an instant, whatever was done; how many.
+    pub async fn forget_portal_sessions(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        self.raw.run(FORGET_SESSIONS, args![before.as_microsecond()]).await
     }
 }
 

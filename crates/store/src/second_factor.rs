@@ -2,7 +2,7 @@
 //! address codes are mailed to with the digest of the last one; and the recovery codes that are left.
 
 use crate::engine::args;
-use crate::{Account, NO_INSURER, Store, StoreError, Tx};
+use crate::{Account, InsurerKeys, NO_INSURER, Store, StoreError, Tx};
 use kiban_domain::office::StaffId;
 use kiban_domain::{Organization, Timestamp};
 use zeroize::Zeroizing;
@@ -18,15 +18,19 @@ const ADD_CODE: &str = "INSERT INTO recovery_code (organization, staff_id, diges
 const USE_CODE: &str = "DELETE FROM recovery_code WHERE organization = $1 AND staff_id = $2 AND digest = $3";
 const DROP_CODES: &str = "DELETE FROM recovery_code WHERE organization = $1 AND staff_id = $2";
 const CODES_LEFT: &str = "SELECT count(*) FROM recovery_code WHERE organization = $1 AND staff_id = $2";
-/// In place of the code before, unless as many as may be were sent within the hour.
-const PUT_MAIL: &str = "INSERT INTO mail_code (organization, staff_id, digest, sent_at, tries, hour_from, in_hour) VALUES ($1, $2, $3, $4, 0, $4, 1)
-     ON CONFLICT (organization, staff_id) DO UPDATE SET digest = excluded.digest, sent_at = excluded.sent_at, tries = 0,
+/// In place of the code before at the same terminal, unless as many as may be were sent within the hour.
+const PUT_MAIL: &str = "INSERT INTO mail_code (organization, staff_id, fingerprint, digest, sent_at, tries, hour_from, in_hour)
+     VALUES ($1, $2, $7, $3, $4, 0, $4, 1)
+     ON CONFLICT (organization, staff_id, fingerprint) DO UPDATE SET digest = excluded.digest, sent_at = excluded.sent_at, tries = 0,
        in_hour = CASE WHEN mail_code.hour_from <= $5 THEN 1 ELSE mail_code.in_hour + 1 END,
        hour_from = CASE WHEN mail_code.hour_from <= $5 THEN excluded.hour_from ELSE mail_code.hour_from END
      WHERE mail_code.hour_from <= $5 OR mail_code.in_hour < $6";
 /// Of two with one code at the same moment, one finds it unused.
-const USE_MAIL: &str = "UPDATE mail_code SET digest = NULL WHERE organization = $1 AND staff_id = $2 AND digest = $3 AND sent_at > $4 AND tries < $5";
-const TRY_MAIL: &str = "UPDATE mail_code SET tries = tries + 1 WHERE organization = $1 AND staff_id = $2";
+const USE_MAIL: &str =
+    "UPDATE mail_code SET digest = NULL WHERE organization = $1 AND staff_id = $2 AND fingerprint = $6
+       AND digest = $3 AND sent_at > $4 AND tries < $5";
+const TRY_MAIL: &str =
+    "UPDATE mail_code SET tries = tries + 1 WHERE organization = $1 AND staff_id = $2 AND fingerprint = $3";
 #[cfg(test)]
 pub(crate) const ALL: &[&str] = &[
     SECRET, SET_SECRET, USE_STEP, LAST_STEP, ADD_CODE, USE_CODE, DROP_CODES, CODES_LEFT, PUT_MAIL, USE_MAIL, TRY_MAIL,
@@ -56,19 +60,31 @@ impl SecondFactor {
         }
     }
 
-    fn of(plain: Zeroizing<Vec<u8>>) -> Result<Self, StoreError> {
-        if plain.len() != ADDRESS_BYTES {
-            return Ok(Self::App(plain));
-        }
+    /// Which of the two purposes a factor is sealed for.
+    fn purpose<'a>(&self, staff: &'a str) -> [&'a [u8]; 2] {
+        let [app, mail] = purposes(staff);
+        if matches!(self, Self::App(_)) { app } else { mail }
+    }
+
+    /// Of what is sealed. Addresses of before stand under the purpose of a secret and are known by their length.
+    fn open(keys: &InsurerKeys, staff: &str, sealed: &[u8]) -> Result<Self, StoreError> {
+        let [app, mail] = purposes(staff);
+        let plain = match keys.open(&app, sealed) {
+            Ok(secret) if secret.len() != ADDRESS_BYTES => return Ok(Self::App(Zeroizing::new(secret))),
+            Ok(address) => address,
+            Err(StoreError::Unreadable(_)) => keys.open(&mail, sealed)?,
+            Err(other) => return Err(other),
+        };
+        let plain = Zeroizing::new(plain);
         let address = plain.split(|byte| *byte == 0).next().unwrap_or_default();
         let text = std::str::from_utf8(address).map_err(|_| StoreError::Unreadable("staff"))?;
         Ok(Self::Mail(Zeroizing::new(text.to_owned())))
     }
 }
 
-/// Sealed with the secret, so that it is good for its account only.
-pub(crate) fn purpose(staff: &str) -> [&[u8]; 2] {
-    [b"totp", staff.as_bytes()]
+/// Sealed with a secret and with an address, so that each is good for its account only, and for nothing else.
+pub(crate) fn purposes(staff: &str) -> [[&[u8]; 2]; 2] {
+    [[b"totp", staff.as_bytes()], [b"mail_factor", staff.as_bytes()]]
 }
 
 /// What is digested of a recovery code: it is good for its account only.
@@ -87,7 +103,7 @@ impl Tx {
     ) -> Result<(), StoreError> {
         let (id, organization) = (&account.staff.id, account.organization.to_string());
         let keys = self.keys_of(NO_INSURER).await?;
-        let sealed = factor.map(|factor| keys.seal(&purpose(&id.0), &factor.plain()));
+        let sealed = factor.map(|factor| keys.seal(&factor.purpose(&id.0), &factor.plain()));
         self.put_account(&Account { has_factor: factor.is_some(), ..account.clone() }).await?;
         self.raw.run(SET_SECRET, args![&id.0, sealed.as_deref()]).await?;
         self.raw.run(DROP_CODES, args![&organization, &id.0]).await?;
@@ -108,37 +124,35 @@ impl Tx {
         Ok(self.raw.run(USE_STEP, args![&organization.to_string(), &staff.0, step]).await? == 1)
     }
 
-    /// Keeps the keyed digest of a code that is about to be mailed, over its account and address: the one before is good for nothing from
-    /// then on. False when `most` were sent since `hour`.
+    /// Keeps the keyed digest of a code that is about to be mailed, over its account and address: the one before of the same terminal is
+    /// good for nothing from then on. False when `most` were sent for that terminal since `hour`.
     pub async fn put_mail_code(
         &mut self,
-        organization: Organization,
-        staff: &StaffId,
+        (organization, staff, fingerprint): (Organization, &StaffId, &str),
         text: &str,
         now: Timestamp,
         (hour, most): (Timestamp, i32),
     ) -> Result<bool, StoreError> {
         let digest = self.keys_of(NO_INSURER).await?.digest(text.as_bytes());
         let (organization, now, hour) = (organization.to_string(), now.as_microsecond(), hour.as_microsecond());
-        let args = args![&organization, &staff.0, &digest, now, hour, most];
+        let args = args![&organization, &staff.0, &digest, now, hour, most, fingerprint];
         Ok(self.raw.run(PUT_MAIL, args).await? == 1)
     }
 
-    /// Uses up a mailed code that was sent after `since` and tried less often than `tries`; false when it is not that one, which counts
-    /// as a try.
+    /// Uses up a code mailed for a terminal that was sent after `since` and tried less often than `tries`; false when it is not that
+    /// one, which counts as a try.
     pub async fn use_mail_code(
         &mut self,
-        organization: Organization,
-        staff: &StaffId,
+        (organization, staff, fingerprint): (Organization, &StaffId, &str),
         text: &str,
         (since, tries): (Timestamp, i32),
     ) -> Result<bool, StoreError> {
         let digest = self.keys_of(NO_INSURER).await?.digest(text.as_bytes());
         let (organization, since) = (organization.to_string(), since.as_microsecond());
-        if self.raw.run(USE_MAIL, args![&organization, &staff.0, &digest, since, tries]).await? == 1 {
+        if self.raw.run(USE_MAIL, args![&organization, &staff.0, &digest, since, tries, fingerprint]).await? == 1 {
             return Ok(true);
         }
-        self.raw.run(TRY_MAIL, args![&organization, &staff.0]).await?;
+        self.raw.run(TRY_MAIL, args![&organization, &staff.0, fingerprint]).await?;
         Ok(false)
     }
 
@@ -160,7 +174,7 @@ impl Store {
         let rows = self.engine.rows(SECRET, args![&staff.0]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let keys = self.keys.keys_for(NO_INSURER, &rows, &[0]).await?;
-        SecondFactor::of(Zeroizing::new(keys.open(&purpose(&staff.0), &row.blob(0)?)?)).map(Some)
+        SecondFactor::open(&keys, &staff.0, &row.blob(0)?).map(Some)
     }
 
     /// The newest step of 30 seconds whose code was used; 0 when none ever was.

@@ -11,24 +11,41 @@
 use crate::engine::{Arg, Engine, RawTx, Row, args};
 use crate::error::readable;
 use crate::many::ManyRows;
+use crate::seal::random_bytes;
 use crate::{Account, CertificateRow, Connector, NO_INSURER, Store, StoreError, Tx, connector, office};
 use kiban_domain::office::Office;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-const NUMBER: &str = "SELECT number FROM standing_counter WHERE scope = $1";
+/// The newest number with its mark, and the mark of another number.
+const NUMBER: &str = "SELECT c.number, m.mark, k.mark FROM standing_counter c
+     LEFT JOIN standing_mark m ON m.place = c.number % 4096 AND m.number = c.number
+     LEFT JOIN standing_mark k ON k.place = $2 AND k.number = $3 WHERE c.scope = $1";
 const NEXT: &str = "INSERT INTO standing_counter (scope, number) VALUES ($1, 1)
      ON CONFLICT (scope) DO UPDATE SET number = standing_counter.number + 1 RETURNING number";
 const PUT: &str = "INSERT INTO standing_change (kind, item, number) VALUES ($1, $2, $3)
      ON CONFLICT (kind, item) DO UPDATE SET number = excluded.number";
+const MARK: &str = "INSERT INTO standing_mark (place, number, mark) VALUES ($1, $2, $3)
+     ON CONFLICT (place) DO UPDATE SET number = excluded.number, mark = excluded.mark";
 static PUT_MANY: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT));
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[NUMBER, NEXT, PUT];
+pub(crate) const ALL: &[&str] = &[NUMBER, NEXT, MARK, PUT];
 
 /// Of the one counter there is.
 const SCOPE: &str = "standing";
+/// Numbers whose marks are kept.
+const PLACES: i64 = 4_096;
 /// Rows read at once.
 pub(crate) const PAGE: i32 = 2_000;
+
+/// How far a reader has come: a number, and the mark of the change that had it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StandingNumber {
+    /// 0 before the first change.
+    pub number: i64,
+    /// None for a number of before marks, and for one that was long ago.
+    pub mark: Option<i64>,
+}
 
 /// The tables of the standing map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +89,8 @@ pub(crate) async fn number_changes(tx: &mut RawTx, changes: &BTreeSet<(Standing,
     }
     let rows = tx.rows(NEXT, args![SCOPE]).await?;
     let number = rows.first().ok_or_else(|| StoreError::Internal("no change number".to_owned()))?.big(0)?;
+    let mark = i64::from_be_bytes(random_bytes()?);
+    tx.run(MARK, args![number % PLACES, number, mark]).await?;
     let values: Vec<Arg<'_>> =
         changes.iter().flat_map(|(table, key)| [table.table().into(), key.into(), number.into()]).collect();
     PUT_MANY.run(tx, &values).await?;
@@ -104,9 +123,13 @@ impl Pages {
 }
 
 impl Store {
-    /// The number of the newest change; 0 before the first. What is read afterwards is at least as new.
-    pub async fn standing_number(&self) -> Result<i64, StoreError> {
-        self.engine.rows(NUMBER, args![SCOPE]).await?.first().map_or(Ok(0), |row| row.big(0))
+    /// The newest change, and whether what is `known` belongs to the same history: a number below, or another mark of the known
+    /// one, says that the database is not the one it was. What is read afterwards is at least as new.
+    pub async fn standing_number(&self, known: StandingNumber) -> Result<(StandingNumber, bool), StoreError> {
+        let rows = self.engine.rows(NUMBER, args![SCOPE, known.number % PLACES, known.number]).await?;
+        let Some(row) = rows.first() else { return Ok((StandingNumber::default(), known.number == 0)) };
+        let now = StandingNumber { number: row.big(0)?, mark: row.big_or_null(1)? };
+        Ok((now, now.number >= known.number && row.big_or_null(2)? == known.mark))
     }
 
     /// Offices that changed after a number, with whether they are active.
@@ -181,7 +204,8 @@ mod tests {
     async fn a_number_is_never_seen_before_a_smaller_one_that_is_still_being_written() {
         let Some((engine, _, server, name)) = statements::postgres().await else { return };
         let numbers = async || {
-            let number = engine.rows(NUMBER, args![SCOPE]).await.unwrap().first().map_or(0, |row| row.big(0).unwrap());
+            let number =
+                engine.rows(NUMBER, args![SCOPE, 0, 0]).await.unwrap().first().map_or(0, |row| row.big(0).unwrap());
             let changed = engine.rows("SELECT item FROM standing_change ORDER BY number", args![]).await.unwrap();
             (number, changed.iter().map(|row| row.text(0).unwrap()).collect::<Vec<_>>())
         };

@@ -1,7 +1,7 @@
 //! The description of the API (OpenAPI 3.1), made from [`ROUTES`] and `openapi/schemas.json`. The committed copy is
 //! `openapi/kiban-v1.json` at the top of the repository; tests hold every answer of the platform to it.
 
-use crate::router::{GRAVE, Listener, ROUTES, Route};
+use crate::router::{Listener, ROUTES, Route};
 use serde_json::{Map, Value, json};
 
 /// What a route takes and answers.
@@ -126,7 +126,7 @@ fn operation(route: &Route, shape: &Shape) -> Value {
         "parameters": parameters(route, shape),
         "responses": responses,
     });
-    if GRAVE.contains(&route.name) {
+    if route.is_grave() {
         operation["description"] = json!(
             "15分以内に確かめたログインが要る。401 fresh_proof_required のときは POST /api/v1/session/proof で確かめ直す"
         );

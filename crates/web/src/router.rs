@@ -321,10 +321,17 @@ pub static GRAVE: &[&str] = &[
     "reset_password",
     "close_account",
     "change_colleague_by_form",
+    "apply_for_certificate",
+    "renew_certificate",
     "revoke_certificate",
     "approve_certificate",
     "refuse_certificate",
     "application_by_form",
+    "lift_withheld",
+    "decide_office",
+    "register_proxy",
+    "issue_portal_code",
+    "change_start",
 ];
 
 /// Every route there is.
@@ -354,6 +361,11 @@ impl Route {
         }
     }
 
+    /// Whether it weighs much: asked of whoever is logged in, and of nobody where no log-in is needed.
+    pub(crate) fn is_grave(&self) -> bool {
+        self.audience.needs_log_in() && GRAVE.contains(&self.name)
+    }
+
     /// How far a log-in must have come for it.
     pub(crate) fn stage(&self) -> Stage {
         match self.name {
@@ -367,7 +379,7 @@ impl Route {
             | "factor_page"
             | "factor_by_form"
             | "factor_mail_by_form" => Stage::Factor,
-            name if GRAVE.contains(&name) => Stage::Fresh,
+            _ if self.is_grave() => Stage::Fresh,
             _ => Stage::Through,
         }
     }

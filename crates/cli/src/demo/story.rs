@@ -12,7 +12,7 @@ use kiban_domain::dates::{ServiceMonth, day_in_japan};
 use kiban_domain::municipality::StartState;
 use kiban_domain::office::JobType;
 use kiban_domain::physician_opinion::PhysicianOpinion;
-use kiban_service::Context;
+use kiban_service::{Context, RevocationAsk};
 use kiban_sim::{Generator, Role, SimPerson, care_plan_files};
 use serde_json::{Value, json};
 
@@ -380,7 +380,8 @@ impl<'w> Story<'w> {
             self.register(&mut software, &self.world.cast.consenting, false).await?.expect(403, "ソフトの本人確認")?;
         refused(&answer);
         let serial = self.world.serial(organization)?;
-        self.world.platform.revoke_certificate(serial, "cessation-of-operation", &Context::new(now())?).await?;
+        let why = RevocationAsk { reason: "cessation-of-operation".to_owned(), with_renewed: None };
+        self.world.platform.revoke_certificate(serial, &why, &Context::new(now())?).await?;
         software.send("GET", "/api/v1/people", None).await?.expect(401, "失効後")?;
         done("この事業所の証明書を失効させると、つながったままの接続でも次の要求から断られました");
         city.send("GET", "/api/v1/inbox", None).await?.expect(200, "ほかの機関")?;

@@ -93,3 +93,26 @@ async fn a_log_in_is_there_until_it_is_ended() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn log_ins_and_counts_go_once_their_time_is_over_and_no_others() {
+    on_each_engine(async |world| {
+        let longer = PortalSession { ends_at: at(9_000), ..session() };
+        let today = "2026-11-22".parse().unwrap();
+        let put = async |tx: &mut kiban_store::Tx| {
+            tx.put_portal_session(b"token", &session()).await?;
+            tx.put_portal_session(b"longer", &longer).await?;
+            tx.add_mismatch(&SUBJECT, "2026-11-21".parse().unwrap()).await?;
+            tx.add_mismatch(&SUBJECT, today).await
+        };
+        world.write(put).await.unwrap();
+        let sessions = async |until| world.write(async |tx| tx.forget_portal_sessions(until).await).await.unwrap();
+        assert_eq!((sessions(at(7_200)).await, sessions(at(7_201)).await), (0, 1));
+        assert_eq!(world.store.portal_session(b"token").await.unwrap(), None);
+        assert_eq!(world.store.portal_session(b"longer").await.unwrap(), Some(longer.clone()));
+        let counts = async |until| world.write(async |tx| tx.forget_mismatches(until).await).await.unwrap();
+        assert_eq!((counts("2026-11-21".parse().unwrap()).await, counts(today).await), (0, 1));
+        assert_eq!(world.write(async |tx| tx.mismatches(&SUBJECT, today).await).await.unwrap(), 1);
+    })
+    .await;
+}

@@ -96,18 +96,45 @@ async fn an_address_is_sealed_and_read_back_and_its_length_is_not_told() {
 }
 
 #[tokio::test]
+async fn an_address_sealed_like_a_secret_as_before_is_read_and_goes_under_its_own_purpose_when_set_again() {
+    on_each_engine(async |world| {
+        let own = account("own");
+        let mail = SecondFactor::Mail(Zeroizing::new("a@example.jp".to_owned()));
+        set_factor(&world, &own, Some(&mail)).await;
+        let keys = world.store.platform_keys().await.unwrap();
+        let mut address = b"a@example.jp".to_vec();
+        address.resize(320, 0);
+        let old = keys.seal(&[b"totp", own.staff.id.0.as_bytes()], &address);
+        let hex: String = old.iter().map(|byte| format!("{byte:02x}")).collect();
+        let value = if world.is_postgres() { format!("decode('{hex}', 'hex')") } else { format!("X'{hex}'") };
+        world.by_hand(&format!("UPDATE staff SET totp = {value}")).await;
+        assert!(world.store.second_factor(&own.staff.id).await.unwrap() == Some(mail.clone()));
+        // What stands under the purpose of an address is never the secret of an app.
+        let secret = keys.seal(&[b"mail_factor", own.staff.id.0.as_bytes()], b"geheim geheim geheim");
+        let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let value = if world.is_postgres() { format!("decode('{hex}', 'hex')") } else { format!("X'{hex}'") };
+        world.by_hand(&format!("UPDATE staff SET totp = {value}")).await;
+        let read = world.store.second_factor(&own.staff.id).await;
+        assert!(matches!(read, Ok(Some(SecondFactor::Mail(_))) | Err(_)));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_mailed_code_is_good_once_for_a_while_and_for_some_tries_and_the_next_takes_its_place() {
     on_each_engine(async |world| {
         let (own, organization) = (account("own"), Organization::Office(office()));
         let minute = |minutes: i64| at(60 * minutes);
         let send = async |text: &str, when: i64, most: i32| {
             let hour = (minute(when - 60), most);
-            let put = async |tx: &mut Tx| tx.put_mail_code(organization, &own.staff.id, text, minute(when), hour).await;
+            let whose = (organization, &own.staff.id, "this terminal");
+            let put = async |tx: &mut Tx| tx.put_mail_code(whose, text, minute(when), hour).await;
             world.write(put).await.unwrap()
         };
         let take = async |text: &str, when: i64| {
             let limits = (minute(when - 10), 2);
-            world.write(async |tx| tx.use_mail_code(organization, &own.staff.id, text, limits).await).await.unwrap()
+            let whose = (organization, &own.staff.id, "this terminal");
+            world.write(async |tx| tx.use_mail_code(whose, text, limits).await).await.unwrap()
         };
         assert!(!take("one", 0).await, "none was sent");
         assert!(send("one", 0, 3).await && send("two", 1, 3).await);
@@ -119,7 +146,15 @@ async fn a_mailed_code_is_good_once_for_a_while_and_for_some_tries_and_the_next_
         assert!(send("five", 60, 3).await);
         assert!(!take("five", 70).await, "ten minutes later");
         assert!(send("six", 70, 3).await && take("six", 79).await);
-        assert_eq!(world.ask("SELECT count(*) FROM mail_code WHERE digest IS NULL").await, 1);
+        // Another terminal has codes and an hour of its own.
+        let elsewhere = (organization, &own.staff.id, "another terminal");
+        let put = async |tx: &mut Tx| tx.put_mail_code(elsewhere, "theirs", minute(80), (minute(20), 1)).await;
+        assert!(send("seven", 80, 3).await && world.write(put).await.unwrap());
+        let take_there = async |text: &str| {
+            world.write(async |tx| tx.use_mail_code(elsewhere, text, (minute(70), 2)).await).await.unwrap()
+        };
+        assert!(!take_there("seven").await && !take("theirs", 80).await && take("seven", 80).await);
+        assert_eq!(world.ask("SELECT count(*) FROM mail_code WHERE digest IS NULL").await, 1, "the one that was used");
     })
     .await;
 }

@@ -4,7 +4,7 @@ use crate::doors::care_office;
 use crate::world::{World, at, entry, office, on_each_engine, other_office};
 use kiban_domain::Organization;
 use kiban_domain::office::{JobType, Office, Staff, StaffId};
-use kiban_store::{Account, CertificateRow};
+use kiban_store::{Account, CertificateRow, StandingNumber};
 
 fn certificate(n: usize) -> CertificateRow {
     CertificateRow {
@@ -38,7 +38,7 @@ fn account(active: bool) -> Account {
 
 /// The number of now.
 async fn number(world: &World) -> i64 {
-    world.store.standing_number().await.unwrap()
+    world.store.standing_number(StandingNumber::default()).await.unwrap().0.number
 }
 
 #[tokio::test]
@@ -146,6 +146,32 @@ async fn more_than_one_reading_holds_is_read_to_the_end() {
         assert!(world.store.certificates().await.unwrap() == all, "the whole list, in its order");
         let changed: Vec<_> = world.store.changed_certificates(0).await.unwrap().into_iter().map(|row| row.1).collect();
         assert!(changed == all.into_iter().map(Some).collect::<Vec<_>>(), "what changed, each once");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_number_used_again_after_its_commit_was_lost_is_known_as_another() {
+    on_each_engine(async |world| {
+        let known = async |before| world.store.standing_number(before).await.unwrap();
+        let put = async |n: usize| world.write(async |tx| tx.put_certificate(&certificate(n)).await).await.unwrap();
+        assert_eq!(known(StandingNumber::default()).await, (StandingNumber::default(), true));
+        put(1).await;
+        let (first, _) = known(StandingNumber::default()).await;
+        put(2).await;
+        let (second, same) = known(first).await;
+        assert_eq!((first.number, second.number, same), (1, 2, true));
+        assert!(first.mark.is_some() && second.mark.is_some() && known(second).await.1);
+        // The copy that takes over never got the second commit; the number goes to another change.
+        world.by_hand("UPDATE standing_counter SET number = 1").await;
+        world.by_hand("DELETE FROM standing_mark WHERE number = 2").await;
+        assert!(!known(second).await.1, "a smaller number");
+        put(3).await;
+        let (again, same) = known(second).await;
+        assert_eq!((again.number, same), (2, false), "the same number, another change");
+        put(4).await;
+        assert!(!known(second).await.1, "and behind it");
+        assert_eq!(known(first).await.1, true, "what was before is the same");
     })
     .await;
 }

@@ -11,7 +11,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use kiban_domain::Organization;
 use kiban_domain::ids::IdError;
-use kiban_service::{CertificateAsk, Context};
+use kiban_service::{CertificateAsk, Context, RevocationAsk};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -148,6 +148,7 @@ pub(crate) async fn list(State(app): State<App>, who: Authenticated, Query(wante
 #[serde(deny_unknown_fields)]
 pub(crate) struct Why {
     reason: String,
+    with_renewed: Option<bool>,
 }
 
 pub(crate) async fn revoke(
@@ -156,7 +157,8 @@ pub(crate) async fn revoke(
     Path(serial): Path<String>,
     body: Json<Why>,
 ) -> Answer {
-    let (context, reason) = (who.keyed(&body.bytes)?, body.value.map(|body| body.reason));
-    once(&app, &who, &context, app.platform.revoke_as(&who.caller, &serial, reason, &context)).await?;
+    let context = who.keyed(&body.bytes)?;
+    let why = body.value.map(|Why { reason, with_renewed }| RevocationAsk { reason, with_renewed });
+    once(&app, &who, &context, app.platform.revoke_as(&who.caller, &serial, why, &context)).await?;
     done()
 }

@@ -87,6 +87,15 @@ pub(crate) enum Reader {
 #[derive(Clone, Copy)]
 pub(crate) struct IsPage;
 
+/// Marks a page with a script: no other page may run one.
+#[derive(Clone, Copy)]
+pub(crate) struct HasScript;
+
+/// A page with a script.
+fn show_with_script(template: &impl Template) -> Answer {
+    Ok((Extension(HasScript), show(template)?).into_response())
+}
+
 fn show(template: &impl Template) -> Answer {
     match template.render() {
         Ok(html) => Ok((Extension(IsPage), Html(html)).into_response()),

@@ -186,7 +186,7 @@ fn of_inbox(kinds: &[Kind]) -> Vec<Task> {
 fn of_notice(notice: &NoticeView, is_administrator: bool) -> Task {
     let place = match (&notice.person, notice.kind) {
         (Some(handle), _) => format!("/p/{handle}"),
-        (None, NoticeKind::CertificateEnding) => "/admin/certificates".to_owned(),
+        (None, NoticeKind::CertificateEnding | NoticeKind::CertificateRenewed) => "/admin/certificates".to_owned(),
         (None, NoticeKind::MassViewing | NoticeKind::NightViewing | NoticeKind::ForeignAttempts)
             if is_administrator =>
         {

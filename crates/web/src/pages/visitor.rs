@@ -41,9 +41,10 @@ pub(crate) struct Uploaded {
 
 /// Why nothing is shown: nobody is logged in, the log-in lacks something yet, or a problem.
 pub(crate) enum Away {
-    /// To the page where one logs in; the cookie goes.
+    /// To the page where one logs in. The cookie stays: by the time of the answer the browser may hold that of a newer log-in, and a dead
+    /// one opens nothing.
     LogIn,
-    /// There, because nobody asked for anything for a while; the cookie goes.
+    /// There, because nobody asked for anything for a while.
     Idle,
     /// To the page of what the log-in still lacks.
     Next(&'static str),
@@ -69,8 +70,8 @@ impl From<Problem> for Away {
 impl IntoResponse for Away {
     fn into_response(self) -> Response {
         match self {
-            Self::LogIn => to("/login", Some(no_cookie())),
-            Self::Idle => to("/login?why=idle", Some(no_cookie())),
+            Self::LogIn => to("/login", None),
+            Self::Idle => to("/login?why=idle", None),
             Self::Next(page) => to(page, None),
             Self::Prove(page) => *page,
             Self::Problem(problem) => problem.into_response(),

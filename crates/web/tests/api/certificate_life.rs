@@ -2,7 +2,7 @@
 //! left the office or handed over in an encrypted file, renewed, revoked on every server at once (P-182, S-003, S-004).
 
 use crate::tls::ask;
-use crate::world::{PASSWORD, Role, World, certificate, furnish, open_store_at};
+use crate::world::{PASSWORD, Role, World, account, certificate, furnish, open_store_at};
 use arc_swap::ArcSwap;
 use axum::body::Bytes;
 use axum::http::{Method, Request, StatusCode, header};
@@ -568,6 +568,84 @@ async fn a_lost_terminal_is_shut_out_of_every_server_and_stands_on_the_list_for_
         first.stop_with(second).await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_renewal_is_told_and_goes_with_the_lost_terminal_it_was_made_over_but_not_with_a_replaced_one() {
+    on_each_engine(async |place| {
+        let site = place.site(false).await;
+        let issuing = place.site_beside(&site, true).await;
+        let context = || kiban_service::Context::new(Timestamp::now()).unwrap();
+        let kept = place.terminal(&site, Role::Planner, "受付2", 300).await;
+        let office = place.log_in(&site, Role::Planner, identity(&kept)).await;
+        let renew = async |holder: &Person<'_>, key: &str| {
+            let body = json!({ "csr": request_for(key, "x").unwrap() });
+            holder.post("/api/v1/certificate/renewal", body).await.1
+        };
+        let renewed = async |terminal: &str| {
+            let old = place.terminal(&site, Role::Planner, terminal, 59).await;
+            let holder = place.log_in(&site, Role::Planner, identity(&old)).await;
+            let key = new_key().unwrap();
+            renew(&holder, &key).await;
+            issuing.platform.tend_certificates(&context()).await.unwrap();
+            let new = renew(&holder, &key).await;
+            (old, holder, Identity::from_pem(text(&new, "certificate"), &key).unwrap())
+        };
+        let (lost, thief, stolen) = renewed("持ち出し用").await;
+        let (replaced, _, replacement) = renewed("相談室").await;
+        let (spared, _, spared_new) = renewed("窓口").await;
+        // One more waits for its signature.
+        assert_eq!(renew(&thief, &new_key().unwrap()).await["state"], json!("approved"));
+        let (_, told) = office.get("/api/v1/notices").await;
+        let told: Vec<&Value> =
+            told["notices"].as_array().unwrap().iter().filter(|n| n["kind"] == "certificate_renewed").collect();
+        assert_eq!(told.len(), 4, "each once");
+        assert!(told.iter().any(|notice| notice["facts"]["serial"] == json!(lost.serial)), "{told:?}");
+        let revoke = async |serial: &str, why: Value| {
+            let (status, answer) = office.post(&format!("/api/v1/certificates/{serial}/revoke"), why).await;
+            assert_eq!(status, StatusCode::NO_CONTENT, "{answer}");
+        };
+        revoke(&lost.serial, json!({ "reason": "key-compromise" })).await;
+        revoke(&replaced.serial, json!({ "reason": "superseded" })).await;
+        revoke(&spared.serial, json!({ "reason": "key-compromise", "with_renewed": false })).await;
+        for (own, enters) in [
+            (identity(&lost), false),
+            (stolen, false),
+            (identity(&replaced), false),
+            (replacement, true),
+            (spared_new, true),
+        ] {
+            let person = Person { place: &place, at: site.inside, own: Some(own), token: None };
+            assert_eq!(person.send(Method::GET, "/", Value::Null).await.is_some(), enters);
+        }
+        // What waited for its signature over the lost one is signed no more.
+        issuing.platform.tend_certificates(&context()).await.unwrap();
+        site.platform.refresh_standing(Timestamp::now()).await.unwrap();
+        let (_, list) = office.get("/api/v1/certificates").await;
+        let lines = list["certificates"].as_array().unwrap().iter().filter(|line| line["terminal"] == "持ち出し用");
+        let states: Vec<_> = lines.map(|line| text(line, "state")).collect();
+        assert_eq!(states, ["revoked", "revoked"], "{list}");
+        site.stop_with(issuing).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn certificates_of_a_municipality_are_its_administrators_business_like_those_of_an_office() {
+    let world = World::new().await;
+    let (city, revoke) = (world.log_in(Role::City).await, "/api/v1/certificates/none/revoke");
+    let why = json!({ "reason": "key-compromise" });
+    let ask = json!({ "terminal": "窓口", "contact": "000-000-0000" });
+    for (path, body) in [(revoke, why.clone()), (APPLY, ask.clone())] {
+        assert_eq!(city.post(path, body).await.refusal(), (403, "not_administrator".to_owned()), "{path}");
+    }
+    assert_eq!(city.get("/api/v1/certificates").await.status, StatusCode::OK, "looking is open");
+    let mut administrator = account(Role::City);
+    administrator.staff.administrator = true;
+    world.change(async |tx| tx.put_account(&administrator).await.unwrap()).await;
+    assert_eq!(city.post(revoke, why).await.refusal(), (404, "unknown".to_owned()), "there is none");
+    assert_eq!(city.post(APPLY, ask).await.status, StatusCode::CREATED);
+    world.verify().await;
 }
 
 #[tokio::test]

@@ -45,6 +45,7 @@ async fn every_answer_has_the_security_headers_and_a_request_id() {
         assert_eq!(reply.headers["x-content-type-options"], "nosniff");
         let policy = reply.headers["content-security-policy"].to_str().unwrap();
         assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+        assert!(!policy.contains("script-src"), "no script runs there: {policy}");
         assert!(reply.headers["strict-transport-security"].to_str().unwrap().starts_with("max-age="));
         assert_eq!(reply.headers["x-request-id"].len(), 32);
         assert!(

@@ -4,7 +4,7 @@
 use crate::pages::{Browser, location};
 use crate::person_log_in::npm_folder;
 use crate::second_factor::{answer, log_in, waiting};
-use crate::world::{COLLEAGUE, Client, PASSWORD, Reply, Role, World, account_of};
+use crate::world::{COLLEAGUE, Client, PASSWORD, Reply, Role, World, account_of, certificate};
 use axum::http::{Method, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -259,5 +259,48 @@ async fn without_its_mail_a_log_in_goes_on_with_a_recovery_code_and_an_hour_has_
     assert_eq!(answer(&half, "abcd-2345-efgh").await.status, StatusCode::OK, "the recovery code");
     world.pass(60 * 60).await;
     assert_eq!(mailed().await, json!("sent"), "an hour after the first");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn whoever_knows_the_password_at_another_terminal_takes_neither_code_nor_mails_of_the_owner() {
+    let Some(mut server) = MailServer::start("tls", json!({})).await else { return };
+    let world = World::of(Config { mail_codes: 2, ..Config::default() }, |_| {}).await;
+    with_factor(&world).await;
+    world.platform.seat_mailer(server.mailer("tls", json!({})));
+    let other = "ab".repeat(32);
+    world.change(async |tx| tx.put_certificate(&certificate(Role::Helper, &other, world.now())).await.unwrap()).await;
+    let own = world.with_certificate(Role::Helper);
+    let elsewhere = Client { fingerprint: Some(other), ..own.clone() };
+    let half = waiting(&own, &log_in(&own, COLLEAGUE).await);
+    let (_, code) = server.next().await;
+    // There somebody logs in again and again, until no more mails are sent.
+    for mailed in ["sent", "sent", "too_many"] {
+        assert_eq!(log_in(&elsewhere, COLLEAGUE).await.json()["mailed"], json!(mailed));
+    }
+    let (_, theirs) = (server.next().await, server.next().await.1);
+    assert_eq!(answer(&half, &theirs).await.refusal().1, "wrong_code", "it is of another terminal");
+    assert_eq!(send_again(&half).await.status, StatusCode::NO_CONTENT, "its own mails are left");
+    let (_, next) = server.next().await;
+    assert_eq!(answer(&half, &code).await.refusal().1, "wrong_code", "a newer one was sent to it");
+    assert_eq!(answer(&half, &next).await.status, StatusCode::OK);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_log_in_outlives_a_mail_that_cannot_be_sent_and_the_refusal_is_recorded() {
+    let world = World::new().await;
+    let account = account_of(Role::Helper, COLLEAGUE);
+    let codes = ["ABCD2345EFGH".to_owned().into()];
+    let terminal = world.with_certificate(Role::Helper);
+    for address in [ADDRESS, "no address at all"] {
+        let factor = SecondFactor::Mail(address.to_owned().into());
+        world.change(async |tx| tx.set_factor(&account, Some(&factor), &codes).await.unwrap()).await;
+        let reply = log_in(&terminal, COLLEAGUE).await;
+        assert_eq!(reply.json()["mailed"], json!("failed"), "{address}");
+        let half = waiting(&terminal, &reply);
+        assert_eq!(answer(&half, "abcd-2345-efgh").await.status, StatusCode::OK, "{address}");
+    }
+    assert!(world.recorded_of(Role::Helper, "factor.mail").await, "that this installation sends none");
     world.verify().await;
 }

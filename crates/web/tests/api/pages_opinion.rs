@@ -434,3 +434,23 @@ async fn a_refusal_of_the_physician_on_a_returned_opinion_of_the_old_form_stays_
     assert_eq!((sent.is_refused_by_physician(), sent.remarks.as_deref()), (true, Some("確かめました")));
     world.verify().await;
 }
+
+#[tokio::test]
+async fn only_the_pages_of_the_form_may_run_a_script() {
+    let world = World::new().await;
+    let doctor = Browser::logged_in(&world, Role::Hospital).await;
+    let at = work(&doctor).await;
+    for (path, has_script) in [
+        (format!("{at}/basics"), true),
+        (format!("{at}/remarks"), true),
+        (format!("{at}/send"), false),
+        ("/opinions".to_owned(), false),
+        ("/today".to_owned(), false),
+        ("/login".to_owned(), false),
+    ] {
+        let page = doctor.get(&path).await;
+        let policy = page.headers["content-security-policy"].to_str().unwrap();
+        assert_eq!(page.text().contains("<script"), has_script, "{path}");
+        assert_eq!(policy.contains("script-src 'self'; connect-src 'self'"), has_script, "{path}: {policy}");
+    }
+}

@@ -44,6 +44,12 @@ pub struct EquipmentPurchase {
     /// 入院・入所の有無 on the day of the purchase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_institution: Option<bool>,
+    /// 領収書 handed in with the application. The document itself is not held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_receipt: Option<bool>,
+    /// パンフレット (商品の内容が分かるもの) handed in with it. The document itself is not held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brochure: Option<bool>,
 }
 
 choices! {
@@ -196,6 +202,8 @@ mod tests {
             decided_on: None,
             payment: PaymentMethod::Reimbursement,
             in_institution: None,
+            payment_receipt: None,
+            brochure: None,
         }
     }
 

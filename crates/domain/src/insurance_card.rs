@@ -18,6 +18,17 @@ pub enum CardIssue {
     Lost(Date),
 }
 
+impl CardIssue {
+    /// In Japanese: 未交付, 交付済 or 紛失.
+    pub fn name_ja(self) -> &'static str {
+        match self {
+            Self::NeverIssued => "未交付",
+            Self::Issued(_) => "交付済",
+            Self::Lost(_) => "紛失",
+        }
+    }
+}
+
 /// 要介護認定の欄.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertifiedLevel {

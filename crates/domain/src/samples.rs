@@ -189,6 +189,8 @@ impl EquipmentPurchase {
             decided_on: Some(after(purchased_on, 40)),
             payment: PaymentMethod::Reimbursement,
             in_institution: Some(false),
+            payment_receipt: Some(true),
+            brochure: Some(true),
         }
     }
 }

@@ -94,6 +94,7 @@ fn purchases() -> Vec<Entry<EquipmentPurchase>> {
     stick.bathing_aid = None;
     stick.again = Some(AgainReason::Broken);
     stick.in_institution = None;
+    (stick.payment_receipt, stick.brochure) = (Some(true), Some(false));
     stick.provider = OfficeNumber::parse("9970000015").ok();
     vec![entry(1, EquipmentPurchase::example(date(2026, 3, 31))), entry(2, stick)]
 }

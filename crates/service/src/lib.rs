@@ -57,6 +57,7 @@ mod plan_offices;
 mod portal;
 mod purge;
 mod quota;
+mod receipts;
 mod recorded;
 mod refresh;
 mod registration;
@@ -120,6 +121,7 @@ pub use portal::{
     PortalGrantView, PortalNext, ProxyAsk,
 };
 pub use quota::Counts;
+pub use receipts::ReceiptLine;
 pub use recorded::Answered;
 pub use registration::{OfficeDecision, Registered, RegistrationRequest};
 pub use renewals::{Lines, LinesPart, RenewalDue, RenewalsDue, Warning};

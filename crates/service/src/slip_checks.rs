@@ -4,6 +4,7 @@
 
 use crate::decision::{Case, Question};
 use crate::slips::SlipSet;
+use crate::start::not_started;
 use crate::{Caller, Context, Error, Platform};
 use kiban_domain::care_plan::{CarePlan, Coverage, PlannedService, ServiceActuals, ServiceSlip, SlipLine, Table7Line};
 use kiban_domain::certification::CareLevel;
@@ -238,12 +239,14 @@ fn compare_person(
     looks: &mut Looks,
     context: &Context,
 ) -> Result<Vec<Problem>, Error> {
+    // Of a municipality that has not started nobody can be registered, and the exchange works all the same (P-150).
+    if let Some(words) = not_started(case.stored.start, context.today()) {
+        let text = format!("この利用者の市区町村は {words} のため、基盤にある情報とは比べていません（送信はできます）");
+        return Ok(parts.first().map(|part| part.warn("not_started", text)).into_iter().collect());
+    }
     if !case.is_assigned() {
-        // Said of a municipality that has started only: elsewhere nobody can be registered. The words are the same for an
-        // unknown number and for somebody else's user.
-        let started = case.stored.start.is_started(context.today());
-        let told = parts.iter().take(usize::from(started));
-        return Ok(told.map(|part| part.warn("not_registered", NOT_REGISTERED)).collect());
+        // The words are the same for an unknown number and for somebody else's user.
+        return Ok(parts.first().map(|part| part.warn("not_registered", NOT_REGISTERED)).into_iter().collect());
     }
     let known = |records| StoredRecord::as_known(records, context.now, &case.stored.unapplied);
     let mut look = |kind: Kind, found: &dyn Fn(Vec<StoredRecord>) -> Vec<Problem>| -> Result<(), Error> {

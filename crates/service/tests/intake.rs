@@ -148,7 +148,9 @@ async fn a_row_with_an_individual_number_is_neither_echoed_nor_kept() {
         errors(&result)
     );
     assert!(result.report.problems.iter().all(|problem| !problem.message.contains(number)));
-    let receipts = world.platform.store().receipts(world.city.insurer, 10).await.unwrap();
+    let sender = kiban_domain::Organization::Municipality(world.city.insurer);
+    let receipts = world.platform.store().receipts(world.city.insurer, sender, 10).await.unwrap();
+    assert!(!receipts.is_empty());
     for receipt in receipts {
         let files = world.platform.store().upload_files(world.city.insurer, &receipt.public_id).await.unwrap();
         assert!(files.is_empty(), "the original was kept");

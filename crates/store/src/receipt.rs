@@ -36,10 +36,10 @@ const OF_SENDER: &str = "SELECT receipt_number, public_id, sender, received_at, 
        rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
        set_aside_at, base_date, insurer_number
      FROM receipt WHERE public_id = $1 AND sender = $2 ORDER BY insurer_number";
-const OF_INSURER: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
+const LATEST: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
        rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
        set_aside_at, base_date
-     FROM receipt WHERE insurer_number = $1 ORDER BY receipt_number DESC LIMIT $2";
+     FROM receipt WHERE insurer_number = $1 AND sender = $2 ORDER BY receipt_number DESC LIMIT $3";
 const ORIGINAL: &str = "SELECT original FROM receipt WHERE insurer_number = $1 AND receipt_number = $2";
 const WAITING: &str = "SELECT receipt_number, public_id, sender, received_at, state, rows_read, rows_applied, rows_unchanged, rows_refused, result,
        rows_total, rows_done, is_initial, begun_at, begun_rows, touched_at, made_at, failures, failure,
@@ -80,7 +80,7 @@ pub(crate) const ALL: &[&str] = &[
     BY_PUBLIC_ID,
     BY_NUMBER,
     OF_SENDER,
-    OF_INSURER,
+    LATEST,
     ORIGINAL,
     WAITING,
     WAITING_INSURERS,
@@ -406,9 +406,14 @@ impl Store {
         Ok(receipts)
     }
 
-    /// The latest receipts of an insurer.
-    pub async fn receipts(&self, insurer: InsurerNumber, limit: i32) -> Result<Vec<Receipt>, StoreError> {
-        let rows = self.engine.rows(OF_INSURER, args![insurer.as_str(), limit]).await?;
+    /// The latest receipts that a sender got with an insurer, newest first.
+    pub async fn receipts(
+        &self,
+        insurer: InsurerNumber,
+        sender: Organization,
+        limit: i32,
+    ) -> Result<Vec<Receipt>, StoreError> {
+        let rows = self.engine.rows(LATEST, args![insurer.as_str(), &sender.to_string(), limit]).await?;
         let mut receipts = Vec::with_capacity(rows.len());
         for row in &rows {
             receipts.push(self.receipt_row(insurer, row).await?);

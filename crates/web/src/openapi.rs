@@ -317,6 +317,7 @@ fn shape(name: &str) -> Option<Shape> {
         "slip_file" => (R::Nothing, "200", C::Bytes),
         "register_slip" => (R::Json("Agreement"), "200", C::Json("IntakeResult")),
         "confirm_plan" => (R::Nothing, "204", C::Nothing),
+        "receipts" => (R::Nothing, "200", C::Json("Receipts")),
         "receipt" => (R::Nothing, "200", C::Json("IntakeResult")),
         "result_file" => (R::Nothing, "200", C::Csv),
         "propose_disaster" => (R::Json("DisasterProposal"), "201", C::Json("DisasterId")),

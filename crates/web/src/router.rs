@@ -164,6 +164,7 @@ routes! {
     Organisations post   POST   "/api/v1/slips/{slip}/confirmation"          confirm_plan           Offices        "同意・確認用登録（提供していない）"         slips::confirm;
     Organisations post   POST   "/api/v1/claims"                             import_claims         Municipalities "給付実績の取込み（閲覧期限の延長だけ。内容は保存しない）" files::claims;
     Organisations post   POST   "/api/v1/life"                               import_life           Offices        "LIFEのファイルの取込み"                    files::life;
+    Organisations get    GET    "/api/v1/receipts"                           receipts              Municipalities "送ったパッケージの一覧（後回しのものが先、それから新しい順に100件）" files::receipts;
     Organisations get    GET    "/api/v1/receipts/{receipt}"                 receipt               Both           "取込みの結果"                              files::receipt;
     Organisations get    GET    "/api/v1/receipts/{receipt}/result.csv"      result_file           Both           "取込みの結果ファイル（CSV）"               files::result_file;
     Organisations post   POST   "/api/v1/disasters"                          propose_disaster      Operators      "災害時モードの提案"                        disaster::propose;

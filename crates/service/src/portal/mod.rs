@@ -4,6 +4,7 @@
 
 mod attempt;
 mod binding;
+mod city;
 mod grants;
 mod looks;
 mod me;

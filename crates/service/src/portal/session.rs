@@ -7,7 +7,7 @@
 use super::attempt::{PersonClaims, hex};
 use super::{Looking, entry_of_nobody};
 use crate::{Context, Error, Platform, random};
-use kiban_domain::Timestamp;
+use kiban_domain::{InsurerNumber, Timestamp};
 use kiban_store::{Entry, Outcome, PortalGrant, PortalRole, PortalSession, Tx};
 use std::sync::Arc;
 
@@ -26,8 +26,9 @@ pub enum PortalNext {
     Own,
     /// 「どなたの情報を見ますか」
     Choose,
-    /// Nobody's: the municipality's one-time code is asked for.
-    Code,
+    /// Nobody's: the municipality's one-time code is asked for. Where the address lies in a municipality that has not started, its
+    /// number (P-150).
+    Code(Option<InsurerNumber>),
 }
 
 /// Somebody whose information may be looked at.
@@ -82,7 +83,7 @@ impl Platform {
         let next = match (&session.whose, grants.is_empty()) {
             (Some(_), _) => PortalNext::Own,
             (None, false) => PortalNext::Choose,
-            (None, true) => PortalNext::Code,
+            (None, true) => PortalNext::Code(self.city_not_started(claims, context).await?),
         };
         let former = self.at_portal(former, network, context).await.ok();
         let mut tx = self.store().begin().await?;

@@ -45,9 +45,11 @@ async fn a_receipt_is_closed_once_and_keeps_its_counts_and_result() {
             (ReceiptState::Applied, counts, b"[1]".to_vec())
         );
         let other = world.open_receipt("r2").await;
-        let latest: Vec<_> = world.store.receipts(insurer(), 10).await.unwrap().iter().map(|r| r.number).collect();
-        assert_eq!(latest, [other, number]);
-        assert_eq!(world.store.receipts(insurer(), 1).await.unwrap().len(), 1);
+        let sender = receipt.sender;
+        let latest = world.store.receipts(insurer(), sender, 10).await.unwrap();
+        assert_eq!(latest.iter().map(|r| r.number).collect::<Vec<_>>(), [other, number]);
+        assert_eq!(world.store.receipts(insurer(), sender, 1).await.unwrap().len(), 1);
+        assert!(world.store.receipts(insurer(), Organization::Operator, 10).await.unwrap().is_empty(), "of others");
     })
     .await;
 }

@@ -107,7 +107,7 @@ async fn a_refused_row_leaves_the_whole_write_undone() {
         assert!(matches!(again, Err(StoreError::Conflict(_))));
         drop(tx);
         assert_eq!(world.store.person(hanako()).await.unwrap(), None);
-        assert!(world.store.receipts(insurer(), 10).await.unwrap().is_empty());
+        assert!(world.store.receipts(insurer(), receipt("r1").sender, 10).await.unwrap().is_empty());
     })
     .await;
 }

@@ -10,7 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use kiban_service::{Received, Upload, Work, digest_of_files};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How a package is taken.
 #[derive(Deserialize)]
@@ -110,6 +110,10 @@ pub(super) fn judged(result: Value) -> Answer {
     let detail = "result.report.problems の内容を直して、もう一度送ってください。受け取った内容は何も反映していません";
     Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused_files", "ファイルを取り込めませんでした", detail)
         .with("result", result))
+}
+
+pub(crate) async fn receipts(State(app): State<App>, who: Authenticated) -> Answer {
+    ok(json!({ "receipts": app.platform.receipts(&who.caller, &who.context).await? }))
 }
 
 pub(crate) async fn receipt(State(app): State<App>, who: Authenticated, Path(receipt): Path<String>) -> Answer {

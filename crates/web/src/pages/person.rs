@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use kiban_domain::care_plan::{CarePlan, ServiceSlip};
 use kiban_domain::certification::CertificationProgress;
-use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
+use kiban_domain::insurance_card::{CardIssue, CopaymentRate, CostCeiling, InsuranceCard};
 use kiban_domain::{Date, Kind, Organization, dates};
 use kiban_service::{Document, KindView, LabelledItem, PersonPage, WhyKind, labelled};
 use serde::de::DeserializeOwned;
@@ -197,6 +197,9 @@ fn why(one: &WhyKind) -> String {
 
 fn fill(card: &mut Card, view: &KindView, today: Date) {
     let Some(latest) = view.documents.first() else {
+        if view.kind == Kind::A3a {
+            card.values.push(value("証の交付", "記録がありません", "被保険者証のない人もいます"));
+        }
         return card.values.extend(view.provisional_planning_office.as_ref().and_then(provisional_office));
     };
     match view.kind {
@@ -260,6 +263,7 @@ fn insurance_card(card: &mut Card, document: &Document, today: Date) {
         }
         None => card.values.push(big("要介護状態区分", "認定されていません", "")),
     }
+    card.values.push(issue(insurance.issue));
     let in_force = insurance.restrictions.iter().filter(|one| one.period.contains(today));
     let restrictions: Vec<String> = in_force
         .map(|one| format!("{}（{}）", one.content, words::period(one.period.from(), one.period.to())))
@@ -273,6 +277,16 @@ fn insurance_card(card: &mut Card, document: &Document, today: Date) {
     } else if !hides {
         card.values.push(value("居宅介護支援事業者", "届出はありません", ""));
     }
+}
+
+/// Whether the person holds a card: one who never had any is told apart from one who lost it (P-035).
+fn issue(issue: CardIssue) -> Value {
+    let sub = match issue {
+        CardIssue::NeverIssued => "証を一度も交付していません".to_owned(),
+        CardIssue::Issued(day) => format!("{}交付", words::day(day)),
+        CardIssue::Lost(day) => format!("{}に交付した証を、なくしたと届出がありました", words::day(day)),
+    };
+    value("証の交付", issue.name_ja(), sub)
 }
 
 /// The office of an accepted 届出 until the city's own row names it (P-138).

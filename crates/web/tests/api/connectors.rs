@@ -6,9 +6,10 @@ use axum::http::StatusCode;
 use kiban_web::{Audience, Listener, ROUTES};
 
 /// What a municipality's program is for.
-const WORK: [&str; 9] = [
+const WORK: [&str; 10] = [
     "import_package",
     "receipt",
+    "receipts",
     "result_file",
     "inbox",
     "inbox_original",

@@ -269,3 +269,62 @@ async fn a_zip_is_refused_unopened_at_every_door() {
     assert!(headers.iter().all(|header| !kinds.contains(&header.kind)));
     world.verify().await;
 }
+
+#[tokio::test]
+async fn the_city_sees_in_the_list_which_package_was_set_aside_and_what_to_do() {
+    let world = World::new().await;
+    let city = world.log_in(Role::City).await;
+    let list = async |client: &crate::world::Client<'_>| {
+        let reply = client.get("/api/v1/receipts").await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        reply.json()["receipts"].as_array().unwrap().clone()
+    };
+    // A package that arrived and on which the platform failed again and again, then one behind it.
+    world.pass(1).await;
+    let insurer = crate::world::city();
+    let mut upload = world.platform.begin_package_locally(insurer, &world.context()).await.unwrap();
+    for (name, bytes) in package(world.now()) {
+        upload.file(&name).await.unwrap();
+        upload.write(&bytes).await.unwrap();
+    }
+    let aside = upload.finish().await.unwrap().receipt;
+    let number = world.platform.store().receipt(insurer, &aside).await.unwrap().unwrap().number;
+    let now = world.now();
+    world
+        .change(async |tx| {
+            tx.receipt_failed(insurer, number, "unreadable", now, now).await.unwrap();
+            tx.set_receipt_aside(insurer, number, now).await.unwrap();
+        })
+        .await;
+    world.pass(1).await;
+    let later = city.upload("/api/v1/packages", &package(world.now())).await.json();
+    assert_eq!(later["state"], json!("applied"));
+
+    let lines = list(&city).await;
+    let states: Vec<_> = lines.iter().map(|line| (line["receipt"].clone(), line["state_name"].clone())).collect();
+    assert_eq!(states[..2], [(json!(aside), json!("後回し")), (later["receipt"].clone(), json!("反映済"))]);
+    let next = lines[0]["next"].as_str().unwrap();
+    for words in ["運用者に受付番号を伝えてください", "送り直す必要はありません"] {
+        assert!(next.contains(words), "{next}");
+    }
+    assert_eq!((&lines[1]["next"], &lines[1]["counts"]["refused"]), (&json!(""), &json!(0)));
+    // The same by its number, as JSON and as the result file.
+    let result = city.get(&format!("/api/v1/receipts/{aside}")).await.json();
+    assert_eq!(result["state"], json!("failed"));
+    let problem = &result["report"]["problems"][0];
+    assert!(
+        problem["rule"] == json!("set_aside") && problem["message"].as_str().unwrap().contains("運用者"),
+        "{result}"
+    );
+    assert!(city.get(&format!("/api/v1/receipts/{aside}/result.csv")).await.text().contains("後回し"));
+    // The unattended connector reads it, too; another city has a list of its own, and an office none.
+    assert_eq!(list(&world.log_in(Role::CityConnector).await).await, lines);
+    assert!(list(&world.log_in(Role::OtherCity).await).await.is_empty());
+    let office = world.log_in(Role::Planner).await.get("/api/v1/receipts").await;
+    assert_eq!(office.refusal(), (403, "not_writer".to_owned()));
+    // Asked for again, it waits for its turn.
+    world.platform.retry_package(insurer, &aside, &world.context()).await.unwrap();
+    let states: Vec<_> = list(&city).await.iter().map(|line| line["state"].clone()).collect();
+    assert_eq!(states[..2], [json!("applied"), json!("received")]);
+    world.verify().await;
+}

@@ -33,7 +33,7 @@ fn card(world: &World, person: Person) -> SoftCard {
 }
 
 /// What the app on a terminal of `at` says about a card, after it has asked the platform for something to sign.
-async fn statement(world: &World, person: Person, at: Role) -> String {
+pub async fn statement(world: &World, person: Person, at: Role) -> String {
     let terminal = terminal(world, at).await;
     let app = Client { fingerprint: Some(fingerprint(&terminal.chain[0])), ..world.with_certificate(at) };
     let reply = app.post("/api/v1/card-challenges", Value::Null).await;

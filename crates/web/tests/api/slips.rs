@@ -287,13 +287,14 @@ async fn nobody_but_sender_and_addressee_learns_that_there_is_a_message() {
 }
 
 #[tokio::test]
-async fn a_person_of_a_city_that_has_not_started_needs_no_registration_and_nothing_is_said_of_it() {
+async fn a_person_of_a_city_that_has_not_started_needs_no_registration_and_only_that_is_said() {
     let world = World::new().await;
     let planner = world.log_in(Role::Planner).await;
     let person = PersonKey { insurer: later_city(), insured: InsuredNumber::parse("0000000099").unwrap() };
     let files = set_of(Role::Planner, Role::Helper, serial(), &[person], |_| {});
     let sent = send(&planner, Role::Helper, &files).await;
-    assert_eq!(rules(&sent), Vec::<&str>::new());
+    assert_eq!(rules(&sent), ["not_started"]);
+    assert!(sent["warnings"].to_string().contains("市区町村は 未開始（"), "{sent}");
     let helper = world.log_in(Role::Helper).await;
     assert_eq!(post(&helper, &id(&sent), "/fetch").await.status, StatusCode::OK);
     // In a city that has, an unknown number and somebody else's user are told apart from one's own, not from each other.

@@ -4,7 +4,7 @@ use crate::world::{COLLEAGUE, Client, Person, Role, World, account_of};
 use axum::http::StatusCode;
 use serde_json::json;
 
-fn kind_path(handle: &str, kind: &str) -> String {
+pub fn kind_path(handle: &str, kind: &str) -> String {
     format!("/api/v1/people/{handle}/records/{kind}")
 }
 

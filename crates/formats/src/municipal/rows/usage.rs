@@ -79,7 +79,9 @@ impl Builder<'_> {
             claimed_on: self.f.date("claimed_on"),
             decided_on: self.f.date("decided_on"),
             payment: self.f.code("payment", PaymentMethod::from_code)?,
-            in_institution: self.f.code("in_institution", |code| Some(code == "1").filter(|_| !code.is_empty())),
+            in_institution: self.yes_or_no("in_institution"),
+            payment_receipt: self.yes_or_no("payment_receipt"),
+            brochure: self.yes_or_no("brochure"),
         };
         match (purchase.item == EquipmentItem::Bathing, purchase.bathing_aid) {
             (true, None) => self.fault("bathing_aid", "required", "種目が 4（入浴補助用具）のときは必ず入れてください"),
@@ -98,6 +100,11 @@ impl Builder<'_> {
         let amounts = [purchase.cost, purchase.eligible, purchase.paid];
         self.amounts(Allowed::EquipmentPurchase, purchase.purchased_on, amounts);
         Some(purchase)
+    }
+
+    /// 1 あり, 0 なし; nothing where it was not sent.
+    fn yes_or_no(&mut self, key: &'static str) -> Option<bool> {
+        self.f.code(key, |code| Some(code == "1").filter(|_| !code.is_empty()))
     }
 
     /// 支給額 ≤ 支給対象額 ≤ 費用 and the limit of the law.
@@ -163,6 +170,13 @@ impl Writable for EquipmentPurchase {
             .date("claimed_on", self.claimed_on)
             .date("decided_on", self.decided_on)
             .put("payment", self.payment.code())
-            .opt("in_institution", self.in_institution.map(|inside| if inside { "1" } else { "0" }));
+            .opt("in_institution", self.in_institution.map(one_or_zero))
+            .opt("payment_receipt", self.payment_receipt.map(one_or_zero))
+            .opt("brochure", self.brochure.map(one_or_zero));
     }
+}
+
+/// 1 あり, 0 なし.
+fn one_or_zero(is_there: bool) -> &'static str {
+    if is_there { "1" } else { "0" }
 }

@@ -105,11 +105,12 @@ pub(crate) async fn come_back(
             let former = cookie_of(&door.headers, LOG_IN);
             let (at, next) = app.platform.open_portal_session(&claims, former, network, context).await?;
             let page = match next {
-                PortalNext::Own => "/me/now",
-                PortalNext::Choose => "/me/whose",
-                PortalNext::Code => "/me/code",
+                PortalNext::Own => "/me/now".to_owned(),
+                PortalNext::Choose => "/me/whose".to_owned(),
+                PortalNext::Code(None) => "/me/code".to_owned(),
+                PortalNext::Code(Some(city)) => format!("/me/code?city={city}"),
             };
-            let response = with_cookies(Redirect::to(page).into_response(), &[(ATTEMPT, "", 0)]);
+            let response = with_cookies(Redirect::to(&page).into_response(), &[(ATTEMPT, "", 0)]);
             keep(&app, &door, &at, response).await
         }
         Err(fault) => Err(refused(&app, &door, fault).await.into()),

@@ -3,6 +3,7 @@
 use super::MeFrame;
 use super::log_in::with_cookies;
 use super::visitor::{Away, Known, LOG_IN, Looker, Posted, keep};
+use crate::input::Query;
 use crate::pages::person::{Card, my_cards};
 use crate::pages::words;
 use crate::{App, Problem};
@@ -11,8 +12,9 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use kiban_domain::consent::ConsentAct;
-use kiban_domain::{Kind, OfficeNumber};
+use kiban_domain::{InsurerNumber, Kind, OfficeNumber};
 use kiban_service::{Error, MyLook, PortalChoice, PortalGrantView};
+use serde::Deserialize;
 
 const MENU: &[(&str, &str)] = &[
     ("/me/now", "いまの状況"),
@@ -101,6 +103,14 @@ struct WhosePage {
 struct CodePage {
     page: MeFrame,
     error: &'static str,
+    /// The municipality that has not started, with its day.
+    not_started: String,
+}
+
+/// Where the one who logged in lives, while that has not started; what is said of it is public.
+#[derive(Default, Deserialize)]
+pub(crate) struct Lives {
+    city: Option<String>,
 }
 
 /// The frame of a page about one person; a proxy is told on each whose it is.
@@ -318,8 +328,14 @@ pub(crate) async fn choose(State(app): State<App>, posted: Posted<Known>) -> Res
 const WRONG_CODE: &str = "この番号は つかえません。番号と、番号の期限を たしかめてください。わからないときは、市区町村の窓口に おたずねください。";
 const MANY_CODES: &str = "まちがいが 続いたため、きょうは もう 入力できません。市区町村の窓口に おたずねください。";
 
-pub(crate) async fn code(State(app): State<App>, known: Known) -> Result<Response, Away> {
-    known.show(&app, &CodePage { page: known.frame("市区町村の番号", "P-001"), error: "" }).await
+pub(crate) async fn code(State(app): State<App>, known: Known, Query(lives): Query<Lives>) -> Result<Response, Away> {
+    let city = lives.unwrap_or_default().city.and_then(|city| InsurerNumber::parse(&city).ok());
+    let not_started = match city {
+        Some(city) => app.platform.start_in_words(city, &known.door.context).await?,
+        None => None,
+    };
+    let not_started = not_started.unwrap_or_default();
+    known.show(&app, &CodePage { page: known.frame("市区町村の番号", "P-001"), error: "", not_started }).await
 }
 
 pub(crate) async fn use_code(State(app): State<App>, posted: Posted<Known>) -> Result<Response, Away> {
@@ -331,7 +347,7 @@ pub(crate) async fn use_code(State(app): State<App>, posted: Posted<Known>) -> R
         Err(error) => return Err(error.into()),
     };
     let page = MeFrame { has_errors: true, ..who.frame("市区町村の番号", "P-001") };
-    let mut response = who.show(&app, &CodePage { page, error }).await?;
+    let mut response = who.show(&app, &CodePage { page, error, not_started: String::new() }).await?;
     *response.status_mut() = axum::http::StatusCode::UNPROCESSABLE_ENTITY;
     Ok(response)
 }

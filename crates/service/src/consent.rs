@@ -9,7 +9,7 @@ use kiban_domain::consent::{ConsentAct, ConsentRecord, ConsentState, Declarant, 
 use kiban_domain::insurance_card::InsuranceCard;
 use kiban_domain::{Kind, dates};
 use kiban_policy::{ConsentSubject, ConsentTaker, UseCase, may_record_withdrawal, may_take_consent};
-use kiban_store::{Entry, NewSubmission, Outcome, StoredRecord};
+use kiban_store::{CoveredBy, Entry, NewSubmission, Outcome, StoredRecord};
 
 /// What was declared on screen. The time of the act is the server's (T-7).
 #[derive(Debug, Clone)]
@@ -153,19 +153,19 @@ impl Platform {
     async fn consent_subject(&self, case: &Case, context: &Context) -> Result<ConsentSubject, Error> {
         let (now, unapplied) = (context.now, &case.stored.unapplied);
         let started_on = case.stored.start.date();
-        let (mut certified, mut asked) = (false, false);
         // Only two truths leave the records here; the audit entry of the act itself covers them.
-        let _ = self.store().records(case.person, Kind::A3a).await?.map(|records: Vec<StoredRecord>| {
+        let certified = self.store().records(case.person, Kind::A3a).await?.map(|records: Vec<StoredRecord>| {
             let card: Option<InsuranceCard> = latest(records, now, unapplied);
             let valid = card.and_then(|card| card.certified).and_then(|certified| certified.valid);
-            certified = valid.is_some_and(|period| period.contains(dates::day_in_japan(now)));
+            valid.is_some_and(|period| period.contains(dates::day_in_japan(now)))
         });
-        let _ = self.store().records(case.person, Kind::A5).await?.map(|records: Vec<StoredRecord>| {
-            asked = StoredRecord::as_known(records, now, unapplied)
+        let asked = self.store().records(case.person, Kind::A5).await?.map(|records: Vec<StoredRecord>| {
+            StoredRecord::as_known(records, now, unapplied)
                 .iter()
                 .filter_map(|record| serde_json::from_slice::<CertificationProgress>(&record.payload).ok())
-                .any(|progress| started_on.is_some_and(|day| progress.applied_on >= day));
+                .any(|progress| started_on.is_some_and(|day| progress.applied_on >= day))
         });
+        let (certified, asked) = certified.zip(asked).under(CoveredBy::Act);
         Ok(ConsentSubject { certified, asked_by_municipality: asked })
     }
 }

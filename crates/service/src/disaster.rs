@@ -11,7 +11,7 @@ use kiban_domain::insured::{Insured, Sex};
 use kiban_domain::office::{OfficeClass, StaffId};
 use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, Organization, PersonKey};
 use kiban_policy::UseCase;
-use kiban_store::{DisasterLook, Entry, Outcome, UnopenedPerson};
+use kiban_store::{CoveredBy, DisasterLook, Entry, Outcome, UnopenedPerson};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -367,11 +367,7 @@ impl Platform {
 
 /// Who it is, to compare with what was typed; who is found leaves with the entry of the search.
 fn identity_of_search(unopened: &UnopenedPerson) -> Result<Option<Insured>, Error> {
-    let mut found = None;
-    if let Some(insured) = unopened.identity()? {
-        let _ = insured.map(|insured| found = Some(insured));
-    }
-    Ok(found)
+    Ok(unopened.identity()?.map(|insured| insured.under(CoveredBy::Search)))
 }
 
 /// What the city finds in its review list.

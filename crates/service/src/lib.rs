@@ -10,6 +10,8 @@ mod certificates;
 mod claim_values;
 mod clock;
 mod consent;
+#[cfg(test)]
+mod covered;
 mod decision;
 mod disaster;
 mod disaster_looks;

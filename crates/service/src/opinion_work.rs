@@ -13,7 +13,7 @@ use kiban_domain::plan_request::SubmissionState;
 use kiban_domain::{Date, Kind, OfficeNumber, PersonKey, Timestamp};
 use kiban_formats::Problem;
 use kiban_policy::UseCase;
-use kiban_store::{Entry, OpinionDraft, Outcome, Submission};
+use kiban_store::{CoveredBy, Entry, OpinionDraft, Outcome, Submission};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -169,7 +169,7 @@ impl Platform {
             if case.decide(Question::read(Kind::A3a)).is_allowed()
                 && let Some(insured) = unopened.identity()?
             {
-                let _ = insured.map(|insured| identity = Some(insured.identity));
+                identity = Some(insured.under(CoveredBy::List).identity);
             }
             let latest = filed.iter().find(|one| one.person == person);
             let draft = going_on(drafts.remove(&person), latest);

@@ -160,4 +160,22 @@ mod tests {
         let of_another_kind = hashes[0].replace("argon2id", "argon2i");
         assert!(!passwords.check(word(), of_another_kind).await.unwrap());
     }
+
+    #[tokio::test]
+    async fn only_two_passwords_are_checked_at_a_time() {
+        let passwords = Passwords::new();
+        let hash = crate::hash_password("kakuu-no-aikotoba").unwrap();
+        let check = || Box::pin(passwords.check(Zeroizing::new("kakuu-no-aikotoba".to_owned()), hash.clone()));
+        let mut checks = [check(), check(), check()];
+        for (begun, left) in checks.iter_mut().zip([1, 0, 0]) {
+            // Begun: it takes a place, or waits for one.
+            std::future::poll_fn(|cx| std::task::Poll::Ready(begun.as_mut().poll(cx).is_pending())).await;
+            assert_eq!(passwords.places.available_permits(), left);
+        }
+        let [first, second, mut third] = checks;
+        let is_waiting = std::future::poll_fn(|cx| std::task::Poll::Ready(third.as_mut().poll(cx).is_pending())).await;
+        assert!(is_waiting, "a third is checked beside two");
+        assert!(first.await.unwrap() && second.await.unwrap() && third.await.unwrap());
+        assert_eq!(passwords.places.available_permits(), 2);
+    }
 }

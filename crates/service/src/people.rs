@@ -11,7 +11,7 @@ use kiban_domain::municipality::StartState;
 use kiban_domain::office::{Office, OfficeClass};
 use kiban_domain::{Date, Kind, OfficeNumber, PersonKey, dates};
 use kiban_policy::UseCase;
-use kiban_store::{Entry, Outcome, StoredRecord, UnopenedPerson};
+use kiban_store::{CoveredBy, Entry, Outcome, StoredRecord, UnopenedPerson};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -154,12 +154,13 @@ impl Platform {
         let (mut rate, mut ceiling): (Option<CopaymentRate>, Option<CostCeiling>) = (None, None);
         // Covered by the one entry of the list, made before it is answered.
         for kind in LISTED.into_iter().filter(|kind| case.decide(Question::read(*kind)).is_allowed()) {
-            let _ = unopened.records(kind)?.map(|r: Vec<StoredRecord>| match kind {
-                Kind::A3a => card = latest(r, now, unapplied),
-                Kind::A3b => rate = latest(r, now, unapplied),
-                Kind::A3c => ceiling = latest(r, now, unapplied),
-                _ => progress = latest(r, now, unapplied),
-            });
+            let records: Vec<StoredRecord> = unopened.records(kind)?.under(CoveredBy::List);
+            match kind {
+                Kind::A3a => card = latest(records, now, unapplied),
+                Kind::A3b => rate = latest(records, now, unapplied),
+                Kind::A3c => ceiling = latest(records, now, unapplied),
+                _ => progress = latest(records, now, unapplied),
+            }
         }
         let mut warnings = warnings(card.as_ref(), rate.as_ref(), ceiling.as_ref(), today, &self.inner.config);
         if case.decide(Question::read(Kind::G1)).is_allowed() {
@@ -169,7 +170,7 @@ impl Platform {
         if case.decide(Question::read(Kind::A3a)).is_allowed()
             && let Some(insured) = unopened.identity()?
         {
-            let _ = insured.map(|insured| identity = Some(insured.identity));
+            identity = Some(insured.under(CoveredBy::List).identity);
         }
         let certified = card.and_then(|card| card.certified);
         let until = certified.as_ref().and_then(|c| c.valid).and_then(|valid| valid.to());

@@ -14,7 +14,7 @@ use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::plan_request::SubmissionState;
 use kiban_domain::{Date, Kind, Organization, PersonKey, Timestamp, dates, equipment_purchase, home_modification};
 use kiban_policy::{Decision, Disclosure, KindFacts, Opinion, Rule, SharingTable, Treatment, UseCase};
-use kiban_store::{Entry, Outcome, StoredRecord, UnopenedPerson, Unreleased};
+use kiban_store::{Entry, Names, Outcome, StoredRecord, UnopenedPerson, Unreleased};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -449,15 +449,13 @@ pub(crate) fn open_kind(
     let by_disaster = opening.is_by_disaster();
     let Opening { kind, general, question, mark, rule } = opening;
     let at = known_on.unwrap_or(context.now);
-    let mut keys = Vec::new();
     let sees_card = case.decide(Question::read(Kind::A3a)).is_allowed();
-    let mut counted = Vec::new();
     let view = rows.map(|Rows { records, companions, former }| {
         let known = |records| StoredRecord::as_known(records, at, &case.stored.unapplied);
         let (records, companions) = (known(records), known(companions));
-        let mut used = records.clone();
+        let (mut used, mut names) = (records.clone(), Names::default());
         for (number, records) in former {
-            counted.push(number.insured);
+            names.people.push(number.insured);
             used.extend(known(records));
         }
         let day = dates::day_in_japan(at);
@@ -475,9 +473,9 @@ pub(crate) fn open_kind(
         }
         let alone = provisional.filter(|_| documents.is_empty());
         let provisional_planning_office = alone.and_then(|office| without_card(case, &general, office));
-        keys.extend(documents.iter().map(|document| document.key.clone()));
+        names.documents.extend(documents.iter().map(|document| document.key.clone()));
         // Somebody who may see only their own documents learns nothing of the kind when there are none.
-        (general.is_allowed() || !documents.is_empty()).then_some(KindView {
+        let view = (general.is_allowed() || !documents.is_empty()).then_some(KindView {
             kind,
             name: kind.name_ja(),
             mark,
@@ -485,18 +483,20 @@ pub(crate) fn open_kind(
             documents,
             allowance,
             provisional_planning_office,
-        })
+        });
+        (view, names)
     });
-    let nothing = keys.is_empty() && !general.is_allowed();
+    let (view, names) = view.named();
+    let nothing = names.documents.is_empty() && !general.is_allowed();
     let entry = if nothing {
         case.entry(caller, context, action, Outcome::Refused, Question::read(kind), general.rule())
     } else {
         case.entry(caller, context, action, Outcome::Allowed, question, rule)
     };
     let event = by_disaster.then(|| case.events.clone());
-    let mut detail = serde_json::json!({ "documents": keys, "known_on": known_on, "disaster": event });
-    if !counted.is_empty() {
-        detail["counted_numbers"] = serde_json::json!(counted);
+    let mut detail = serde_json::json!({ "documents": names.documents, "known_on": known_on, "disaster": event });
+    if !names.people.is_empty() {
+        detail["counted_numbers"] = serde_json::json!(names.people);
     }
     (view, Entry { detail: Some(detail.to_string()), ..entry })
 }

@@ -143,8 +143,17 @@ impl Row {
     }
 }
 
+/// How many values a statement takes: its highest `$n`.
+pub(crate) fn parameters(sql: &str) -> usize {
+    let number =
+        |digits: &str| digits.bytes().take_while(u8::is_ascii_digit).fold(0, |n, d| n * 10 + usize::from(d - b'0'));
+    sql.split('$').skip(1).map(number).max().unwrap_or(0)
+}
+
 macro_rules! bound {
     ($sql:expr, $args:expr) => {{
+        // SQLite takes a value that is not bound as NULL and says nothing (decision 0006.11).
+        debug_assert_eq!($args.len(), parameters($sql), "values given to {}", $sql);
         let mut query = sqlx::query($sql);
         for arg in $args {
             query = match *arg {

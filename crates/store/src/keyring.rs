@@ -70,6 +70,10 @@ pub(crate) const ALL: &[&str] = &[
     OWNERS,
 ];
 
+/// Locks that only PostgreSQL knows; on SQLite there is one writer.
+#[cfg(test)]
+pub(crate) const ALL_POSTGRES: &[&str] = &[HOLD_STATE, HOLD_LIVE];
+
 /// What only the owner of the database may do (roles.rs).
 #[cfg(test)]
 pub(crate) const OF_THE_OWNER: &[&str] = &[CHANGE_MASTER, REWRAP];

@@ -17,6 +17,8 @@ mod counter;
 mod disaster;
 mod disaster_look;
 mod door;
+#[cfg(test)]
+mod durable;
 mod engine;
 mod error;
 pub mod escrow;
@@ -26,6 +28,8 @@ mod history;
 mod insurer;
 mod key_care;
 mod keyring;
+#[cfg(test)]
+mod keys_of_tables;
 mod lease;
 mod many;
 mod master;
@@ -57,6 +61,8 @@ mod statements;
 mod submission;
 mod upgrade;
 mod upload;
+#[cfg(test)]
+mod written;
 
 pub use assignment::OpinionRequest;
 pub use audit::*;

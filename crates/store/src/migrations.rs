@@ -11,7 +11,7 @@ const KEY_LIFE: &str = "20261122000080_key_life";
 const SLIP_DOORS: &str = "20261122000210_slip_doors";
 
 /// Steps in order: name (also the file name) and text.
-const STEPS: &[(&str, &str)] = &[
+pub(crate) const STEPS: &[(&str, &str)] = &[
     ("20261122000001_people_and_records", include_str!("../migrations/20261122000001_people_and_records.sql")),
     ("20261122000002_keys_and_audit", include_str!("../migrations/20261122000002_keys_and_audit.sql")),
     ("20261122000010_audit_by_month", include_str!("../migrations/20261122000010_audit_by_month.sql")),

@@ -1,8 +1,9 @@
 //! Every statement of the store against every engine: it can be prepared, it has exactly the parameters it is given, and
 //! none that a request waits for reads a whole table (decision 0006.10, 11).
 
-use crate::engine::{Committed, Engine, args};
+use crate::engine::{Committed, Engine, args, parameters};
 use crate::roles::{APP_ROLE, migrate_database};
+use crate::written::{For, written};
 use crate::{
     assignment, block, bulk, certificate_request, claim, connector, consent, counter, disaster, disaster_look, gather,
     history, insurer, lease, migrations, notice, numbers, office, open_row, opinion_draft, person, plan, portal,
@@ -72,18 +73,35 @@ fn all_statements(only_here: &[&'static str]) -> Vec<&'static str> {
     // The care of keys may take its time.
     all.extend(crate::keyring::ALL.iter().chain(crate::key_care::ALL).chain(crate::upgrade::ALL));
     all.extend(crate::key_care::UNDER.iter().map(|(.., sql)| *sql));
+    all.extend(crate::audit::SLOW.iter().copied().flatten());
     all
 }
 
-/// The numbers of the parameters of a statement; `$1` to `$n` without a hole.
-fn parameters(sql: &str) -> usize {
-    let numbers: BTreeSet<usize> = sql
-        .split('$')
-        .skip(1)
-        .map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap())
-        .collect();
-    assert!(numbers.iter().copied().eq(1..=numbers.len()), "a hole in the parameters of {sql}");
-    numbers.len()
+/// Everything that stands in a list, for either engine.
+pub(crate) fn listed() -> Vec<&'static str> {
+    let both = [bulk::ALL_SQLITE, bulk::ALL_POSTGRES, crate::keyring::ALL_POSTGRES, &crate::audit::LEAVES].concat();
+    all_statements(&both)
+}
+
+/// Everything one engine is ever asked: what stands in a list, and what only stands in the sources.
+fn asked_of(engine: For) -> Vec<String> {
+    let only_here = match engine {
+        For::Sqlite => [bulk::ALL_SQLITE, &crate::audit::LEAVES[..1]].concat(),
+        _ => [bulk::ALL_POSTGRES, crate::keyring::ALL_POSTGRES, &crate::audit::LEAVES[1..]].concat(),
+    };
+    let written = written().into_iter().filter(|one| [For::Both, engine].contains(&one.engine())).map(|one| one.sql);
+    let all: BTreeSet<String> = all_statements(&only_here).into_iter().map(str::to_owned).chain(written).collect();
+    all.into_iter().collect()
+}
+
+/// The parameters of a statement are `$1` to `$n` without a hole.
+fn require_no_hole(sql: &str) {
+    for n in 1..=parameters(sql) {
+        let there = sql
+            .match_indices(&format!("${n}"))
+            .any(|(at, found)| !sql[at + found.len()..].starts_with(|c: char| c.is_ascii_digit()));
+        assert!(there, "no ${n} in {sql}");
+    }
 }
 
 /// The table a statement reads whole, if it has no condition.
@@ -148,9 +166,11 @@ fn only_small_tables_that_hardly_change_are_read_whole() {
 #[tokio::test]
 async fn sqlite_prepares_every_statement_with_the_parameters_it_is_given() {
     let (_folder, engine, pool) = sqlite().await;
-    for sql in all_statements(bulk::ALL_SQLITE) {
-        let statement = pool.prepare(sql.into_sql_str()).await.unwrap_or_else(|e| panic!("{e}: {sql}"));
-        assert_eq!(count(statement.parameters()), parameters(sql), "{sql}");
+    for sql in asked_of(For::Sqlite) {
+        let prepared = pool.prepare(AssertSqlSafe(sql.clone()).into_sql_str()).await;
+        let statement = prepared.unwrap_or_else(|e| panic!("{e}: {sql}"));
+        assert_eq!(count(statement.parameters()), parameters(&sql), "{sql}");
+        require_no_hole(&sql);
     }
     engine.close().await;
 }
@@ -158,11 +178,19 @@ async fn sqlite_prepares_every_statement_with_the_parameters_it_is_given() {
 #[tokio::test]
 async fn postgresql_prepares_every_statement_with_the_parameters_it_is_given() {
     let Some((engine, pool, server, name)) = postgres().await else { return };
-    for sql in all_statements(bulk::ALL_POSTGRES) {
-        let statement = pool.prepare(sql.into_sql_str()).await.unwrap_or_else(|e| panic!("{e}: {sql}"));
-        assert_eq!(count(statement.parameters()), parameters(sql), "{sql}");
+    for sql in asked_of(For::Postgres) {
+        let prepared = pool.prepare(AssertSqlSafe(sql.clone()).into_sql_str()).await;
+        let statement = prepared.unwrap_or_else(|e| panic!("{e}: {sql}"));
+        assert_eq!(count(statement.parameters()), parameters(&sql), "{sql}");
     }
     drop_database(engine, &server, &name).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "values given to SELECT")]
+async fn a_value_that_is_not_given_is_noticed_before_sqlite_reads_it_as_null() {
+    let (_folder, engine, _pool) = sqlite().await;
+    let _ = engine.rows("SELECT state FROM audit_writer WHERE writer = $1 AND state = $2", args![1i64]).await;
 }
 
 #[tokio::test]

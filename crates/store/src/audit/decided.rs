@@ -14,6 +14,9 @@ const DECIDED: &str = concat!(
     "ORDER BY writer, segment, n, insurer_number LIMIT $7"
 );
 
+#[cfg(test)]
+pub(super) const ALL: &[&str] = &[DECIDED];
+
 /// A reader of these entries in the order of the log, a page at a time: memory does not depend on the size of the log. It needs
 /// no key and changes nothing, and the server may run meanwhile.
 pub struct Decided {

@@ -46,10 +46,18 @@ pub use verify::{Finding, VerifyReport};
 pub(crate) use writer::lock_is_held;
 
 use crate::StoreError;
+use kiban_domain::InsuredNumber;
 
 /// Statements on the way of a request or of the log's upkeep; none may read a whole table.
 #[cfg(test)]
 pub(crate) const ALL: &[&[&str]] = &[query::ALL, segment::ALL, anchor::ALL, entry::ALL, person::ALL];
+
+/// Statements that read a month or more on purpose, made of parts.
+#[cfg(test)]
+pub(crate) const SLOW: &[&[&str]] = &[decided::ALL];
+
+#[cfg(test)]
+pub(crate) use person::LEAVES;
 
 /// A value read from the store that may not leave before its audit entry is durable. Only [`AuditLog::release`] opens it.
 #[must_use]
@@ -60,15 +68,58 @@ impl<T> Unreleased<T> {
         Self(value)
     }
 
-    /// Turns the value into another, still unreleased. The function must not carry it out.
-    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Unreleased<U> {
+    /// Turns the value into another, still unreleased. The function writes to nothing around it, so it cannot carry the value
+    /// out:
+    ///
+    /// ```compile_fail,E0594
+    /// fn carried_out(value: kiban_store::Unreleased<u32>) -> Option<u32> {
+    ///     let mut out = None;
+    ///     let _ = value.map(|value| out = Some(value));
+    ///     out
+    /// }
+    /// ```
+    pub fn map<U>(self, change: impl Fn(T) -> U) -> Unreleased<U> {
         Unreleased(change(self.0))
+    }
+
+    /// Opens a value ahead of its entry, for what an act is judged by or a list is made of. Whoever calls it makes that entry
+    /// durable before anything of the value is answered; `crates/service/src/covered.rs` names the places.
+    pub fn under(self, _entry: CoveredBy) -> T {
+        self.0
     }
 
     /// Two values under one entry.
     pub fn zip<U>(self, other: Unreleased<U>) -> Unreleased<(T, U)> {
         Unreleased((self.0, other.0))
     }
+}
+
+/// What the entry of a value names of it: keys and numbers, no contents.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Names {
+    /// Keys of the documents that are shown.
+    pub documents: Vec<String>,
+    /// 被保険者番号 of others whose records were counted too.
+    pub people: Vec<InsuredNumber>,
+}
+
+impl<T> Unreleased<(T, Names)> {
+    /// The value, still unreleased, and what its entry names of it.
+    pub fn named(self) -> (Unreleased<T>, Names) {
+        let (value, names) = self.0;
+        (Unreleased(value), names)
+    }
+}
+
+/// The entry that covers a value opened ahead of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoveredBy {
+    /// The entry of a write that is judged by the value; nothing else of it is answered.
+    Act,
+    /// The one entry of a list, which names everybody on it.
+    List,
+    /// The one entry of a search, which names everybody it found.
+    Search,
 }
 
 impl<T> std::fmt::Debug for Unreleased<T> {

@@ -62,6 +62,9 @@ const NEXT_TREE: &str = "SELECT insurer_number, month, salt, people, writer, seg
 /// Statements that must never read a whole table.
 #[cfg(test)]
 pub(crate) const ALL: &[&str] = &[LAST_SIGNED, FIRST_RECEIPT, MEMBERS, PUT, TREES, NEXT_TREE];
+/// The same leaves, asked for in the way of each engine.
+#[cfg(test)]
+pub(crate) const LEAVES: [&str; 2] = [LEAVES_SQLITE, LEAVES_POSTGRES];
 
 /// What the entries of one person in one month come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

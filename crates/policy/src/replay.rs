@@ -43,7 +43,10 @@ pub struct Replayed {
 /// The decision on the facts of an entry ([`Facts::to_bits`], [`SlipFacts::to_bits`]) by the table of its version
 /// ([`SharingTable::version`]).
 pub fn replay(facts: u64, version: &str) -> Result<Replayed, NotReplayable> {
-    let table = SharingTable::of_version(version).map_err(NotReplayable::Table)?.ok_or(NotReplayable::Version)?;
+    replay_by(SharingTable::of_version(version).map_err(NotReplayable::Table)?.ok_or(NotReplayable::Version)?, facts)
+}
+
+pub(crate) fn replay_by(table: &SharingTable, facts: u64) -> Result<Replayed, NotReplayable> {
     if let Some(facts) = SlipFacts::from_bits(facts) {
         let decision = decide_slip(&facts, table);
         return Ok(Replayed { allowed: decision.is_allowed(), rule: decision.rule() });

@@ -250,24 +250,39 @@ const V2025_07: Texts = Texts {
 
 /// Every version, oldest first. A new version of the law is one more entry.
 static VERSIONS: LazyLock<Result<Vec<SharingTable>, TableError>> = LazyLock::new(|| {
-    let mut versions = [V2025_07].iter().map(SharingTable::parse).collect::<Result<Vec<_>, _>>()?;
-    versions.sort_by_key(|table| table.from);
-    Ok(versions)
+    SharingTable::in_order([V2025_07].iter().map(SharingTable::parse).collect::<Result<Vec<_>, _>>()?)
 });
 
 impl SharingTable {
     /// The table in force on this day; before the first version, the first. Live access passes today, a replay the
     /// day of the audit entry.
     pub fn at(day: Date) -> Result<&'static Self, TableError> {
-        let versions = VERSIONS.as_ref().map_err(Clone::clone)?;
-        let current = versions.iter().rev().find(|table| table.from <= day).or_else(|| versions.first());
+        let current = Self::pick(VERSIONS.as_ref().map_err(Clone::clone)?, day);
         current.ok_or_else(|| TableError::new("tables", 0, "no version".to_owned()))
+    }
+
+    /// Versions oldest first. An entry of the log names the version it was decided by, so no two have one name.
+    pub(crate) fn in_order(mut versions: Vec<Self>) -> Result<Vec<Self>, TableError> {
+        versions.sort_by_key(|table| table.from);
+        match versions.windows(2).find(|two| two[0].version() == two[1].version()) {
+            Some(two) => Err(TableError::new("tables", 0, format!("two versions begin in {}", two[0].version()))),
+            None => Ok(versions),
+        }
+    }
+
+    /// Of versions in order the one in force on a day.
+    pub(crate) fn pick(versions: &[Self], day: Date) -> Option<&Self> {
+        versions.iter().rev().find(|table| table.from <= day).or_else(|| versions.first())
+    }
+
+    /// Of versions the one of a name.
+    pub(crate) fn named<'a>(versions: &'a [Self], name: &str) -> Option<&'a Self> {
+        versions.iter().find(|table| table.version() == name)
     }
 
     /// The table of a version by its name, if there is one.
     pub fn of_version(name: &str) -> Result<Option<&'static Self>, TableError> {
-        let versions = VERSIONS.as_ref().map_err(Clone::clone)?;
-        Ok(versions.iter().find(|table| table.version() == name))
+        Ok(Self::named(VERSIONS.as_ref().map_err(Clone::clone)?, name))
     }
 
     /// Name of the version: year and month from which it holds.

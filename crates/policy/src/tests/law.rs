@@ -10,6 +10,7 @@ use crate::facts::{
 };
 use crate::office::{class_of, is_care_manager, makes_plans};
 use crate::register::{Writer, may_register, may_write_on_screen};
+use crate::replay::replay_by;
 use crate::rule::Rule;
 use crate::table::{Mark, Row, SharingTable};
 use crate::way::{UseCase, Way, way_allows};
@@ -465,6 +466,44 @@ fn the_table_in_force_is_chosen_by_the_day() {
     let first = Date::constant(2025, 7, 28);
     assert_eq!(table().from, first);
     assert_eq!(SharingTable::at(Date::constant(2020, 1, 1)).unwrap().from, first);
+
+    // The next version of the law takes the survey from the care manager.
+    let next = Date::constant(2027, 4, 1);
+    let versions = SharingTable::in_order(vec![version_from("20270401", "–"), version_from("20250728", "◎")]).unwrap();
+    let in_force = |day| SharingTable::pick(&versions, day).unwrap().from;
+    assert_eq!([in_force(next.yesterday().unwrap()), in_force(next)], [first, next]);
+    let survey = consented(asks_as(plan_maker(C::CarePlanning), K::A1));
+    let sees_on = |day| decide(&survey, SharingTable::pick(&versions, day).unwrap()).is_allowed();
+    assert!(sees_on(next.yesterday().unwrap()) && !sees_on(next));
+
+    // What was decided before is taken again by the version of its entry, not by the one of today.
+    let again = |name| replay_by(SharingTable::named(&versions, name).unwrap(), survey.to_bits()).unwrap().allowed;
+    assert!(again("2025-07") && !again("2027-04"));
+    assert!(SharingTable::named(&versions, "2026-04").is_none());
+}
+
+#[test]
+fn no_two_versions_of_the_table_have_one_name() {
+    let twice = SharingTable::in_order(vec![version_from("20270401", "–"), version_from("20270415", "◎")]);
+    assert!(twice.unwrap_err().to_string().contains("2027-04"));
+}
+
+/// The table from a day on, with a mark for the care manager's view of the survey.
+fn version_from(day: &str, mark: &str) -> SharingTable {
+    let text = include_str!("../../tables/2025-07.tsv");
+    let text = text.replace("適用開始\t20250728", &format!("適用開始\t{day}"));
+    let changed = text.replace("A1\t居宅介護支援\t◎", &format!("A1\t居宅介護支援\t{mark}"));
+    SharingTable::parse_with_sharing(changed.leak()).unwrap()
+}
+
+/// docs/decisions/0010: three things beside P-165 and P-166.
+#[test]
+fn the_software_of_a_vendor_may_do_p165_p166_and_three_things_more() {
+    let lines = include_str!("../../tables/ways.tsv").lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    let open: Vec<_> = lines.filter(|line| line.get(3) == Some(&"○")).map(|line| line[0]).collect();
+    let read = ["view:A1", "view:A2", "view:A3a", "view:A3b", "view:A3c", "view:A5", "view:E1", "view:E2"];
+    let more = ["list_people", "exchange_plan", "import_life", "renew_certificate"];
+    assert_eq!(open, [&more[..], &read[..]].concat());
 }
 
 #[test]

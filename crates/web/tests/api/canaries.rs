@@ -5,6 +5,7 @@
 //! of it, finds every word, so the words are there to be found.
 
 use crate::disaster::open;
+use crate::pages::{Browser, form_token, path_of};
 use crate::submissions::plan_request;
 use crate::view::opinion;
 use crate::world::{Client, Person, Reply, Role, World, city, day, form, other_city, package};
@@ -19,7 +20,7 @@ use kiban_formats::care_plan::{PlanFileName, write_plan_set};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
 use kiban_sim::people::Generator;
 use kiban_sim::{CitySpec, Needle, canary};
-use kiban_web::{Listener, ROUTES, Route};
+use kiban_web::{Listener, PAGES, ROUTES, Route};
 use serde_json::{Value, json};
 
 /// The number in all words.
@@ -97,6 +98,8 @@ impl Subject {
 
     async fn require_that_the_city_sees_all(&self) {
         let handle = self.world.find(self.person).await;
+        let page = Browser::logged_in(&self.world, Role::City).await.get(&format!("/p/{handle}")).await;
+        assert!(Needle::new(&names()).find(&page.body).is_some(), "the words are there to be found on pages");
         let city_hall = self.world.log_in(Role::City).await;
         let mut seen = city_hall.get(&format!("/api/v1/people/{handle}")).await.text();
         for kind in ["A1", "A2", "A3a", "CP1"] {
@@ -112,7 +115,48 @@ impl Subject {
     /// Asks everything as this role; panics at a word that is not for it.
     async fn sweep(&self, role: Role, words: Vec<String>) {
         let client = self.world.log_in(role).await;
-        self.sweep_as(role, &client, words).await;
+        self.sweep_as(role, &client, words.clone()).await;
+        // Programs and connectors do not log in at a page.
+        if !role.is_connector() && !matches!(role, Role::Vendor | Role::CityProgram) {
+            self.sweep_pages(role, words).await;
+        }
+    }
+
+    /// Every page and every form of the WEB service as this role.
+    async fn sweep_pages(&self, role: Role, words: Vec<String>) {
+        self.world.pass(61).await;
+        let (needle, browser) = (Needle::new(&words), Browser::logged_in(&self.world, role).await);
+        let handle = self.world.stolen_handle(role, self.person.key()).await;
+        let token = form_token(&browser.get("/today").await);
+        let pages = PAGES.iter().filter(|page| page.listener == Listener::Organisations);
+        // What ends the log-in or the registration comes last.
+        let ends = ["log_out_by_form", "password_by_form", "end_by_form"];
+        let (last, first): (Vec<_>, Vec<_>) = pages.partition(|page| ends.contains(&page.name));
+        for page in first.into_iter().chain(last.into_iter().filter(|page| page.name != "log_out_by_form")) {
+            let path = path_of(page, &handle);
+            let paths = match page.path.contains("{receipt}") {
+                true => self.receipts.iter().map(|receipt| page.path.replace("{receipt}", receipt)).collect(),
+                false => vec![path],
+            };
+            for path in paths {
+                let replies = match page.method {
+                    Method::GET => vec![browser.get(&path).await],
+                    _ => {
+                        let mut replies = Vec::new();
+                        for act in ["given", "fetch", "accept"] {
+                            replies.push(browser.try_form(&path, act, &token).await);
+                        }
+                        replies
+                    }
+                };
+                for reply in replies {
+                    let all = [&reply.body[..], format!("{:?}", reply.headers).as_bytes()].concat();
+                    assert_eq!(needle.find(&all), None, "{role:?} {} {path} → {}", page.method, reply.text());
+                    assert!(reply.status != StatusCode::INTERNAL_SERVER_ERROR, "{role:?} {} {path}", page.method);
+                    self.asked.set(self.asked.get() + 1);
+                }
+            }
+        }
     }
 
     /// The sweep of somebody who sees a part: the name is there, the words are not.

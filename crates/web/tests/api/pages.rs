@@ -56,6 +56,22 @@ impl<'a> Browser<'a> {
         self.send_as("multipart/form-data; boundary=b", Method::POST, page, Body::from(body)).await
     }
 
+    /// Sends a form with all that some form of the platform asks for, and a token that is right.
+    pub async fn try_form(&self, path: &str, act: &str, token: &str) -> Reply {
+        let all = [
+            ("form_token", token),
+            ("act", act),
+            ("declarant", "person"),
+            ("proof", "insurance_card"),
+            ("form", "同意様式 第1版"),
+            ("reason", "記載もれがあります"),
+            ("account", COLLEAGUE),
+            ("name", "見本 新子"),
+        ];
+        let fields: Vec<(&str, &str)> = all.into_iter().chain(hanako()).collect();
+        self.send(Method::POST, path, Body::from(serde_urlencoded::to_string(fields).unwrap())).await
+    }
+
     async fn send(&self, method: Method, path: &str, body: Body) -> Reply {
         self.send_as("application/x-www-form-urlencoded", method, path, body).await
     }
@@ -302,15 +318,7 @@ async fn every_page_answers_everybody_as_they_may() {
         let browser = Browser::logged_in(&world, role).await;
         let handle = world.stolen_handle(role, Person::Hanako.key()).await;
         for page in pages_of_staff().filter(|page| page.method == Method::GET && page.path != "/login") {
-            let reply = browser
-                .get(
-                    &page
-                        .path
-                        .replace("{handle}", &handle)
-                        .replace("{account}", COLLEAGUE)
-                        .replace("{chapter}", "basics"),
-                )
-                .await;
+            let reply = browser.get(&path_of(page, &handle)).await;
             assert_eq!(reply.status.is_success(), is_open(page, role), "{} for {role:?}: {}", page.path, reply.status);
             if !reply.status.is_success() {
                 assert!(!reply.text().contains("花子"), "{} for {role:?}", page.path);
@@ -318,6 +326,67 @@ async fn every_page_answers_everybody_as_they_may() {
         }
     }
     world.verify().await;
+}
+
+/// The sweep of the forms: sent by a role whose form it is not, each is refused, shows nobody and changes nothing.
+#[tokio::test]
+async fn every_form_is_refused_to_a_role_whose_form_it_is_not() {
+    let world = World::new().await;
+    let mut refused = 0;
+    for role in
+        ROLES.into_iter().filter(|role| !role.is_connector() && !matches!(role, Role::Vendor | Role::CityProgram))
+    {
+        let browser = Browser::logged_in(&world, role).await;
+        let token = form_token(&browser.get("/today").await);
+        let handle = world.stolen_handle(role, Person::Hanako.key()).await;
+        let before = world.log_about(Person::Hanako.key()).await.into_iter().filter(|entry| entry.1 == "done").count();
+        for page in pages_of_staff().filter(|page| page.method == Method::POST && !may_send(page, role)) {
+            for act in ["given", "accept", "approve", "end"] {
+                let reply = browser.try_form(&path_of(page, &handle), act, &token).await;
+                assert!(reply.status.is_client_error(), "{} {act} for {role:?}: {}", page.path, reply.status);
+                assert!(!reply.text().contains("花子"), "{} {act} for {role:?}", page.path);
+                refused += 1;
+            }
+        }
+        let log = world.log_about(Person::Hanako.key()).await;
+        let after = log.iter().filter(|entry| entry.1 == "done").count();
+        assert_eq!(after, before, "{role:?}: {log:?}");
+    }
+    assert!(refused > 200, "{refused}");
+    world.verify().await;
+}
+
+/// Whether a role may send a form: its own account's, or one of its work.
+fn may_send(page: &Route, role: Role) -> bool {
+    let is_office = role.organization().office().is_some();
+    match page.name {
+        "log_in_by_form"
+        | "log_out_by_form"
+        | "code_by_form"
+        | "code_again_by_form"
+        | "factor_by_form"
+        | "factor_mail_by_form"
+        | "factor_away_by_form"
+        | "end_own_session_by_form"
+        | "password_by_form"
+        | "notice_by_form" => true,
+        // Administrators, as with the pages.
+        "review_by_form" | "invite_by_form" => is_office || role == Role::Operator,
+        "change_colleague_by_form" => is_office,
+        "application_by_form" => matches!(role, Role::Operator | Role::SecondOperator),
+        "inbox_by_form" | "find_by_form" => matches!(role, Role::City | Role::OtherCity),
+        "register_by_form" | "card_by_form" | "qr_by_form" => is_office,
+        "opinion_file_by_form" | "opinion_send_by_form" | "opinion_by_form" => role == Role::Hospital,
+        "consent_by_form" => matches!(role, Role::Planner | Role::City),
+        "end_by_form" => is_office,
+        other => panic!("{other} has no line"),
+    }
+}
+
+/// A path with everything filled in.
+pub fn path_of(page: &Route, handle: &str) -> String {
+    let path = page.path.replace("{handle}", handle).replace("{account}", COLLEAGUE).replace("{chapter}", "basics");
+    path.replace("{receipt}", &"0".repeat(32)).replace("{application}", &"0".repeat(32))
 }
 
 /// The pages behind client certificates.
@@ -351,7 +420,8 @@ fn is_open(page: &Route, role: Role) -> bool {
         "opinions_page" | "opinion_file_page" | "opinion_page" | "opinion_send_page" => role == Role::Hospital,
         "opinion_receipt_page" => false,
         "looks_page" => matches!(role, Role::Planner | Role::Helper | Role::City),
-        _ => sees_hanako,
+        "person_page" => sees_hanako,
+        other => panic!("{other} has no line"),
     }
 }
 

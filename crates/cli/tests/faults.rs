@@ -5,6 +5,7 @@
 mod support;
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use support::check::{Tally, check, require_intact};
@@ -16,7 +17,7 @@ use support::relay::Relay;
 use support::server::{self, Injection, Place, Start, can_trace, serve};
 use support::terminal::{Answer, Body, Lost, Terminal};
 use support::town::{Town, Who};
-use support::{canary, setting};
+use support::{canary, postgres, setting};
 
 const PEOPLE: u32 = 40;
 
@@ -27,7 +28,7 @@ struct Site {
     ledgers: PathBuf,
     lines: Lines,
     parties: Vec<Party>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Site {
@@ -40,7 +41,7 @@ impl Site {
         let place = Place { home, database: database.map(str::to_owned), log: folder.path().join("server.log") };
         let lines = Lines::default();
         let parties = parties::everybody(&town, &ledgers, &lines);
-        Self { town, place, ledgers, lines, parties, _folder: folder }
+        Self { town, place, ledgers, lines, parties, folder }
     }
 
     async fn work(&mut self, address: std::net::SocketAddr, most: usize) {
@@ -64,13 +65,32 @@ impl Site {
         tally
     }
 
-    /// Everything as it must be, the log proved, no word of anybody in the home, the server's log or `more`.
+    /// A backup as an operator takes one, of the running database.
+    async fn backup(&self) -> PathBuf {
+        let path = self.folder.path().join("backup");
+        match &self.place.database {
+            None => {
+                let mut database = Database::open(&self.place.address()).await;
+                database.run(&format!("VACUUM INTO '{}'", path.display())).await;
+                database.close().await;
+            }
+            Some(address) => {
+                let mut dump = Command::new(postgres::program("pg_dump"));
+                let made = dump.arg("--dbname").arg(address).arg("--file").arg(&path).output().unwrap();
+                assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            }
+        }
+        path
+    }
+
+    /// Everything as it must be, the log proved, no word of anybody in the home, the server's log, a backup or `more`.
     async fn require_sound(&self, more: &[PathBuf]) -> Tally {
         let tally = self.compare().await;
         tally.require_sound();
         require_intact(&self.place.home, &self.place.address()).await;
         let needle = canary::needle(PEOPLE);
-        for path in [&self.place.home, &self.place.log].into_iter().chain(more) {
+        let backup = self.backup().await;
+        for path in [&self.place.home, &self.place.log, &backup].into_iter().chain(more) {
             let (files, bytes) = canary::require_none(&needle, path);
             assert!(files > 0 && (bytes > 0 || path == &self.place.log), "{} was not searched", path.display());
         }
@@ -182,7 +202,7 @@ fn a_disk_of_the_database_server_that_fails_to_sync_loses_nothing_that_was_ackno
         let rounds = setting("KIBAN_DATABASE_SYNC_FAULTS", 4);
         for round in 0..rounds {
             site.work(server.address, 4).await;
-            let Some(failing) = postgres.fail_syncs(1 + round * 2) else {
+            let Some(failing) = postgres.fail_syncs(1 + round * setting("KIBAN_DATABASE_SYNC_STEP", 2)) else {
                 return println!("skipped: strace may not follow processes here");
             };
             site.work(server.address, 2).await;
@@ -211,7 +231,7 @@ fn a_disk_of_the_database_server_that_is_full_or_refuses_writes_loses_nothing_th
         for round in 0..rounds {
             site.work(server.address, 4).await;
             let error = if round % 2 == 0 { "ENOSPC" } else { "EIO" };
-            let Some(failing) = postgres.fail_writes(error, 1 + round * 3) else {
+            let Some(failing) = postgres.fail_writes(error, 1 + round * setting("KIBAN_DATABASE_WRITE_STEP", 3)) else {
                 return println!("skipped: strace may not follow processes here");
             };
             site.work(server.address, 4).await;
@@ -230,6 +250,106 @@ fn a_disk_of_the_database_server_that_is_full_or_refuses_writes_loses_nothing_th
         server.kill().await;
         println!("PostgreSQL, ENOSPC and EIO at its own writes {rounds} · {tally}");
     });
+}
+
+/// What a server may not be set to, because it may lose a commit (decision 0006.7, docs/operations.md).
+const MAY_LOSE: [&str; 6] = [
+    "fsync=off",
+    "full_page_writes=off",
+    "data_sync_retry=on",
+    "synchronous_commit=off",
+    "synchronous_commit=local",
+    "synchronous_commit=remote_write",
+];
+
+#[test]
+fn a_database_server_that_may_lose_a_commit_is_not_served_and_the_setting_is_named() {
+    support::run(async {
+        let Some(postgres) = Postgres::start() else { return println!("skipped: no PostgreSQL") };
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        kiban_pki::Ca::init(&home.join("ca"), "kaigo-kiban test CA", support::home::now()).unwrap();
+        let place = Place { home, database: Some(postgres.address.clone()), log: folder.path().join("server.log") };
+        for refused in MAY_LOSE {
+            let (setting, value) = refused.split_once('=').unwrap();
+            alter(&postgres, &format!("SET {setting} = {value}")).await;
+            match server::start(&place, None).await {
+                Start::Ended(status) => assert!(!status.success(), "{refused}"),
+                Start::Serving(_) => panic!("served with {refused}"),
+            }
+            let words = std::fs::read_to_string(&place.log).unwrap();
+            assert!(words.contains(refused), "{refused} is not named: {words}");
+            alter(&postgres, &format!("RESET {setting}")).await;
+        }
+        serve(&place).await.kill().await;
+    });
+}
+
+/// Changes a setting of the whole server; some hold only from its start.
+async fn alter(postgres: &Postgres, what: &str) {
+    let mut database = Database::open(&postgres.address).await;
+    database.run(&format!("ALTER SYSTEM {what}")).await;
+    database.close().await;
+    postgres.recover();
+}
+
+#[test]
+fn a_certificate_the_operator_revokes_is_refused_on_the_connection_it_has_open() {
+    support::run(async {
+        let postgres = Postgres::start();
+        for database in [None, postgres.as_ref().map(|postgres| postgres.address.as_str())] {
+            require_refused_when_revoked(Site::new(database).await).await;
+            if postgres.is_none() {
+                return println!("PostgreSQL leg skipped: none is installed");
+            }
+        }
+    });
+}
+
+async fn require_refused_when_revoked(site: Site) {
+    let mut server = serve(&site.place).await;
+    let mut helper = site.town.terminal(Who::Helper);
+    helper.connect(server.address).await.unwrap();
+    let list = "/api/v1/people?limit=1";
+    assert_eq!(helper.send("GET", list, Body::Nothing).await.unwrap().status, 200);
+
+    let whose = site.town.organization(Who::Helper).to_string();
+    let line_of = || {
+        let lines = authority(&site.place, &["list"]);
+        lines.lines().find(|line| line.split('\t').nth(1).is_some_and(|of| of.starts_with(&whose))).unwrap().to_owned()
+    };
+    assert!(line_of().ends_with("有効"), "{}", line_of());
+    let serial = line_of().split('\t').next().unwrap().to_owned();
+    authority(&site.place, &["revoke", &serial, "--reason", "key-compromise"]);
+    assert!(line_of().contains("失効"), "{}", line_of());
+
+    // Over the connection that is open: a request is refused, or finds it closed.
+    let until = tokio::time::Instant::now() + Duration::from_secs(30);
+    while helper.send("GET", list, Body::Nothing).await.is_ok_and(|answer| answer.status == 200) {
+        assert!(tokio::time::Instant::now() < until, "still served with a revoked certificate");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // And over no other one, while everybody else goes on.
+    helper.hang_up();
+    let again = match helper.connect(server.address).await {
+        Ok(()) => helper.send("GET", list, Body::Nothing).await.map_or(0, |answer| answer.status),
+        Err(_) => 0,
+    };
+    assert_ne!(again, 200);
+    assert_eq!(ask(&site, Who::City, server.address, "/api/v1/inbox").await.status, 200);
+    server.kill().await;
+}
+
+/// `kiban ca …` beside the running server; what it says.
+fn authority(place: &Place, arguments: &[&str]) -> String {
+    let mut kiban = Command::new(env!("CARGO_BIN_EXE_kiban"));
+    kiban.arg("ca").args(arguments).arg("--home").arg(&place.home);
+    if let Some(database) = &place.database {
+        kiban.args(["--db", database]);
+    }
+    let output = kiban.output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
@@ -329,6 +449,7 @@ fn a_commit_whose_answer_is_lost_is_called_unknown_and_done_once() {
         server.kill().await;
         println!("PostgreSQL, answers to COMMIT swallowed {swallowed} · {tally}");
         assert!(swallowed > 10 && tally.unknown > 0 && tally.unavailable > tally.unknown, "{tally}");
+        assert!(tally.resolved > 0, "no write was asked for again: {tally}");
     });
 }
 

@@ -1,7 +1,8 @@
 //! kill -9 at any moment loses no acknowledged write and leaves no answered read without its audit entry (F-1, F-2).
 //!
 //! `strace` kills the server at the N-th write, fsync or send, and a plain SIGKILL comes after the k-th line of the clients'
-//! ledgers; after each kill the server is started again on the same home and everything is compared.
+//! ledgers; after each kill the server is started again on the same home. Everything that was acknowledged so far is compared
+//! before each kill of the second way and at the end of each home.
 //!
 //! Settings: `KIBAN_KILLS` per engine (200), `KIBAN_SEED` (1), `KIBAN_TEST_POSTGRES` for the second engine.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first thing that is not as expected")]

@@ -40,7 +40,7 @@ const FLOORS: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// Goals beside a floor of the same run: the figure, and what part of its floor it should be at least.
-const RATIOS: &[(&str, f64)] = &[("plans", 0.5)];
+const RATIOS: &[(&str, f64)] = &[("import", 0.4), ("plans", 0.5)];
 
 /// Figures and floors of one run.
 pub struct Report {
@@ -142,6 +142,13 @@ impl Report {
         ratios
     }
 
+    /// Figures with a goal beside their floor, the ratio, and the goal.
+    fn beside_their_floors(&self) -> Vec<(&'static str, f64, f64)> {
+        let ratios = self.ratios();
+        let of = |figure: &str| ratios.get(figure).and_then(Value::as_f64);
+        RATIOS.iter().filter_map(|(figure, goal)| Some((*figure, of(figure)?, *goal))).collect()
+    }
+
     /// Everything, for a program.
     pub fn json(&self) -> Result<String> {
         let whole = json!({ "run": self.run, "figures": self.figures, "floors": self.floors, "ratios": self.ratios() });
@@ -169,9 +176,8 @@ impl Report {
             let ratio = ratios.get(*figure).filter(|_| is_floored).map_or("–".to_owned(), Value::to_string);
             println!("| {figure} {key} | {value} | {sign} {goal} | {ratio} | {} |", word(good));
         }
-        for (figure, goal) in RATIOS {
-            let Some(ratio) = ratios.get(*figure).and_then(Value::as_f64) else { continue };
-            println!("| {figure} 床に対する比 | {ratio} | ≥ {goal} | {ratio} | {} |", word(ratio >= *goal));
+        for (figure, ratio, goal) in self.beside_their_floors() {
+            println!("| {figure} 床に対する比 | {ratio} | ≥ {goal} | {ratio} | {} |", word(ratio >= goal));
         }
     }
 }
@@ -199,4 +205,17 @@ fn rounded(value: f64) -> f64 {
 fn flat(value: &Value) -> String {
     let Some(object) = value.as_object() else { return value.to_string() };
     object.iter().map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_is_held_against_forty_percent_of_copy_in_the_same_run() {
+        let map = |name: &str, rate: u32| Map::from_iter([(name.to_owned(), json!({ "rows_per_s": rate }))]);
+        let report =
+            Report { run: Value::Null, figures: map("import", 39_000), floors: map("bulk", 100_000), wanted: 0 };
+        assert_eq!(report.beside_their_floors(), [("import", 0.39, 0.4)]);
+    }
 }

@@ -1,5 +1,6 @@
-//! The story: what each party saw, what was refused and why with its rule, the receipt, the audit proof. Every line is an
-//! HTTPS request over mutual TLS; an answer that is not the expected one ends the story with an error.
+//! The story: what each party saw, what was refused and why with its rule, the receipt, the audit proof. What a
+//! party does is an HTTPS request over mutual TLS; the operator's own acts (the start of use, a revocation, the audit proof) are
+//! calls in the process. An answer that is not the expected one ends the story with an error.
 
 use super::DEMO_PASSWORD;
 use super::city::{World, account_of};

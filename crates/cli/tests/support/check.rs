@@ -2,7 +2,7 @@
 
 use super::database::{Database, Texts};
 use super::home::Home;
-use super::ledger::{Exchange, What};
+use super::ledger::{Exchange, What, sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -16,6 +16,10 @@ pub struct Tally {
     pub refusals: u64,
     pub unavailable: u64,
     pub unknown: u64,
+    /// Writes asked for again under their key until their outcome was known.
+    pub resolved: u64,
+    /// Documents read as they were sent.
+    pub originals: u64,
     pub lost: Vec<String>,
     pub unaudited: Vec<String>,
     /// Anything else that is not as it must be.
@@ -32,6 +36,8 @@ impl Tally {
         self.refusals += other.refusals;
         self.unavailable += other.unavailable;
         self.unknown += other.unknown;
+        self.resolved += other.resolved;
+        self.originals += other.originals;
         self.lost.extend(other.lost);
         self.unaudited.extend(other.unaudited);
         self.wrong.extend(other.wrong);
@@ -41,6 +47,7 @@ impl Tally {
     pub fn require_every_write(&self) {
         let never: Vec<_> = What::WRITES.into_iter().filter(|what| !self.writes.contains_key(what)).collect();
         assert!(never.is_empty(), "never acknowledged: {never:?}; {self}");
+        assert!(self.resolved > 0 && self.originals > 0, "nothing asked for again, or nothing compared: {self}");
     }
 
     /// Stops the test with the first of what is wrong.
@@ -55,13 +62,15 @@ impl fmt::Display for Tally {
         let writes: Vec<String> = self.writes.iter().map(|(what, count)| format!("{what:?} {count}")).collect();
         write!(
             f,
-            "acknowledged writes {} ({}) · answered reads {} · refusals {} · unavailable {} · unknown outcomes {} · lost writes {} · unaudited values {}",
+            "acknowledged writes {} ({}) · answered reads {} · refusals {} · unavailable {} · unknown outcomes {} · resolved by their key {} · originals compared {} · lost writes {} · unaudited values {}",
             self.acknowledged,
             writes.join(", "),
             self.answered_reads,
             self.refusals,
             self.unavailable,
             self.unknown,
+            self.resolved,
+            self.originals,
             self.lost.len(),
             self.unaudited.len()
         )
@@ -70,7 +79,7 @@ impl fmt::Display for Tally {
 
 /// What stands in the database.
 struct Found {
-    /// Action, outcome and natural key by request id, without the numbers of rolled back writes.
+    /// Action, outcome, natural key, number and organisation by request id, without the numbers of rolled back writes.
     audit: BTreeMap<String, Vec<Texts>>,
     /// State by id.
     submissions: BTreeMap<String, Texts>,
@@ -83,6 +92,12 @@ struct Found {
     records: BTreeMap<String, u64>,
     /// Records an accepted document becomes, by kind, number and natural key.
     accepted: BTreeMap<Texts, u64>,
+    /// Approver and end of disaster modes by id; empty: none.
+    modes: BTreeMap<String, Texts>,
+    /// People found in searches, by the entries and by the rows.
+    looks: (String, String),
+    /// Number, organisation and whether hidden of switches.
+    switches: BTreeMap<(String, String), bool>,
     /// Revisions in which people and acts of consent stand.
     revisions: BTreeSet<String>,
 }
@@ -91,7 +106,7 @@ impl Found {
     async fn read(database: &mut Database) -> Self {
         database.enter().await;
         let mut audit: BTreeMap<String, Vec<Texts>> = BTreeMap::new();
-        let sql = "SELECT request_id, action, outcome, natural_key FROM audit WHERE outcome <> 'void'";
+        let sql = "SELECT request_id, action, outcome, natural_key, insured_number, organization FROM audit WHERE outcome <> 'void'";
         for row in database.rows(sql).await {
             audit.entry(row[0].clone()).or_default().push(row[1..].to_vec());
         }
@@ -118,11 +133,34 @@ impl Found {
         for row in database.rows(sql).await {
             *accepted.entry(row).or_insert(0) += 1;
         }
+        let sql = "SELECT mode_id, approved_by, CAST(closed_at AS TEXT) FROM disaster_mode";
+        let modes = keyed(database.rows(sql).await);
+        let one = |rows: Vec<Texts>| rows[0][0].clone();
+        let sql = "SELECT CAST(COALESCE(SUM(subjects), 0) AS TEXT) FROM audit
+                   WHERE action = 'disaster.search' AND outcome = 'allowed'";
+        let subjects = one(database.rows(sql).await);
+        let looks = (subjects, one(database.rows("SELECT CAST(COUNT(*) AS TEXT) FROM disaster_look").await));
+        let sql = "SELECT insured_number, organization, CAST(hidden AS TEXT) FROM staff_switch";
+        let hidden = |text: &str| ["1", "true"].contains(&text);
+        let switches = database.rows(sql).await.into_iter();
+        let switches = switches.map(|row| ((row[0].clone(), row[1].clone()), hidden(&row[2]))).collect();
         let (consents, assignments) = (consents.collect(), assignments.collect());
         let sql = "SELECT CAST(revision AS TEXT) FROM person UNION SELECT CAST(revision AS TEXT) FROM consent_act";
         let revisions = database.rows(sql).await.into_iter().map(|row| row[0].clone()).collect();
         database.leave().await;
-        Self { audit, submissions, receipts, consents, assignments, records, accepted, revisions }
+        Self {
+            audit,
+            submissions,
+            receipts,
+            consents,
+            assignments,
+            records,
+            accepted,
+            modes,
+            looks,
+            switches,
+            revisions,
+        }
     }
 
     fn entries(&self, request_id: &str) -> &[Texts] {
@@ -143,7 +181,10 @@ pub async fn check(database: &mut Database, ledgers: &[Exchange], office_of: imp
     for exchange in ledgers {
         check_exchange(exchange, &found, &mut tally);
     }
-    check_registrations(ledgers, &found, office_of, &mut tally);
+    check_registrations(ledgers, &found, &office_of, &mut tally);
+    check_switches(ledgers, &found, &office_of, &mut tally);
+    check_keys(ledgers, &found, &office_of, &mut tally);
+    check_contents(ledgers, &mut tally);
     check_doors(&found, &mut tally);
     tally
 }
@@ -186,7 +227,9 @@ fn check_exchange(exchange: &Exchange, found: &Found, tally: &mut Tally) {
         // A right, the state of the document or the form of the request: each refusal has its entry.
         403 | 404 | 409 | 422 | 429 => {
             tally.refusals += 1;
-            if entries.len() != 1 || outcomes("refused") != 1 {
+            // Given again under its key it is an answer like any other.
+            let before = entries.iter().filter(|entry| entry[0] == "answered_before" && entry[1] == "allowed").count();
+            if entries.len() != 1 || outcomes("refused") + before != 1 {
                 tally.unaudited.push(format!("{} (refused): {entries:?}", place()));
             }
         }
@@ -207,6 +250,11 @@ fn check_exchange(exchange: &Exchange, found: &Found, tally: &mut Tally) {
 fn missing(exchange: &Exchange, entries: &[Texts], found: &Found) -> Option<String> {
     let answer = exchange.answered.as_ref()?;
     let receipt = answer.receipt.clone().unwrap_or_default();
+    // Done before under its key: that it was once, and when, is asked of all entries together.
+    if entries.iter().any(|entry| (entry[0].as_str(), entry[1].as_str()) == ("answered_before", "allowed")) {
+        return (exchange.asked.what == What::Submit && !found.submissions.contains_key(&receipt))
+            .then(|| "no document in the inbox".to_owned());
+    }
     let only = |action: &str| {
         let fitting: Vec<_> = entries.iter().filter(|entry| entry[0] == action && entry[1] == "done").collect();
         match fitting[..] {
@@ -261,7 +309,16 @@ fn missing(exchange: &Exchange, entries: &[Texts], found: &Found) -> Option<Stri
                 if repeated || answer.status == 202 { Ok(()) } else { only("import.applied").map(drop) }
             }),
         },
-        What::Read | What::ReadPage => Ok(()),
+        What::Propose => only("disaster.propose").and_then(|id| {
+            is(id == receipt, "the entry names another mode")?;
+            is(found.modes.contains_key(&id), "no disaster mode")
+        }),
+        What::Approve => only("disaster.approve")
+            .and_then(|id| is(found.modes.get(&id).is_some_and(|row| !row[1].is_empty()), "the mode is not approved")),
+        What::Close => only("disaster.close")
+            .and_then(|id| is(found.modes.get(&id).is_some_and(|row| !row[2].is_empty()), "the mode is not closed")),
+        What::Switch => only("switch").map(drop),
+        What::Read | What::ReadPage | What::ReadOriginal | What::Search => Ok(()),
     };
     checked.err()
 }
@@ -296,6 +353,100 @@ fn check_registrations(ledgers: &[Exchange], found: &Found, office_of: impl Fn(&
     }
 }
 
+/// The last switch that was acknowledged holds, unless a later one has an unknown outcome.
+fn check_switches(ledgers: &[Exchange], found: &Found, office_of: impl Fn(&str) -> String, tally: &mut Tally) {
+    let mut last: BTreeMap<(String, String), Option<bool>> = BTreeMap::new();
+    for Exchange { asked, answered } in ledgers.iter().filter(|exchange| exchange.asked.what == What::Switch) {
+        let key = (asked.about.clone(), office_of(&asked.caller));
+        match answered.as_ref().map(|answer| answer.status) {
+            Some(200..300) => last.insert(key, Some(asked.sent == sha256(br#"{"hidden":true}"#))),
+            None | Some(503) => last.insert(key, None),
+            Some(_) => continue,
+        };
+    }
+    for (key, hidden) in last {
+        if hidden.is_some() && found.switches.get(&key).copied() != hidden {
+            tally.lost.push(format!("switch of {key:?} should be {hidden:?}"));
+        }
+    }
+}
+
+/// What was asked for again under its key has one outcome and was done once (I-5): of each write that was acknowledged there
+/// is one entry, whatever came of the answers, and one more at most for each that nobody has asked about again yet.
+fn check_keys(ledgers: &[Exchange], found: &Found, office_of: impl Fn(&str) -> String, tally: &mut Tally) {
+    let mut by_key: BTreeMap<(&str, &str), Vec<&Exchange>> = BTreeMap::new();
+    for exchange in ledgers {
+        if let Some(key) = &exchange.asked.key {
+            by_key.entry((&exchange.asked.caller, key)).or_default().push(exchange);
+        }
+    }
+    // Acknowledged and not known, by action, organisation and what it is about.
+    let mut expected: BTreeMap<[String; 3], (u64, u64)> = BTreeMap::new();
+    for asked_as in by_key.values() {
+        let answers: Vec<_> = asked_as.iter().filter_map(|exchange| exchange.answered.as_ref()).collect();
+        let done: Vec<_> = answers.iter().filter(|answer| answer.status < 300).collect();
+        let asked = &asked_as[0].asked;
+        // Contents are read anew each time; everything else is answered as it was.
+        if asked.what != What::Fetch
+            && done.windows(2).any(|two| (two[0].status, &two[0].digest) != (two[1].status, &two[1].digest))
+        {
+            tally.wrong.push(format!("{} {}: two answers under one key", asked.caller, asked.path));
+        }
+        tally.resolved += u64::from(asked_as.len() > 1 && !done.is_empty());
+        let action = match asked.what {
+            What::Register => "register",
+            What::EndRegistration => "register.end",
+            What::Consent => "consent.record",
+            What::Submit => "submit",
+            What::Return => "inbox.return",
+            What::Accept => "inbox.accept",
+            What::Propose => "disaster.propose",
+            What::Approve => "disaster.approve",
+            What::Close => "disaster.close",
+            What::Switch => "switch",
+            _ => continue,
+        };
+        let who = office_of(&asked.caller);
+        let (acknowledged, open) = expected.entry([action.to_owned(), who, asked.about.clone()]).or_default();
+        let refused = answers.iter().any(|answer| answer.status < 500 && answer.status >= 300);
+        *acknowledged += u64::from(!done.is_empty());
+        *open += u64::from(done.is_empty() && !(refused && asked_as.len() == 1));
+    }
+    let mut entries: BTreeMap<[String; 3], u64> = BTreeMap::new();
+    for entry in found.audit.values().flatten().filter(|entry| entry[1] == "done") {
+        let about = match entry[0].as_str() {
+            // Before it there is no number to ask about.
+            "disaster.propose" => "",
+            action if action.starts_with("inbox.") || action.starts_with("disaster.") => entry[2].as_str(),
+            _ => entry[3].as_str(),
+        };
+        *entries.entry([entry[0].clone(), entry[4].clone(), about.to_owned()]).or_default() += 1;
+    }
+    for (what, (acknowledged, open)) in expected {
+        let there = entries.get(&what).copied().unwrap_or_default();
+        if !(acknowledged..=acknowledged + open).contains(&there) {
+            tally.wrong.push(format!("{what:?}: {acknowledged} acknowledged, {open} open, {there} entries"));
+        }
+    }
+}
+
+/// A document that was accepted is, byte for byte, the one that was sent (I-1).
+fn check_contents(ledgers: &[Exchange], tally: &mut Tally) {
+    let receipts = ledgers.iter().filter(|exchange| exchange.asked.what == What::Submit);
+    let sent: BTreeMap<&str, &str> = receipts
+        .filter_map(|exchange| Some((exchange.answered.as_ref()?.receipt.as_deref()?, exchange.asked.sent.as_str())))
+        .collect();
+    for Exchange { asked, answered } in ledgers.iter().filter(|exchange| exchange.asked.what == What::ReadOriginal) {
+        let Some(answer) = answered.as_ref().filter(|answer| answer.status == 200) else { continue };
+        // The receipt of a write whose answer never came is known to nobody but the city.
+        let Some(sent) = sent.get(asked.about.as_str()) else { continue };
+        tally.originals += 1;
+        if answer.digest != **sent {
+            tally.wrong.push(format!("document {} is not the one that was sent", asked.about));
+        }
+    }
+}
+
 /// What no ledger tells: nothing in the store without its entry, nothing half-applied.
 fn check_doors(found: &Found, tally: &mut Tally) {
     let mut acts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
@@ -317,6 +468,21 @@ fn check_doors(found: &Found, tally: &mut Tally) {
         if row[2] == "F1" && found.records_of(row) != u64::from(row[1] == "accepted") {
             tally.wrong.push(format!("document {id} is {}: {} records", row[1], found.records_of(row)));
         }
+    }
+    for (id, row) in &found.modes {
+        let done = ["propose", "approve", "close"].map(|act| count(&format!("disaster.{act}"), id));
+        let (approved, closed) = (!row[1].is_empty(), !row[2].is_empty());
+        if (done[0], done[1], done[2] > 0) != (1, u64::from(approved), closed) {
+            tally.wrong.push(format!("disaster mode {id}: {row:?}, entries {done:?}"));
+        }
+    }
+    for ((action, id), _) in acts.iter().filter(|((action, _), _)| action.starts_with("disaster.")) {
+        if !found.modes.contains_key(*id) {
+            tally.wrong.push(format!("{action} of {id} is in the log and there is no mode"));
+        }
+    }
+    if found.looks.0 != found.looks.1 {
+        tally.wrong.push(format!("people found in a disaster, by the log and by the rows: {:?}", found.looks));
     }
     // The clients file no 届出 twice, so neither may the platform.
     let mut filed = BTreeSet::new();

@@ -16,6 +16,8 @@ pub enum What {
     Read,
     /// A page: one entry per kind and one for the identity.
     ReadPage,
+    /// 原本: a document as it was sent
+    ReadOriginal,
     /// 本人確認と担当事業所登録
     Register,
     /// The registration's end.
@@ -34,11 +36,21 @@ pub enum What {
     Import,
     /// Care plans of two people
     Plans,
+    /// 災害時モードの提案
+    Propose,
+    /// その承認 by the second operator
+    Approve,
+    /// その終了
+    Close,
+    /// 災害時の検索: a read that leaves a row for each person found
+    Search,
+    /// 職員ごとの閲覧の停止・再開
+    Switch,
 }
 
 impl What {
     /// Everything that writes.
-    pub const WRITES: [Self; 9] = [
+    pub const WRITES: [Self; 13] = [
         Self::Register,
         Self::EndRegistration,
         Self::Consent,
@@ -48,10 +60,19 @@ impl What {
         Self::Accept,
         Self::Import,
         Self::Plans,
+        Self::Propose,
+        Self::Approve,
+        Self::Close,
+        Self::Switch,
     ];
 
     pub fn is_write(self) -> bool {
-        !matches!(self, Self::Read | Self::ReadPage)
+        !matches!(self, Self::Read | Self::ReadPage | Self::ReadOriginal | Self::Search)
+    }
+
+    /// Writes that are known again by their `Idempotency-Key`; files are by their bytes.
+    pub fn takes_key(self) -> bool {
+        self.is_write() && !matches!(self, Self::Import | Self::Plans)
     }
 }
 
@@ -64,6 +85,10 @@ pub struct Asked {
     pub path: String,
     /// 被保険者番号, or the receipt it is about.
     pub about: String,
+    /// `Idempotency-Key`
+    pub key: Option<String>,
+    /// SHA-256 of the body that was sent.
+    pub sent: String,
 }
 
 /// After the answer.
@@ -74,7 +99,7 @@ pub struct Answered {
     pub request_id: String,
     /// SHA-256 of the body.
     pub digest: String,
-    /// 受付番号 and state, if the answer has them.
+    /// 受付番号, or the number of a disaster mode, and state, if the answer has them.
     pub receipt: Option<String>,
     pub state: Option<String>,
     /// Stable code of a problem document.
@@ -131,18 +156,22 @@ impl Ledger {
     }
 
     /// On the disk before the request leaves.
-    pub fn asked(&mut self, what: What, path: &str, about: &str) -> u64 {
+    pub fn asked(&mut self, what: What, path: &str, about: &str, key: Option<&str>, sent: &[u8]) -> u64 {
         let n = self.next;
         self.next += 1;
-        let (path, about) = (path.to_owned(), about.to_owned());
-        self.write(&Line::Asked(Asked { n, caller: self.caller.clone(), what, path, about }));
+        let (path, about, key, sent) = (path.to_owned(), about.to_owned(), key.map(str::to_owned), sha256(sent));
+        self.write(&Line::Asked(Asked { n, caller: self.caller.clone(), what, path, about, key, sent }));
         n
+    }
+
+    /// A key for the next thing that is asked, which nobody has used.
+    pub fn new_key(&self) -> String {
+        format!("{}-{}", self.caller, self.next)
     }
 
     /// On the disk before the client does anything with the answer.
     pub fn answered(&mut self, n: u64, answer: &Answer) {
-        let digest = ring::digest::digest(&ring::digest::SHA256, &answer.bytes);
-        let digest = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = sha256(&answer.bytes);
         let body = answer.json();
         let text = |key: &str| body[key].as_str().map(str::to_owned);
         self.write(&Line::Answered(Answered {
@@ -150,7 +179,7 @@ impl Ledger {
             status: answer.status,
             request_id: answer.request_id.clone(),
             digest,
-            receipt: text("receipt"),
+            receipt: text("receipt").or_else(|| text("id")),
             state: text("state"),
             code: text("code"),
             is_problem: answer.is_problem,
@@ -165,6 +194,11 @@ impl Ledger {
         self.file.sync_data().unwrap();
         self.lines.0.send_modify(|count| *count += 1);
     }
+}
+
+pub fn sha256(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// All ledgers of a folder, read from the disk, each in its order.

@@ -1,11 +1,11 @@
-//! The clients: a care manager, a home help office, an office nobody chose, a hospital and the city, each asking what it
-//! asks all day, one request after the other, and keeping its ledger.
+//! The clients: a care manager, a home help office, an office nobody chose, a hospital, the city and two operators, each
+//! asking what it asks all day, one request after the other, and keeping its ledger.
 
 use super::canary;
 use super::home::now;
 use super::ledger::{Ledger, Lines, What};
 use super::terminal::{Answer, Body, Lost, Terminal};
-use super::town::{Town, Who};
+use super::town::{COLLEAGUE, Town, Who};
 use jiff::ToSpan as _;
 use kiban_domain::plan_request::PlanRequest;
 use kiban_domain::{InsuredNumber, PersonKey};
@@ -15,12 +15,34 @@ use kiban_sim::SimPerson;
 use kiban_sim::documents;
 use kiban_sim::plans::care_plan;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// 被保険者番号 of the person in a package or plan set, and its files.
 type Package = (String, Vec<(String, Vec<u8>)>);
+
+/// Disaster modes the operators know of, by how far they are.
+#[derive(Default)]
+struct Modes {
+    known: BTreeSet<String>,
+    proposed: Vec<String>,
+    open: Vec<String>,
+}
+
+/// A write under its `Idempotency-Key`.
+#[derive(Clone)]
+struct Write {
+    what: What,
+    method: String,
+    path: String,
+    about: String,
+    body: Body,
+    key: String,
+    /// How often it was asked for again and something was in the way.
+    tries: u8,
+}
 
 /// One client with everything it remembers; it outlives servers.
 pub struct Party {
@@ -30,28 +52,36 @@ pub struct Party {
     ledger: Ledger,
     /// What an unentitled office tries: handles that were given to somebody else.
     foreign: Arc<Mutex<Vec<String>>>,
+    modes: Arc<Mutex<Modes>>,
     step: usize,
     turn: usize,
     /// Handles of this party by 被保険者番号.
     handles: Vec<(String, String)>,
     /// Package or plan set sent last without an answer, to be sent again.
     unanswered: Option<Package>,
+    /// A write whose outcome is not known, to be asked for again under its key.
+    open: Option<Write>,
+    /// Documents this party has accepted.
+    accepted: Vec<String>,
     serial: i64,
 }
 
 /// All parties of a home.
 pub fn everybody(town: &Arc<Town>, ledgers: &Path, lines: &Lines) -> Vec<Party> {
-    let foreign = Arc::default();
+    let (foreign, modes) = (Arc::default(), Arc::default());
     let party = |who: Who| Party {
         who,
         town: Arc::clone(town),
         terminal: town.terminal(who),
         ledger: Ledger::create(ledgers, &format!("{who:?}").to_lowercase(), lines),
         foreign: Arc::clone(&foreign),
+        modes: Arc::clone(&modes),
         step: 0,
         turn: 0,
         handles: Vec::new(),
         unanswered: None,
+        open: None,
+        accepted: Vec::new(),
         serial: 0,
     };
     Who::ALL.map(party).into_iter().collect()
@@ -91,6 +121,9 @@ impl Party {
     /// The next thing this party does.
     async fn next(&mut self, address: SocketAddr) -> Result<(), Lost> {
         self.terminal.connect(address).await?;
+        if let Some(open) = self.open.clone() {
+            return self.ask_again(open).await;
+        }
         self.step += 1;
         match self.who {
             Who::Manager => self.manager().await,
@@ -98,15 +131,79 @@ impl Party {
             Who::Stranger => self.stranger().await,
             Who::Doctor => self.doctor().await,
             Who::City => self.city().await,
+            Who::Operator => self.operator().await,
+            Who::SecondOperator => self.second_operator().await,
         }
     }
 
     /// Ledger, request, answer, ledger.
     async fn ask(&mut self, what: What, method: &str, path: &str, about: &str, body: Body) -> Result<Answer, Lost> {
-        let n = self.ledger.asked(what, &format!("{method} {path}"), about);
-        let answer = self.terminal.send(method, path, body).await?;
+        if !what.takes_key() {
+            return self.exchange(what, (method, path), about, None, body).await;
+        }
+        let (method, path, about) = (method.to_owned(), path.to_owned(), about.to_owned());
+        self.put(Write { what, method, path, about, body, key: self.ledger.new_key(), tries: 0 }).await
+    }
+
+    async fn exchange(
+        &mut self,
+        what: What,
+        (method, path): (&str, &str),
+        about: &str,
+        key: Option<&str>,
+        body: Body,
+    ) -> Result<Answer, Lost> {
+        let sent = match &body {
+            Body::Json(value) => value.to_string().into_bytes(),
+            Body::Nothing | Body::Files(_) => Vec::new(),
+        };
+        let n = self.ledger.asked(what, &format!("{method} {path}"), about, key, &sent);
+        let answer = self.terminal.send_under(key, method, path, body).await?;
         self.ledger.answered(n, &answer);
         Ok(answer)
+    }
+
+    /// A write under its key; it stays open until its outcome is known.
+    async fn put(&mut self, write: Write) -> Result<Answer, Lost> {
+        self.open = Some(write.clone());
+        let Write { what, method, path, about, body, key, tries } = write;
+        let answer = self.exchange(what, (&method, &path), &about, Some(&key), body).await?;
+        // What was sent before may still be running: 409 says nothing of it yet.
+        let in_the_way =
+            answer.status == 409 && tries > 0 && tries < 20 || answer.text("code").as_deref() == Some("busy");
+        if answer.status < 500 && !in_the_way {
+            self.open = None;
+        }
+        if what == What::Register
+            && let Some(handle) = answer.text("handle")
+        {
+            self.handles.retain(|(known, _)| *known != about);
+            self.foreign.lock().unwrap().push(handle.clone());
+            self.handles.push((about.clone(), handle));
+        }
+        if answer.status < 300 {
+            let mut modes = self.modes.lock().unwrap();
+            match (what, answer.text("id")) {
+                (What::Propose, Some(id)) if modes.known.insert(id.clone()) => modes.proposed.push(id),
+                (What::Approve, _) if modes.proposed.contains(&about) => {
+                    modes.proposed.retain(|id| *id != about);
+                    modes.open.push(about);
+                }
+                (What::Close, _) => modes.open.retain(|id| *id != about),
+                _ => {}
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Asks for the outcome, and once more: both answers are the same, and it was done once (I-5).
+    async fn ask_again(&mut self, open: Write) -> Result<(), Lost> {
+        let open = Write { tries: open.tries + 1, ..open };
+        let answer = self.put(open.clone()).await?;
+        if answer.status < 300 {
+            self.put(open).await?;
+        }
+        Ok(())
     }
 
     async fn read(&mut self, path: &str, about: &str) -> Result<Answer, Lost> {
@@ -129,13 +226,7 @@ impl Party {
             "insurer_number": items.number.insurer, "insured_number": number, "kana": identity.kana,
             "birth": birth, "sex": identity.sex, "makes_plan": makes_plan,
         });
-        let answer = self.ask(What::Register, "POST", "/api/v1/people", &number, Body::Json(body)).await?;
-        if let Some(handle) = answer.text("handle") {
-            self.handles.retain(|(known, _)| *known != number);
-            self.foreign.lock().unwrap().push(handle.clone());
-            self.handles.push((number, handle));
-        }
-        Ok(())
+        self.ask(What::Register, "POST", "/api/v1/people", &number, Body::Json(body)).await.map(drop)
     }
 
     /// A person this party has registered, in turn.
@@ -215,10 +306,16 @@ impl Party {
     }
 
     async fn helper(&mut self) -> Result<(), Lost> {
+        if self.step % 7 == 3 {
+            return self.search().await;
+        }
         let Some((number, handle)) = self.known().filter(|_| self.step % 6 != 1) else {
             let person = self.person();
             return self.register(&person, false, false).await;
         };
+        if self.step % 7 == 5 {
+            return self.switch(&number, &handle).await;
+        }
         let at = |rest: &str| format!("/api/v1/people/{handle}{rest}");
         match self.step % 6 {
             2 => self.read(&at("/records/A3a"), &number).await?,
@@ -231,6 +328,51 @@ impl Party {
             _ => self.read("/api/v1/people?limit=200", "").await?,
         };
         Ok(())
+    }
+
+    /// Opens the city's people to the helper's office for a day, and closes what was opened.
+    async fn operator(&mut self) -> Result<(), Lost> {
+        let (waiting, open) = {
+            let modes = self.modes.lock().unwrap();
+            (modes.proposed.len(), modes.open.first().cloned())
+        };
+        match open.filter(|_| self.step.is_multiple_of(3)) {
+            Some(id) => {
+                let path = format!("/api/v1/disasters/{id}/close");
+                self.ask(What::Close, "POST", &path, &id, Body::Nothing).await.map(drop)
+            }
+            None if waiting > 2 => self.read("/api/v1/notices", "").await.map(drop),
+            None => {
+                let (today, city) = (self.town.city.spec.today, self.town.city.insurer);
+                let offices = [self.town.organization(Who::Helper)];
+                let body =
+                    json!({ "event": "見本水害", "areas": [city], "offices": offices, "from": today, "to": today });
+                self.ask(What::Propose, "POST", "/api/v1/disasters", "", Body::Json(body)).await.map(drop)
+            }
+        }
+    }
+
+    async fn second_operator(&mut self) -> Result<(), Lost> {
+        let waiting = self.modes.lock().unwrap().proposed.first().cloned();
+        let Some(id) = waiting else { return self.read("/api/v1/notices", "").await.map(drop) };
+        let path = format!("/api/v1/disasters/{id}/approve");
+        self.ask(What::Approve, "POST", &path, &id, Body::Nothing).await.map(drop)
+    }
+
+    /// Finds somebody without a card, if a mode is open to this office.
+    async fn search(&mut self) -> Result<(), Lost> {
+        let identity = self.person().insured.identity;
+        let body = json!({
+            "reason": "安否確認", "insurer_number": self.town.city.insurer, "kana": identity.kana, "birth": identity.birth,
+        });
+        self.ask(What::Search, "POST", "/api/v1/disasters/search", "", Body::Json(body)).await.map(drop)
+    }
+
+    /// Switches a colleague's view of a person off, and on again.
+    async fn switch(&mut self, number: &str, handle: &str) -> Result<(), Lost> {
+        let body = Body::Json(json!({ "hidden": self.step.is_multiple_of(2) }));
+        let path = format!("/api/v1/people/{handle}/staff/{COLLEAGUE}");
+        self.ask(What::Switch, "PUT", &path, number, body).await.map(drop)
     }
 
     /// Wrong items and nothing registered: never sees anything.
@@ -287,8 +429,19 @@ impl Party {
                 }
                 Ok(())
             }
-            _ => self.read("/api/v1/inbox", "").await.map(drop),
+            _ if self.step % 10 == 5 || self.accepted.is_empty() => self.read("/api/v1/inbox", "").await.map(drop),
+            _ => {
+                // What was accepted, as it was sent: oldest and newest in turn.
+                self.turn += 1;
+                let receipt = self.accepted[self.turn % self.accepted.len()].clone();
+                self.original(&receipt).await
+            }
         }
+    }
+
+    async fn original(&mut self, receipt: &str) -> Result<(), Lost> {
+        let path = format!("/api/v1/inbox/{receipt}/original");
+        self.ask(What::ReadOriginal, "GET", &path, receipt, Body::Nothing).await.map(drop)
     }
 
     /// Returns the first two documents of the inbox that are no notices.
@@ -309,10 +462,14 @@ impl Party {
         let items = inbox["items"].as_array().cloned().unwrap_or_default();
         let (notices, documents): (Vec<_>, Vec<_>) = items.iter().partition(|item| item["kind"] == "G1");
         let first = [documents.first(), notices.first()].into_iter().flatten();
-        for receipt in first.filter_map(|item| item["receipt"].as_str()) {
+        for (item, receipt) in first.filter_map(|item| Some((item, item["receipt"].as_str()?))) {
             let path = format!("/api/v1/inbox/{receipt}");
             self.ask(What::Fetch, "POST", &format!("{path}/fetch"), receipt, Body::Nothing).await?;
-            self.ask(What::Accept, "POST", &format!("{path}/accept"), receipt, Body::Nothing).await?;
+            let accepted = self.ask(What::Accept, "POST", &format!("{path}/accept"), receipt, Body::Nothing).await?;
+            if accepted.status == 200 && item["kind"] != "G1" {
+                self.accepted.push(receipt.to_owned());
+                self.original(receipt).await?;
+            }
         }
         Ok(())
     }

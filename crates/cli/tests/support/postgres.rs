@@ -155,7 +155,8 @@ fn script(action: &str, folder: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn program(name: &str) -> PathBuf {
+/// A program of the newest PostgreSQL there is.
+pub fn program(name: &str) -> PathBuf {
     let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .map(|versions| versions.filter_map(Result::ok).map(|version| version.path().join("bin").join(name)).collect())
         .unwrap_or_default();

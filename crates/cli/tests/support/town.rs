@@ -14,6 +14,9 @@ use rustls::pki_types::CertificateDer;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// A member of the helper's office, whose view of a person the helper switches off and on (P-014).
+pub const COLLEAGUE: &str = "colleague1";
+
 pub const PASSWORD: &str = "shiken-dake-no-aikotoba-2026";
 
 /// Who takes part.
@@ -29,10 +32,15 @@ pub enum Who {
     Doctor,
     /// 市
     City,
+    /// 運用者
+    Operator,
+    /// Another one, at another terminal
+    SecondOperator,
 }
 
 impl Who {
-    pub const ALL: [Self; 5] = [Self::Manager, Self::Helper, Self::Stranger, Self::Doctor, Self::City];
+    pub const ALL: [Self; 7] =
+        [Self::Manager, Self::Helper, Self::Stranger, Self::Doctor, Self::City, Self::Operator, Self::SecondOperator];
 
     fn role(self) -> Option<(Role, JobType)> {
         match self {
@@ -40,7 +48,7 @@ impl Who {
             Self::Helper => Some((Role::HomeHelp, JobType::CareWorker)),
             Self::Stranger => Some((Role::DayCare, JobType::CareWorker)),
             Self::Doctor => Some((Role::Hospital, JobType::Physician)),
-            Self::City => None,
+            Self::City | Self::Operator | Self::SecondOperator => None,
         }
     }
 }
@@ -82,11 +90,11 @@ impl Town {
         let mut members = BTreeMap::new();
         for who in Who::ALL {
             let (organization, staff) = staff_of(&city, who);
-            let issued = ca.issue_client(organization, "terminal", 30, now()).unwrap();
+            let issued = ca.issue_client(organization, &format!("terminal-{who:?}").to_lowercase(), 30, now()).unwrap();
             let row = CertificateRow {
                 fingerprint: issued.fingerprint.clone(),
                 organization,
-                terminal: "terminal".to_owned(),
+                terminal: format!("terminal-{who:?}").to_lowercase(),
                 serial: issued.serial.clone(),
                 not_after: issued.not_after,
                 revoked_at: None,
@@ -100,9 +108,13 @@ impl Town {
                 name: staff.name.clone(),
                 job: staff.job,
                 care_manager: staff.care_manager,
-                administrator: staff.administrator,
+                administrator: staff.administrator || who == Who::Helper,
                 password: PASSWORD.to_owned(),
             };
+            if who == Who::Helper {
+                let colleague = NewAccount { account: COLLEAGUE.to_owned(), administrator: false, ..new.clone() };
+                platform.put_account(colleague, "cli", &context()).await.unwrap();
+            }
             platform.put_account(new, "cli", &context()).await.unwrap();
             let peer = Peer { fingerprint: issued.fingerprint.clone(), source: "127.0.0.1".to_owned() };
             let log_in = LogIn { account, password: PASSWORD.to_owned(), software: None };
@@ -166,6 +178,8 @@ fn staff_of(city: &City, who: Who) -> (Organization, Staff) {
             let office = city.office(role).unwrap();
             (Organization::Office(office.number()), office.staff_of(job).unwrap().clone())
         }
+        None if who == Who::Operator => (Organization::Operator, city.operators[0].clone()),
+        None if who == Who::SecondOperator => (Organization::Operator, city.operators[1].clone()),
         None => (Organization::Municipality(city.insurer), city.officers[0].clone()),
     }
 }

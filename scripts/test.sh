@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every test of the project: both databases, the exhaustive proof of the access decision, the demo, the kill test.
-# On Debian it installs what it needs (PostgreSQL, strace, curl, node, npm and systemd-analyze) when run as root; elsewhere it says what is missing.
+# On Debian it installs what it needs (PostgreSQL, strace, curl, node, npm, systemd-analyze and softhsm2) when run as root; elsewhere it says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +15,7 @@ need curl curl
 need node nodejs
 need npm npm
 need systemd-analyze systemd
+need softhsm2-util softhsm2
 if [ "${#missing[@]}" -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "installing: ${missing[*]}"

@@ -1,10 +1,10 @@
 //! `kiban ca`: the operator's certification authority (P-182), its root and its key (docs/certificates.md).
 
-use crate::home::{Home, now, passphrase, read_passphrase};
+use crate::home::{Home, now, passphrase, pin, read_passphrase};
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, Subcommand};
 use kiban_domain::Organization;
-use kiban_pki::{Ca, Purpose, Reason};
+use kiban_pki::{Ca, Place, Purpose, Reason};
 use kiban_service::{Context, RevocationAsk};
 use kiban_store::CertificateRow;
 use std::io::Write as _;
@@ -33,6 +33,12 @@ enum Command {
         /// 中間認証局に署名するだけの、ネットワークから切り離して保管するルートを作ります
         #[arg(long)]
         root: bool,
+        /// 鍵をトークン（HSM）の中に作ります: メーカーのライブラリー（PKCS #11）の絶対パス。暗証番号は環境変数 KIBAN_CA_PIN_FILE のファイルの1行目
+        #[arg(long, requires = "token")]
+        module: Option<PathBuf>,
+        /// そのトークンの名前（ラベル）
+        #[arg(long, requires = "module")]
+        token: Option<String>,
     },
     /// 認証局の鍵を合言葉で暗号化し直します（いまの合言葉は環境変数 KIBAN_CA_PASSPHRASE_FILE のファイル）
     Encrypt {
@@ -103,7 +109,13 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     let home = open(&options.home, options.db.as_deref())?;
     let ja = |error: kiban_pki::Error| anyhow!(error.message_ja());
     match options.command {
-        Command::Init { name, root } => {
+        Command::Init { name, root, module: Some(module), token: Some(token) } => {
+            let (dir, place) = (home.ca_dir(), Place { module, token });
+            let pin = pin()?.ok_or(kiban_pki::Error::PinMissing).map_err(ja)?;
+            Ca::init_in_token(&dir, &name, root, (&place, pin), now()).map_err(ja)?;
+            println!("認証局を作りました: {}（鍵はトークン {} の中）", dir.display(), place.token);
+        }
+        Command::Init { name, root, .. } => {
             let (dir, passphrase) = (home.ca_dir(), passphrase()?);
             let made = match (root, passphrase) {
                 (true, passphrase) => Ca::init_root(&dir, &name, passphrase.unwrap_or_default(), now()),
@@ -128,6 +140,8 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         Command::Issue { organization, terminal, days, csr, connector, out } => {
             let organization =
                 Organization::parse(&organization).map_err(|error| anyhow!("機関の番号: {}", error.message_ja()))?;
+            // Before anything is signed that could not be handed over.
+            std::fs::create_dir_all(&out).with_context(|| format!("フォルダー {} を作れません", out.display()))?;
             let ca = home.ca()?;
             let (cert_pem, key_pem, fingerprint, serial, not_after) = match csr {
                 Some(path) => {

@@ -57,6 +57,12 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         }
     };
     let (what, read, problems) = &judged;
+    if what.is_empty() && problems.is_empty() {
+        eprintln!(
+            "エラー: 調べられるファイルがありません。フォルダーなら、パッケージやケアプランのファイルがすぐ下にあるものを指定してください"
+        );
+        return Ok(ExitCode::from(NOT_JUDGED));
+    }
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report(&judged))?);

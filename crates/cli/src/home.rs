@@ -23,33 +23,56 @@ pub struct Home {
 /// `/run/credentials/kiban.service/ca` or `/dev/stdin`.
 pub const PASSPHRASE_FILE: &str = "KIBAN_CA_PASSPHRASE_FILE";
 
+/// The same for the PIN of the token that keeps the authority's key.
+pub const PIN_FILE: &str = "KIBAN_CA_PIN_FILE";
+
 /// The passphrase of the authority's key, if one was given. Read once: it may come through a pipe.
 pub fn passphrase() -> Result<Option<&'static str>> {
     static PASSPHRASE: OnceLock<Option<Zeroizing<String>>> = OnceLock::new();
-    if let Some(known) = PASSPHRASE.get() {
+    once(&PASSPHRASE, PASSPHRASE_FILE, read_passphrase)
+}
+
+/// The PIN of the token that keeps the authority's key, if one was given.
+pub fn pin() -> Result<Option<&'static str>> {
+    static PIN: OnceLock<Option<Zeroizing<String>>> = OnceLock::new();
+    once(&PIN, PIN_FILE, |path| read_secret("暗証番号", path))
+}
+
+fn once(
+    known: &'static OnceLock<Option<Zeroizing<String>>>,
+    name: &str,
+    read: impl Fn(&Path) -> Result<Zeroizing<String>>,
+) -> Result<Option<&'static str>> {
+    if let Some(known) = known.get() {
         return Ok(known.as_ref().map(|text| text.as_str()));
     }
-    let read = std::env::var_os(PASSPHRASE_FILE).map(|path| read_passphrase(Path::new(&path))).transpose()?;
-    Ok(PASSPHRASE.get_or_init(|| read).as_ref().map(|text| text.as_str()))
+    let read = std::env::var_os(name).map(|path| read(Path::new(&path))).transpose()?;
+    Ok(known.get_or_init(|| read).as_ref().map(|text| text.as_str()))
+}
+
+/// A passphrase of 12 characters or more, see [`read_secret`].
+pub fn read_passphrase(path: &Path) -> Result<Zeroizing<String>> {
+    let line = read_secret("合言葉", path)?;
+    if line.chars().count() < 12 {
+        anyhow::bail!("認証局の鍵の合言葉は12文字以上にしてください（{}）", path.display());
+    }
+    Ok(line)
 }
 
 /// The first line of a file that nobody else may read.
-pub fn read_passphrase(path: &Path) -> Result<Zeroizing<String>> {
+fn read_secret(what: &str, path: &Path) -> Result<Zeroizing<String>> {
     use std::io::{BufRead as _, BufReader};
     use std::os::unix::fs::PermissionsExt as _;
-    let cannot = || format!("合言葉のファイル {} を読めません", path.display());
+    let cannot = || format!("{what}のファイル {} を読めません", path.display());
     let file = std::fs::File::open(path).with_context(cannot)?;
     let facts = file.metadata().with_context(cannot)?;
     if facts.is_file() && facts.permissions().mode() & 0o077 != 0 {
-        anyhow::bail!("合言葉のファイル {} をほかの利用者も読めます。chmod 600 にしてください", path.display());
+        anyhow::bail!("{what}のファイル {} をほかの利用者も読めます。chmod 600 にしてください", path.display());
     }
     let mut line = Zeroizing::new(String::with_capacity(1024));
     BufReader::new(file).read_line(&mut line).with_context(cannot)?;
     let kept = line.trim_end_matches(['\r', '\n']).len();
     line.truncate(kept);
-    if line.chars().count() < 12 {
-        anyhow::bail!("認証局の鍵の合言葉は12文字以上にしてください（{}）", path.display());
-    }
     Ok(line)
 }
 
@@ -99,7 +122,8 @@ impl Home {
 
     /// The certification authority.
     pub fn ca(&self) -> Result<Ca> {
-        let opened = Ca::open_with(&self.ca_dir(), passphrase()?);
+        let secret = if Ca::is_in_token(&self.ca_dir()) { pin()? } else { passphrase()? };
+        let opened = Ca::open_with(&self.ca_dir(), secret);
         opened.map_err(|error| anyhow::anyhow!(error.message_ja()))
     }
 

@@ -238,8 +238,11 @@ fn split(home: &Home, shares: u8, needed: u8, to: &Path) -> Result<ExitCode> {
     push(&mut whole, MASTER, &*master.secret());
     push(&mut whole, ANCHOR, &SigningKey::secret(&home.anchor_key())?);
     let ca = home.ca_dir().exists().then(|| home.ca()).transpose()?;
-    if let Some(ca) = &ca {
-        push(&mut whole, CA, &ca.secret());
+    let of_ca = ca.as_ref().and_then(Ca::secret);
+    if let Some(secret) = &of_ca {
+        push(&mut whole, CA, secret);
+    } else if ca.is_some() {
+        println!("認証局の鍵はトークンの中にあり、分けません。トークンの側の手順で控えてください");
     }
     let day = dates::day_in_japan(now());
     let all = escrow::split(&whole, shares, needed, &day.to_string())?;
@@ -252,7 +255,7 @@ fn split(home: &Home, shares: u8, needed: u8, to: &Path) -> Result<ExitCode> {
     println!(
         "{}（主鍵・アンカー署名鍵{}）を {shares} 枚に分けました。{needed} 枚で元に戻せます。",
         all.first().map_or("", |share| share.set.as_str()),
-        if ca.is_some() { "・認証局の鍵" } else { "" }
+        if of_ca.is_some() { "・認証局の鍵" } else { "" }
     );
     println!("1枚ずつ印刷するか別の媒体に移し、別の人・別の場所に保管して、ここの写しは消してください（docs/keys.md）");
     Ok(ExitCode::SUCCESS)

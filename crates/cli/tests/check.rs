@@ -44,6 +44,17 @@ fn folders(path: &str) -> Vec<PathBuf> {
     all
 }
 
+/// A folder too high or too low must not look like a sound one.
+#[test]
+fn where_nothing_could_be_checked_the_exit_code_is_two() {
+    let empty = tempfile::tempdir().unwrap();
+    for path in [empty.path(), &example("care-plan/bad"), &example("municipal/valid")] {
+        let (code, said) = check(path);
+        assert_eq!(code, 2, "{}: {said}", path.display());
+        assert!(said.contains("調べられるファイルがありません"), "{said}");
+    }
+}
+
 /// What is right: format, records, exit code 0.
 #[test]
 fn sound_files_of_every_kind_are_read_to_the_last_record() {

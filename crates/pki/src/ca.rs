@@ -1,6 +1,6 @@
 //! The operator's own certification authority (P-182): a folder with `ca.key`, `ca.pem` and `register.tsv`.
 //!
-//! `ca.key` may be encrypted under a passphrase. `ca.pem` is self-signed or, once a root that is kept offline has signed the
+//! `ca.key` may be encrypted under a passphrase; `ca.token` in its place says in which token the key is ([`Place`]) `ca.pem` is self-signed or, once a root that is kept offline has signed the
 //! same key ([`Ca::install_intermediate`]), an intermediate; then `root.pem` is what others trust.
 //!
 //! Keys are ECDSA P-256: understood by every browser, operating system and TPM in use at offices. The clock is always
@@ -16,7 +16,7 @@ use kiban_domain::Organization;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationList, CertificateRevocationListParams, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData,
-    RevokedCertParams, SerialNumber,
+    RevokedCertParams, SerialNumber, SignatureAlgorithm, SigningKey,
 };
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::pki_types::CertificateDer;
@@ -25,9 +25,11 @@ use time::OffsetDateTime;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::register::Register;
+use crate::token::{Place, TokenKey};
 use crate::{Entry, Error, Purpose, Reason, Revocation, csr, files, read, sealed_key};
 
 const KEY_FILE: &str = "ca.key";
+const TOKEN_FILE: &str = "ca.token";
 const CERTIFICATE_FILE: &str = "ca.pem";
 const REGISTER_FILE: &str = "register.tsv";
 const ROOT_FILE: &str = "root.pem";
@@ -50,7 +52,7 @@ pub struct Ca {
     certificate_pem: String,
     certificate: CertificateDer<'static>,
     not_after: Timestamp,
-    key: KeyPair,
+    key: Key,
     register: Register,
     torn_line: Option<String>,
     /// What leads from what it issues to the root, PEM; empty when it is its own root.
@@ -106,25 +108,48 @@ impl Ca {
         Self::make(dir, ca_params(name, ROOT_DAYS, 1, now)?, Some(passphrase))
     }
 
+    /// Makes a new CA whose key a token makes and never gives out. A root may lie in one, too.
+    pub fn init_in_token(
+        dir: &Path,
+        name: &str,
+        is_root: bool,
+        (place, pin): (&Place, &str),
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let (days, path_length) = if is_root { (ROOT_DAYS, 1) } else { (CA_DAYS, 0) };
+        let params = ca_params(name, days, path_length, now)?;
+        refuse_filled(dir)?;
+        let (key, place) = TokenKey::make(place, pin)?;
+        Self::lay_down(dir, &params.self_signed(&key)?.pem(), (TOKEN_FILE, &place))?;
+        Self::open_with(dir, Some(pin))
+    }
+
+    /// Whether the key of the CA in `dir` lies in a token, so that it is opened with a PIN and not a passphrase.
+    pub fn is_in_token(dir: &Path) -> bool {
+        dir.join(TOKEN_FILE).exists()
+    }
+
     fn make(dir: &Path, params: CertificateParams, passphrase: Option<&str>) -> Result<Self, Error> {
-        if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Err(Error::AlreadyThere(dir.to_owned()));
-        }
+        refuse_filled(dir)?;
         let key = KeyPair::generate()?;
-        let certificate = params.self_signed(&key)?;
+        let certificate = params.self_signed(&key)?.pem();
+        Self::lay_down(dir, &certificate, (KEY_FILE, &key_text(&key.serialize_der(), passphrase)?))?;
+        Self::open_with(dir, passphrase)
+    }
+
+    fn lay_down(dir: &Path, certificate: &str, (key_file, key): (&str, &str)) -> Result<(), Error> {
         let half_made = files::beside(dir, ".half-made");
         if half_made.exists() {
             // Left by an earlier attempt that was killed; its key never signed anything.
             fs::remove_dir_all(&half_made).map_err(files::at(&half_made))?;
         }
         files::create_private_dir(&half_made)?;
-        files::write_new(&half_made.join(KEY_FILE), &key_text(&key.serialize_der(), passphrase)?, 0o600)?;
-        files::write_new(&half_made.join(CERTIFICATE_FILE), &certificate.pem(), 0o644)?;
+        files::write_new(&half_made.join(key_file), key, 0o600)?;
+        files::write_new(&half_made.join(CERTIFICATE_FILE), certificate, 0o644)?;
         files::write_new(&half_made.join(REGISTER_FILE), "", 0o600)?;
         files::sync_dir(&half_made)?;
         fs::rename(&half_made, dir).map_err(files::at(dir))?;
-        files::sync_dir(files::parent(dir))?;
-        Self::open_with(dir, passphrase)
+        files::sync_dir(files::parent(dir))
     }
 
     /// Opens the CA in `dir`. Refuses a key that others may read, one that does not fit the certificate, and a
@@ -133,12 +158,17 @@ impl Ca {
         Self::open_with(dir, None)
     }
 
-    /// The same with the passphrase of its key. A key that is not encrypted opens with any.
+    /// The same with the passphrase of its key, or the PIN of its token. A key that is not encrypted opens with any.
     pub fn open_with(dir: &Path, passphrase: Option<&str>) -> Result<Self, Error> {
         let certificate_pem = files::read(&dir.join(CERTIFICATE_FILE))?;
         let certificate = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
             .map_err(|e| Error::Certificate(e.to_string()))?;
-        let key = read_key(&files::read_private(&dir.join(KEY_FILE))?, passphrase)?;
+        let key = if Self::is_in_token(dir) {
+            let place = files::read_private(&dir.join(TOKEN_FILE))?;
+            Key::Token(TokenKey::open(&place, passphrase.ok_or(Error::PinMissing)?)?)
+        } else {
+            Key::File(Box::new(read_key(&files::read_private(&dir.join(KEY_FILE))?, passphrase)?))
+        };
         if key.subject_public_key_info() != read::parse(&certificate)?.public_key().raw {
             return Err(Error::KeyMismatch);
         }
@@ -163,13 +193,19 @@ impl Ca {
     /// Encrypts the private key that lies in `dir`, or changes its passphrase. What it was stays usable until the moment the
     /// file is replaced.
     pub fn encrypt_key(dir: &Path, before: Option<&str>, passphrase: &str) -> Result<(), Error> {
-        let ca = Self::open_with(dir, before)?;
-        files::replace(&dir.join(KEY_FILE), key_text(&ca.secret(), Some(passphrase))?.as_bytes(), 0o600)
+        if Self::is_in_token(dir) {
+            return Err(Error::InToken);
+        }
+        let secret = Self::open_with(dir, before)?.secret().ok_or(Error::InToken)?;
+        files::replace(&dir.join(KEY_FILE), key_text(&secret, Some(passphrase))?.as_bytes(), 0o600)
     }
 
-    /// The private key, PKCS #8 DER, to be split into shares and nothing else.
-    pub fn secret(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(self.key.serialize_der())
+    /// The private key, PKCS #8 DER, to be split into shares and nothing else; `None` when a token keeps it.
+    pub fn secret(&self) -> Option<Zeroizing<Vec<u8>>> {
+        match &self.key {
+            Key::File(key) => Some(Zeroizing::new(key.serialize_der())),
+            Key::Token(_) => None,
+        }
     }
 
     /// Writes the private key of a CA in `dir` from what [`Self::secret`] gave; refuses to replace one that is there. The
@@ -361,7 +397,7 @@ impl Ca {
         Ok(list.signed_by(&self.issuer()?)?)
     }
 
-    fn issuer(&self) -> Result<Issuer<'_, &KeyPair>, Error> {
+    fn issuer(&self) -> Result<Issuer<'_, &Key>, Error> {
         Ok(Issuer::from_ca_cert_der(&self.certificate, &self.key)?)
     }
 
@@ -393,7 +429,40 @@ impl Ca {
 
 impl Drop for Ca {
     fn drop(&mut self) {
-        self.key.zeroize();
+        if let Key::File(key) = &mut self.key {
+            key.zeroize();
+        }
+    }
+}
+
+/// The authority's key: from its file, or in a token.
+enum Key {
+    File(Box<KeyPair>),
+    Token(TokenKey),
+}
+
+impl PublicKeyData for Key {
+    fn der_bytes(&self) -> &[u8] {
+        match self {
+            Self::File(key) => key.der_bytes(),
+            Self::Token(key) => key.der_bytes(),
+        }
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        match self {
+            Self::File(key) => PublicKeyData::algorithm(&**key),
+            Self::Token(key) => key.algorithm(),
+        }
+    }
+}
+
+impl SigningKey for Key {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        match self {
+            Self::File(key) => key.sign(message),
+            Self::Token(key) => key.sign(message),
+        }
     }
 }
 
@@ -419,6 +488,13 @@ impl Signed {
         let Self { cert_pem, fingerprint, serial, not_after } = self;
         Issued { cert_pem, key_pem: key.serialize_pem(), fingerprint, serial, not_after }
     }
+}
+
+fn refuse_filled(dir: &Path) -> Result<(), Error> {
+    if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Error::AlreadyThere(dir.to_owned()));
+    }
+    Ok(())
 }
 
 fn client_purpose(organization: Organization, terminal: &str) -> Result<Purpose, Error> {

@@ -36,10 +36,15 @@ pub fn value(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 
 /// An INTEGER that is not negative.
 pub fn integer(number: u32) -> Vec<u8> {
-    let bytes = number.to_be_bytes();
-    let skipped = bytes.iter().take_while(|byte| **byte == 0).count().min(3);
+    unsigned(&number.to_be_bytes())
+}
+
+/// An INTEGER from the bytes of a number that is not negative, most significant first.
+pub fn unsigned(bytes: &[u8]) -> Vec<u8> {
+    let skipped = bytes.iter().take_while(|byte| **byte == 0).count().min(bytes.len().saturating_sub(1));
     let digits = &bytes[skipped..];
-    if digits[0] & 0x80 != 0 { value(INTEGER, &[&[0], digits]) } else { value(INTEGER, &[digits]) }
+    let sign: &[u8] = if digits.first().is_some_and(|byte| byte & 0x80 != 0) { &[0] } else { &[] };
+    value(INTEGER, &[sign, digits])
 }
 
 /// Values one after the other, read by tag.
@@ -93,5 +98,7 @@ mod tests {
             assert_eq!(Reader(&integer(number)).integer(), Some(number));
         }
         assert_eq!(integer(128), [2, 2, 0, 128]);
+        assert_eq!(unsigned(&[0, 0, 128, 1]), [2, 3, 0, 128, 1]);
+        assert_eq!(unsigned(&[0, 0]), [2, 1, 0]);
     }
 }

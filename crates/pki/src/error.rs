@@ -25,6 +25,29 @@ pub enum Error {
     /// The passphrase is another.
     #[error("the passphrase does not open the private key")]
     Passphrase,
+    /// The authority's key lies in a token and is never given out.
+    #[error("the private key of the CA lies in a token")]
+    InToken,
+    /// No PIN was given for the token.
+    #[error("the private key of the CA lies in a token and no PIN was given")]
+    PinMissing,
+    /// The PIN is another. Most tokens lock themselves after a few.
+    #[error("the PIN does not open the token")]
+    Pin,
+    /// The token has locked itself.
+    #[error("the token is locked")]
+    PinLocked,
+    /// Not exactly one token of this label is there.
+    #[error("{found} tokens with the label \"{token}\"")]
+    NoToken {
+        /// The label.
+        token: String,
+        /// How many.
+        found: usize,
+    },
+    /// The token, or the library of its maker, refused.
+    #[error("token: {0}")]
+    Token(String),
     /// The root must not lie on a disk in the clear.
     #[error("a root key is kept under a passphrase only")]
     RootWithoutPassphrase,
@@ -89,6 +112,23 @@ impl Error {
                 "認証局の鍵は暗号化されています。合言葉のファイルを環境変数 KIBAN_CA_PASSPHRASE_FILE に指定してください".into()
             }
             Self::Passphrase => "認証局の鍵の合言葉が違います。KIBAN_CA_PASSPHRASE_FILE のファイルを確かめてください".into(),
+            Self::InToken => "認証局の鍵はトークン（HSM）の中にあり、取り出せません。暗号化も分割保管もトークンの側で行ってください".into(),
+            Self::PinMissing => {
+                "認証局の鍵はトークン（HSM）の中にあります。暗証番号のファイルを環境変数 KIBAN_CA_PIN_FILE に指定してください".into()
+            }
+            Self::Pin => {
+                "トークンの暗証番号が違います。KIBAN_CA_PIN_FILE のファイルを確かめてください（何度も間違えると、多くのトークンは使えなくなります）".into()
+            }
+            Self::PinLocked => "トークンの暗証番号が止められています。トークンの管理者の手順で解除してください".into(),
+            Self::NoToken { token, found: 0 } => {
+                format!("「{token}」という名前のトークンがありません。つながっているか、名前（ラベル）を確かめてください")
+            }
+            Self::NoToken { token, .. } => {
+                format!("「{token}」という名前のトークンが2つ以上あります。1つだけつなぐか、名前（ラベル）を分けてください")
+            }
+            Self::Token(said) => {
+                format!("トークン（PKCS #11）を使えません（{said}）。つながりと、ca.token の内容を確かめ、サーバーは起動し直してください")
+            }
             Self::RootWithoutPassphrase => {
                 "ルート認証局の鍵は合言葉なしでは作れません。KIBAN_CA_PASSPHRASE_FILE に合言葉のファイルを指定してください".into()
             }
@@ -121,7 +161,10 @@ impl Error {
 
 impl From<rcgen::Error> for Error {
     fn from(error: rcgen::Error) -> Self {
-        Self::Certificate(error.to_string())
+        match error {
+            rcgen::Error::RemoteKeyError => Self::Token("it did not sign".to_owned()),
+            other => Self::Certificate(other.to_string()),
+        }
     }
 }
 

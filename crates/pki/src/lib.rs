@@ -23,6 +23,7 @@ pub mod reader;
 mod register;
 mod sealed_key;
 pub mod tls;
+mod token;
 
 pub use ca::{Ca, Issued, Signed};
 pub use csr::{RequestedKey, new_key, request_for, requested_key};
@@ -30,3 +31,4 @@ pub use error::Error;
 pub use read::{fingerprint, key_digest, not_after, organization_of, serial_of, terminal_of};
 pub use register::{Entry, Purpose, Reason, Revocation};
 pub use tls::{Identity, client_config, server_config_organizations, server_config_public};
+pub use token::Place;

@@ -46,12 +46,12 @@ fn at(dir: &Path, name: &str, content: &[u8]) -> String {
 fn the_key_opens_with_its_passphrase_only_here_and_in_openssl() {
     let dir = TempDir::new().unwrap();
     let home = dir.path().join("ca");
-    let secret = Ca::init_encrypted(&home, "試験認証局", PASSPHRASE, now()).unwrap().secret();
+    let secret = Ca::init_encrypted(&home, "試験認証局", PASSPHRASE, now()).unwrap().secret().unwrap();
     let text = std::fs::read_to_string(home.join("ca.key")).unwrap();
     assert!(text.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "{text}");
     assert!(matches!(Ca::open(&home), Err(Error::KeyEncrypted)));
     assert!(matches!(Ca::open_with(&home, Some("ちがう")), Err(Error::Passphrase)));
-    assert_eq!(*Ca::open_with(&home, Some(PASSPHRASE)).unwrap().secret(), *secret);
+    assert_eq!(*Ca::open_with(&home, Some(PASSPHRASE)).unwrap().secret().unwrap(), *secret);
     let pass = format!("pass:{PASSPHRASE}");
     let key = home.join("ca.key").to_str().unwrap().to_owned();
     let output = openssl(&["pkcs8", "-in", &key, "-passin", &pass, "-outform", "DER", "-nocrypt", "-topk8"], b"");
@@ -63,12 +63,12 @@ fn the_key_opens_with_its_passphrase_only_here_and_in_openssl() {
 fn a_key_in_the_clear_is_encrypted_in_its_place_and_its_passphrase_changes() {
     let dir = TempDir::new().unwrap();
     let home = dir.path().join("ca");
-    let secret = Ca::init(&home, "試験認証局", now()).unwrap().secret();
+    let secret = Ca::init(&home, "試験認証局", now()).unwrap().secret().unwrap();
     Ca::encrypt_key(&home, None, PASSPHRASE).unwrap();
     assert!(matches!(Ca::open(&home), Err(Error::KeyEncrypted)));
     assert!(matches!(Ca::encrypt_key(&home, Some("ちがう"), "次の合言葉"), Err(Error::Passphrase)));
     Ca::encrypt_key(&home, Some(PASSPHRASE), "次の合言葉").unwrap();
-    assert_eq!(*Ca::open_with(&home, Some("次の合言葉")).unwrap().secret(), *secret);
+    assert_eq!(*Ca::open_with(&home, Some("次の合言葉")).unwrap().secret().unwrap(), *secret);
 }
 
 #[test]

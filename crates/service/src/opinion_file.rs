@@ -2,6 +2,7 @@
 //! JSON. Each document has a receipt that follows from its bytes, so a file sent again is the same documents again.
 
 use crate::intake::ReportedProblem;
+use crate::opinion_work::OTHER_APPLICANT;
 use crate::submission::{Filed, Filing, filed, hex, judge_opinion};
 use crate::{Caller, Context, Error, ItemFault, Platform};
 use kiban_domain::physician_opinion::PhysicianOpinion;
@@ -131,7 +132,10 @@ impl Platform {
         if let Some(problem) = self.not_to_be_written(caller, place, document.opinion.person, context).await? {
             return Ok((vec![problem], Vec::new()));
         }
-        let (faults, notes) = judge_opinion(caller, &document.opinion);
+        let (mut faults, notes) = judge_opinion(caller, &document.opinion);
+        if faults.is_empty() && !self.is_applicant(caller, &document.opinion, context).await? {
+            faults.push(ItemFault::new("basics.applicant", OTHER_APPLICANT));
+        }
         let located = |fault: ItemFault| at(Problem::of_file(name, "item", fault.message)).at_item(0, &fault.item);
         Ok((faults.into_iter().map(located).collect(), notes))
     }

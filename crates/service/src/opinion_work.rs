@@ -369,9 +369,7 @@ impl Platform {
             return Ok(at("physician_consent", words));
         }
         if !self.is_applicant(caller, opinion, context).await? {
-            let words =
-                "意見書の生年月日か性別が、この被保険者番号の方のものと違います。被保険者番号を確かめてください";
-            return Ok(at("applicant", words));
+            return Ok(at("applicant", OTHER_APPLICANT));
         }
         let latest = self.latest_opinion(caller, opinion.person).await?;
         if latest.as_ref().is_some_and(|one| waits(&one.state)) {
@@ -385,9 +383,8 @@ impl Platform {
 }
 
 impl Platform {
-    /// Whether the applicant of a document is the person of its number, as far as this office may know who that is: the form shows
-    /// the platform's name over what the document says.
-    async fn is_applicant(
+    /// Whether the applicant of a document is the person of its number, as far as this office may know who that is.
+    pub(crate) async fn is_applicant(
         &self,
         caller: &Caller,
         opinion: &PhysicianOpinion,
@@ -403,6 +400,10 @@ impl Platform {
         Ok(self.store().audit().release(is_same, entry).await?)
     }
 }
+
+/// Told of an opinion about somebody else: it would be filed among this person's papers.
+pub(crate) const OTHER_APPLICANT: &str =
+    "意見書の生年月日か性別が、この被保険者番号の方のものと違います。被保険者番号を確かめてください";
 
 /// Told when a draft was saved elsewhere since the page was opened.
 const SAVED_ELSEWHERE: &str = "ほかの画面で先に保存されています";

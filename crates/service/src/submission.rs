@@ -3,6 +3,7 @@
 
 use crate::decision::Question;
 use crate::notices::Tell;
+use crate::opinion_work::OTHER_APPLICANT;
 use crate::plan_offices::PlanChange;
 use crate::view::waits;
 use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
@@ -157,6 +158,9 @@ impl Platform {
         }
         let (more, notes) = judge_opinion(caller, &opinion);
         faults.extend(more);
+        if faults.is_empty() && !self.is_applicant(caller, &opinion, context).await? {
+            faults.push(ItemFault::new("basics.applicant", OTHER_APPLICANT));
+        }
         if !faults.is_empty() {
             return Err(Error::Invalid(faults));
         }

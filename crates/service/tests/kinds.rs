@@ -47,7 +47,8 @@ async fn an_opinion_that_came_electronically_and_returns_in_a_package_stays_one_
             platform.list_people(&doctor, asked(PeoplePage { after: None, limit: 200 }), &context()).await.unwrap();
         let number = person.insured.key.insured.to_string();
         let handle = list.into_iter().find(|line| line.insured_number == number).unwrap().handle;
-        let sent = PhysicianOpinion::example(person.insured.key, hospital, date(2026, 11, 18));
+        let mut sent = PhysicianOpinion::example(person.insured.key, hospital, date(2026, 11, 18));
+        sent.basics.applicant = person.insured.identity.clone();
         let original = Original { media: "application/json".into(), bytes: serde_json::to_vec(&sent).unwrap() };
         let filed = platform.submit_opinion(&doctor, &handle, asked(sent.clone()), original, &context()).await.unwrap();
         let officer = world.caller(Organization::Municipality(world.city.insurer), &world.city.officers[0]).await;

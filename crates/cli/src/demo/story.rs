@@ -244,7 +244,8 @@ impl<'w> Story<'w> {
             .and_then(|people| people.iter().find(|p| p["insured_number"] == number.as_str()));
         let handle =
             line.and_then(|line| line["handle"].as_str()).context("依頼された人が一覧にありません")?.to_owned();
-        let opinion = PhysicianOpinion::example(person.insured.key, hospital, day_in_japan(now()));
+        let mut opinion = PhysicianOpinion::example(person.insured.key, hospital, day_in_japan(now()));
+        opinion.basics.applicant = person.insured.identity.clone();
         let filed = doctor
             .send("POST", &format!("/api/v1/people/{handle}/opinions"), Some(serde_json::to_value(&opinion)?))
             .await?

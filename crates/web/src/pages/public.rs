@@ -196,7 +196,6 @@ pub(crate) async fn start(State(app): State<App>, peer: Certified) -> Answer {
         Organization::Operator => "運用者".to_owned(),
     };
     let public = escape(&app.settings.public_url);
-    let own = escape(app.settings.hosts.first().map_or("localhost", String::as_str));
     page(
         "はじめに",
         &format!("<p class=\"hd__who\"><strong>{who}</strong></p>"),
@@ -206,13 +205,7 @@ pub(crate) async fn start(State(app): State<App>, peer: Certified) -> Answer {
              <p class=\"lead\">接続している端末の電子証明書: <strong>{who}</strong></p>\n\
              <p>違う名前が出ているときは操作をやめ、事業所の管理者に連絡してください。</p>\n\
              <p class=\"acts\"><a class=\"btn btn--main\" href=\"/login\">ログインする</a></p>\n\
-             <h2>ソフトから使うとき</h2>\n\
-             <ol class=\"howto\">\n\
-             <li>アカウントとパスワードでログインし、トークンを受け取ります（有効 60 分）。</li>\n\
-             <li>トークンを <code>Authorization: Bearer</code> に付けて操作します。</li>\n\
-             </ol>\n\
-             <pre>curl --cert 端末.pem --key 端末.key --cacert ca.pem \\\n  -H 'Content-Type: application/json' \\\n  -d '{{\"account\":\"アカウント\",\"password\":\"パスワード\"}}' \\\n  https://{own}/api/v1/session</pre>\n\
-             <p>操作の一覧は <a href=\"/api/v1/openapi.json\">APIの説明（OpenAPI 3.1）</a>にあります。</p>\n\
+             <p>ソフトウェアから使う方は、<a href=\"/api/v1/openapi.json\">APIの説明（OpenAPI 3.1）</a>をご覧ください。</p>\n\
              <p>利用開始日と、電子証明書で接続できないときの案内は <a href=\"{public}/\">公開のページ</a>にあります。</p>\n"
         ),
     )

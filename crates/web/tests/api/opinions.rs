@@ -142,3 +142,24 @@ async fn an_opinion_that_waits_from_the_screen_is_not_handed_in_a_second_time_by
     assert_eq!(reply.json()["report"]["problems"][0]["rule"], json!("waiting"));
     world.verify().await;
 }
+
+/// The number of one person over what was written about another would lie among that person's papers.
+#[tokio::test]
+async fn an_opinion_about_somebody_else_under_this_number_is_refused_at_every_door() {
+    let world = World::new().await;
+    let handle = world.stolen_handle(Role::Hospital, Person::Hanako.key()).await;
+    let mut other = document(&world);
+    other.basics.applicant.birth = Person::Hidden.insured().identity.birth;
+    other.basics.age = None;
+    let told = "意見書の生年月日か性別が、この被保険者番号の方のものと違います";
+    let screen = world.log_in(Role::Hospital).await;
+    let reply = screen.post(&format!("/api/v1/people/{handle}/opinions"), json!(other)).await;
+    assert_eq!(reply.refusal(), (422, "invalid".to_owned()), "{}", reply.text());
+    assert!(reply.text().contains(told), "{}", reply.text());
+    let reply = send(&world.log_in(Role::HospitalConnector).await, &opinion_csv::write([&other]).unwrap()).await;
+    assert_eq!(reply.refusal(), (422, "refused_files".to_owned()), "{}", reply.text());
+    assert!(reply.text().contains(told), "{}", reply.text());
+    let inbox = world.log_in(Role::City).await.get("/api/v1/inbox").await.json();
+    assert_eq!(inbox["items"], json!([]));
+    world.verify().await;
+}

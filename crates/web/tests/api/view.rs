@@ -48,8 +48,9 @@ async fn accepted_opinion(world: &World) {
 
 pub fn opinion(world: &World) -> serde_json::Value {
     let institution = Role::Hospital.organization().office().unwrap();
-    let opinion =
+    let mut opinion =
         kiban_domain::physician_opinion::PhysicianOpinion::example(Person::Hanako.key(), institution, world.today());
+    opinion.basics.applicant.birth = Person::Hanako.insured().identity.birth;
     serde_json::to_value(opinion).unwrap()
 }
 

@@ -294,8 +294,7 @@ mod tests {
         bar.set_length(of);
         bar.set_position(done);
         bar.tick();
-        let text = screen.0.lock().unwrap().clone();
-        text
+        screen.0.lock().unwrap().clone()
     }
 
     #[test]

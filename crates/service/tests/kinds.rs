@@ -49,6 +49,7 @@ async fn an_opinion_that_came_electronically_and_returns_in_a_package_stays_one_
         let handle = list.into_iter().find(|line| line.insured_number == number).unwrap().handle;
         let mut sent = PhysicianOpinion::example(person.insured.key, hospital, date(2026, 11, 18));
         sent.basics.applicant = person.insured.identity.clone();
+        sent.basics.age = None;
         let original = Original { media: "application/json".into(), bytes: serde_json::to_vec(&sent).unwrap() };
         let filed = platform.submit_opinion(&doctor, &handle, asked(sent.clone()), original, &context()).await.unwrap();
         let officer = world.caller(Organization::Municipality(world.city.insurer), &world.city.officers[0]).await;

@@ -46,6 +46,7 @@ fn opinion_for(person: &SimPerson, applied_on: Date) -> PhysicianOpinion {
     let mut opinion = PhysicianOpinion::example(person.insured.key, person.care.hospital.unwrap(), applied_on);
     opinion.applied_on = applied_on;
     opinion.basics.applicant = person.insured.identity.clone();
+    opinion.basics.age = None;
     opinion
 }
 

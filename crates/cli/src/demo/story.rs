@@ -246,6 +246,7 @@ impl<'w> Story<'w> {
             line.and_then(|line| line["handle"].as_str()).context("依頼された人が一覧にありません")?.to_owned();
         let mut opinion = PhysicianOpinion::example(person.insured.key, hospital, day_in_japan(now()));
         opinion.basics.applicant = person.insured.identity.clone();
+        opinion.basics.age = None;
         let filed = doctor
             .send("POST", &format!("/api/v1/people/{handle}/opinions"), Some(serde_json::to_value(&opinion)?))
             .await?

@@ -383,7 +383,8 @@ impl Platform {
 }
 
 impl Platform {
-    /// Whether the applicant of a document is the person of its number, as far as this office may know who that is.
+    /// Whether the applicant of a document is the person of its number, as far as this office may know who that is. The entry of
+    /// what is written, or of its refusal, covers the look.
     pub(crate) async fn is_applicant(
         &self,
         caller: &Caller,
@@ -394,10 +395,8 @@ impl Platform {
         let sees: Option<Opening> = opening(&case, Kind::A3a);
         let Some(insured) = unopened.identity()?.filter(|_| sees.is_some()) else { return Ok(true) };
         let told = (opinion.basics.applicant.birth, opinion.basics.applicant.sex);
-        let entry = caller.entry_about(context, opinion.person, "compare", Outcome::Allowed);
-        let entry = Entry { kind: Some("A2".to_owned()), ..entry };
-        let is_same = insured.map(|insured| (insured.identity.birth, insured.identity.sex) == told);
-        Ok(self.store().audit().release(is_same, entry).await?)
+        let insured = insured.under(CoveredBy::Act);
+        Ok((insured.identity.birth, insured.identity.sex) == told)
     }
 }
 

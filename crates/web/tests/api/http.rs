@@ -312,7 +312,7 @@ async fn the_pages_say_what_this_is_and_what_to_do_next() {
     let style = world.outside("/kiban.css").await;
     assert_eq!(style.headers["content-type"], "text/css; charset=utf-8");
     let page = world.with_certificate(Role::Planner).get("/").await.text();
-    assert!(page.contains("居宅介護支援事業所みほん") && page.contains("/api/v1/session"), "{page}");
+    assert!(page.contains("居宅介護支援事業所みほん") && page.contains("/api/v1/openapi.json"), "{page}");
     assert_eq!(world.nobody().get("/").await.refusal().0, 401);
 }
 

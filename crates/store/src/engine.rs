@@ -359,10 +359,12 @@ fn transactions(size: u32) -> PgPoolOptions {
 /// Begins on a connection that is there. After a restart of the database the idle ones are all gone, and a BEGIN, on which
 /// nothing depends yet, may be asked again.
 async fn begin_on(pool: &PgPool) -> Result<RawTx, StoreError> {
-    let mut idle = pool.num_idle();
+    let (mut idle, mut again) = (pool.num_idle(), true);
     loop {
         match pool.begin().await {
             Ok(transaction) => return Ok(RawTx::Postgres(transaction)),
+            // What a caller that went away left unfinished on its connection may be answered to the next one's BEGIN.
+            Err(sqlx::Error::BeginFailed) if again => again = false,
             Err(error) if idle > 0 && is_gone(&error) => idle -= 1,
             Err(error) => return Err(error.into()),
         }

@@ -3,7 +3,7 @@
 use super::anchor::Outside;
 use super::log::Pace;
 use super::*;
-use crate::engine::{Committed, Engine, RawTx};
+use crate::engine::{Arg, Committed, Engine, RawTx, parameters};
 use crate::seal::{hex, random_bytes};
 use crate::{KeyLimits, Keyring, MasterKey};
 use crate::{NO_INSURER, StoreError};
@@ -477,7 +477,8 @@ async fn no_statement_reads_a_whole_table() {
 /// The plan of a statement with bound values left open.
 async fn plan_of(world: &World, tx: &mut RawTx, explain: &str, sql: &str) -> String {
     if !world.engine.is_postgres() {
-        let rows = tx.rows(leak(&format!("{explain}{sql}")), &[]).await.unwrap();
+        let open = vec![Arg::Text(None); parameters(sql)];
+        let rows = tx.rows(leak(&format!("{explain}{sql}")), &open).await.unwrap();
         return rows.iter().map(|row| row.text(3).unwrap()).collect::<Vec<_>>().join("\n");
     }
     // PostgreSQL 15 explains a prepared statement only with values; NULL does for all, the plan is made without them.

@@ -393,13 +393,7 @@ impl Tx {
         if copy.is_empty() {
             return Ok(());
         }
-        let mut into = tx.copy_in_raw(statement).await?;
-        for piece in copy.0.chunks(COPY_PIECE) {
-            into.send(piece).await?;
-        }
-        into.send(&END_OF_COPY[..]).await?;
-        into.finish().await?;
-        Ok(())
+        tx.copy(statement, copy.0.chunks(COPY_PIECE).chain([&END_OF_COPY[..]])).await
     }
 }
 

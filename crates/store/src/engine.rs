@@ -4,9 +4,10 @@
 
 use crate::StoreError;
 use crate::readers::{Readers, is_gone};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Row as _, SqliteConnection, Transaction};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Row as _, SqliteConnection};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -188,7 +189,62 @@ macro_rules! ask {
 /// A transaction. Dropped without [`RawTx::commit`] it leaves nothing behind.
 pub(crate) enum RawTx {
     Sqlite(OwnedMutexGuard<SqliteWriter>),
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(PgTx),
+}
+
+/// A transaction on a connection of a pool, which gets it back as it was: committed, rolled back, or not at all. A `COPY` that
+/// its caller left in the middle is closed with its connection: sqlx does not count the answer that is still to come, and whoever
+/// had the connection next would read the answers of the questions before.
+pub(crate) struct PgTx {
+    /// None once it is committed or given up.
+    connection: Option<PoolConnection<Postgres>>,
+    /// Where it stands is not known.
+    is_astray: bool,
+}
+
+impl PgTx {
+    pub(crate) fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
+        self.connection.as_deref_mut().ok_or_else(|| StoreError::Internal("the transaction is over".to_owned()))
+    }
+
+    /// Copies in; a caller that goes away meanwhile takes the connection along.
+    pub(crate) async fn copy(
+        &mut self,
+        statement: &str,
+        pieces: impl Iterator<Item = &[u8]>,
+    ) -> Result<(), StoreError> {
+        self.is_astray = true;
+        let mut into = self.connection()?.copy_in_raw(statement).await?;
+        for piece in pieces {
+            into.send(piece).await?;
+        }
+        into.finish().await?;
+        self.is_astray = false;
+        Ok(())
+    }
+
+    async fn commit(mut self) -> Result<(), sqlx::Error> {
+        let Some(mut connection) = self.connection.take() else { return Err(sqlx::Error::WorkerCrashed) };
+        let ended = sqlx::raw_sql("COMMIT").execute(&mut *connection).await;
+        if ended.is_err() {
+            connection.close_on_drop();
+        }
+        ended.map(drop)
+    }
+}
+
+impl Drop for PgTx {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if !self.is_astray => drop(runtime.spawn(async move {
+                if sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.is_err() {
+                    connection.close_on_drop();
+                }
+            })),
+            _ => connection.close_on_drop(),
+        }
+    }
 }
 
 /// How a commit ended (decision 0006.34).
@@ -359,13 +415,16 @@ fn transactions(size: u32) -> PgPoolOptions {
 /// Begins on a connection that is there. After a restart of the database the idle ones are all gone, and a BEGIN, on which
 /// nothing depends yet, may be asked again.
 async fn begin_on(pool: &PgPool) -> Result<RawTx, StoreError> {
-    let (mut idle, mut again) = (pool.num_idle(), true);
+    let mut idle = pool.num_idle();
     loop {
-        match pool.begin().await {
-            Ok(transaction) => return Ok(RawTx::Postgres(transaction)),
-            // What a caller that went away left unfinished on its connection may be answered to the next one's BEGIN.
-            Err(sqlx::Error::BeginFailed) if again => again = false,
-            Err(error) if idle > 0 && is_gone(&error) => idle -= 1,
+        // From here on it is rolled back when this caller goes away.
+        let mut tx = PgTx { connection: Some(pool.acquire().await?), is_astray: false };
+        match sqlx::raw_sql("BEGIN").execute(tx.connection()?).await {
+            Ok(_) => return Ok(RawTx::Postgres(tx)),
+            Err(error) if idle > 0 && is_gone(&error) => {
+                tx.is_astray = true;
+                idle -= 1;
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -379,7 +438,7 @@ impl RawTx {
                 bound!(sql, args).fetch_all(guard.connection()?).await?.into_iter().map(Row::Sqlite).collect()
             }
             Self::Postgres(tx) => {
-                bound!(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
+                bound!(sql, args).fetch_all(tx.connection()?).await?.into_iter().map(Row::Postgres).collect()
             }
         })
     }
@@ -388,7 +447,7 @@ impl RawTx {
     pub(crate) async fn run(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<u64, StoreError> {
         Ok(match self {
             Self::Sqlite(guard) => bound!(sql, args).execute(guard.connection()?).await?.rows_affected(),
-            Self::Postgres(tx) => bound!(sql, args).execute(&mut **tx).await?.rows_affected(),
+            Self::Postgres(tx) => bound!(sql, args).execute(tx.connection()?).await?.rows_affected(),
         })
     }
 
@@ -397,7 +456,7 @@ impl RawTx {
         let sql = sqlx::AssertSqlSafe(sql);
         match self {
             Self::Sqlite(guard) => sqlx::raw_sql(sql).execute(guard.connection()?).await.map(drop)?,
-            Self::Postgres(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(drop)?,
+            Self::Postgres(tx) => sqlx::raw_sql(sql).execute(tx.connection()?).await.map(drop)?,
         }
         Ok(())
     }

@@ -1,15 +1,16 @@
 //! 同意の登録: taken by the municipality, or on its behalf by 居宅介護支援 and 施設・居住系 (P-062, P-063); withdrawn or
 //! narrowed at any time, effective on the next view (P-069). On screen only (P-072).
 
-use crate::decision::Case;
+use crate::decision::{Case, Question};
 use crate::view::latest;
 use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
 use kiban_domain::certification::CertificationProgress;
 use kiban_domain::consent::{ConsentAct, ConsentRecord, ConsentState, Declarant, Evidence, IdentityProof};
 use kiban_domain::insurance_card::InsuranceCard;
-use kiban_domain::{Kind, dates};
+use kiban_domain::{Date, Kind, dates};
 use kiban_policy::{ConsentSubject, ConsentTaker, UseCase, may_record_withdrawal, may_take_consent};
 use kiban_store::{CoveredBy, Entry, NewSubmission, Outcome, StoredRecord};
+use serde_json::Value;
 
 /// What was declared on screen. The time of the act is the server's (T-7).
 #[derive(Debug, Clone)]
@@ -28,6 +29,17 @@ pub struct ConsentRequest {
     pub evidence: Option<Evidence>,
     /// Reason or remark.
     pub remark: Option<String>,
+}
+
+/// What is known before somebody's consent is taken.
+#[derive(Debug, Clone)]
+pub struct ConsentDesk {
+    /// Number, name, kana, birth, sex; address only where it may be known.
+    pub person: Value,
+    /// What was declared so far, for whoever may see it.
+    pub state: Option<ConsentState>,
+    /// Whether a consent may be given, given again or widened here. Withdrawing and narrowing is always possible (P-069).
+    pub may_take: bool,
 }
 
 impl Platform {
@@ -58,6 +70,34 @@ impl Platform {
         Ok(is_open && may_take_consent(taker, someone, table).is_ok())
     }
 
+    /// What whoever takes a consent must know before: who it is, what was declared so far, and whether a consent may be taken here
+    /// at all. For those who take consents; unknown to others.
+    pub async fn consent_desk(&self, caller: &Caller, handle: &str, context: &Context) -> Result<ConsentDesk, Error> {
+        if !self.takes_consents(caller, context)? {
+            return Err(Error::Unknown);
+        }
+        let case = self.case_of_consent(caller, handle, context).await?;
+        let person = self.view_identity(caller, handle, context).await?;
+        let question = Question::read(Kind::G1);
+        let decision = case.decide(question);
+        let outcome = if decision.is_allowed() { Outcome::Allowed } else { Outcome::Refused };
+        let entry = case.entry(caller, context, "view", outcome, question, decision.rule());
+        self.store().audit().append(entry).await?;
+        let may_take = self.may_open_consent(caller, &case, context).await?;
+        Ok(ConsentDesk { person, state: decision.is_allowed().then(|| case.stored.consent.clone()), may_take })
+    }
+
+    /// Whether this caller may take this person's consent now (P-063).
+    pub(crate) async fn may_open_consent(
+        &self,
+        caller: &Caller,
+        case: &Case,
+        context: &Context,
+    ) -> Result<bool, Error> {
+        let subject = self.consent_subject(case, context).await?;
+        Ok(may_take_consent(taker_of(caller, case), subject, case.table).is_ok())
+    }
+
     /// The person, if the caller is registered for them or their municipality.
     async fn case_of_consent(&self, caller: &Caller, handle: &str, context: &Context) -> Result<Case, Error> {
         let table = self.table_at(context.now)?;
@@ -83,12 +123,7 @@ impl Platform {
         context: &Context,
     ) -> Result<ConsentState, Error> {
         let (person, table) = (case.person, case.table);
-        let taker = match &caller.office {
-            Some((_, class)) => {
-                ConsentTaker::Office { class: *class, job: caller.staff.job, assignment_live: case.is_assigned() }
-            }
-            None => ConsentTaker::Municipality,
-        };
+        let taker = taker_of(caller, case);
         let opens = matches!(request.act, ConsentAct::Given | ConsentAct::KindAllowed(_) | ConsentAct::NotObtainable);
         let allowed = if opens {
             may_take_consent(taker, self.consent_subject(case, context).await?, table)
@@ -156,18 +191,37 @@ impl Platform {
         // Only two truths leave the records here; the audit entry of the act itself covers them.
         let certified = self.store().records(case.person, Kind::A3a).await?.map(|records: Vec<StoredRecord>| {
             let card: Option<InsuranceCard> = latest(records, now, unapplied);
-            let valid = card.and_then(|card| card.certified).and_then(|certified| certified.valid);
-            valid.is_some_and(|period| period.contains(dates::day_in_japan(now)))
+            card.is_some_and(|card| is_certified(&card, dates::day_in_japan(now)))
         });
         let asked = self.store().records(case.person, Kind::A5).await?.map(|records: Vec<StoredRecord>| {
-            StoredRecord::as_known(records, now, unapplied)
-                .iter()
-                .filter_map(|record| serde_json::from_slice::<CertificationProgress>(&record.payload).ok())
-                .any(|progress| started_on.is_some_and(|day| progress.applied_on >= day))
+            asked_since(&StoredRecord::as_known(records, now, unapplied), started_on)
         });
         let (certified, asked) = certified.zip(asked).under(CoveredBy::Act);
         Ok(ConsentSubject { certified, asked_by_municipality: asked })
     }
+}
+
+/// As whom a caller takes a person's consent.
+pub(crate) fn taker_of(caller: &Caller, case: &Case) -> ConsentTaker {
+    match &caller.office {
+        Some((_, class)) => {
+            ConsentTaker::Office { class: *class, job: caller.staff.job, assignment_live: case.is_assigned() }
+        }
+        None => ConsentTaker::Municipality,
+    }
+}
+
+/// Whether a certification is in force on a day.
+pub(crate) fn is_certified(card: &InsuranceCard, on: Date) -> bool {
+    card.certified.as_ref().and_then(|certified| certified.valid).is_some_and(|valid| valid.contains(on))
+}
+
+/// Whether the municipality has handled an application since its start, by the records of 進捗.
+pub(crate) fn asked_since(progress: &[StoredRecord], started_on: Option<Date>) -> bool {
+    let applied = |record: &StoredRecord| {
+        serde_json::from_slice::<CertificationProgress>(&record.payload).ok().map(|progress| progress.applied_on)
+    };
+    progress.iter().filter_map(applied).any(|day| started_on.is_some_and(|start| day >= start))
 }
 
 fn check(request: &ConsentRequest) -> Result<(), Error> {

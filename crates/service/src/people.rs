@@ -1,16 +1,17 @@
 //! 担当利用者の一覧: an office's own people with consent, 閲覧期限, 認定期限 and 進捗 (P-140, P-168, P-213), the page that ends
 //! telephone calls to city hall. Each value only where the decision allows it.
 
+use crate::consent::{asked_since, is_certified, taker_of};
 use crate::decision::{Case, Question, TOGETHER};
 use crate::renewals::{Warning, consent_to_confirm, warnings};
-use crate::view::latest;
+use crate::view::{accepted_on, lacks_opinion, latest};
 use crate::{Caller, Context, Error, Platform};
 use kiban_domain::certification::{CertificationProgress, Step};
 use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
 use kiban_domain::municipality::StartState;
 use kiban_domain::office::{Office, OfficeClass};
 use kiban_domain::{Date, Kind, OfficeNumber, PersonKey, dates};
-use kiban_policy::UseCase;
+use kiban_policy::{ConsentSubject, UseCase, may_take_consent};
 use kiban_store::{CoveredBy, Entry, Outcome, StoredRecord, UnopenedPerson};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -58,6 +59,9 @@ pub struct PersonStatus {
     /// Dates of the latest application, for the page of the list.
     #[serde(skip)]
     pub progress: Option<CertificationProgress>,
+    /// Whether the caller may take this person's consent (P-063), for the page of the list.
+    #[serde(skip)]
+    pub may_take_consent: bool,
 }
 
 /// Which lines of the list are asked for.
@@ -100,7 +104,7 @@ impl Platform {
             Some(handle) => Some(self.person_of(caller, handle).await?),
             None => None,
         };
-        let mut lines = Vec::new();
+        let (mut lines, mut keys) = (Vec::new(), Vec::new());
         let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
         // Memberships that no longer count are passed over, so a page is short only at the end of the list.
         'page: loop {
@@ -125,6 +129,7 @@ impl Platform {
                 let person = case.person;
                 seen.entry(person.insurer.to_string()).or_default().push(person.insured.to_string());
                 lines.push(self.line(caller, &case, &unopened, context).await?);
+                keys.push(person);
                 if lines.len() == limit as usize {
                     break 'page;
                 }
@@ -134,11 +139,29 @@ impl Platform {
                 None => break,
             }
         }
+        self.note_accepted_opinions(&keys, &mut lines).await?;
         for (insurer, subjects) in seen {
             let entry = caller.entry(context, "list_people", Outcome::Allowed);
             self.store().audit().append(Entry { insurer: Some(insurer), subjects, ..entry }).await?;
         }
         Ok(lines)
+    }
+
+    /// 意見書入手日 of the applications of which the municipality accepted an opinion here while its own row does not name the day
+    /// yet. It is an item of 進捗, and stands only in lines that show it.
+    async fn note_accepted_opinions(&self, keys: &[PersonKey], lines: &mut [PersonStatus]) -> Result<(), Error> {
+        let lacking = |line: &PersonStatus| line.progress.as_ref().is_some_and(lacks_opinion);
+        let asked: Vec<PersonKey> =
+            keys.iter().zip(lines.iter()).filter(|(_, line)| lacking(line)).map(|(key, _)| *key).collect();
+        let accepted = self.store().accepted_submissions(Kind::A2, &asked).await?;
+        for (key, line) in keys.iter().zip(lines) {
+            if let Some(progress) = line.progress.as_mut().filter(|progress| lacks_opinion(progress)) {
+                progress.opinion_received_on = accepted_on(&accepted, *key, progress.applied_on);
+                line.step = Some(progress.step());
+                line.step_name = Some(progress.step().name_ja());
+            }
+        }
+        Ok(())
     }
 
     async fn line(
@@ -151,6 +174,7 @@ impl Platform {
         let today = context.today();
         let (now, unapplied) = (context.now, &case.stored.unapplied);
         let (mut card, mut progress): (Option<InsuranceCard>, Option<CertificationProgress>) = (None, None);
+        let mut asked_by_municipality = false;
         let (mut rate, mut ceiling): (Option<CopaymentRate>, Option<CostCeiling>) = (None, None);
         // Covered by the one entry of the list, made before it is answered.
         for kind in LISTED.into_iter().filter(|kind| case.decide(Question::read(*kind)).is_allowed()) {
@@ -159,9 +183,19 @@ impl Platform {
                 Kind::A3a => card = latest(records, now, unapplied),
                 Kind::A3b => rate = latest(records, now, unapplied),
                 Kind::A3c => ceiling = latest(records, now, unapplied),
-                _ => progress = latest(records, now, unapplied),
+                _ => {
+                    let records = StoredRecord::as_known(records, now, unapplied);
+                    asked_by_municipality = asked_since(&records, case.stored.start.date());
+                    progress = latest(records, now, unapplied);
+                }
             }
         }
+        let subject = ConsentSubject {
+            certified: card.as_ref().is_some_and(|card| is_certified(card, today)),
+            asked_by_municipality,
+        };
+        let is_open = caller.require_way(UseCase::RecordConsent, case.table).is_ok();
+        let may_take_consent = is_open && may_take_consent(taker_of(caller, case), subject, case.table).is_ok();
         let mut warnings = warnings(card.as_ref(), rate.as_ref(), ceiling.as_ref(), today, &self.inner.config);
         if case.decide(Question::read(Kind::G1)).is_allowed() {
             warnings.extend(progress.as_ref().and_then(|one| consent_to_confirm(one, &case.stored.consent)));
@@ -203,6 +237,7 @@ impl Platform {
             not_started: crate::start::not_started(case.stored.start, today),
             warnings,
             progress,
+            may_take_consent,
         })
     }
 

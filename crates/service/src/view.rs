@@ -6,7 +6,7 @@ use crate::decision::{Case, Question};
 use crate::renewals::{Warning, consent_to_confirm, warnings};
 use crate::{Caller, Context, Error, Platform};
 use kiban_domain::allowance::Allowance;
-use kiban_domain::certification::CareLevel;
+use kiban_domain::certification::{CareLevel, CertificationProgress};
 use kiban_domain::home_modification::HomeModification;
 use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
 use kiban_domain::insured::Insured;
@@ -14,7 +14,7 @@ use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::plan_request::SubmissionState;
 use kiban_domain::{Date, Kind, Organization, PersonKey, Timestamp, dates, equipment_purchase, home_modification};
 use kiban_policy::{Decision, Disclosure, KindFacts, Opinion, Rule, SharingTable, Treatment, UseCase};
-use kiban_store::{Entry, Names, Outcome, StoredRecord, UnopenedPerson, Unreleased};
+use kiban_store::{Entry, Names, Outcome, StoredRecord, Submission, UnopenedPerson, Unreleased};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -90,6 +90,32 @@ pub struct PersonPage {
     /// Why each kind that is shown may be seen, for the page.
     #[serde(skip)]
     pub why: Vec<WhyKind>,
+    /// When the municipality accepted an opinion here for the application shown, while its own row does not name the day yet.
+    #[serde(skip)]
+    pub opinion_accepted_on: Option<Date>,
+    /// What the caller may do about the person, for the page.
+    #[serde(skip)]
+    pub offers: Offers,
+}
+
+/// What a caller may do about a person, beside looking.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// Whether the person's consent may be taken here; asked only while a kind is hidden for lack of it.
+    pub takes_consent: bool,
+    /// ※1: who makes the person's plan; none for whoever makes nobody's.
+    pub plan_maker: Option<PlanMaker>,
+}
+
+/// ※1: who makes somebody's plan, as seen by a care manager of the office.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanMaker {
+    /// Nobody of this office.
+    Nobody,
+    /// The caller.
+    Caller,
+    /// Somebody else of this office.
+    Colleague,
 }
 
 impl Platform {
@@ -158,7 +184,27 @@ impl Platform {
         let kinds: Vec<KindView> = kinds.into_iter().flatten().collect();
         let warnings = self.warnings_of(&kinds, context);
         let why = kinds.iter().filter_map(|view| explained(&case, view.kind)).collect();
-        Ok(PersonPage { person, kinds, hidden: opened.hidden, warnings, why })
+        let opinion_accepted_on = self.opinion_accepted_on(case.person, &kinds).await?;
+        let lacks_consent = opened.hidden.iter().any(|one| one.rule == Rule::ConsentMissing.code());
+        let takes_consent = lacks_consent
+            && self.takes_consents(caller, context)?
+            && self.may_open_consent(caller, &case, context).await?;
+        let offers = Offers { takes_consent, plan_maker: self.plan_maker_of(caller, &case, context)? };
+        Ok(PersonPage { person, kinds, hidden: opened.hidden, warnings, why, opinion_accepted_on, offers })
+    }
+
+    /// The day on which an opinion was accepted for the application shown, where 進捗 is shown and does not name it itself.
+    pub(crate) async fn opinion_accepted_on(
+        &self,
+        person: PersonKey,
+        kinds: &[KindView],
+    ) -> Result<Option<Date>, Error> {
+        let shown = kinds.iter().find(|view| view.kind == Kind::A5).and_then(|view| view.documents.first());
+        let progress: Option<CertificationProgress> =
+            shown.and_then(|document| serde_json::from_value(document.content.clone()).ok());
+        let Some(progress) = progress.filter(lacks_opinion) else { return Ok(None) };
+        let accepted = self.store().accepted_submissions(Kind::A2, &[person]).await?;
+        Ok(accepted_on(&accepted, person, progress.applied_on))
     }
 
     /// Who a person is and nothing else, for whoever may see the card (A3a): number, name, kana, birth, sex, and the address where
@@ -638,6 +684,18 @@ fn why_kind(case: &Case, kind: Kind, question: Question, allowed: bool) -> WhyKi
         reason: explanation.reason,
         next: explanation.next,
     }
+}
+
+/// Whether an application still waits for its opinion by the municipality's own row.
+pub(crate) fn lacks_opinion(progress: &CertificationProgress) -> bool {
+    progress.opinion_received_on.is_none() && progress.result.is_none() && progress.closing.is_none()
+}
+
+/// The day on which the first of these documents was accepted for an application of a day.
+pub(crate) fn accepted_on(accepted: &[Submission], person: PersonKey, applied_on: Date) -> Option<Date> {
+    let since = accepted.iter().filter(|one| one.person == person);
+    let since = since.filter(|one| dates::day_in_japan(one.submitted_at) >= applied_on);
+    since.filter_map(|one| one.decided_at).min().map(dates::day_in_japan)
 }
 
 /// The latest content of a kind, for use cases that need a fact of it.

@@ -35,6 +35,11 @@ const OF_PEOPLE: &str = "SELECT submission_id, insured_number, kind, sender, sub
      FROM submission WHERE insurer_number = $1
        AND insured_number IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) AND sender = $18 AND kind = $19
      ORDER BY submitted_at DESC, submission_id";
+const ACCEPTED: &str = "SELECT submission_id, insured_number, kind, sender, submitted_by, submitted_at, state, reason, decided_at, natural_key,
+       CAST(NULL AS BYTEA), mac, NULL, CAST(NULL AS BYTEA), replaces
+     FROM submission WHERE insurer_number = $1
+       AND insured_number IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) AND kind = $18 AND state = 'accepted'
+     ORDER BY submitted_at DESC, submission_id";
 const PUT_ORIGINAL: &str = "INSERT INTO record_original (insurer_number, submission_id, insured_number, kind, natural_key, revision, media, content, purge_after)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const ORIGINAL: &str = "SELECT insured_number, kind, natural_key, revision, media, content FROM record_original
@@ -44,7 +49,7 @@ const ORIGINALS: &str =
      WHERE insurer_number = $1 AND submission_id > $2 ORDER BY submission_id LIMIT $3";
 #[cfg(test)]
 pub(crate) const ALL: &[&str] =
-    &[PUT, MOVE, DROP_CONTENT, ONE, PAGE, OF_PERSON, OF_PEOPLE, PUT_ORIGINAL, ORIGINAL, ORIGINALS];
+    &[PUT, MOVE, DROP_CONTENT, ONE, PAGE, OF_PERSON, OF_PEOPLE, ACCEPTED, PUT_ORIGINAL, ORIGINAL, ORIGINALS];
 
 /// A document as its sender handed it in, byte for byte.
 #[derive(Clone, PartialEq, Eq)]
@@ -320,6 +325,19 @@ impl Store {
             args.extend(numbers.iter().map(|number| Arg::from(number.as_str())));
             args.extend([Arg::from(&sender), Arg::from(kind.code())]);
             let rows = self.engine.rows(OF_PEOPLE, &args).await?;
+            found.extend(self.submissions(insurer, &rows).await?);
+        }
+        Ok(found)
+    }
+
+    /// The documents of one kind about these people that their municipality has accepted, latest first, without their contents.
+    pub async fn accepted_submissions(&self, kind: Kind, people: &[PersonKey]) -> Result<Vec<Submission>, StoreError> {
+        let mut found = Vec::new();
+        for (insurer, numbers) in sixteens(people) {
+            let mut args = vec![Arg::from(insurer.as_str())];
+            args.extend(numbers.iter().map(|number| Arg::from(number.as_str())));
+            args.push(Arg::from(kind.code()));
+            let rows = self.engine.rows(ACCEPTED, &args).await?;
             found.extend(self.submissions(insurer, &rows).await?);
         }
         Ok(found)

@@ -274,6 +274,7 @@ fn shape(name: &str) -> Option<Shape> {
         "notice_line" => (R::Nothing, "200", C::Json("NoticeLine")),
         "lift_withheld" => (R::Json("LiftWithheld"), "204", C::Nothing),
         "decide_office" => (R::Json("OfficeDecision"), "204", C::Nothing),
+        "set_plan_maker" => (R::Json("PlanMaker"), "204", C::Nothing),
         "set_switch" => (R::Json("Switch"), "204", C::Nothing),
         "accounts" => (R::Nothing, "200", C::Json("Accounts")),
         "invite_account" => (R::Json("Invitation"), "201", C::Json("InitialPassword")),

@@ -132,6 +132,7 @@ routes! {
     Organisations get    GET    "/api/v1/people/{handle}/notice-line"        notice_line           Municipalities "お知らせ（紙）のQRコードの内容"            identification::notice_line;
     Organisations post   POST   "/api/v1/people/{handle}/withheld/lift"      lift_withheld         Municipalities "不開示の解除"                              people::lift_withheld;
     Organisations put    PUT    "/api/v1/people/{handle}/offices/{office}"   decide_office         Municipalities "担当登録の継続・不開示の人の事業所の確認・終了" people::decide_office;
+    Organisations put    PUT    "/api/v1/people/{handle}/plan-maker"         set_plan_maker         Offices        "この人のケアプランを作る・作るのをやめる（※1）" people::set_plan_maker;
     Organisations put    PUT    "/api/v1/people/{handle}/staff/{account}"    set_switch            Offices        "職員ごとの閲覧の停止・再開"                people::set_switch;
     Organisations post   POST   "/api/v1/people/{handle}/portal-codes"       issue_portal_code     Municipalities "本人の画面のための1回だけの番号"           portal::issue_code;
     Organisations post   POST   "/api/v1/people/{handle}/proxies"            register_proxy        Municipalities "代理の方の登録（家族・法定代理人・任意後見人）" portal::register_proxy;
@@ -280,6 +281,11 @@ routes! {
     Organisations get    GET    "/p/{handle}"                                person_page           Both           "利用者のページ"                            pages::person::show_person;
     Organisations get    GET    "/p/{handle}/consent"                        consent_page          Both           "同意"                                      pages::consent::form;
     Organisations post   POST   "/p/{handle}/consent"                        consent_by_form       Both           "同意"                                      pages::consent::record;
+    Organisations post   POST   "/p/{handle}/plan-maker"                     plan_maker_by_form     Offices        "ケアプランを作る人"                        pages::person::set_plan_maker;
+    Organisations get    GET    "/requests"                                  requests_page          Offices        "届出"                                      pages::requests::list;
+    Organisations get    GET    "/p/{handle}/request"                        request_page           Offices        "届出を書く"                                pages::requests::form;
+    Organisations post   POST   "/p/{handle}/request"                        request_by_form        Offices        "届出を確かめる・出す"                      pages::requests::act;
+    Organisations get    GET    "/p/{handle}/request/{receipt}"              request_receipt_page   Offices        "届出の受付"                                pages::requests::receipt;
     Organisations get    GET    "/p/{handle}/looks"                          looks_page            Both           "だれが見たか"                              pages::look::looks;
     Organisations get    GET    "/p/{handle}/end"                            end_page              Offices        "担当を終える"                              pages::look::end_form;
     Organisations post   POST   "/p/{handle}/end"                            end_by_form           Offices        "担当を終える"                              pages::look::end;

@@ -5,7 +5,7 @@ use super::Looking;
 use super::grants::PortalGrantView;
 use crate::decision::Question;
 use crate::notices::Tell;
-use crate::view::{PersonPage, explained, identity_of, open_kind, opening, rows_of, with_companions};
+use crate::view::{Offers, PersonPage, explained, identity_of, open_kind, opening, rows_of, with_companions};
 use crate::{Context, Error, Platform, random_id};
 use kiban_domain::assignment::{Assignment, EndReason};
 use kiban_domain::consent::{ConsentAct, ConsentRecord, ConsentState, Declarant, IdentityProof};
@@ -84,7 +84,9 @@ impl Platform {
         let kinds: Vec<_> = kinds.into_iter().flatten().collect();
         let warnings = self.warnings_of(&kinds, context);
         let why = kinds.iter().filter_map(|view| explained(&case, view.kind)).collect();
-        Ok(PersonPage { person, kinds, hidden: Vec::new(), warnings, why })
+        let opinion_accepted_on = self.opinion_accepted_on(case.person, &kinds).await?;
+        let hidden = Vec::new();
+        Ok(PersonPage { person, kinds, hidden, warnings, why, opinion_accepted_on, offers: Offers::default() })
     }
 
     /// Who is registered today; of a 不開示 person no office is named.

@@ -186,6 +186,25 @@ pub(crate) async fn decide_office(
     done()
 }
 
+/// Whether the caller makes the person's plan (※1, P-042).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PlanMakerBody {
+    makes_plan: bool,
+}
+
+pub(crate) async fn set_plan_maker(
+    State(app): State<App>,
+    who: Authenticated,
+    Path(handle): Path<String>,
+    body: Json<PlanMakerBody>,
+) -> Answer {
+    let (context, makes_plan) = (who.keyed(&body.bytes)?, body.value.map(|body| body.makes_plan));
+    let act = app.platform.set_plan_maker(&who.caller, &handle, makes_plan, &context);
+    once(&app, &who, &context, act).await?;
+    done()
+}
+
 /// Whether the office hides the person from the staff member (P-014).
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

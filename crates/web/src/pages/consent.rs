@@ -1,13 +1,13 @@
 //! 同意 (P-060…P-071): taken on the spot where this office may take it, narrowed or withdrawn at any time.
 
 use super::visitor::{Away, Posted, Visitor, to};
-use super::{Frame, show};
+use super::{Frame, show, words};
 use crate::{App, Problem};
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use kiban_domain::Kind;
-use kiban_domain::consent::{ConsentAct, Declarant, IdentityProof};
+use kiban_domain::consent::{ConsentAct, ConsentState, Declarant, IdentityProof};
 use kiban_service::{ConsentRequest, ItemFault};
 
 /// 様式と版 of the words on this page, recorded with each act.
@@ -22,6 +22,16 @@ struct ConsentPage {
     handle: String,
     name: String,
     errors: Vec<String>,
+    /// What was declared so far, in words; empty when nothing was.
+    standing: String,
+    /// The person said no, or could not be asked.
+    is_warning: bool,
+    /// Consent is given, so it can be narrowed or withdrawn.
+    is_given: bool,
+    /// Whether it may be given here.
+    may_take: bool,
+    /// 市区町村名, who takes it otherwise.
+    city: String,
     /// Kinds that may be refused one by one.
     kinds: Vec<(&'static str, &'static str)>,
     act: String,
@@ -41,21 +51,48 @@ async fn page(app: &App, visitor: &Visitor, handle: String) -> Result<ConsentPag
     if !is_taker(app, visitor)? {
         return Err(Problem::unknown());
     }
-    let person = app.platform.view_identity(&visitor.caller, &handle, &visitor.context).await?;
+    let desk = app.platform.consent_desk(&visitor.caller, &handle, &visitor.context).await?;
+    let text = |name: &str| desk.person[name].as_str().unwrap_or_default().to_owned();
+    let city = words::city(&text("insurer_number")).unwrap_or_else(|| "市区町村".to_owned());
+    let state = desk.state.clone().unwrap_or_default();
     let kinds = [Kind::A1, Kind::A2, Kind::C1, Kind::Cp1, Kind::E1, Kind::E2];
     Ok(ConsentPage {
         page: Frame { body: "main--read", ..visitor.frame(app, "同意を登録する", "P-062", "/users") },
         handle,
-        name: person["name"].as_str().unwrap_or_default().to_owned(),
+        name: text("name"),
         errors: Vec::new(),
+        standing: standing(&state),
+        is_warning: state.given_at.is_none(),
+        is_given: state.given_at.is_some(),
+        may_take: desk.may_take,
+        city,
         kinds: kinds.map(|kind| (kind.code(), kind.name_ja())).into(),
-        act: "given".to_owned(),
+        // Nobody is taken to agree before they have said so.
+        act: String::new(),
         kind: String::new(),
         declarant: String::new(),
         relation: String::new(),
         proof: String::new(),
         remark: String::new(),
     })
+}
+
+/// What was declared so far.
+fn standing(state: &ConsentState) -> String {
+    let refused: Vec<&str> = state.refused.iter().map(|kind| kind.name_ja()).collect();
+    let but =
+        if refused.is_empty() { String::new() } else { format!("見せないもの：{}。", refused.join("、")) };
+    match (state.given_at, state.withdrawn_at) {
+        (Some(given), _) => format!("{}から、同意しています。{but}", words::day_of(given)),
+        (None, Some(withdrawn)) => format!(
+            "{}に、同意をやめました。もう一度同意するという気持ちを確かめたときだけ、「同意する」を選んでください。{but}",
+            words::day_of(withdrawn)
+        ),
+        (None, None) if state.not_obtainable => {
+            format!("前に聞いたときは、意思を確かめられませんでした。{but}")
+        }
+        (None, None) => but,
+    }
 }
 
 pub(crate) async fn form(

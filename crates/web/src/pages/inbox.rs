@@ -261,7 +261,7 @@ fn part(name: &str, values: Vec<(&str, String)>) -> Part {
     Part { name: name.to_owned(), values: filled.map(|(name, text)| (name.to_owned(), text)).collect() }
 }
 
-fn plan_request(request: &PlanRequest) -> Part {
+pub(super) fn plan_request(request: &PlanRequest) -> Part {
     let (filing, reason, changed) = match &request.filing {
         FilingKind::New => ("新規", String::new(), String::new()),
         FilingKind::Change { reason, changed_on } => ("変更", reason.clone(), words::day(*changed_on)),

@@ -8,7 +8,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use kiban_domain::{Kind, OfficeNumber, Organization};
-use kiban_service::LookUp;
+use kiban_service::{ItemFault, LookUp};
 
 #[derive(Template)]
 #[template(path = "looks.html")]
@@ -19,13 +19,15 @@ struct LooksPage {
     rows: Vec<Row>,
 }
 
+/// What somebody did with one request.
 struct Row {
     at: String,
     organization: String,
     staff: String,
-    action: String,
-    kind: &'static str,
-    outcome: &'static str,
+    /// What was done in it, and of which kinds.
+    actions: Vec<String>,
+    kinds: Vec<&'static str>,
+    outcomes: Vec<&'static str>,
 }
 
 #[derive(Template)]
@@ -65,25 +67,44 @@ pub(crate) async fn looks(
         } else {
             "この事業所の記録です。ほかの事業所の記録は、本人と市区町村が見られます。"
         },
-        rows: looks.into_iter().map(|look| row(look, &app)).collect(),
+        rows: looks
+            .chunk_by(|one, next| one.request_id == next.request_id)
+            .filter_map(|looks| row(looks, &app))
+            .collect(),
     };
     Ok(show(&html)?)
 }
 
-fn row(look: LookUp, app: &App) -> Row {
+/// The looks of one request as one row: a page of a person is recorded kind by kind.
+fn row(looks: &[LookUp], app: &App) -> Option<Row> {
+    let mut row = first(looks.first()?, app);
+    for look in looks.iter().rev() {
+        let kind = look.kind.as_deref().and_then(Kind::parse).map(Kind::name_ja);
+        let (action, outcome) = (words_of(&look.action).to_owned(), look.outcome);
+        row.actions.extend((!row.actions.contains(&action)).then_some(action));
+        row.kinds.extend(kind.filter(|kind| !row.kinds.contains(kind)));
+        row.outcomes.extend((!row.outcomes.contains(&outcome)).then_some(outcome));
+    }
+    Some(row)
+}
+
+fn first(look: &LookUp, app: &App) -> Row {
     let office = look.organization.as_deref().and_then(|text| OfficeNumber::parse(text).ok());
     let name = office.and_then(|number| app.platform.standing().office(number).map(|office| office.name.clone()));
     Row {
         at: words::moment(look.at),
-        organization: name.or(look.organization).or_else(|| own_door(look.staff.as_deref())).unwrap_or_default(),
+        organization: name
+            .or_else(|| look.organization.clone())
+            .or_else(|| own_door(look.staff.as_deref()))
+            .unwrap_or_default(),
         staff: look
             .staff
             .as_deref()
             .and_then(|staff| staff.rsplit_once('/'))
             .map_or_else(String::new, |(_, name)| name.to_owned()),
-        action: words_of(&look.action).to_owned(),
-        kind: look.kind.as_deref().and_then(Kind::parse).map_or("", Kind::name_ja),
-        outcome: look.outcome,
+        actions: Vec::new(),
+        kinds: Vec::new(),
+        outcomes: Vec::new(),
     }
 }
 
@@ -103,13 +124,16 @@ fn words_of(action: &str) -> &str {
         "look_ups" => "この記録を見た",
         "register" => "担当事業所として登録した",
         "identity.visual" => "訪問で顔を見て本人を確かめた",
-        "registration.end" => "担当を終えた",
+        "register.plan_maker" => "ケアプランを作る人を変えた",
+        "register.end" | "registration.end" => "担当を終えた",
         "consent.record" => "同意を登録した",
         "list_people" | "opinion.requests" => "一覧で見た",
         "opinion.open" => "意見書を書くために開いた",
         "opinion.draft" => "意見書の下書きを保存した",
         "opinion.discard" => "意見書の下書きを消した",
         "submit" => "書類を提出した",
+        "request.list" => "届出の一覧で見た",
+        "request.open" => "届出を書くために開いた",
         "filed" => "提出した書類の状態を見た",
         "inbox" => "届いたものの一覧で見た",
         "inbox.look" | "inbox.fetch" | "inbox.original" => "届いた書類を見た",
@@ -152,7 +176,12 @@ pub(crate) async fn insured_form(State(app): State<App>, visitor: Visitor) -> Re
 
 pub(crate) async fn insured(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
     let Posted { visitor, form } = posted;
-    let number = Number::typed(form.get("insured_number"));
+    let typed = form.get("insured_number").trim();
+    let number = if typed.is_empty() {
+        Err(Problem::invalid(vec![ItemFault::new("insured_number", "被保険者番号を入れてください。")]))
+    } else {
+        Number::typed(typed)
+    };
     let problem = match app.platform.find_insured(&visitor.caller, number, &visitor.context).await {
         Ok(handle) => return Ok(to(&format!("/p/{handle}"), None)),
         Err(problem) => problem,

@@ -18,6 +18,7 @@ pub(crate) mod person;
 mod proof;
 pub(crate) mod public;
 pub(crate) mod register;
+pub(crate) mod requests;
 pub(crate) mod today;
 pub(crate) mod users;
 pub(crate) mod visitor;

@@ -1,17 +1,19 @@
 //! 利用者のページ (P-214): everything the visitor may see about one person, kind by kind, each with why. What is blank in the
 //! table has no block; what lacks consent says so and how to get it.
 
-use super::visitor::{Away, Visitor};
+use super::visitor::{Away, Posted, Visitor, to};
 use super::{Frame, show, words};
 use crate::{App, Problem};
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use kiban_domain::care_plan::{CarePlan, ServiceSlip};
+use kiban_domain::care_plan::{CarePlan, ClockTime, ServiceSlip, WeeklyService};
 use kiban_domain::certification::CertificationProgress;
 use kiban_domain::insurance_card::{CardIssue, CopaymentRate, CostCeiling, InsuranceCard};
+use kiban_domain::physician_opinion::PhysicianOpinion;
+use kiban_domain::service_type::service_type;
 use kiban_domain::{Date, Kind, Organization, dates};
-use kiban_service::{Document, KindView, LabelledItem, PersonPage, WhyKind, labelled};
+use kiban_service::{Document, KindView, LabelledItem, PersonPage, PlanMaker, WhyKind, labelled};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -33,8 +35,15 @@ struct PersonHtml {
     address: String,
     warnings: Vec<String>,
     cards: Vec<Card>,
+    /// A consent may be taken here now.
     may_take_consent: bool,
+    /// Consents are taken, narrowed or withdrawn here at all.
+    may_change_consent: bool,
     may_end: bool,
+    /// 届出を書く, for those who file them.
+    may_file: bool,
+    /// `nobody`, `me` or `colleague` makes the person's plan; empty for whoever makes nobody's.
+    plan_maker: &'static str,
 }
 
 /// One block of the page.
@@ -82,10 +91,15 @@ impl Table {
     }
 }
 
-/// More of a block, closed until it is asked for.
+/// More of a block, closed until it is asked for unless it is what the block is opened for.
 pub(in crate::pages) struct Fold {
     pub(in crate::pages) title: String,
     pub(in crate::pages) values: Vec<Value>,
+    pub(in crate::pages) is_open: bool,
+}
+
+fn fold(title: impl Into<String>, values: Vec<Value>) -> Fold {
+    Fold { title: title.into(), values, is_open: false }
 }
 
 /// Anchor, heading, kinds.
@@ -149,6 +163,15 @@ pub(crate) async fn show_person(
     let text = |name: &str| view.person[name].as_str().unwrap_or_default().to_owned();
     let birth: Date = text("birth").parse().map_err(|_| Problem::internal("a day of birth is not readable"))?;
     let is_office = matches!(visitor.caller.organization, Organization::Office(_));
+    let is_taker = super::consent::is_taker(&app, &visitor)?;
+    let city = words::city(&text("insurer_number")).unwrap_or_else(|| format!("保険者番号 {}", text("insurer_number")));
+    let mut cards: Vec<Card> = BLOCKS.into_iter().filter_map(|block| card(block, &view, today)).collect();
+    if is_taker && !view.offers.takes_consent {
+        for shut in cards.iter_mut().filter(|card| card.is_shut) {
+            shut.texts.truncate(1);
+            shut.texts.push(format!("{city}が、申請のときに同意をとります。この事業所では登録できません。"));
+        }
+    }
     let here = if is_office { "/users" } else { "/insured" };
     let html = PersonHtml {
         page: visitor.frame(&app, "利用者のページ", "P-214", here),
@@ -159,16 +182,36 @@ pub(crate) async fn show_person(
         age: dates::age_on(birth, today),
         birth: words::day(birth),
         birth_iso: birth.to_string(),
-        city: words::city(&text("insurer_number")).unwrap_or_else(|| format!("保険者番号 {}", text("insurer_number"))),
+        city,
         number: text("insured_number"),
         address: text("address"),
         warnings: view.warnings.iter().map(|warning| warning.message.clone()).collect(),
-        cards: BLOCKS.into_iter().filter_map(|block| card(block, &view, today)).collect(),
-        may_take_consent: super::consent::is_taker(&app, &visitor)?,
+        cards,
+        may_take_consent: view.offers.takes_consent,
+        may_change_consent: is_taker,
         may_end: is_office,
+        may_file: app.platform.files_requests(&visitor.caller, &visitor.context).map_err(Problem::from)?,
+        plan_maker: match view.offers.plan_maker {
+            Some(PlanMaker::Nobody) => "nobody",
+            Some(PlanMaker::Caller) => "me",
+            Some(PlanMaker::Colleague) => "colleague",
+            None => "",
+        },
         handle,
     };
     Ok(show(&html)?)
+}
+
+/// ※1 (P-042): the visitor makes the person's plan, or no longer does.
+pub(crate) async fn set_plan_maker(
+    State(app): State<App>,
+    Path(handle): Path<String>,
+    posted: Posted,
+) -> Result<Response, Away> {
+    let Visitor { caller, context, .. } = &posted.visitor;
+    let makes_plan = Ok::<_, Problem>(posted.form.get("makes_plan") == "yes");
+    app.platform.set_plan_maker(caller, &handle, makes_plan, context).await?;
+    Ok(to(&format!("/p/{handle}"), None))
 }
 
 /// A block, if one of its kinds is there or lacks nothing but consent.
@@ -182,7 +225,7 @@ fn card((id, name, kinds): Block, view: &PersonPage, today: Date) -> Option<Card
         return Some(card);
     }
     for one in &shown {
-        fill(&mut card, one, today);
+        fill(&mut card, one, view.opinion_accepted_on, today);
     }
     if card.values.is_empty() && card.tables.is_empty() && card.folds.is_empty() && card.steps.is_empty() {
         card.texts.push("まだ登録されていません。".to_owned());
@@ -195,7 +238,11 @@ fn why(one: &WhyKind) -> String {
     format!("{}　規則 {}", one.reason, one.requirement)
 }
 
-fn fill(card: &mut Card, view: &KindView, today: Date) {
+fn fill(card: &mut Card, view: &KindView, accepted_on: Option<Date>, today: Date) {
+    // What is left of a limit is told also, and most of all, when nothing was used.
+    if matches!(view.kind, Kind::E1 | Kind::E2) {
+        return allowance(card, view);
+    }
     let Some(latest) = view.documents.first() else {
         if view.kind == Kind::A3a {
             card.values.push(value("証の交付", "記録がありません", "被保険者証のない人もいます"));
@@ -207,9 +254,9 @@ fn fill(card: &mut Card, view: &KindView, today: Date) {
         Kind::A3b => copayment(card, latest, today),
         Kind::A3c => ceiling(card, latest, today),
         Kind::A1 => survey(card, &view.documents),
-        Kind::A5 => progress(card, latest, today),
+        Kind::A2 => opinions(card, &view.documents),
+        Kind::A5 => progress(card, latest, accepted_on, today),
         Kind::Cp1 => plan(card, &view.documents),
-        Kind::E1 | Kind::E2 => allowance(card, view),
         Kind::G1 => consent(card, latest),
         Kind::F1 => request(card, &view.documents),
         // Its course over time is what LIFE is looked at for.
@@ -344,7 +391,7 @@ fn survey(card: &mut Card, documents: &[Document]) {
         let kept = latest.iter().filter(|item| keep(item));
         let values: Vec<Value> = kept.map(|item| value(item.name, &item.value, "")).collect();
         if !values.is_empty() {
-            card.folds.push(Fold { title: title.to_owned(), values });
+            card.folds.push(fold(title, values));
         }
     };
     for (number, title) in [
@@ -385,11 +432,38 @@ fn listed(card: &mut Card, view: &KindView) {
         if place == 0 {
             card.tag = words::day(document.valid_from);
         }
-        card.folds.push(Fold { title, values });
+        card.folds.push(fold(title, values));
     }
 }
 
-fn progress(card: &mut Card, document: &Document, today: Date) {
+/// The newest opinion chapter by chapter, as its writer knows it, the first chapter open; each earlier one as a whole.
+fn opinions(card: &mut Card, documents: &[Document]) {
+    for (place, document) in documents.iter().enumerate() {
+        let Some(opinion) = read::<PhysicianOpinion>(document) else {
+            if place == 0 {
+                card.texts.push(PARTLY.to_owned());
+            }
+            continue;
+        };
+        let parts = super::opinion::parts(&opinion);
+        let values = |part: super::inbox::Part| -> Vec<Value> {
+            part.values.into_iter().map(|(name, text)| value(&name, text, "")).collect()
+        };
+        let written = words::day(document.valid_from);
+        if place > 0 {
+            let all = parts.into_iter().flat_map(values).collect();
+            card.folds.push(fold(format!("以前の意見書　{written}"), all));
+            continue;
+        }
+        card.tag = written;
+        // Who the person is stands above.
+        for (chapter, part) in parts.into_iter().skip(1).enumerate() {
+            card.folds.push(Fold { is_open: chapter == 0, ..fold(part.name.clone(), values(part)) });
+        }
+    }
+}
+
+fn progress(card: &mut Card, document: &Document, accepted_on: Option<Date>, today: Date) {
     let Some(progress) = read::<CertificationProgress>(document) else {
         return card.texts.push(PARTLY.to_owned());
     };
@@ -397,7 +471,7 @@ fn progress(card: &mut Card, document: &Document, today: Date) {
     let days = [
         ("申請", Some(progress.applied_on), String::new()),
         ("調査票", progress.survey_received_on, String::new()),
-        ("意見書", progress.opinion_received_on, String::new()),
+        ("意見書", progress.opinion_received_on.or(accepted_on), String::new()),
         ("審査会", progress.board_done_on, planned(&progress)),
         (
             "結果",
@@ -452,14 +526,7 @@ fn plan(card: &mut Card, documents: &[Document]) {
         card.values.push(value("作成", made, words::day(first.made_on)));
         let heads = ["課題", "長期目標", "短期目標", "サービス内容", "種別・事業所", "頻度・期間"];
         card.tables.push(Table::new("第2表　課題・目標・サービス".to_owned(), &heads, goals(latest)));
-        let week = latest.table3.services().map(|one| {
-            let time = [one.from, one.to].map(|time| time.map(|time| time.to_string()).unwrap_or_default());
-            vec![one.weekday.map_or("", |day| day.name_ja()).to_owned(), time.join("から"), one.content.clone()]
-        });
-        let rows: Vec<Vec<String>> = week.collect();
-        if !rows.is_empty() {
-            card.tables.push(Table::new("第3表　週間の予定".to_owned(), &["曜日", "時刻", "内容"], rows));
-        }
+        week(card, latest);
     }
     for (document, earlier) in plans.iter().skip(1) {
         let values = vec![
@@ -467,11 +534,59 @@ fn plan(card: &mut Card, documents: &[Document]) {
             value("総合的な援助の方針", &earlier.table1.policy, ""),
             value("登録", words::day_of(document.recorded_at), ""),
         ];
-        card.folds.push(Fold { title: format!("以前の計画　{}", words::day(earlier.changed_on)), values });
+        card.folds.push(fold(format!("以前の計画　{}", words::day(earlier.changed_on)), values));
     }
     for slip in &slips {
-        card.folds.push(Fold { title: format!("利用票　{}", slip.month), values: uses(slip) });
+        card.folds.push(fold(format!("利用票　{}", month(&slip.month.to_string())), uses(slip)));
     }
+}
+
+/// 第3表: the services of the week from Monday to Sunday and by the hour, then what is done every day and what is not weekly.
+fn week(card: &mut Card, plan: &CarePlan) {
+    let mut services: Vec<_> = plan.table3.services().collect();
+    services.sort_by_key(|one| (one.weekday.is_none(), one.weekday, one.from, one.to));
+    let row = |one: &&WeeklyService| {
+        let day = one.weekday.map_or("", |day| day.name_ja());
+        vec![day.to_owned(), hours(one.from, one.to), one.content.clone()]
+    };
+    let rows: Vec<Vec<String>> = services.iter().map(row).collect();
+    if !rows.is_empty() {
+        card.tables.push(Table::new("第3表　週間の予定".to_owned(), &["曜日", "時刻", "内容"], rows));
+    }
+    let mut activities: Vec<_> = plan.table3.activities().collect();
+    activities.sort_by_key(|one| (one.from, one.to));
+    let daily = activities.into_iter().map(|one| value(&hours(one.from, one.to), &one.content, ""));
+    let others = plan.table3.others().map(|text| value("週単位以外のサービス", text, ""));
+    let values: Vec<Value> = daily.chain(others).collect();
+    if !values.is_empty() {
+        card.folds.push(fold("第3表　主な日常生活上の活動・週単位以外のサービス", values));
+    }
+}
+
+/// 10時から11時30分まで; a point in time when both are the same.
+fn hours(from: Option<ClockTime>, to: Option<ClockTime>) -> String {
+    let hour = |time: ClockTime| match time.minutes() % 60 {
+        0 => format!("{}時", time.minutes() / 60),
+        minutes => format!("{}時{minutes:02}分", time.minutes() / 60),
+    };
+    match (from, to) {
+        (Some(from), Some(to)) if from != to => format!("{}から{}まで", hour(from), hour(to)),
+        (Some(time), _) | (None, Some(time)) => hour(time),
+        (None, None) => String::new(),
+    }
+}
+
+/// 令和8年11月, of YYYYMM or YYYY-MM.
+fn month(text: &str) -> String {
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let first = dates::parse_yyyymmdd(&format!("{digits}01"));
+    first.map_or_else(|_| text.to_owned(), |day| words::day(day).trim_end_matches("1日").to_owned())
+}
+
+/// 訪問介護（111111）: a code of a service with the name of its type.
+fn service_name(code: &str) -> String {
+    let kind = code.get(..2).and_then(service_type);
+    kind.map_or_else(|| code.to_owned(), |kind| format!("{}（{code}）", kind.name_ja))
 }
 
 /// Days of a month by office and service code.
@@ -482,9 +597,9 @@ fn uses(slip: &ServiceSlip) -> Vec<Value> {
             .or_default()
             .push(line.day.day().to_string());
     }
-    let written = days
-        .iter()
-        .map(|((office, code), days)| value(&format!("{office}　{code}"), format!("{}日", days.join("・")), ""));
+    let written = days.iter().map(|((office, code), days)| {
+        value(&format!("{office}　{}", service_name(code)), format!("{}日", days.join("・")), "")
+    });
     written.collect()
 }
 

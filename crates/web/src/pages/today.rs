@@ -57,11 +57,10 @@ pub(crate) async fn page(State(app): State<App>, visitor: Visitor) -> Result<Res
     if caller.office.is_some() {
         let asked = Ok::<_, Problem>(PeoplePage { after: None, limit: PAGE });
         let people = app.platform.list_people(caller, asked, context).await?;
-        let takes_consents = super::consent::is_taker(&app, &visitor)?;
         // Who only treats somebody does not lead them through the renewal.
         let class = caller.office.as_ref().map(|(_, class)| *class);
         let guides = !matches!(class, Some(OfficeClass::Hospital | OfficeClass::HospitalWithCare));
-        tasks.extend(people.iter().flat_map(|one| of_person(one, (takes_consents, guides), today)));
+        tasks.extend(people.iter().flat_map(|one| of_person(one, guides, today)));
         quiet.extend(waiting(&people));
     }
     if app.platform.writes_opinions(caller) {
@@ -96,7 +95,7 @@ pub(crate) async fn seen(State(app): State<App>, posted: Posted) -> Result<Respo
     Ok(to("/today", None))
 }
 
-fn of_person(one: &PersonStatus, (takes_consents, guides): (bool, bool), today: Date) -> Vec<Task> {
+fn of_person(one: &PersonStatus, guides: bool, today: Date) -> Vec<Task> {
     let name = one.name.clone().unwrap_or_else(|| format!("被保険者番号 {}", one.insured_number));
     let page = format!("/p/{}", one.handle);
     let result = one.progress.as_ref().and_then(|progress| progress.result.as_ref());
@@ -115,7 +114,7 @@ fn of_person(one: &PersonStatus, (takes_consents, guides): (bool, bool), today: 
         let text = format!("{name} さんの更新申請を案内する");
         tasks.push(Task::new(rank, page.clone(), text, why, ("tag--do", &left(days))));
     }
-    if takes_consents && one.consent == Some("missing") && one.days_left.is_some_and(|days| days <= SOON) {
+    if one.may_take_consent && one.consent == Some("missing") && one.days_left.is_some_and(|days| days <= SOON) {
         let why = "認定の期限が近いため、次の更新申請までに同意をとってください。".to_owned();
         tasks.push(Task::new(
             3,
@@ -186,6 +185,9 @@ fn of_inbox(kinds: &[Kind]) -> Vec<Task> {
 fn of_notice(notice: &NoticeView, is_administrator: bool) -> Task {
     let place = match (&notice.person, notice.kind) {
         (Some(handle), _) => format!("/p/{handle}"),
+        // The list of what was handed in says why it came back and opens the form again.
+        (None, NoticeKind::SubmissionReturned) if notice.facts["kind"] == "A2" => "/opinions".to_owned(),
+        (None, NoticeKind::SubmissionReturned) => "/requests".to_owned(),
         (None, NoticeKind::CertificateEnding | NoticeKind::CertificateRenewed) => "/admin/certificates".to_owned(),
         (None, NoticeKind::MassViewing | NoticeKind::NightViewing | NoticeKind::ForeignAttempts)
             if is_administrator =>

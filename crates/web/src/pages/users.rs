@@ -32,7 +32,6 @@ struct UsersPage {
     sort: &'static str,
     order: &'static str,
     has_progress: bool,
-    may_take_consent: bool,
     more: bool,
     last: String,
 }
@@ -42,6 +41,7 @@ struct Row {
     name: String,
     kana: String,
     city: String,
+    number: String,
     not_started: Option<String>,
     progress: Option<Progress>,
     until: String,
@@ -49,6 +49,7 @@ struct Row {
     until_tag: String,
     /// `given`, `missing`, `withdrawn`, `not_obtainable`, or empty.
     consent: &'static str,
+    may_take_consent: bool,
     view: String,
     view_iso: String,
     view_tag: String,
@@ -130,7 +131,6 @@ pub(crate) async fn list(
             _ => "待ちの長い順",
         },
         has_progress,
-        may_take_consent: super::consent::is_taker(&app, &visitor)?,
         more: people.len() == PAGE as usize,
         last: people.last().map(|one| one.handle.clone()).unwrap_or_default(),
     };
@@ -147,12 +147,14 @@ fn row(one: &PersonStatus, today: Date) -> Row {
         name: one.name.clone().unwrap_or_else(|| format!("被保険者番号 {}", one.insured_number)),
         kana: one.kana.clone().unwrap_or_default(),
         city: words::city(&one.insurer_number).unwrap_or_else(|| format!("保険者番号 {}", one.insurer_number)),
+        number: one.name.as_ref().map(|_| one.insured_number.clone()).unwrap_or_default(),
         not_started: one.not_started.clone(),
         progress: one.progress.as_ref().filter(|progress| is_current(progress, today)).map(|one| steps(one, today)),
         until,
         until_iso,
         until_tag: one.days_left.map_or_else(String::new, |days| left(days, SOON)),
         consent: one.consent.unwrap_or_default(),
+        may_take_consent: one.may_take_consent,
         view,
         view_iso,
         view_tag: view_left.map_or_else(String::new, |days| left(days, 30)),
@@ -186,8 +188,8 @@ fn steps(progress: &CertificationProgress, today: Date) -> Progress {
     let mut is_open = true;
     let cells = days.map(|(name, day)| {
         let (text, iso) = written(day, today);
-        // 調査票 and 意見書 are waited for at the same time.
-        let is_next = is_open || name == "意見書";
+        // 調査票 and 意見書 are waited for at the same time, and everybody asks for the day of the board.
+        let is_next = is_open || matches!(name, "意見書" | "審査会の予定");
         is_open &= day.is_some();
         Cell { name, day: text, iso, is_later: day.is_none() && !is_next }
     });

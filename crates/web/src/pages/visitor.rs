@@ -200,6 +200,16 @@ fn menu(caller: &Caller) -> &'static [(&'static str, &'static str)] {
             ("/opinions", "主治医意見書"),
             ("/admin", "管理メニュー"),
         ],
+        (
+            Organization::Office(_),
+            Some(OfficeClass::CarePlanning | OfficeClass::CommunitySupport | OfficeClass::ResidentialService),
+        ) => &[
+            ("/today", "今日の仕事"),
+            ("/users", "担当利用者"),
+            ("/users/new", "利用者を登録"),
+            ("/requests", "届出"),
+            ("/admin", "管理メニュー"),
+        ],
         (Organization::Office(_), _) => &[
             ("/today", "今日の仕事"),
             ("/users", "担当利用者"),

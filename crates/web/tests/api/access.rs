@@ -260,6 +260,7 @@ pub fn body(world: &World, name: &str, role: Role) -> Option<Value> {
         "find_insured" => json!({ "insured_number": Person::Hanako.key().insured }),
         "lift_withheld" => json!({ "insured_number": Person::Hanako.key().insured, "reason": "本人の申出" }),
         "decide_office" => json!({ "decision": "confirm" }),
+        "set_plan_maker" => json!({ "makes_plan": true }),
         "set_switch" => json!({ "hidden": false }),
         "switch_account" => json!({ "active": true }),
         "invite_account" => {

@@ -33,6 +33,8 @@ mod order;
 mod pages;
 mod pages_day;
 mod pages_opinion;
+mod pages_person;
+mod pages_requests;
 mod person_door;
 mod person_log_in;
 mod provider;

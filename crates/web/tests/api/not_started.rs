@@ -48,6 +48,7 @@ const ANSWERED: &[(&str, &str)] = &[
     ("portal_grants", "the city makes ready"),
     ("end_portal_grant", "the city makes ready"),
     ("end_registration", "an office ends what it has registered"),
+    ("set_plan_maker", "an office's own staff"),
     ("set_switch", "an office's own staff"),
     ("note_visual_check", "an act of the office; nothing is shown"),
     ("record_consent", "an act of the office; nothing is shown"),

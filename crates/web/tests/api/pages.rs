@@ -149,11 +149,11 @@ async fn a_care_manager_registers_somebody_takes_the_consent_and_sees_the_page()
         "{before}"
     );
     assert!(before.contains("なぜ見られるのか") && before.contains("規則 P-"), "{before}");
-    // To take the consent only the name is looked at.
+    // To take the consent only the name and what was declared so far are looked at.
     let looks = world.log_about(Person::Hanako.key()).await.len();
     assert!(browser.get(&consent).await.text().contains("架空 花子 さんの同意を登録する"));
     let log = world.log_about(Person::Hanako.key()).await;
-    assert_eq!((log.len() - looks, log[0].0.as_str()), (1, "view_identity"));
+    assert_eq!((log.len() - looks, log[0].0.as_str(), log[1].0.as_str()), (2, "view", "view_identity"));
     let fields = [("act", "given"), ("declarant", "person"), ("proof", "insurance_card")];
     assert_eq!(location(&browser.submit(&consent, &consent, &fields).await), page);
     let after = browser.get(&page).await.text();
@@ -377,6 +377,8 @@ fn may_send(page: &Route, role: Role) -> bool {
         "inbox_by_form" | "find_by_form" => matches!(role, Role::City | Role::OtherCity),
         "register_by_form" | "card_by_form" | "qr_by_form" => is_office,
         "opinion_file_by_form" | "opinion_send_by_form" | "opinion_by_form" => role == Role::Hospital,
+        "request_by_form" => role == Role::Planner,
+        "plan_maker_by_form" => role == Role::Planner,
         "consent_by_form" => matches!(role, Role::Planner | Role::City),
         "end_by_form" => is_office,
         other => panic!("{other} has no line"),
@@ -419,6 +421,9 @@ fn is_open(page: &Route, role: Role) -> bool {
         // The city asked the hospital for an opinion about her; none has been sent.
         "opinions_page" | "opinion_file_page" | "opinion_page" | "opinion_send_page" => role == Role::Hospital,
         "opinion_receipt_page" => false,
+        "requests_page" => matches!(role, Role::Planner | Role::Stranger),
+        "request_page" => role == Role::Planner,
+        "request_receipt_page" => false,
         "looks_page" => matches!(role, Role::Planner | Role::Helper | Role::City),
         "person_page" => sees_hanako,
         other => panic!("{other} has no line"),

@@ -36,7 +36,7 @@ fn consent(act: &str) -> serde_json::Value {
 }
 
 /// Hanako's opinion, handed over by the hospital and accepted by her city.
-async fn accepted_opinion(world: &World) {
+pub async fn accepted_opinion(world: &World) {
     let handle = world.stolen_handle(Role::Hospital, Person::Hanako.key()).await;
     let reply =
         world.log_in(Role::Hospital).await.post(&format!("/api/v1/people/{handle}/opinions"), opinion(world)).await;

@@ -83,7 +83,68 @@ fn an_individual_number_is_refused_and_not_repeated() {
     assert!(problems.iter().all(|problem| !problem.message_ja().contains("123456789018")));
 }
 
+/// The claims of a file by splitting it at lines and commas; a cancelled one is none.
+fn plainly(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut found = std::collections::BTreeSet::new();
+    for line in text.lines() {
+        let items: Vec<&str> = line.split(',').map(|item| item.trim().trim_matches('"').trim()).collect();
+        let item = |at: usize| items.get(at).copied().unwrap_or_default();
+        let table::Found::Record(record) = table::record_of(item(2), item(3)) else { continue };
+        let of = |usage: Use| record.items.iter().find(|one| one.usage == usage).map_or("", |one| item(one.number + 1));
+        if item(0) == "2" && of(Use::Change) != "3" {
+            let insurer = of(Use::Insurer).strip_prefix("00").unwrap_or_default();
+            found.insert(format!("{} {} {insurer} {}", of(Use::Month), of(Use::Office), of(Use::Insured)));
+        }
+    }
+    found.into_iter().collect()
+}
+
 proptest! {
+    #[test]
+    fn a_changed_file_reads_as_what_stands_there_or_every_fault_is_told_with_its_line(
+        name in prop::sample::select(vec!["71126110.CSV", "81226110.CSV", "82126110.CSV"]),
+        place in any::<usize>(),
+        other in any::<usize>(),
+        byte in prop_oneof![any::<u8>(), prop::sample::select(b"\",\r\n0123".to_vec())],
+        how in 0u8..6,
+    ) {
+        let mut bytes = example(&format!("valid/{name}"));
+        let at = place % bytes.len();
+        let mut lines: Vec<Vec<u8>> = bytes.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+        let (a, b) = (place % lines.len(), other % lines.len());
+        match how {
+            0 => bytes[at] = byte,
+            1 => bytes.insert(at, byte),
+            2 => drop(bytes.remove(at)),
+            3 => bytes.truncate(at),
+            4 => {
+                lines.remove(a);
+                bytes = lines.concat();
+            }
+            _ => {
+                let copy = lines[a].clone();
+                lines.insert(b, copy);
+                bytes = lines.concat();
+            }
+        }
+        let (file, problems) = read(name, &bytes);
+        // The whole file has no line: that it has no end.
+        prop_assert!(problems.iter().all(|problem| problem.line > 0 || problem.rule == "end"), "{problems:?}");
+        let Some(file) = file else {
+            prop_assert!(!problems.is_empty());
+            return Ok(());
+        };
+        if problems.is_empty() {
+            let words = |claim: &ClaimMonth| {
+                format!("{} {} {} {}", claim.month, claim.office, claim.person.insurer, claim.person.insured)
+            };
+            let mut read: Vec<String> = file.months.keys().map(words).collect();
+            read.sort();
+            prop_assert_eq!(read, plainly(&bytes));
+        }
+    }
+
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let _ = read("a.csv", &bytes);

@@ -427,7 +427,7 @@ fn misfit(item: &LifeItem, value: &str) -> Option<(&'static str, String)> {
         ValueKind::Digits if !digits(value) || value.len() > item.max_len => {
             Some(("digits", format!("{}桁以内の半角数字で入れてください", item.max_len)))
         }
-        ValueKind::Digits => None,
+        ValueKind::Digits => range_misfit(item, value),
         ValueKind::Number => number_misfit(item, value),
         ValueKind::Date => date(value),
         // An unknown day stands as 00.
@@ -463,6 +463,10 @@ fn number_misfit(item: &LifeItem, value: &str) -> Option<(&'static str, String)>
         };
         return Some(("format", format!("{}桁以内の半角の数で入れてください（{decimals}）", item.max_len)));
     }
+    range_misfit(item, value)
+}
+
+fn range_misfit(item: &LifeItem, value: &str) -> Option<(&'static str, String)> {
     let (from, to) = item.range?;
     let number: f64 = value.parse().ok()?;
     (!(from..=to).contains(&number)).then(|| ("range", format!("{from}〜{to} の数を入れてください")))

@@ -38,7 +38,7 @@ pub enum Need {
     Always,
     /// ○ when the file is handed in as final (確定).
     WhenFinal,
-    /// ● when final and the condition of the item holds; without a condition that can be judged here, never asked.
+    /// ● when final and the condition of the item holds.
     WhenFinalIf,
     /// Optional.
     No,
@@ -79,31 +79,70 @@ impl LifeItem {
     }
 }
 
-/// `a=1 and b in (1,2)`: alternatives of conjunctions of an item with its codes.
+/// `a=1 and b in (1,2) or filled (c,d)`: alternatives of conjunctions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condition(Vec<Vec<(&'static str, Vec<&'static str>)>>);
+pub struct Condition(Vec<Vec<Term>>);
+
+/// A part of a condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Term {
+    /// The item has one of the codes.
+    Is(&'static str, Vec<&'static str>),
+    /// One of the items is filled.
+    Filled(Vec<&'static str>),
+}
+
+impl Term {
+    fn parse(text: &'static str) -> Option<Self> {
+        let list = |text: &'static str| Some(text.strip_suffix(')')?.split(',').collect());
+        if let Some(items) = text.strip_prefix("filled (") {
+            return Some(Self::Filled(list(items)?));
+        }
+        match text.split_once(" in (") {
+            Some((item, codes)) => Some(Self::Is(item, list(codes)?)),
+            None => text.split_once('=').map(|(item, code)| Self::Is(item, vec![code])),
+        }
+    }
+
+    fn holds<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> bool {
+        match self {
+            Self::Is(item, codes) => value(item).is_some_and(|value| codes.contains(&value)),
+            Self::Filled(items) => items.iter().any(|item| value(item).is_some()),
+        }
+    }
+
+    fn items(&self) -> &[&'static str] {
+        match self {
+            Self::Is(item, _) => std::slice::from_ref(item),
+            Self::Filled(items) => items,
+        }
+    }
+}
 
 impl Condition {
     fn parse(text: &'static str) -> Option<Self> {
-        let term = |text: &'static str| {
-            if let Some((item, codes)) = text.split_once(" in (") {
-                return Some((item, codes.strip_suffix(')')?.split(',').collect()));
-            }
-            text.split_once('=').map(|(item, code)| (item, vec![code]))
-        };
-        let all = |text: &'static str| text.split(" and ").map(term).collect::<Option<Vec<_>>>();
+        let all = |text: &'static str| text.split(" and ").map(Term::parse).collect::<Option<Vec<_>>>();
         text.split(" or ").map(all).collect::<Option<Vec<_>>>().map(Self)
     }
 
-    /// Whether it holds for the values of a row.
+    /// Whether it holds for the values of a row, of which an empty one is none.
     pub fn holds<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> bool {
-        let fits = |(item, codes): &(&'static str, Vec<&'static str>)| value(item).is_some_and(|v| codes.contains(&v));
-        self.0.iter().any(|all| all.iter().all(fits))
+        self.0.iter().any(|all| all.iter().all(|term| term.holds(&value)))
     }
 
     /// Ids of the items it asks.
     pub fn items(&self) -> impl Iterator<Item = &'static str> {
-        self.0.iter().flatten().map(|(item, _)| *item)
+        self.0.iter().flatten().flat_map(Term::items).copied()
+    }
+
+    /// Values for which it holds, by item id; for a test.
+    #[cfg(test)]
+    pub(super) fn example(&self) -> Vec<(&'static str, Option<&'static str>)> {
+        let value = |term: &Term| match term {
+            Term::Is(item, codes) => (*item, codes.first().copied()),
+            Term::Filled(items) => (items[0], None),
+        };
+        self.0[0].iter().map(value).collect()
     }
 }
 

@@ -33,7 +33,6 @@ fn rules(text: &[u8], stage: Stage) -> Vec<String> {
 
 #[test]
 fn the_item_tables_have_every_form_and_item_of_the_published_list() {
-    let published = || table::forms().iter().filter(|form| form.like.is_none());
     let sizes: Vec<(&str, usize)> = published().map(|form| (form.data_type, form.items.len())).collect();
     assert_eq!(sizes.len(), 22);
     let expected = [21, 89, 9, 16, 129, 178, 156, 161, 52, 76, 151, 221, 40, 172, 141, 50, 30, 120, 15, 9, 19, 86];
@@ -46,8 +45,14 @@ fn the_item_tables_have_every_form_and_item_of_the_published_list() {
             let is_needed = key != "external_system_management_detail_number" || form.detail;
             assert!(!is_needed || form.item(key).is_some(), "{} has no {key}", form.data_type);
         }
-        // A condition asks only for items of its own form.
+        // A condition asks only for items of its own form, and every ● has one.
         for item in &form.items {
+            assert!(
+                item.need != Need::WhenFinalIf || item.condition.is_some(),
+                "{} {}: no condition",
+                form.data_type,
+                item.id
+            );
             for asked in item.condition.iter().flat_map(|condition| condition.items()) {
                 assert!(form.item(asked).is_some(), "{} {}: {asked}", form.data_type, item.id);
             }
@@ -58,6 +63,107 @@ fn the_item_tables_have_every_form_and_item_of_the_published_list() {
         [needs(Need::Always), needs(Need::WhenFinal), needs(Need::WhenFinalIf), needs(Need::No)],
         [138, 556, 259, 988]
     );
+}
+
+fn published() -> impl Iterator<Item = &'static LifeForm> {
+    table::forms().iter().filter(|form| form.like.is_none())
+}
+
+/// A value that fits an item.
+fn fitting(item: &LifeItem) -> String {
+    if let Some((code, _)) = item.codes.first() {
+        return (*code).to_owned();
+    }
+    let smallest = item.range.map_or(1.0, |(from, _)| from);
+    match item.kind {
+        ValueKind::Text => "亜".to_owned(),
+        ValueKind::Digits | ValueKind::Number => smallest.to_string(),
+        ValueKind::Date | ValueKind::DateOrMonth => "20260501".to_owned(),
+        ValueKind::Time => "0930".to_owned(),
+        ValueKind::Insurer => "999003".to_owned(),
+        ValueKind::Insured => "0000000101".to_owned(),
+        ValueKind::Office => "9970000023".to_owned(),
+        ValueKind::Service => "11".to_owned(),
+    }
+}
+
+/// A file of one row in which every item is filled, but for what the test changes.
+fn filled_file(form: &LifeForm, change: impl Fn(&LifeItem) -> Option<String>) -> String {
+    let ids: Vec<&str> = form.items.iter().map(|item| item.id).collect();
+    let row: Vec<String> = form.items.iter().map(|item| change(item).unwrap_or_else(|| fitting(item))).collect();
+    format!("{}\r\n{}\r\n{}\r\n", form.data_type, ids.join(","), row.join(","))
+}
+
+#[test]
+fn each_of_the_published_forms_is_read_whole_in_either_encoding_and_with_any_line_end() {
+    assert_eq!(published().count(), 22);
+    for form in published() {
+        let text = filled_file(form, |_| None);
+        let mut cp932 = Vec::new();
+        text::encode(&text, Encoding::Cp932, &mut cp932).unwrap();
+        let with_mark = [&[0xef, 0xbb, 0xbf], text.as_bytes()].concat();
+        let (lf, cr) = (text.replace('\r', ""), text.replace('\n', ""));
+        for bytes in [text.as_bytes(), &with_mark, &cp932, lf.as_bytes(), cr.as_bytes()] {
+            let (file, problems) = read("a.csv", bytes, Stage::Final);
+            assert_eq!(problems, [], "{}", form.data_type);
+            let file = file.unwrap();
+            assert_eq!((file.form.data_type, file.rows.len()), (form.data_type, 1));
+            // Everything but who it is about and what stays with the office, as it was written.
+            let kept = form.items.iter().filter(|item| !item.local && !IDENTITY.contains(&item.id));
+            let expected: BTreeMap<_, _> = kept.map(|item| (item.id, Change::Set(fitting(item)))).collect();
+            assert_eq!(file.rows[0].changes, expected, "{}", form.data_type);
+        }
+    }
+}
+
+/// ● of the published list, all 259: each is asked for by its name when its condition holds and it is blank, and by nothing else.
+#[test]
+fn every_conditional_item_is_asked_for_when_its_condition_holds_and_only_then() {
+    let mut asked = 0;
+    for form in published() {
+        for item in form.items.iter().filter(|item| item.need == Need::WhenFinalIf) {
+            let condition = item.condition.as_ref().unwrap();
+            let values = condition.example();
+            let text = filled_file(form, |other| match values.iter().find(|(id, _)| *id == other.id) {
+                _ if other.id == item.id => Some(String::new()),
+                Some((_, Some(code))) => Some((*code).to_owned()),
+                _ => None,
+            });
+            let told = read("a.csv", text.as_bytes(), Stage::Final).1;
+            let words: Vec<String> = told.iter().map(Problem::message_ja).collect();
+            let name = format!("（{}）。", item.name);
+            assert!(words.len() == 1 && words[0].contains(&name), "{} {}: {words:?}", form.data_type, item.id);
+            assert_eq!(rules(text.as_bytes(), Stage::Draft), [] as [&str; 0]);
+            assert!(!condition.holds(|_| None), "{} {} of a blank row", form.data_type, item.id);
+            asked += 1;
+        }
+    }
+    assert_eq!(asked, 259);
+    // Of an entry that was not made nothing is asked, of one that was begun its day.
+    let form = table::form("FORM_0210_2021").unwrap();
+    let is_second = |item: &LifeItem| item.id.contains("_02") && (93..=109).contains(&item.no);
+    let without = filled_file(form, |item| is_second(item).then(String::new));
+    assert_eq!(rules(without.as_bytes(), Stage::Final), [] as [&str; 0]);
+    let begun = filled_file(form, |item| (is_second(item) && item.id != "is_oral_management_02_01").then(String::new));
+    let told = read("a.csv", begun.as_bytes(), Stage::Final).1;
+    assert!(told.len() == 1 && told[0].message_ja().contains("（記入日）。"), "{told:?}");
+}
+
+#[test]
+fn rows_of_a_form_with_details_are_told_apart_by_their_detail_number() {
+    for form in published().filter(|form| form.detail) {
+        let of = |detail: &str| {
+            filled_file(form, |item| (item.id == "external_system_management_detail_number").then(|| detail.to_owned()))
+        };
+        let row = |detail: &str| of(detail).lines().nth(2).unwrap().to_owned() + "\r\n";
+        let text = of("1") + &row("2") + &row("1");
+        let (file, problems) = read("a.csv", text.as_bytes(), Stage::Final);
+        let details: Vec<_> = file.unwrap().rows.into_iter().map(|row| row.key.detail).collect();
+        assert_eq!(details, [Some("1".to_owned()), Some("2".to_owned())], "{}", form.data_type);
+        let told: Vec<_> = problems.iter().map(|problem| (problem.rule.as_ref(), problem.line)).collect();
+        assert_eq!(told, [("duplicate_row", 5)], "{}", form.data_type);
+    }
+    assert!(published().filter(|form| form.detail).count() >= 3);
 }
 
 #[test]

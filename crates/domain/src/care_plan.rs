@@ -14,6 +14,7 @@ use crate::ids::{OfficeNumber, PersonKey, ServiceType};
 use crate::insured::Sex;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A time of day as plans write it, `HHMM` from 0000 to 2400.
@@ -568,6 +569,39 @@ pub struct Table7Line {
     pub marker: String,
 }
 
+impl Table7Line {
+    /// Whether it sums up others.
+    pub fn is_total(&self) -> bool {
+        is_total(&self.service_code)
+    }
+}
+
+/// Mark of the grand total of 第7表.
+pub const GRAND_TOTAL: &str = "999999";
+
+/// Whether a サービスコード of 第7表 is the mark of a total: `TTAAAA`, `TTEEEE`, `TTZZZZ` or `999999`.
+pub fn is_total(code: &str) -> bool {
+    code == GRAND_TOTAL || ["AAAA", "EEEE", "ZZZZ"].iter().any(|mark| code.ends_with(mark))
+}
+
+/// 給付管理単位数 of one person's 第7表: of each office, satellite and service type its subtotal (`TTAAAA`), or the sum of its code
+/// rows where it has none. The grand total is not asked: it may be wrong.
+#[doc(alias = "給付管理単位数")]
+pub fn managed_units(lines: &[Table7Line]) -> i64 {
+    let mut groups: BTreeMap<(&str, &str, &str), (Option<i64>, i64)> = BTreeMap::new();
+    for line in lines.iter().filter(|line| line.service_code != GRAND_TOTAL) {
+        let service = line.service_code.get(..2).unwrap_or_default();
+        let (subtotal, codes) = groups.entry((line.office.as_str(), &line.satellite, service)).or_default();
+        let units = line.managed_units.map(i64::from);
+        if line.service_code.ends_with("AAAA") {
+            *subtotal = units.or(*subtotal);
+        } else if !line.is_total() {
+            *codes += units.unwrap_or_default();
+        }
+    }
+    groups.into_values().map(|(subtotal, codes)| subtotal.unwrap_or(codes)).sum()
+}
+
 /// What a sender withdraws: the tables that belong to it go with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "withdraws")]
@@ -618,6 +652,20 @@ pub enum PlanWithdrawal {
         /// 計画作成(変更)日
         changed_on: Date,
     },
+}
+
+impl PlanWithdrawal {
+    /// For whom.
+    pub fn person(&self) -> PersonKey {
+        match self {
+            Self::Plan { person, .. }
+            | Self::Slip { person, .. }
+            | Self::Actuals { person, .. }
+            | Self::BasicInformation { person, .. }
+            | Self::FacilityPlan { person, .. }
+            | Self::PreventivePlan { person, .. } => *person,
+        }
+    }
 }
 
 #[cfg(test)]

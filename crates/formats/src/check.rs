@@ -154,7 +154,9 @@ pub fn surely_fits(item: &Item, value: &[u8]) -> bool {
     let are_digits = || value.iter().all(u8::is_ascii_digit);
     let number = |digits: &[u8]| digits.iter().fold(0, |all, b| all * 10 + u32::from(b - b'0'));
     if item.kind == ItemKind::Text {
-        return is_short && !matches!(value.first(), Some(b'=' | b'@' | 0xef)) && !text::has_many_digits(value);
+        return is_short
+            && !matches!(value.first(), Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r' | b'\n' | 0xef))
+            && !text::has_many_digits(value);
     }
     if value.len() >= 12 {
         return false;
@@ -241,8 +243,9 @@ fn max_len(item: &Item, value: &str) -> Result<(), Misfit> {
 }
 
 /// A text that a spreadsheet would run. It is kept as it is (files must come back byte for byte); somebody should look.
+/// A sign that stands alone, as for "none", is no formula.
 fn formula(value: &str) -> Result<(), Misfit> {
-    if value.starts_with(['=', '@', '＝', '＠']) {
+    if value.starts_with(text::FORMULA_STARTS) && value.chars().nth(1).is_some() {
         let text = "表計算ソフトで開くと数式として動くおそれがある値です。意図した内容か確認してください";
         return Err(Misfit::warning("formula", text));
     }

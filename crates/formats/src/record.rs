@@ -91,6 +91,11 @@ impl<'a> RowRef<'a> {
         one.get(..index) == other.get(..index) && one.get(index + 1..) == other.get(index + 1..)
     }
 
+    /// Whether it has the values of another row of the same file.
+    pub fn is_like(&self, other: Self) -> bool {
+        self.spans.len() == other.spans.len() && (0..self.spans.len()).all(|at| self.repeats(other, at))
+    }
+
     /// Whether another row of the same file has the same value there. A value that was repeated stands in one place.
     pub fn repeats(&self, other: Self, index: usize) -> bool {
         self.spans.get(index) == other.spans.get(index) || self.get(index) == other.get(index)

@@ -14,6 +14,9 @@ use std::sync::OnceLock;
 /// Byte order mark of UTF-8.
 pub(crate) const BOM: &[u8] = &[0xef, 0xbb, 0xbf];
 
+/// How a text begins that a spreadsheet may run as a formula (T-20).
+pub const FORMULA_STARTS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+
 /// Character code of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {

@@ -127,3 +127,64 @@ fn a_service_out_of_scope_is_read_and_never_written() {
     let places: Vec<_> = refused.iter().map(|p| (p.is_error(), p.line, p.column, p.found.as_str())).collect();
     assert_eq!(places, [(true, 1, 15, "331211"), (true, 1, 9, "331211")]);
 }
+
+/// What real software leaves out is read, kept and told; a file without it is never written (docs/files.md).
+#[test]
+fn what_a_receiver_need_not_take_is_read_and_never_written() {
+    type Change = fn(&mut serde_json::Value);
+    let cases: [(&str, Change, &str, &str); 5] = [
+        ("slip", |v| v["slips"][0]["supplement"]["name"] = "".into(), "required", "利用者氏名"),
+        ("slip", |v| v["slips"][0]["supplement"]["kana"] = "".into(), "required", "利用者氏名フリガナ"),
+        ("slip", |v| v["slips"][0]["lines"][0]["units"] = serde_json::Value::Null, "required", "単位数"),
+        (
+            "slip",
+            |v| v["slips"][0]["table7"].as_array_mut().unwrap().retain(|line| line["service_code"] != "999999"),
+            "total_row",
+            "サービスコード",
+        ),
+        (
+            "preventive",
+            |v| {
+                let basic = v["basics"][0].as_object_mut().unwrap();
+                basic.insert("picture".to_owned(), serde_json::Value::Null);
+                basic["items"]["picture_name"] =
+                    "UPKIHON_IMAGE_9900000051_46_9970000023_A2_20260401133000_0001.jpg".into();
+            },
+            "picture",
+            "家族構成 画像ファイル名",
+        ),
+    ];
+    for (sub, change, rule, item) in cases {
+        let (json, problems) = to_json(&folder(sub)).unwrap();
+        assert!(problems.is_empty(), "{problems:?}");
+        let mut value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        change(&mut value["units"][0]);
+        let refused = from_json("x.json", value.to_string().as_bytes()).unwrap_err();
+        assert!(
+            refused.iter().all(|p| p.is_error() && p.line > 0) && refused[0].rule == rule && refused[0].item == item,
+            "{item}: {refused:?}"
+        );
+    }
+    // The same in a file that was received: it becomes JSON, and that it cannot be written again is told.
+    let mut files = folder("slip");
+    let (_, bytes) = files.iter_mut().find(|(name, _)| name.starts_with("UPSIKYU")).unwrap();
+    let end = bytes.len() - 2;
+    let last = bytes[..end].iter().rposition(|b| *b == b'\n').unwrap();
+    bytes.truncate(last + 1);
+    let (_, problems) = to_json(&files).unwrap();
+    assert!(problems.iter().all(|p| p.rule == "total_row" && !p.is_error()), "{problems:?}");
+    let told = problems.iter().filter(|p| p.line == 0 && p.expected.contains("JSON から CSV に戻せません"));
+    assert_eq!(told.count(), 3, "each file of the unit: {problems:?}");
+    // 事業所コード and 入力者コード are written where they were left empty.
+    let mut files = folder("slip");
+    let (name, bytes) = files.iter_mut().find(|(name, _)| name.starts_with("UPSIKYU")).unwrap();
+    let (name, whole) = (name.clone(), bytes.clone());
+    let text = String::from_utf8_lossy(&whole);
+    assert!(text.contains(",9999999999,9999999999,"));
+    while let Some(at) = bytes.windows(23).position(|window| window == b",9999999999,9999999999,") {
+        bytes.splice(at..at + 23, *b",,,");
+    }
+    let (json, _) = to_json(&files).unwrap();
+    let back = from_json("x.json", json.as_bytes()).unwrap();
+    assert!(back.iter().any(|(other, bytes)| *other == name && *bytes == whole));
+}

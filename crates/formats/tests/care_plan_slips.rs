@@ -70,6 +70,14 @@ fn rename(files: &mut Files, start: &str, from: &str, to: &str) {
     *name = name.replace(from, to);
 }
 
+/// The line that holds these bytes stands twice.
+fn twice(files: &mut Files, start: &str, part: &[u8]) {
+    let mut lines: Vec<Vec<u8>> = bytes(files, start).split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+    let at = lines.iter().position(|line| line.windows(part.len()).any(|window| window == part)).expect("a line");
+    lines.insert(at, lines[at].clone());
+    *bytes(files, start) = lines.concat();
+}
+
 fn before(files: &mut Files, start: &str, first: &[u8]) {
     let bytes = bytes(files, start);
     *bytes = [first, bytes].concat();
@@ -330,11 +338,18 @@ const SLIPS: &[Slip] = &[
         &[("formula", "UP1KYO_", 1, 23, "介護認定審査会の意見及びサービスの種類の指定", "=1+1")],
     ),
     Slip(
-        "a day outside the month",
+        "a row of 実績 twice",
         "actuals",
-        |f| put(f, "UPJSK", ",20260402,,1000,", ",20260502,,1000,"),
+        |f| twice(f, "UPJSK", b",20260402,,1000,"),
         Other,
-        &[("day_outside_month", "UPJSK_", 1, 10, "サービス利用日", "20260502")],
+        &[("identical_row", "UPJSK_", 2, 3, "被保険者番号", "0001234567")],
+    ),
+    Slip(
+        "an activity of the week twice",
+        "plan",
+        |f| twice(f, "UP3KYO", b",0630,0630,"),
+        Other,
+        &[("identical_row", "UP3KYO_", 6, 3, "被保険者番号", "0001234567")],
     ),
     Slip(
         "a service out of scope, which should not have been sent",
@@ -357,6 +372,24 @@ const SLIPS: &[Slip] = &[
         },
         Other,
         &[("total_row", "UPSIKYU_", 1, 9, "サービスコード", "")],
+    ),
+    Slip(
+        "units on a row of 第7表 that sums up others",
+        "slip",
+        |f| put(f, "UPSIKYU", ",11AAAA,,,,0,,,", ",11AAAA,,,,3683,100,3683,"),
+        Other,
+        &[
+            ("total_row", "UPSIKYU_", 3, 13, "単位数", "3683"),
+            ("total_row", "UPSIKYU_", 3, 14, "割引後率", "100"),
+            ("total_row", "UPSIKYU_", 3, 15, "割引後単位数", "3683"),
+        ],
+    ),
+    Slip(
+        "第7表 with 事業所コード and 入力者コード left empty",
+        "slip",
+        |f| put_all(f, ",9999999999,9999999999,9970000015,", ",,,9970000015,"),
+        Other,
+        &[],
     ),
     Slip(
         "第7表 with other counts than 第6表",
@@ -407,6 +440,27 @@ fn what_real_software_does_differently_is_taken_and_told() {
 struct Fault(&'static str, &'static str, fn(&mut Files), &'static [Told], &'static str);
 
 const FAULTS: &[Fault] = &[
+    Fault(
+        "a day outside the month",
+        "actuals",
+        |f| put(f, "UPJSK", ",20260402,,1000,", ",20260502,,1000,"),
+        &[("day_outside_month", "UPJSK_", 1, 10, "サービス利用日", "20260502")],
+        "サービス利用日が対象年月の外にあります",
+    ),
+    Fault(
+        "a plan in the form of 202208 made when that was over",
+        "version-202208",
+        |f| {
+            only(f, "_20240326101500");
+            put_all(f, "20240325", "20250401");
+        },
+        &[
+            ("version", "UP1KYO_", 1, 1, "CSVバージョン", "202208"),
+            ("version", "UP2KYO_", 1, 1, "CSVバージョン", "202208"),
+            ("version", "UPHOSOKU_", 1, 1, "CSVバージョン", "202208"),
+        ],
+        "計画作成（変更）日が2025年4月1日からの計画は CSVバージョン 202407",
+    ),
     // Slips of the official text that cannot be read: named for what they are.
     Fault(
         "an office number of nine digits in a name, as in an official sample",

@@ -81,12 +81,12 @@ fn valid_care_plan_files_come_back_byte_for_byte() {
             let (basics, plans) = (values(&received.basics), values(&received.preventive_plans));
             written.extend(care_plan::write_preventive_set(&basics, &plans, &sending).unwrap());
         }
-        if folder.ends_with("facility-json") {
-            // Written as CSV; that both hold the same is said by `facility_plans_come_as_csv_or_json`.
-            continue;
-        }
         if let Some(sending) = sending(&files, "KGSP1") {
-            written.extend(care_plan::write_facility_set(&values(&received.facility_plans), &sending).unwrap());
+            let plans = values(&received.facility_plans);
+            written.extend(match folder.ends_with("facility-json") {
+                true => care_plan::write_facility_json_set(&plans, &sending).unwrap(),
+                false => care_plan::write_facility_set(&plans, &sending).unwrap(),
+            });
         }
         for start in ["DLT1KYO", "DLTPLAN", "DLTJSK", "DLTKIHON", "DLTYOBO", "KGSPD"] {
             let of_kind = |withdrawal: &&PlanWithdrawal| match withdrawal {

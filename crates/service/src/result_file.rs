@@ -2,6 +2,7 @@
 
 use crate::{DryRun, IntakeResult, MissingRow, ReportedProblem};
 use kiban_domain::Date;
+use kiban_formats::text::FORMULA_STARTS;
 
 impl IntakeResult {
     /// UTF-8 with a byte order mark, so that spreadsheets know it; the first line is the result, then one line per kind, per insurer
@@ -121,7 +122,7 @@ fn line(cells: [&str; 7]) -> String {
 
 /// A cell a spreadsheet takes as text: one that could be a formula gets a leading apostrophe.
 pub fn cell(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+    let is_formula = text.starts_with(FORMULA_STARTS);
     let text = format!("{}{text}", if is_formula { "'" } else { "" });
     if text.contains([',', '"', '\r', '\n', '\'']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
@@ -132,8 +133,9 @@ mod tests {
 
     #[test]
     fn no_cell_is_a_formula_in_a_spreadsheet() {
-        for text in ["=HYPERLINK(\"http://x\")", "+1", "-1", "@x", "\t=1", "＝1"] {
-            assert!(cell(text).trim_start_matches('"').starts_with('\''), "{text}");
+        for text in ["=HYPERLINK(\"http://x\")", "+1", "-1", "@x", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠x"]
+        {
+            assert!(cell(text).trim_start_matches('"').starts_with('\''), "{text:?}");
         }
         assert_eq!(cell("氏名,カナ"), "\"氏名,カナ\"");
         assert_eq!(cell("UP1KYO.csv"), "UP1KYO.csv");

@@ -7,7 +7,7 @@ use super::place::{self, write_whole};
 use super::round::{Connector, Outcome, Verdict};
 use crate::home::now;
 use anyhow::{Result, anyhow};
-use kiban_formats::text::Encoding;
+use kiban_formats::text::{Encoding, FORMULA_STARTS};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
@@ -265,7 +265,7 @@ fn rows(text: &str) -> Option<Vec<Vec<String>>> {
 
 /// A cell for a spreadsheet, never a formula.
 pub(super) fn cell(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '＝', '＋', '－', '＠']);
+    let formula = text.starts_with(FORMULA_STARTS);
     let text = format!("{}{}", if formula { "'" } else { "" }, text.replace(['\r', '\n'], " "));
     if text.contains([',', '"', '\'']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }

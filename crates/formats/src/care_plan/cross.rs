@@ -2,9 +2,10 @@
 //! receiver looks at both.
 
 use super::name::PlanFileKind;
-use super::rules::{GRAND_TOTAL, ReadFile};
+use super::rules::ReadFile;
 use crate::Problem;
 use crate::layout::RowRef;
+use kiban_domain::care_plan::{GRAND_TOTAL, is_total};
 use std::cmp::Ordering;
 
 /// A person by the characters of both numbers, so that two of them compare as one number does.
@@ -124,11 +125,6 @@ fn lines<'a>(file: &'a ReadFile<'_>, units: &str) -> Vec<Line<'a>> {
         is_same
     });
     lines
-}
-
-/// Whether a code of 第7表 is the mark of a total.
-fn is_total(code: &str) -> bool {
-    code == GRAND_TOTAL || ["AAAA", "EEEE", "ZZZZ"].iter().any(|mark| code.ends_with(mark))
 }
 
 /// 給付管理単位数 of the grand total is the sum over offices and types: of the subtotal, or of the lines where there is none.

@@ -2,7 +2,7 @@
 //! each unit of sending as the platform keeps them. Both ways without loss: what was read from files is written as the same
 //! files again, and what a reader of the JSON does not know is an error, never left out.
 
-use super::rules::OUT_OF_SCOPE;
+use super::rules::is_never_written;
 use super::{
     Files, PlanFileName, Received, Sending, Sent, read_set, write_actuals, write_facility_set, write_plan_set,
     write_preventive_set, write_slip_set, write_withdrawals,
@@ -101,20 +101,23 @@ pub fn to_json<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> Result<(Strin
         return Err(problems);
     }
     let message = Message { format: FORMAT.to_owned(), shape: SHAPE, units: units_of(received) };
-    let (mut written, mut out_of_scope) = (Files::new(), Vec::new());
+    let (mut written, mut unwritten) = (Files::new(), Vec::new());
     for unit in &message.units {
         match unit.files() {
             Ok(files) => written.extend(files),
-            Err(found) if found.iter().all(|problem| problem.rule == OUT_OF_SCOPE) => out_of_scope.push(&unit.sending),
+            Err(found) if found.iter().all(is_never_written) => unwritten.push((&unit.sending, found)),
             Err(found) => return Err(found),
         }
     }
     for (name, bytes) in files {
         let same =
             written.iter().any(|(other, ours)| other.eq_ignore_ascii_case(name.as_ref()) && ours == bytes.as_ref());
-        if PlanFileName::parse(name.as_ref()).is_ok_and(|name| out_of_scope.contains(&&name.sending)) {
-            let text = "データ連携の対象外のサービスの行を取り除くまで、JSON から CSV に戻せません";
-            problems.push(Problem::of_file(name.as_ref(), OUT_OF_SCOPE, text).warning());
+        let sending = PlanFileName::parse(name.as_ref()).map(|name| name.sending);
+        let refused = unwritten.iter().find(|(of, _)| sending.as_ref().is_ok_and(|sending| sending == *of));
+        if let Some(first) = refused.and_then(|(_, found)| found.first()) {
+            let text = format!("次を直すまで、JSON から CSV に戻せません: {}", first.message_ja());
+            let told = Problem { rule: first.rule.clone(), ..Problem::of_file(name.as_ref(), "", text) };
+            problems.push(told.warning());
         } else if !same {
             let text = "JSON から CSV に戻すと、標準の書き方に直したファイルになります（内容は同じです）";
             problems.push(Problem::of_file(name.as_ref(), "rewritten", text).warning());

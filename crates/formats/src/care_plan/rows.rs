@@ -1,5 +1,6 @@
 //! Rows of the exchange files ⇄ domain values, item by item.
 
+use super::rules::NO_OFFICE;
 use crate::layout::{Fields, FileLayout, Record, RowRef};
 use kiban_domain::care_plan::{
     CertificationState, ClockTime, Coverage, DailyActivity, HouseworkReason, LongGoal, Need, PlanKind, PlanWithdrawal,
@@ -9,7 +10,7 @@ use kiban_domain::care_plan::{
 use kiban_domain::certification::CareLevel;
 use kiban_domain::dates::ServiceMonth;
 use kiban_domain::insured::Sex;
-use kiban_domain::{Date, PersonKey};
+use kiban_domain::{Date, OfficeNumber, PersonKey};
 
 pub fn begin<'a>(layout: &'a FileLayout, person: &PersonKey) -> Record<'a> {
     let mut record = Record::new(layout);
@@ -529,8 +530,9 @@ pub fn table7(f: &mut Fields<'_>) -> Option<(PersonKey, ServiceMonth, Table7Line
     Some((person, month, line))
 }
 
-/// Inverse of [`table7`].
+/// Inverse of [`table7`]. Which of 事業所コード and 入力者コード is fixed to 9999999999 is not certain, so both are where they are blank.
 pub fn write_table7<'a>(layout: &'a FileLayout, person: &PersonKey, month: ServiceMonth, l: &Table7Line) -> Record<'a> {
+    let fixed = |office: Option<OfficeNumber>| office.map_or(NO_OFFICE.to_owned(), |office| office.to_string());
     let mut r = begin(layout, person);
     r.date("made_on", l.made_on)
         .put("month", month)
@@ -562,8 +564,8 @@ pub fn write_table7<'a>(layout: &'a FileLayout, person: &PersonKey, month: Servi
         .opt("days_planned", l.days_planned)
         .opt("days_total", l.days_total)
         .flag("over_30_days", l.over_30_days)
-        .opt("office_fixed", l.office_fixed)
-        .opt("entered_by", l.entered_by)
+        .put("office_fixed", fixed(l.office_fixed))
+        .put("entered_by", fixed(l.entered_by))
         .opt("updated_by", l.updated_by)
         .put("marker", &l.marker);
     r

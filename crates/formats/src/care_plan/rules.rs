@@ -5,10 +5,12 @@ use crate::layout::{FileLayout, RowRef};
 use crate::record::Rows;
 use crate::{Problem, Problems};
 use kiban_domain::care_plan::preventive::FamilyPicture;
+use kiban_domain::care_plan::{GRAND_TOTAL, is_total};
 use kiban_domain::dates::ServiceMonth;
 use kiban_domain::service_type::service_type;
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 
 /// One file read, with its problems so far.
 #[derive(Debug)]
@@ -65,11 +67,13 @@ pub fn check_file(file: &mut ReadFile<'_>) {
             equipment_code(file);
             service_codes(file, "service_code");
             days_in_month(file);
+            identical_rows(file, &["insured", "day", "from", "service_code", "office"]);
         }
         PlanFileKind::Table7 => {
             equipment_code(file);
             service_codes(file, "service_code");
             grand_total(file);
+            total_rows(file);
         }
         PlanFileKind::WithdrawPlan => unique(file, &["insurer", "insured", "changed_on"], "changed_on"),
         PlanFileKind::WithdrawSlip => unique(file, &["insurer", "insured", "month"], "month"),
@@ -103,8 +107,13 @@ pub fn check_file(file: &mut ReadFile<'_>) {
         PlanFileKind::WithdrawPreventive | PlanFileKind::WithdrawFacility => {
             unique(file, &["insurer", "insured", "changed_on"], "changed_on")
         }
-        PlanFileKind::Table3 | PlanFileKind::FacilityTable3 => one_made_on(file),
-        PlanFileKind::BasicDay | PlanFileKind::BasicIllness | PlanFileKind::FamilyPicture => {}
+        PlanFileKind::Table3 | PlanFileKind::FacilityTable3 => {
+            one_made_on(file);
+            identical_rows(file, &["insured", "service", "weekday", "service_from", "activity", "other"]);
+        }
+        PlanFileKind::BasicDay => identical_rows(file, &["insured", "time", "own"]),
+        PlanFileKind::BasicIllness => identical_rows(file, &["insured", "when", "name"]),
+        PlanFileKind::FamilyPicture => {}
     }
 }
 
@@ -158,6 +167,46 @@ fn unique(file: &mut ReadFile<'_>, keys: &[&str], told_at: &str) {
         }));
     }
     found.sort_by_key(|problem| problem.line);
+    file.push_all(found);
+}
+
+/// A row found by some of its values, and the same as another only by all of them.
+struct Whole<'a, 'c> {
+    row: RowRef<'a>,
+    columns: &'c [usize],
+}
+
+impl Hash for Whole<'_, '_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.columns.iter().for_each(|at| self.row.get(*at).hash(state));
+    }
+}
+
+impl PartialEq for Whole<'_, '_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.row.is_like(other.row)
+    }
+}
+
+impl Eq for Whole<'_, '_> {}
+
+/// Rows of tables without a key that say the same twice: both are kept, and told. `keys` are those in which rows mostly differ.
+fn identical_rows(file: &mut ReadFile<'_>, keys: &[&str]) {
+    let columns: Vec<usize> = keys.iter().map(|key| file.index(key)).collect();
+    let mut seen: HashSet<Whole<'_, '_>> = HashSet::new();
+    let mut found = Vec::new();
+    for row in file.rows.iter().filter(|row| row.is_sound()) {
+        let whole = Whole { row, columns: &columns };
+        if let Some(first) = seen.get(&whole) {
+            let text = format!(
+                "{}行目とまったく同じ行です。二重に入っていないか確認してください（両方とも読みました）",
+                first.row.line()
+            );
+            found.push(file.problem(row, "insured", "identical_row", text).found(row.get(columns[0])).warning());
+        } else {
+            seen.insert(whole);
+        }
+    }
     file.push_all(found);
 }
 
@@ -223,8 +272,7 @@ fn equipment_code(file: &mut ReadFile<'_>) {
     let text = "福祉用具貸与(17・67)の行には、TAISコードか福祉用具届出コードのどちらかを入れてください";
     let wrong = file.rows.iter().filter(|row| {
         let service = row.get(code);
-        let is_total = || ["AAAA", "EEEE", "ZZZZ"].iter().any(|mark| service.ends_with(mark));
-        let is_lent = (service.starts_with("17") || service.starts_with("67")) && !is_total();
+        let is_lent = (service.starts_with("17") || service.starts_with("67")) && !is_total(service);
         row.is_sound() && is_lent && row.get(tais).is_empty() && row.get(equipment).is_empty()
     });
     let found = wrong.map(|row| file.problem(row, "tais_code", "equipment_code", text)).collect();
@@ -234,21 +282,32 @@ fn equipment_code(file: &mut ReadFile<'_>) {
 /// First service month of CSVバージョン 202407.
 const V202407_FROM: &str = "202504";
 
-/// The version is that of the service month; a newer one than needed only warns.
+/// The version is that of the service month, in a file without one that of 計画作成（変更）日: a plan of the old form made later is
+/// refused. A newer version than needed only warns, and of a plan nothing is said: it may be for the month that follows.
 fn check_version(file: &mut ReadFile<'_>) {
-    if !file.kind.has_month() {
-        return;
-    }
-    let at = file.index("month");
-    let month = |row: &RowRef<'_>| row.is_sound() && row.get(at) != "000000";
-    let Some(row) = file.rows.iter().find(month) else { return };
+    let month = file.kind.has_month().then(|| file.index("month"));
+    let day = file.layout.items.iter().position(|item| item.key == "changed_on");
+    let (stands_at, is_month) = match (month, day) {
+        (Some(at), _) if file.rows.iter().any(|row| row.is_sound() && row.get(at) != "000000") => (at, true),
+        (_, Some(at)) => (at, false),
+        _ => return,
+    };
+    let is_late = |row: &RowRef<'_>| row.get(stands_at) >= V202407_FROM;
+    let is_dated = |row: &RowRef<'_>| row.is_sound() && !matches!(row.get(stands_at), "000000" | "00000000");
+    let mut rows = file.rows.iter().filter(is_dated);
+    let row = if is_month { rows.next() } else { rows.find(is_late) };
+    let Some(row) = row else { return };
     let found = file.version.code();
-    let problem = match (file.version, row.get(at) >= V202407_FROM) {
+    let problem = match (file.version, is_late(&row)) {
         (CsvVersion::V202208, true) => {
-            let text = "2025年4月提供分からは CSVバージョン 202407 です。新しい版で出力し直してください";
+            let text = if is_month {
+                "2025年4月提供分からは CSVバージョン 202407 です。新しい版で出力し直してください"
+            } else {
+                "計画作成（変更）日が2025年4月1日からの計画は CSVバージョン 202407 です。新しい版で出力し直してください"
+            };
             file.problem(row, "version", "version", text).found(found)
         }
-        (CsvVersion::V202407, false) => {
+        (CsvVersion::V202407, false) if is_month => {
             let text = "2025年3月提供分までは CSVバージョン 202208 です。202407 として読みました";
             file.problem(row, "version", "version", text).found(found).warning()
         }
@@ -283,11 +342,16 @@ fn service_codes(file: &mut ReadFile<'_>, key: &str) {
     file.push_all(found);
 }
 
-/// Mark of the grand total of 第7表.
-pub const GRAND_TOTAL: &str = "999999";
-
 /// Rule of a service that the standard does not exchange.
 pub const OUT_OF_SCOPE: &str = "out_of_scope";
+
+/// Rules of what is read with a warning, because real software sends it, and never written: a receiver need not take it.
+const NEVER_WRITTEN: [&str; 4] = [OUT_OF_SCOPE, "required", "total_row", "picture"];
+
+/// Whether a problem is one of them.
+pub fn is_never_written(problem: &Problem) -> bool {
+    NEVER_WRITTEN.contains(&problem.rule.as_ref())
+}
 
 /// Rule, what to do, and whether it is an error.
 fn misfit_of_service(code: &str, type_only: bool, month: &str) -> Option<(&'static str, String, bool)> {
@@ -315,10 +379,36 @@ fn days_in_month(file: &mut ReadFile<'_>) {
     let (day, month) = (file.index("day"), file.index("month"));
     let wrong = file.rows.iter().filter(|row| row.is_sound() && !row.get(day).starts_with(row.get(month)));
     let text = "サービス利用日が対象年月の外にあります。日付を確認してください";
-    let found =
-        wrong.map(|row| file.problem(row, "day", "day_outside_month", text).found(row.get(day)).warning()).collect();
+    let found = wrong.map(|row| file.problem(row, "day", "day_outside_month", text).found(row.get(day))).collect();
     file.push_all(found);
 }
+
+/// Rows of 第7表 that sum up others have 単位数 0 and no 割引後率・割引後単位数, and the grand total names no office.
+fn total_rows(file: &mut ReadFile<'_>) {
+    let [code, office, units, percent, discounted] =
+        ["service_code", "office", "units", "discount_percent", "discounted_units"].map(|key| file.index(key));
+    let mut found = Vec::new();
+    for row in file.rows.iter().filter(|row| row.is_sound() && is_total(row.get(code))) {
+        let is_zero = row.get(units).bytes().all(|b| b == b'0');
+        let wrong = [
+            (!is_zero, "units", "合計の行の単位数は 0 にしてください"),
+            (!row.get(percent).is_empty(), "discount_percent", "合計の行の割引後率は空にしてください"),
+            (!row.get(discounted).is_empty(), "discounted_units", "合計の行の割引後単位数は空にしてください"),
+            (
+                row.get(code) == GRAND_TOTAL && row.get(office) != NO_OFFICE,
+                "office",
+                "総合計の行のサービス事業所コードは 9999999999 にしてください",
+            ),
+        ];
+        for (_, key, text) in wrong.into_iter().filter(|(is_wrong, ..)| *is_wrong) {
+            found.push(file.problem(row, key, "total_row", text).found(row.get(file.index(key))).warning());
+        }
+    }
+    file.push_all(found);
+}
+
+/// Stands in 第7表 where there is no office: サービス事業所コード of the grand total, 事業所コード and 入力者コード of every row.
+pub const NO_OFFICE: &str = "9999999999";
 
 /// Each person of 第7表 has one grand total row.
 fn grand_total(file: &mut ReadFile<'_>) {

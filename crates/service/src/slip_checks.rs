@@ -6,17 +6,19 @@ use crate::decision::{Case, Question};
 use crate::slips::SlipSet;
 use crate::start::not_started;
 use crate::{Caller, Context, Error, Platform};
-use kiban_domain::care_plan::{CarePlan, Coverage, PlannedService, ServiceActuals, ServiceSlip, SlipLine, Table7Line};
+use kiban_domain::care_plan::preventive::{BasicInformation, PreventivePlan, SupportLevel};
+use kiban_domain::care_plan::{
+    CarePlan, Coverage, PlanWithdrawal, PlannedService, ServiceActuals, ServiceSlip, SlipLine, Table7Line,
+    managed_units,
+};
 use kiban_domain::certification::CareLevel;
 use kiban_domain::dates::{Period, yyyymmdd};
 use kiban_domain::insurance_card::{CertifiedLevel, InsuranceCard};
 use kiban_domain::limits::limit_units;
 use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, Organization, PersonKey, ServiceType};
 use kiban_formats::Problem;
-use kiban_formats::care_plan::Sent;
-use kiban_policy::{
-    Decision, KindFacts, Opinion, SharingTable, UseCase, service_type_rule, service_type_rules, way_allows,
-};
+use kiban_formats::care_plan::{Origin, Sent};
+use kiban_policy::{Decision, SharingTable, service_type_rule, service_type_rules};
 use kiban_store::{Entry, Outcome, StoredRecord, UnopenedPerson, Unreleased};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::task::JoinSet;
@@ -47,12 +49,15 @@ pub(crate) struct Checked {
     pub(crate) warnings: Vec<Problem>,
 }
 
-/// A plan, a slip or results of a set.
+/// A document of a set.
 #[derive(Clone, Copy)]
 enum Part<'s> {
     Plan(&'s Sent<CarePlan>),
     Slip(&'s Sent<ServiceSlip>),
     Actuals(&'s Sent<ServiceActuals>),
+    Basic(&'s Sent<BasicInformation>),
+    Preventive(&'s Sent<PreventivePlan>),
+    Withdrawal(&'s Sent<PlanWithdrawal>),
 }
 
 impl<'s> Part<'s> {
@@ -60,7 +65,10 @@ impl<'s> Part<'s> {
         let received = &set.received;
         let plans = received.plans.iter().map(Self::Plan);
         let (slips, actuals) = (received.slips.iter().map(Self::Slip), received.actuals.iter().map(Self::Actuals));
-        plans.chain(slips).chain(actuals).collect()
+        let basics = received.basics.iter().map(Self::Basic);
+        let preventive = received.preventive_plans.iter().map(Self::Preventive);
+        let withdrawals = received.withdrawals.iter().map(Self::Withdrawal);
+        plans.chain(slips).chain(actuals).chain(basics).chain(preventive).chain(withdrawals).collect()
     }
 
     /// As the files name it.
@@ -69,6 +77,20 @@ impl<'s> Part<'s> {
             Self::Plan(plan) => plan.person,
             Self::Slip(slip) => slip.person,
             Self::Actuals(actuals) => actuals.person,
+            Self::Basic(basic) => basic.person,
+            Self::Preventive(plan) => plan.person,
+            Self::Withdrawal(withdrawal) => withdrawal.person(),
+        }
+    }
+
+    fn origin(self) -> &'s Origin {
+        match self {
+            Self::Plan(plan) => &plan.origin,
+            Self::Slip(slip) => &slip.origin,
+            Self::Actuals(actuals) => &actuals.origin,
+            Self::Basic(basic) => &basic.origin,
+            Self::Preventive(plan) => &plan.origin,
+            Self::Withdrawal(withdrawal) => &withdrawal.origin,
         }
     }
 
@@ -79,40 +101,49 @@ impl<'s> Part<'s> {
     }
 
     fn warn_at(self, key: &str, found: &str, rule: &'static str, text: impl Into<String>) -> Problem {
-        let origin = match self {
-            Self::Plan(plan) => &plan.origin,
-            Self::Slip(slip) => &slip.origin,
-            Self::Actuals(actuals) => &actuals.origin,
-        };
-        origin.problem(key, found, rule, text).warning()
+        self.origin().problem(key, found, rule, text).warning()
     }
 
-    /// Days on which it holds.
-    fn days(self, today: Date) -> (Date, Date) {
+    /// Days on which a certification is needed; none of what a withdrawal takes back.
+    fn days(self, today: Date) -> Option<(Date, Date)> {
         match self {
-            Self::Plan(_) => (today, today),
-            Self::Slip(slip) => (slip.month.first_day(), slip.month.last_day()),
-            Self::Actuals(actuals) => (actuals.month.first_day(), actuals.month.last_day()),
+            Self::Plan(_) | Self::Basic(_) | Self::Preventive(_) => Some((today, today)),
+            Self::Slip(slip) => Some((slip.month.first_day(), slip.month.last_day())),
+            Self::Actuals(actuals) => Some((actuals.month.first_day(), actuals.month.last_day())),
+            Self::Withdrawal(_) => None,
         }
     }
 
-    fn level(self) -> Option<CareLevel> {
-        match self {
+    /// 要介護状態区分, and the code the file has for it. 地域支援事業 of 支援計画書 is none.
+    fn level(self) -> Option<(CareLevel, &'static str)> {
+        let level = match self {
             Self::Plan(plan) => plan.table1.level,
             Self::Slip(slip) => slip.supplement.as_ref().and_then(|s| s.level),
-            Self::Actuals(_) => None,
-        }
+            Self::Basic(basic) => basic.items.level,
+            Self::Preventive(plan) => {
+                let level = plan.items.level?;
+                return match level {
+                    SupportLevel::Support1 => Some((CareLevel::Support1, level.code())),
+                    SupportLevel::Support2 => Some((CareLevel::Support2, level.code())),
+                    SupportLevel::CommunityProgram => None,
+                };
+            }
+            Self::Actuals(_) | Self::Withdrawal(_) => None,
+        };
+        level.map(|level| (level, level.code()))
     }
 
     /// 認定の有効期間 of a plan, 限度額適用期間 of a slip: first and last day, as far as they stand there, and the item of the first.
     fn period(self) -> (Option<Date>, Option<Date>, &'static str) {
         match self {
             Self::Plan(plan) => (plan.table1.valid_from, plan.table1.valid_to, "valid_from"),
+            Self::Basic(basic) => (basic.items.valid_from, basic.items.valid_to, "valid_from"),
+            Self::Preventive(plan) => (plan.items.valid_from, plan.items.valid_to, "valid_from"),
             Self::Slip(slip) => {
                 let days = slip.supplement.as_ref().map_or((None, None), |s| (s.limit_from, s.limit_to));
                 (days.0, days.1, "limit_from")
             }
-            Self::Actuals(_) => (None, None, ""),
+            Self::Actuals(_) | Self::Withdrawal(_) => (None, None, ""),
         }
     }
 
@@ -138,7 +169,12 @@ impl Platform {
         let mut warnings = Vec::new();
         for part in &parts {
             match part {
-                Part::Plan(plan) => check_plan(*part, plan, set.to, context.today(), &mut warnings),
+                Part::Plan(plan) => {
+                    warnings.extend(not_for_receiver(*part, plan, set.to));
+                    warnings.extend(expired(*part, context.today()));
+                }
+                Part::Basic(_) | Part::Preventive(_) => warnings.extend(expired(*part, context.today())),
+                Part::Withdrawal(_) => {}
                 Part::Slip(slip) => {
                     check_slip(*part, slip, set.to, &mut warnings);
                     let plan = set.received.plans.iter().find(|plan| plan.person == slip.person);
@@ -250,7 +286,7 @@ fn compare_person(
     }
     let known = |records| StoredRecord::as_known(records, context.now, &case.stored.unapplied);
     let mut look = |kind: Kind, found: &dyn Fn(Vec<StoredRecord>) -> Vec<Problem>| -> Result<(), Error> {
-        if !may_compare(caller, case, kind) {
+        if !may_compare(case, kind) {
             return Ok(());
         }
         let found = unopened.records(kind)?.map(|records| found(known(records)));
@@ -278,8 +314,9 @@ fn compare_person(
         };
         parts.iter().flat_map(against).collect()
     })?;
-    // Results go to the care manager, who is registered as such or not: that is theirs to know.
-    let plan = parts.iter().find(|part| !matches!(part, Part::Actuals(_)));
+    // Results go to the care manager, who is registered as such or not: that is theirs to know. What is taken back may be so
+    // because the addressee has nothing to do with the person any more.
+    let plan = parts.iter().find(|part| !matches!(part, Part::Actuals(_) | Part::Withdrawal(_)));
     if let Some(part) = plan {
         look(Kind::G1, &|_| {
             let warning = || part.warn("receiver_not_registered", RECEIVER_NOT_REGISTERED);
@@ -289,22 +326,22 @@ fn compare_person(
     Ok(Vec::new())
 }
 
-/// Whether a kind may be looked at to compare it: the caller may read it by this way in, as the person's registered office,
-/// and nothing of it is hidden (P-037).
-fn may_compare(caller: &Caller, case: &Case, kind: Kind) -> bool {
-    let row = KindFacts::of(kind, Opinion::Accepted).row();
-    let is_whole = matches!(case.decide(Question::read(kind)), Decision::Allow { whereabouts_hidden: false, .. });
-    is_whole && way_allows(caller.way, UseCase::View(row), case.table)
+/// Whether a kind may be looked at to compare it: the caller may read it as the person's registered office, and nothing of it
+/// is hidden (P-037). By every way in that may send (P-166): what is told is whether what is sent fits, not what is held.
+fn may_compare(case: &Case, kind: Kind) -> bool {
+    matches!(case.decide(Question::read(kind)), Decision::Allow { whereabouts_hidden: false, .. })
 }
 
-fn check_plan(part: Part<'_>, plan: &CarePlan, to: OfficeNumber, today: Date, warnings: &mut Vec<Problem>) {
+fn not_for_receiver(part: Part<'_>, plan: &CarePlan, to: OfficeNumber) -> Option<Problem> {
     let offices: BTreeSet<OfficeNumber> = services(plan).filter_map(|service| service.office).collect();
-    if !offices.is_empty() && !offices.contains(&to) {
-        warnings.push(part.warn("not_for_receiver", NOT_FOR_RECEIVER));
-    }
-    if plan.table1.valid_to.is_some_and(|last| last < today) {
-        warnings.push(part.warn("certification_expired", EXPIRED_PLAN));
-    }
+    let is_elsewhere = !offices.is_empty() && !offices.contains(&to);
+    is_elsewhere.then(|| part.warn("not_for_receiver", NOT_FOR_RECEIVER))
+}
+
+/// A plan whose 認定の有効期間 is over.
+fn expired(part: Part<'_>, today: Date) -> Option<Problem> {
+    let (_, last, _) = part.period();
+    last.filter(|last| *last < today).map(|_| part.warn("certification_expired", EXPIRED_PLAN))
 }
 
 fn check_slip(part: Part<'_>, slip: &ServiceSlip, to: OfficeNumber, warnings: &mut Vec<Problem>) {
@@ -314,7 +351,7 @@ fn check_slip(part: Part<'_>, slip: &ServiceSlip, to: OfficeNumber, warnings: &m
     warnings.extend(over_limit(part, slip));
     warnings.extend(mismatches(part, slip));
     let Some(supplement) = &slip.supplement else { return };
-    let (first, last) = part.days(slip.month.first_day());
+    let (first, last) = (slip.month.first_day(), slip.month.last_day());
     let ended = supplement.limit_to.is_some_and(|to| to < first);
     let not_begun = supplement.limit_from.is_some_and(|from| from > last);
     if ended || not_begun {
@@ -322,22 +359,16 @@ fn check_slip(part: Part<'_>, slip: &ServiceSlip, to: OfficeNumber, warnings: &m
     }
 }
 
-/// 区分支給限度基準額 exceeded by what counts against it (給付管理単位数 of the code rows of 第7表).
+/// 区分支給限度基準額 exceeded by what counts against it.
 fn over_limit(part: Part<'_>, slip: &ServiceSlip) -> Option<Problem> {
     let by_level = || limit_units(slip.supplement.as_ref()?.level?, slip.month.first_day()).map(i64::from);
     let limit = part.limit().map(i64::from).or_else(by_level)?;
-    let codes = slip.table7.iter().filter(|line| !is_total(&line.service_code));
-    let total: i64 = codes.filter_map(|line| line.managed_units).map(i64::from).sum();
+    let total = managed_units(&slip.table7);
     let text = format!(
         "区分支給限度基準額 {limit} 単位を {} 単位超えています。超えた分は全額利用者負担になります。第7表の超過の単位数と、ご本人への説明を確かめてください",
         total - limit
     );
     (total > limit).then(|| part.warn_at("units", &total.to_string(), "over_limit", text))
-}
-
-/// A row of 第7表 that sums up others.
-fn is_total(code: &str) -> bool {
-    code == "999999" || ["AAAA", "EEEE", "ZZZZ"].iter().any(|mark| code.ends_with(mark))
 }
 
 /// 第6表 against 第7表: every service code of an office in both, with the same number of times and the same units.
@@ -347,7 +378,7 @@ fn mismatches(part: Part<'_>, slip: &ServiceSlip) -> Vec<Problem> {
     for line in &slip.lines {
         planned.entry((line.office.to_string(), &line.service_code)).or_default().push(line);
     }
-    for line in slip.table7.iter().filter(|line| !is_total(&line.service_code)) {
+    for line in slip.table7.iter().filter(|line| !line.is_total()) {
         counted.entry((line.office.to_string(), &line.service_code)).or_default().push(line);
     }
     let mut found = Vec::new();
@@ -442,7 +473,7 @@ fn certified(cards: &[StoredRecord]) -> Vec<CertifiedLevel> {
 
 /// A part against the certifications on the person's cards.
 fn compare_card(part: Part<'_>, cards: &[CertifiedLevel], today: Date) -> Vec<Problem> {
-    let (first, last) = part.days(today);
+    let Some((first, last)) = part.days(today) else { return Vec::new() };
     let overlaps = |card: &&CertifiedLevel| {
         card.valid.is_none_or(|valid| valid.from() <= last && valid.to().is_none_or(|to| to >= first))
     };
@@ -452,8 +483,8 @@ fn compare_card(part: Part<'_>, cards: &[CertifiedLevel], today: Date) -> Vec<Pr
         return if cards.is_empty() { Vec::new() } else { vec![part.warn("not_certified", NOT_CERTIFIED)] };
     }
     let mut found = Vec::new();
-    if let Some(level) = part.level().filter(|level| in_force.iter().all(|card| card.level != *level)) {
-        found.push(part.warn_at("level", level.code(), "level_differs", OTHER_LEVEL));
+    if let Some((_, code)) = part.level().filter(|(level, _)| in_force.iter().all(|card| card.level != *level)) {
+        found.push(part.warn_at("level", code, "level_differs", OTHER_LEVEL));
     }
     let limits: Vec<u32> = in_force.iter().filter_map(|card| card.limit_units).collect();
     if let Some(limit) =
@@ -490,4 +521,40 @@ fn plan_of(records: &[StoredRecord], on: Date) -> Option<CarePlan> {
     let latest = in_force.max_by_key(|record| record.header.valid.from())?;
     let mut content: serde_json::Value = serde_json::from_slice(&latest.payload).ok()?;
     serde_json::from_value(content["plan"].take()).ok()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot read its files should fail")]
+mod tests {
+    use super::*;
+    use kiban_formats::care_plan::read_set;
+
+    /// The worked example: two offices with several codes each, whose 給付管理単位数 stand on the subtotals, and one with one code.
+    fn example() -> Sent<ServiceSlip> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/care-plan/valid/slip");
+        let files: Vec<(String, Vec<u8>)> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()))
+            .collect();
+        read_set(&files).0.slips.remove(0)
+    }
+
+    #[test]
+    fn what_counts_against_the_limit_is_that_of_the_worked_example() {
+        let mut slip = example();
+        assert_eq!(managed_units(&slip.table7), 10_499);
+        assert!(over_limit(Part::Slip(&slip), &slip).is_none());
+        slip.value.supplement.as_mut().unwrap().limit_units = Some(10_000);
+        let told = over_limit(Part::Slip(&slip), &slip).unwrap();
+        assert_eq!((told.rule.as_ref(), told.found.as_str()), ("over_limit", "10499"));
+        assert!(told.expected.contains("10000 単位を 499 単位超えています"), "{}", told.expected);
+        // Without a limit in the file: 要支援１ has 5,032 units.
+        let supplement = slip.value.supplement.as_mut().unwrap();
+        (supplement.limit_units, supplement.level) = (None, Some(CareLevel::Support1));
+        let told = over_limit(Part::Slip(&slip), &slip).unwrap();
+        assert!(told.expected.contains("5032 単位を 5467 単位超えています"), "{}", told.expected);
+        slip.value.supplement = None;
+        assert!(over_limit(Part::Slip(&slip), &slip).is_none());
+    }
 }

@@ -3,6 +3,7 @@
 
 use crate::world::{Client, Person, Reply, Role, World, certificate, city, day, later_city};
 use axum::http::StatusCode;
+use kiban_domain::care_plan::preventive::{BasicInformation, PreventivePlan, SupportLevel};
 use kiban_domain::care_plan::{
     CarePlan, Coverage, PlanWithdrawal, PlannedService, ServiceActuals, ServiceSlip, SlipLine, Table7Line,
 };
@@ -10,7 +11,9 @@ use kiban_domain::certification::CareLevel;
 use kiban_domain::dates::{Period, ServiceMonth};
 use kiban_domain::insurance_card::{CardIssue, CertifiedLevel, InsuranceCard};
 use kiban_domain::{Date, InsuredNumber, OfficeNumber, PersonKey, ServiceType};
-use kiban_formats::care_plan::{Sending, write_actuals, write_plan_set, write_slip_set, write_withdrawals};
+use kiban_formats::care_plan::{
+    Sending, read_set, write_actuals, write_plan_set, write_preventive_set, write_slip_set, write_withdrawals,
+};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
 use kiban_service::Config;
 use kiban_sim::people::Generator;
@@ -604,6 +607,15 @@ async fn what_should_be_looked_at_is_told_to_the_sender_and_the_files_stay_as_th
     world.register(Role::Helper, Person::Hanako).await;
     assert_eq!(told(|_| {}).await, Vec::<String>::new());
     assert_eq!(told(|slip| slip.table7[0].managed_units = Some(20_000)).await, ["over_limit"]);
+    // Where an office gives several codes of one kind, what counts stands on their subtotal, and on no row twice.
+    assert_eq!(told(|slip| several_codes(slip, 19_705)).await, Vec::<String>::new());
+    assert_eq!(told(|slip| several_codes(slip, 19_706)).await, ["over_limit"]);
+    // Without a limit in the file it is that of the level.
+    let by_level: fn(&mut ServiceSlip) = |slip| {
+        slip.supplement.as_mut().unwrap().limit_units = None;
+        slip.table7[0].managed_units = Some(19_706);
+    };
+    assert_eq!(told(by_level).await, ["over_limit"]);
     assert_eq!(told(|slip| slip.table7[0].count = 3).await, ["count_mismatch"]);
     assert_eq!(told(|slip| slip.lines[0].units = Some(400)).await, ["unit_mismatch"]);
     assert_eq!(
@@ -638,6 +650,18 @@ async fn what_should_be_looked_at_is_told_to_the_sender_and_the_files_stay_as_th
     world.unassign(Role::Planner, Person::Hanako).await;
     assert_eq!(told(|slip| slip.supplement.as_mut().unwrap().level = Some(CareLevel::Care3)).await, ["not_registered"]);
     world.verify().await;
+}
+
+/// Two codes of one kind, with what counts on their subtotal.
+fn several_codes(slip: &mut ServiceSlip, units: i32) {
+    let total = slip.table7.pop().unwrap();
+    let one = Table7Line { managed_units: None, ..slip.table7[0].clone() };
+    let other = Table7Line { service_code: "111111".to_owned(), ..one.clone() };
+    let subtotal =
+        Table7Line { service_code: "11AAAA".to_owned(), units: 0, managed_units: Some(units), ..one.clone() };
+    slip.table7 = vec![one, other, subtotal, Table7Line { managed_units: Some(units), ..total }];
+    let lines = slip.lines.clone();
+    slip.lines.extend(lines.into_iter().map(|line| SlipLine { service_code: "111111".to_owned(), ..line }));
 }
 
 /// The city corrects the card of Hanako: certified until this day.
@@ -784,10 +808,101 @@ async fn a_service_that_the_registered_plan_does_not_name_is_told() {
     // The plan names other offices for every service.
     let slips = set(Role::Planner, Role::Helper, serial());
     assert_eq!(rules(&send(&planner, Role::Helper, &slips).await), ["outside_plan"]);
-    // The planner's program reads no plans (P-165): through it nothing of the plan is told.
+    // The planner's program reads no plans (P-165), but what it sends is checked as the planner's own: it is told that a service
+    // is outside the plan, and nothing of the plan.
     let vendor = world.log_in(Role::Vendor).await;
     let slips = set(Role::Planner, Role::Helper, serial());
-    assert_eq!(rules(&send(&vendor, Role::Helper, &slips).await), Vec::<&str>::new());
+    assert_eq!(rules(&send(&vendor, Role::Helper, &slips).await), ["outside_plan"]);
+    world.verify().await;
+}
+
+/// 利用者基本情報 with its picture and 支援計画書 of the examples.
+fn preventive_documents() -> (BasicInformation, PreventivePlan) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/care-plan/valid/preventive");
+    let files: Files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()))
+        .collect();
+    let mut received = read_set(&files).0;
+    (received.basics.remove(0).value, received.preventive_plans.remove(0).value)
+}
+
+/// What goes out through the program of a vendor is warned of as what goes out by hand.
+#[tokio::test]
+async fn a_program_that_sends_is_told_all_that_its_office_would_be_told() {
+    let world = World::new().await;
+    let vendor = world.log_in(Role::Vendor).await;
+    let told = async |change: fn(&mut ServiceSlip)| {
+        let files = set_of(Role::Planner, Role::Helper, serial(), &[Person::Hanako.key()], change);
+        rules(&send(&vendor, Role::Helper, &files).await).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(told(|_| {}).await, ["not_registered"]);
+    world.register(Role::Planner, Person::Hanako).await;
+    assert_eq!(told(|_| {}).await, ["receiver_not_registered"]);
+    let log = world.log_about(Person::Hanako.key()).await;
+    assert!(log.iter().any(|(action, ..)| action == "compare"), "the person finds the look: {log:?}");
+    world.register(Role::Helper, Person::Hanako).await;
+    assert_eq!(told(|_| {}).await, Vec::<String>::new());
+    assert_eq!(told(|slip| slip.table7[0].managed_units = Some(20_000)).await, ["over_limit"]);
+    assert_eq!(told(|slip| slip.supplement.as_mut().unwrap().level = Some(CareLevel::Care3)).await, ["level_differs"]);
+    let reply = world.log_in(Role::City).await.upload("/api/v1/packages", &certified_until(&world, "2026-10-31")).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    assert_eq!(told(|_| {}).await, ["not_certified"]);
+    // Reading what was compared stays closed to it.
+    let handle = world.register(Role::Planner, Person::Hanako).await;
+    let plans = vendor.get(&format!("/api/v1/people/{handle}/records/CP1")).await;
+    assert_eq!(plans.status, StatusCode::FORBIDDEN, "{}", plans.text());
+    world.verify().await;
+}
+
+/// 介護予防: 利用者基本情報 and 支援計画書 are held against the card as a plan is; of what is taken back only who it is about.
+#[tokio::test]
+async fn preventive_documents_and_withdrawals_are_looked_at_before_they_go_out() {
+    let world = World::new().await;
+    let planner = world.log_in(Role::Planner).await;
+    let preventive = |change: &dyn Fn(&mut BasicInformation, &mut PreventivePlan)| {
+        let (mut basic, mut plan) = preventive_documents();
+        (basic.person, plan.person) = (Person::Hanako.key(), Person::Hanako.key());
+        let days = (Some(day("2025-01-01")), Some(day("2026-12-31")));
+        basic.items.level = Some(CareLevel::Care2);
+        (basic.items.valid_from, basic.items.valid_to) = days;
+        plan.items.level = None;
+        (plan.items.valid_from, plan.items.valid_to) = days;
+        change(&mut basic, &mut plan);
+        write_preventive_set(&[basic], &[plan], &sending(Role::Planner, Role::Helper, serial())).unwrap()
+    };
+    let told = async |change: &dyn Fn(&mut BasicInformation, &mut PreventivePlan)| {
+        let sent = send(&planner, Role::Helper, &preventive(change)).await;
+        rules(&sent).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let withdrawn = async || {
+        let gone = PlanWithdrawal::Slip { person: Person::Hanako.key(), month: month() };
+        let files = write_withdrawals(&[gone], &sending(Role::Planner, Role::Helper, serial())).unwrap();
+        rules(&send(&planner, Role::Helper, &files).await).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&|_, _| {}).await, ["not_registered"]);
+    assert_eq!(withdrawn().await, ["not_registered", "unknown_target"]);
+    world.register(Role::Planner, Person::Hanako).await;
+    assert_eq!(told(&|_, _| {}).await, ["receiver_not_registered"]);
+    assert_eq!(withdrawn().await, Vec::<String>::new(), "a withdrawal was sent before, and an addressee may be gone");
+    world.register(Role::Helper, Person::Hanako).await;
+    assert_eq!(told(&|_, _| {}).await, Vec::<String>::new());
+    assert_eq!(told(&|basic, _| basic.items.level = Some(CareLevel::Support1)).await, ["level_differs"]);
+    assert_eq!(told(&|_, plan| plan.items.level = Some(SupportLevel::Support1)).await, ["level_differs"]);
+    assert_eq!(told(&|_, plan| plan.items.level = Some(SupportLevel::CommunityProgram)).await, Vec::<String>::new());
+    assert_eq!(
+        told(&|_, plan| plan.items.valid_to = Some(day("2026-10-31"))).await,
+        ["certification_expired", "period_differs"]
+    );
+    assert_eq!(told(&|basic, _| basic.items.valid_from = Some(day("2025-02-01"))).await, ["period_differs"]);
+    // Each is told at its own file.
+    let sent =
+        send(&planner, Role::Helper, &preventive(&|_, plan| plan.items.level = Some(SupportLevel::Support2))).await;
+    let warning = warning(&sent, "level_differs");
+    assert_eq!(warning["item"], json!("要支援状態区分"), "{warning}");
+    assert!(warning["file"].as_str().unwrap().starts_with("UPYOBO_"), "{warning}");
+    assert!(warning["message"].as_str().unwrap().contains("「2」となっています"), "{warning}");
     world.verify().await;
 }
 
@@ -811,7 +926,7 @@ async fn a_set_sent_again_updates_what_it_holds_and_its_order_is_that_of_the_ser
     let known = send(&planner, Role::Helper, &withdraw(Person::Hanako.key())).await;
     assert!(!rules(&known).contains(&"unknown_target"), "{known}");
     let unknown = PersonKey { insurer: later_city(), insured: InsuredNumber::parse("0000000098").unwrap() };
-    assert_eq!(rules(&send(&planner, Role::Helper, &withdraw(unknown)).await), ["unknown_target"]);
+    assert_eq!(rules(&send(&planner, Role::Helper, &withdraw(unknown)).await), ["not_started", "unknown_target"]);
     world.verify().await;
 }
 

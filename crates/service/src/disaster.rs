@@ -60,6 +60,17 @@ pub struct DisasterFound {
     pub not_started: Vec<NotStarted>,
 }
 
+/// A mode that runs, as far as it counts for a caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenDisaster {
+    /// 災害名
+    pub event: String,
+    /// Municipalities whose people may be searched.
+    pub areas: Vec<InsurerNumber>,
+    /// Last day.
+    pub until: Option<Date>,
+}
+
 /// A municipality that shares nothing yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NotStarted {
@@ -294,6 +305,18 @@ impl Platform {
         tx.commit(Entry { subjects, ..entry }).await?;
         keep(taken);
         Ok(())
+    }
+
+    /// The modes that run today and let the caller search somebody, with the areas they do so for (P-122).
+    pub fn open_disasters(&self, caller: &Caller, context: &Context) -> Vec<OpenDisaster> {
+        let covered = self.covered_areas(caller, context);
+        let standing = self.standing();
+        let running = standing.disasters().filter(|mode| mode.is_open(context.today()));
+        let open = running.filter_map(|mode| {
+            let areas: Vec<InsurerNumber> = mode.areas.iter().copied().filter(|area| covered.contains(area)).collect();
+            (!areas.is_empty()).then(|| OpenDisaster { event: mode.event.clone(), areas, until: mode.period.to() })
+        });
+        open.collect()
     }
 
     /// The municipalities whose people a running mode lets the caller search.

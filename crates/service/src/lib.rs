@@ -91,7 +91,7 @@ pub use certificate_care::{CertificateLine, CertificateLines, RENEWAL_DAYS, Revo
 pub use certificates::{CertificateApplication, CertificateApproval, CertificateAsk};
 pub use claim_values::{ClaimPart, ClaimValues, DayValues};
 pub use consent::{ConsentDesk, ConsentRequest};
-pub use disaster::{DisasterFound, DisasterProposal, FoundPerson, NotStarted};
+pub use disaster::{DisasterFound, DisasterProposal, FoundPerson, NotStarted, OpenDisaster};
 pub use disaster_looks::SeenInDisaster;
 pub use disaster_query::DisasterQuery;
 pub use eligibility::Eligibility;

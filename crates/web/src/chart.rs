@@ -68,6 +68,34 @@ pub(crate) fn life_trend(view: &LifeTrendView) -> String {
     out.0
 }
 
+/// The chart of one indicator, for a place in a page of its own.
+pub(crate) struct Small {
+    pub(crate) name: &'static str,
+    /// The latest value and what became of it, in words.
+    pub(crate) said: String,
+    pub(crate) svg: String,
+}
+
+/// One indicator alone.
+pub(crate) fn small(line: &TrendLine, fictional: bool) -> Small {
+    let latest = line.points.last().map(|point| format!("最新 {}{}。", point.text, line.unit)).unwrap_or_default();
+    let change = change_of(line).map(|change| format!("{change}。")).unwrap_or_default();
+    let values: Vec<String> =
+        line.points.iter().map(|p| format!("{} {}{}", slashed(p.evaluated_on), p.text, line.unit)).collect();
+    let mut out = Picture(String::new());
+    let (width, height) = PANEL;
+    let _ = write!(
+        out.0,
+        "<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" lang=\"ja\" font-family=\"{FONT}\">\
+         <title>{}の推移</title><desc>{}</desc>\n",
+        escaped(line.name),
+        escaped(&values.join("、"))
+    );
+    Panel::of(line, (0.0, 0.0), fictional).draw(&mut out);
+    out.0.push_str("</svg>");
+    Small { name: line.name, said: format!("{latest}{change}"), svg: out.0 }
+}
+
 fn latest(line: &TrendLine) -> &[TrendPoint] {
     line.points.get(line.points.len().saturating_sub(MOST)..).unwrap_or_default()
 }

@@ -229,6 +229,12 @@ impl Problem {
         items.into_iter().flatten().map(|item| (text(&item["item"]), text(&item["message"]))).collect()
     }
 
+    /// Every problem of files that cannot be taken.
+    pub(crate) fn files(&self) -> Vec<kiban_service::ReportedProblem> {
+        let found = self.rest.members.iter().find(|(name, _)| *name == "problems");
+        found.and_then(|(_, problems)| serde_json::from_value(problems.clone()).ok()).unwrap_or_default()
+    }
+
     /// The document.
     pub(crate) fn render(self, request_id: &str) -> Response {
         let mut document = json!({

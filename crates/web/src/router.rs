@@ -286,6 +286,18 @@ routes! {
     Organisations get    GET    "/p/{handle}/request"                        request_page           Offices        "届出を書く"                                pages::requests::form;
     Organisations post   POST   "/p/{handle}/request"                        request_by_form        Offices        "届出を確かめる・出す"                      pages::requests::act;
     Organisations get    GET    "/p/{handle}/request/{receipt}"              request_receipt_page   Offices        "届出の受付"                                pages::requests::receipt;
+    Organisations get    GET    "/plans"                                     plans_page             Offices        "ケアプランの送受信"                        pages::plans::list;
+    Organisations get    GET    "/plans/send"                                plan_send_page         Offices        "ケアプランのファイルを送る"                pages::plans::send_form;
+    Organisations post   POST   "/plans/send"                                plan_send_by_form      Offices        "ケアプランのファイルを送る"                pages::plans::send;
+    Organisations get    GET    "/plans/{slip}"                              plan_page              Offices        "送った・受け取ったケアプラン"              pages::plans::item;
+    Organisations post   POST   "/plans/{slip}"                              plan_by_form           Offices        "受け取る・取り消す・登録する"              pages::plans::act;
+    Organisations get    GET    "/plans/{slip}/files/{file}"                 plan_file_page         Offices        "送られたファイル"                          pages::plans::file;
+    Organisations get    GET    "/plans/{slip}/print"                        plan_print_page        Offices        "提供票の印刷"                              pages::plans::print;
+    Organisations get    GET    "/disaster"                                  disaster_page          Both           "災害時の検索"                              pages::disaster::form;
+    Organisations post   POST   "/disaster"                                  disaster_by_form       Both           "災害時の検索"                              pages::disaster::search;
+    Organisations get    GET    "/help"                                      help_page              Staff          "ヘルプ"                                    pages::help::page;
+    Organisations get    GET    "/p/{handle}/life"                           life_page              Both           "LIFEの推移"                                pages::life::show_life;
+    Organisations get    GET    "/p/{handle}/timeline"                       timeline_page          Both           "時系列"                                    pages::timeline::show_timeline;
     Organisations get    GET    "/p/{handle}/looks"                          looks_page            Both           "だれが見たか"                              pages::look::looks;
     Organisations get    GET    "/p/{handle}/end"                            end_page              Offices        "担当を終える"                              pages::look::end_form;
     Organisations post   POST   "/p/{handle}/end"                            end_by_form           Offices        "担当を終える"                              pages::look::end;
@@ -322,6 +334,7 @@ pub static GRAVE: &[&str] = &[
     "approve_disaster",
     "close_disaster",
     "search_disaster",
+    "disaster_by_form",
     "invite_account",
     "invite_by_form",
     "switch_account",
@@ -361,7 +374,7 @@ impl Route {
     /// What it counts as for the quota of its organisation.
     pub(crate) fn counts(&self) -> Counts {
         match self.name {
-            "search_disaster" => Counts::DisasterSearch,
+            "search_disaster" | "disaster_by_form" => Counts::DisasterSearch,
             "person_log_in" | "person_callback" | "person_use_code" => Counts::PortalLogIn,
             _ if self.path == "/me" || self.path.starts_with("/me/") => Counts::Portal,
             _ => Counts::Request,

@@ -9,16 +9,21 @@ pub(crate) mod admin;
 pub(crate) mod applications;
 pub(crate) mod apply;
 pub(crate) mod consent;
+pub(crate) mod disaster;
+pub(crate) mod help;
 pub(crate) mod inbox;
+pub(crate) mod life;
 pub(crate) mod login;
 pub(crate) mod look;
 pub(crate) mod me;
 pub(crate) mod opinion;
 pub(crate) mod person;
+pub(crate) mod plans;
 mod proof;
 pub(crate) mod public;
 pub(crate) mod register;
 pub(crate) mod requests;
+pub(crate) mod timeline;
 pub(crate) mod today;
 pub(crate) mod users;
 pub(crate) mod visitor;
@@ -40,6 +45,8 @@ pub(crate) struct Frame {
     /// 画面番号, what the help desk asks for first.
     screen: &'static str,
     who: Option<Who>,
+    /// Stays on every page while a disaster mode is open for the visitor (P-120).
+    banner: Option<Banner>,
     menu: &'static [(&'static str, &'static str)],
     /// The item of the menu the page belongs to.
     here: &'static str,
@@ -47,6 +54,13 @@ pub(crate) struct Frame {
     form_token: String,
     public_url: String,
     has_errors: bool,
+}
+
+/// 災害時モード　運用中: what happened, for whom and until when.
+struct Banner {
+    events: String,
+    areas: String,
+    until: String,
 }
 
 /// Whose page it is, on every screen and every print (P-211).

@@ -60,6 +60,8 @@ pub(in crate::pages) struct Card {
     pub(in crate::pages) tables: Vec<Table>,
     pub(in crate::pages) folds: Vec<Fold>,
     pub(in crate::pages) why: String,
+    /// A page with more of it, and in words.
+    pub(in crate::pages) more: Option<(String, &'static str)>,
 }
 
 pub(in crate::pages) struct Value {
@@ -171,6 +173,9 @@ pub(crate) async fn show_person(
             shut.texts.truncate(1);
             shut.texts.push(format!("{city}が、申請のときに同意をとります。この事業所では登録できません。"));
         }
+    }
+    for life in cards.iter_mut().filter(|card| card.id == "life" && !card.is_shut) {
+        life.more = Some((format!("/p/{handle}/life"), "LIFEの推移を図で見る"));
     }
     let here = if is_office { "/users" } else { "/insured" };
     let html = PersonHtml {
@@ -580,7 +585,7 @@ fn hours(from: Option<ClockTime>, to: Option<ClockTime>) -> String {
 fn month(text: &str) -> String {
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
     let first = dates::parse_yyyymmdd(&format!("{digits}01"));
-    first.map_or_else(|_| text.to_owned(), |day| words::day(day).trim_end_matches("1日").to_owned())
+    first.map_or_else(|_| text.to_owned(), words::month)
 }
 
 /// 訪問介護（111111）: a code of a service with the name of its type.

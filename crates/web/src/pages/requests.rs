@@ -19,7 +19,7 @@ use kiban_domain::{CareManagerNumber, Date, OfficeNumber, ServiceType};
 use kiban_service::{Filed, Original, RequestLine, RequestWork};
 
 const HERE: &str = "/requests";
-const SCREEN: &str = "P-215";
+const SCREEN: &str = "P-216";
 
 /// 様式: closed word, words.
 const FORMS: [(&str, &str, FormCode); 4] = [

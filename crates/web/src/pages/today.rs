@@ -9,8 +9,11 @@ use axum::extract::State;
 use axum::response::Response;
 use kiban_domain::notice::NoticeKind;
 use kiban_domain::office::OfficeClass;
+use kiban_domain::slip::SlipState;
 use kiban_domain::{Date, Kind, Organization};
-use kiban_service::{InboxState, NoticePage, NoticeView, OpinionLine, OpinionStep, PeoplePage, PersonStatus};
+use kiban_service::{
+    InboxState, NoticePage, NoticeView, OpinionLine, OpinionStep, PeoplePage, PersonStatus, SlipPage, SlipSide,
+};
 
 /// People and documents looked at.
 const PAGE: i32 = 200;
@@ -72,6 +75,11 @@ pub(crate) async fn page(State(app): State<App>, visitor: Visitor) -> Result<Res
         let arrived = app.platform.inbox(caller, asked, None, context).await?;
         let kinds: Vec<Kind> = arrived.iter().map(|item| item.kind).collect();
         tasks.extend(of_inbox(&kinds));
+    }
+    if caller.office.as_ref().is_some_and(|(_, class)| *class != OfficeClass::Hospital) {
+        let page = Ok::<_, Problem>(SlipPage { state: Some(SlipState::Sent), limit: PAGE });
+        let arrived = app.platform.slips(caller, SlipSide::Received, page, None, context).await?;
+        tasks.extend(of_slips(arrived.len()));
     }
     let asked = Ok::<_, Problem>(NoticePage { after: None, seen: false, limit: PAGE });
     let notices = app.platform.notices(caller, asked, context).await?;
@@ -180,6 +188,14 @@ fn of_inbox(kinds: &[Kind]) -> Vec<Task> {
         (count > 0).then(|| Task::new(1, "/inbox".to_owned(), text, why, ("tag--new", "届いたもの")))
     };
     [Kind::A2, Kind::F1, Kind::G1].into_iter().filter_map(task).collect()
+}
+
+/// Sets of other offices that nobody has fetched yet.
+fn of_slips(count: usize) -> Option<Task> {
+    let more = if count == PAGE as usize { "以上" } else { "" };
+    let text = format!("届いたケアプランを受け取る　{count}件{more}");
+    let why = "受け取ると、送った事業所に日時が伝わります。".to_owned();
+    (count > 0).then(|| Task::new(4, "/plans".to_owned(), text, why, ("tag--new", "届いたもの")))
 }
 
 fn of_notice(notice: &NoticeView, is_administrator: bool) -> Task {

@@ -1,7 +1,7 @@
 //! Who is at a page. The log-in of a browser lives in one cookie that is bound to the certificate it was opened over
 //! (T-31); forms are taken only from a page of the same log-in on the same host (T-28).
 
-use super::{Frame, Who, proof};
+use super::{Banner, Frame, Who, proof, words};
 use crate::caller::{connection, stage_of};
 use crate::input::{Form, files_of_page};
 use crate::record::LoggedInAs;
@@ -11,9 +11,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use kiban_domain::office::OfficeClass;
-use kiban_domain::{Organization, Timestamp};
+use kiban_domain::{InsurerNumber, Organization, Timestamp};
 use kiban_service::{Caller, Context, LoggedIn, Stage, Way};
 use ring::digest::{SHA256, digest};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 /// Name of the cookie. `__Host-`: only this host, only over TLS, for every path.
@@ -153,6 +154,7 @@ impl Visitor {
             title: title.to_owned(),
             screen,
             who: Some(who),
+            banner: banner(self, app),
             menu: menu(&self.caller),
             here,
             form_token: self.form_token(),
@@ -160,6 +162,17 @@ impl Visitor {
             ..Frame::default()
         }
     }
+}
+
+/// What is told while a disaster mode is open for the visitor.
+fn banner(visitor: &Visitor, app: &App) -> Option<Banner> {
+    let open = app.platform.open_disasters(&visitor.caller, &visitor.context);
+    let until = open.iter().filter_map(|mode| mode.until).max()?;
+    let events: Vec<&str> = open.iter().map(|mode| mode.event.as_str()).collect();
+    let areas: BTreeSet<_> = open.iter().flat_map(|mode| &mode.areas).copied().collect();
+    let name = |number: InsurerNumber| words::city(number.as_str()).unwrap_or_else(|| format!("保険者番号 {number}"));
+    let areas: Vec<String> = areas.into_iter().map(name).collect();
+    Some(Banner { events: events.join("、"), areas: areas.join("・"), until: words::day(until) })
 }
 
 /// Where the cookie of a log-in is noted that takes the place of the one that came; the guard adds it to the answer.
@@ -186,17 +199,26 @@ impl Renewed {
 fn menu(caller: &Caller) -> &'static [(&'static str, &'static str)] {
     let class = caller.office.as_ref().map(|(_, class)| *class);
     match (caller.organization, class) {
-        (Organization::Office(_), Some(OfficeClass::Hospital | OfficeClass::HospitalWithCare)) => &[
+        (Organization::Office(_), Some(OfficeClass::Hospital)) => &[
             ("/today", "今日の仕事"),
             ("/opinions", "主治医意見書"),
             ("/users", "担当患者"),
             ("/users/new", "患者を登録"),
             ("/admin", "管理メニュー"),
         ],
+        (Organization::Office(_), Some(OfficeClass::HospitalWithCare)) => &[
+            ("/today", "今日の仕事"),
+            ("/opinions", "主治医意見書"),
+            ("/users", "担当患者"),
+            ("/users/new", "患者を登録"),
+            ("/plans", "ケアプラン"),
+            ("/admin", "管理メニュー"),
+        ],
         (Organization::Office(_), Some(OfficeClass::HealthFacility)) => &[
             ("/today", "今日の仕事"),
             ("/users", "担当利用者"),
             ("/users/new", "利用者を登録"),
+            ("/plans", "ケアプラン"),
             ("/opinions", "主治医意見書"),
             ("/admin", "管理メニュー"),
         ],
@@ -208,12 +230,14 @@ fn menu(caller: &Caller) -> &'static [(&'static str, &'static str)] {
             ("/users", "担当利用者"),
             ("/users/new", "利用者を登録"),
             ("/requests", "届出"),
+            ("/plans", "ケアプラン"),
             ("/admin", "管理メニュー"),
         ],
         (Organization::Office(_), _) => &[
             ("/today", "今日の仕事"),
             ("/users", "担当利用者"),
             ("/users/new", "利用者を登録"),
+            ("/plans", "ケアプラン"),
             ("/admin", "管理メニュー"),
         ],
         (Organization::Municipality(_), _) => {

@@ -13,6 +13,11 @@ pub(super) fn day_of(instant: Timestamp) -> String {
     wareki(dates::day_in_japan(instant))
 }
 
+/// 令和8年11月
+pub(super) fn month(date: Date) -> String {
+    wareki(date.first_of_month()).trim_end_matches("1日").to_owned()
+}
+
 /// 令和8年4月1日から令和9年3月31日まで
 pub(super) fn period(from: Date, to: Option<Date>) -> String {
     match to {

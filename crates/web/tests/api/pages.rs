@@ -56,6 +56,18 @@ impl<'a> Browser<'a> {
         self.send_as("multipart/form-data; boundary=b", Method::POST, page, Body::from(body)).await
     }
 
+    /// Sends the form of a page that takes files, with these.
+    pub async fn upload_all(&self, page: &str, token: &str, files: &[(String, Vec<u8>)]) -> Reply {
+        let mut body =
+            format!("--b\r\nContent-Disposition: form-data; name=\"form_token\"\r\n\r\n{token}\r\n").into_bytes();
+        for (name, content) in files {
+            let head = format!("--b\r\nContent-Disposition: form-data; name=\"files\"; filename=\"{name}\"\r\n\r\n");
+            body.extend([head.as_bytes(), content, b"\r\n"].concat());
+        }
+        body.extend(b"--b--\r\n");
+        self.send_as("multipart/form-data; boundary=b", Method::POST, page, Body::from(body)).await
+    }
+
     /// Sends a form with all that some form of the platform asks for, and a token that is right.
     pub async fn try_form(&self, path: &str, act: &str, token: &str) -> Reply {
         let all = [
@@ -377,6 +389,7 @@ fn may_send(page: &Route, role: Role) -> bool {
         "inbox_by_form" | "find_by_form" => matches!(role, Role::City | Role::OtherCity),
         "register_by_form" | "card_by_form" | "qr_by_form" => is_office,
         "opinion_file_by_form" | "opinion_send_by_form" | "opinion_by_form" => role == Role::Hospital,
+        "plan_send_by_form" | "plan_by_form" | "disaster_by_form" => false,
         "request_by_form" => role == Role::Planner,
         "plan_maker_by_form" => role == Role::Planner,
         "consent_by_form" => matches!(role, Role::Planner | Role::City),
@@ -387,7 +400,13 @@ fn may_send(page: &Route, role: Role) -> bool {
 
 /// A path with everything filled in.
 pub fn path_of(page: &Route, handle: &str) -> String {
-    let path = page.path.replace("{handle}", handle).replace("{account}", COLLEAGUE).replace("{chapter}", "basics");
+    let path = page
+        .path
+        .replace("{slip}", &"0".repeat(32))
+        .replace("{file}", "UPPLAN.CSV")
+        .replace("{handle}", handle)
+        .replace("{account}", COLLEAGUE)
+        .replace("{chapter}", "basics");
     path.replace("{receipt}", &"0".repeat(32)).replace("{application}", &"0".repeat(32))
 }
 
@@ -421,6 +440,13 @@ fn is_open(page: &Route, role: Role) -> bool {
         // The city asked the hospital for an opinion about her; none has been sent.
         "opinions_page" | "opinion_file_page" | "opinion_page" | "opinion_send_page" => role == Role::Hospital,
         "opinion_receipt_page" => false,
+        "help_page" => true,
+        "plans_page" => is_office && role != Role::Hospital,
+        "plan_send_page" => is_office && role != Role::Hospital,
+        "plan_page" | "plan_file_page" | "plan_print_page" | "disaster_page" => false,
+        // No consent was given.
+        "life_page" => false,
+        "timeline_page" => sees_hanako,
         "requests_page" => matches!(role, Role::Planner | Role::Stranger),
         "request_page" => role == Role::Planner,
         "request_receipt_page" => false,

@@ -1,0 +1,104 @@
+//! ケアプラン at a screen: a set goes to an office that can be reached, is fetched, answered with results, or taken back.
+
+use crate::pages::{Browser, form_token, location};
+use crate::slips::{results, serial, set};
+use crate::world::{Reply, Role, World};
+use axum::http::{StatusCode, header};
+
+type Files = Vec<(String, Vec<u8>)>;
+
+async fn send(browser: &Browser<'_>, path: &str, files: &Files) -> Reply {
+    let token = form_token(&browser.get(path).await);
+    browser.upload_all(path, &token, files).await
+}
+
+fn to(role: Role) -> String {
+    format!("/plans/send?to={}", role.organization())
+}
+
+#[tokio::test]
+async fn a_set_is_sent_fetched_and_answered_and_each_side_sees_where_it_stands() {
+    let world = World::new().await;
+    let mut planner = Browser::logged_in(&world, Role::Planner).await;
+    let mut helper = Browser::logged_in(&world, Role::Helper).await;
+    assert!(planner.get("/plans").await.text().contains("受け取ったものは、まだありません。"));
+    // Whether the office can be reached is told before anything is chosen.
+    let form = planner.get(&to(Role::Helper)).await.text();
+    assert!(form.contains("この事業所は電子で受け取れます。") && form.contains("type=\"file\""), "{form}");
+    let sent = location(&send(&planner, &to(Role::Helper), &set(Role::Planner, Role::Helper, serial())).await);
+    let page = sent.split('?').next().unwrap().to_owned();
+    let text = planner.get(&sent).await.text();
+    assert!(text.contains("送りました。") && text.contains("相手はまだ受け取っていません"), "{text}");
+    // The other side: a task, a list, and nothing of the files before they are fetched.
+    let today = helper.get("/today").await.text();
+    assert!(today.contains("届いたケアプランを受け取る　1件") && today.contains("href=\"/plans\""), "{today}");
+    let before = helper.get(&page).await.text();
+    assert!(before.contains("まだ受け取っていません。") && !before.contains("CSVで保存"), "{before}");
+    let fetched = location(&helper.submit(&page, &page, &[("act", "fetch")]).await);
+    let after = helper.get(&fetched).await.text();
+    assert!(after.contains("受け取りました。") && after.contains("CSVで保存"), "{after}");
+    assert!(!helper.get("/today").await.text().contains("届いたケアプランを受け取る"));
+    let file = after.split(&format!("href=\"{page}/files/")).nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let reply = helper.get(&format!("{page}/files/{file}")).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert!(reply.headers[header::CONTENT_DISPOSITION].to_str().unwrap().starts_with("attachment"));
+    assert!(helper.get(&format!("{page}/print")).await.text().contains("サービス提供票"));
+    // Results go back from the page of what they answer.
+    let answer = after.split("href=\"/plans/send?").nth(1).unwrap().split('"').next().unwrap().replace("&amp;", "&");
+    let answer = format!("/plans/send?{answer}");
+    location(&send(&helper, &answer, &results(Role::Helper, Role::Planner, serial())).await);
+    let list = planner.get("/plans?side=sent").await.text();
+    assert!(list.contains("実績が返ってきました"), "{list}");
+    assert!(planner.get("/plans").await.text().contains("実績"));
+    // Too late to take back; nobody else knows of it.
+    let late = planner.submit(&page, &page, &[("act", "withdraw")]).await;
+    assert_eq!(late.status, StatusCode::CONFLICT);
+    assert!(late.text().contains("宛先が取得した送信は取り消せません"), "{}", late.text());
+    let stranger = Browser::logged_in(&world, Role::Stranger).await;
+    for path in [page.clone(), format!("{page}/print"), format!("{page}/files/{file}")] {
+        assert_eq!(stranger.get(&path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn what_is_to_be_put_right_stands_beside_its_file_and_nothing_is_sent() {
+    let world = World::new().await;
+    let planner = Browser::logged_in(&world, Role::Planner).await;
+    let mut files = set(Role::Planner, Role::Helper, serial());
+    let slip = files.iter_mut().find(|(name, _)| name.starts_with("UPPLAN")).unwrap();
+    slip.1 = String::from_utf8_lossy(&slip.1).replace("111211", "1").into_bytes();
+    let name = slip.0.clone();
+    let reply = send(&planner, &to(Role::Helper), &files).await;
+    let text = reply.text();
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(text.contains("まだ何も送っていません。") && text.contains("行目"), "{text}");
+    let beside = text.split(&name).nth(1).unwrap();
+    assert!(beside.starts_with("</p></div><p><span class=\"tag tag--ng\">直すところ"), "{text}");
+    assert!(text.contains("問題なし"), "the other files are fine: {text}");
+    let none = send(&planner, &to(Role::Helper), &Vec::new()).await;
+    assert!(none.text().contains("ファイルを選んでください。"), "{}", none.text());
+    assert!(planner.get("/plans?side=sent").await.text().contains("送ったものは、まだありません。"));
+    // An office that is not there, and a number that is none.
+    let unknown = planner.get("/plans/send?to=1399999995").await.text();
+    assert!(unknown.contains("まだ電子で受け取れません。") || unknown.contains("検証番号"), "{unknown}");
+    assert!(planner.get("/plans/send?to=123").await.text().contains("aria-invalid"));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn what_was_sent_by_mistake_is_taken_back_before_it_is_fetched() {
+    let world = World::new().await;
+    let mut planner = Browser::logged_in(&world, Role::Planner).await;
+    let sent = location(&send(&planner, &to(Role::Helper), &set(Role::Planner, Role::Helper, serial())).await);
+    let page = sent.split('?').next().unwrap().to_owned();
+    let gone = location(&planner.submit(&page, &page, &[("act", "withdraw")]).await);
+    let text = planner.get(&gone).await.text();
+    assert!(text.contains("内容は残っていません。") && !text.contains("CSVで保存"), "{text}");
+    let helper = Browser::logged_in(&world, Role::Helper).await;
+    assert!(helper.get("/plans").await.text().contains("受け取ったものは、まだありません。"));
+    // A hospital that gives no care service takes no part in this.
+    let hospital = Browser::logged_in(&world, Role::Hospital).await;
+    assert!(!hospital.get("/today").await.text().contains("href=\"/plans\""));
+    world.verify().await;
+}

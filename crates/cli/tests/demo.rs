@@ -3,7 +3,7 @@
 
 mod support;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -33,6 +33,19 @@ fn the_demo_ends_well_and_leaves_nothing_behind() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+#[test]
+fn a_demo_that_cannot_go_on_says_why_ends_with_1_and_leaves_nothing_behind() {
+    let temporary = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = kiban(&["demo", "--check", "--people", "50", "--port", &port], temporary.path());
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{out}{err}");
+    assert!(err.contains(&port), "{err}");
+    assert!(!out.contains("最後まで期待どおり"), "{out}");
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
 /// The lines of the demo up to the last of its instructions.
 fn told_until_ready(demo: &mut Child) -> String {
     let mut told = String::new();
@@ -55,6 +68,19 @@ fn what_the_demo_prints_works_and_ctrl_c_or_sigterm_leaves_nothing_behind() {
             calls += 1;
         }
         assert_eq!(calls, 2, "{told}");
+        // What a browser imports, and the page it opens with it.
+        let after = |words: &str| told.split_once(words).unwrap().1.split_whitespace().next().unwrap().to_owned();
+        let (file, page) = (after("ブラウザーに "), after("画面: "));
+        let authority = file.replace("care-manager.p12", "ca.crt");
+        let port = page.split(':').nth(2).unwrap().split('/').next().unwrap();
+        let output = Command::new("curl")
+            .args(["-sS", "--fail", "--cacert", &authority, "--cert-type", "P12", "--cert"])
+            .args([&format!("{file}:mihon-dake-no-aikotoba-2026"), "--resolve"])
+            .args([&format!("office.localhost:{port}:127.0.0.1"), &page])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("ログイン"));
         Command::new("kill").args([&format!("-{signal}"), &demo.child.id().to_string()]).status().unwrap();
         assert!(demo.child.wait().unwrap().success(), "{signal}");
         assert_eq!(std::fs::read_dir(demo.temporary.path()).unwrap().count(), 0, "{signal}");
@@ -103,8 +129,8 @@ impl Demo {
     }
 
     fn url(&self, path: &str) -> String {
-        let (origin, _) = self.word("https://office.localhost").split_once("/api/").unwrap();
-        format!("{origin}{path}")
+        let page = self.word("https://office.localhost");
+        format!("{}{path}", page.strip_suffix("/login").unwrap())
     }
 
     fn token(&self, who: &str, account: &str) -> String {
@@ -186,12 +212,16 @@ fn a_hundred_megabytes_of_noise_get_a_message_and_cost_neither_memory_nor_anythi
     assert!(problems.len() < 10_000, "the messages are capped");
     assert!(demo.peak_memory() - before < (MEGABYTES as u64) << 9, "{} KiB more", demo.peak_memory() - before);
 
-    // Care plans of an office are small: a tenth of it.
-    std::fs::write(&file, &noise[..noise.len() / 10]).unwrap();
+    // Care plans of an office are small: all of it is too much, a tenth is judged.
     let plans = demo.url("/api/v1/plans");
-    let (status, answer) = demo.curl("care-manager", &["-H", &planner, "-F", &form("UP1KYO_202611.CSV"), &plans]);
+    let plan = |file: &str| demo.curl("care-manager", &["-H", &planner, "-F", &form(file), &plans]);
+    let (status, answer) = plan("UP1KYO_202611.CSV");
+    assert_eq!((status.as_str(), &answer["code"]), ("413", &json!("too_large")), "{answer}");
+    std::fs::write(&file, &noise[..noise.len() / 10]).unwrap();
+    let (status, answer) = plan("UP1KYO_202611.CSV");
     assert_eq!(status, "422", "{answer}");
-    assert!(!answer["result"]["report"]["problems"].as_array().unwrap().is_empty(), "{answer}");
+    let problems = answer["result"]["report"]["problems"].as_array().unwrap();
+    assert!(problems.iter().any(|problem| problem["file"] == "UP1KYO_202611.CSV"), "{answer}");
     let (status, answer) = demo.curl("city", &["-H", &token, &demo.url("/api/v1/inbox")]);
     assert_eq!(status, "200", "{answer}");
     demo.end();

@@ -200,13 +200,16 @@ fn a_disk_of_the_database_server_that_fails_to_sync_loses_nothing_that_was_ackno
         let mut site = Site::new(Some(&postgres.address)).await;
         let mut server = serve(&site.place).await;
         let rounds = setting("KIBAN_DATABASE_SYNC_FAULTS", 4);
+        let mut met = 0;
         for round in 0..rounds {
+            let before = postgres.log().len();
             site.work(server.address, 4).await;
             let Some(failing) = postgres.fail_syncs(1 + round * setting("KIBAN_DATABASE_SYNC_STEP", 2)) else {
                 return println!("skipped: strace may not follow processes here");
             };
-            site.work(server.address, 2).await;
+            site.work(server.address, setting("KIBAN_DATABASE_WORK", 8) as usize).await;
             drop(failing);
+            met += u32::from(postgres.log()[before..].contains("Input/output error"));
             postgres.recover();
             require_served_again(&site, server.address).await;
             site.compare().await.require_sound();
@@ -217,7 +220,7 @@ fn a_disk_of_the_database_server_that_fails_to_sync_loses_nothing_that_was_ackno
         let mut server = serve(&site.place).await;
         let tally = site.require_sound(&[postgres.folder().to_owned()]).await;
         server.kill().await;
-        println!("PostgreSQL, EIO at its own syncs {rounds} · {tally}");
+        println!("PostgreSQL, EIO at its own syncs {rounds} (met {met}) · {tally}");
     });
 }
 
@@ -228,14 +231,18 @@ fn a_disk_of_the_database_server_that_is_full_or_refuses_writes_loses_nothing_th
         let mut site = Site::new(Some(&postgres.address)).await;
         let mut server = serve(&site.place).await;
         let rounds = setting("KIBAN_DATABASE_WRITE_FAULTS", 6);
+        let mut met = 0;
         for round in 0..rounds {
+            let before = postgres.log().len();
             site.work(server.address, 4).await;
             let error = if round % 2 == 0 { "ENOSPC" } else { "EIO" };
             let Some(failing) = postgres.fail_writes(error, 1 + round * setting("KIBAN_DATABASE_WRITE_STEP", 3)) else {
                 return println!("skipped: strace may not follow processes here");
             };
-            site.work(server.address, 4).await;
+            site.work(server.address, setting("KIBAN_DATABASE_WORK", 8) as usize).await;
             drop(failing);
+            let said = postgres.log()[before..].to_owned();
+            met += u32::from(said.contains("No space left on device") || said.contains("Input/output error"));
             postgres.recover();
             require_served_again(&site, server.address).await;
             site.compare().await.require_sound();
@@ -248,7 +255,7 @@ fn a_disk_of_the_database_server_that_is_full_or_refuses_writes_loses_nothing_th
         let mut server = serve(&site.place).await;
         let tally = site.require_sound(&[postgres.folder().to_owned()]).await;
         server.kill().await;
-        println!("PostgreSQL, ENOSPC and EIO at its own writes {rounds} · {tally}");
+        println!("PostgreSQL, ENOSPC and EIO at its own writes {rounds} (met {met}) · {tally}");
     });
 }
 
@@ -589,7 +596,8 @@ async fn try_ask(site: &Site, who: Who, address: std::net::SocketAddr, path: &st
 }
 
 fn require_unavailable(answer: &Answer) {
-    assert_eq!((answer.status, answer.is_problem), (503, true), "{}", String::from_utf8_lossy(&answer.bytes));
+    let told = (answer.status, answer.is_problem, answer.retry_after.is_some());
+    assert_eq!(told, (503, true, true), "{}", String::from_utf8_lossy(&answer.bytes));
 }
 
 /// Served again without a hand, within a bounded number of attempts.

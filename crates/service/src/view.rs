@@ -629,17 +629,24 @@ fn fields_of(item: &str) -> &'static [&'static str] {
         "address" => {
             &["address", "postal_code", "telephone", "office_address", "office_telephone", "owner", "provider_name"]
         }
-        "contacts" => &["contacts", "relation", "declarant", "telephone"],
+        "contacts" => &["contacts", "relation", "owner_relation", "declarant", "telephone"],
         "survey_place" => &["survey_place"],
-        "facility" => &["facilities", "facility"],
+        "facility" => &["facilities", "facility", "in_institution"],
         "hospital" => &["hospital", "institution", "opinion_requested_from", "physician_name"],
         "planning_office" => &["planning_offices", "provisional_planning_office"],
         "residence_exception" => &["domicile_exception"],
         "linked_insurer" => &["linked_insurer"],
-        "office" => {
-            &["office", "office_name", "taken_by", "staff", "provider", "provider_name", "survey_commissioned_to"]
-        }
-        "free_text" => &["free_text", "remark", "delay_reason", "board_opinion", "content", "reason"],
+        "office" => &[
+            "office",
+            "office_name",
+            "taken_by",
+            "staff",
+            "provider",
+            "provider_name",
+            "reason_writer",
+            "survey_commissioned_to",
+        ],
+        "free_text" => &["free_text", "remark", "delay_reason", "board_opinion", "content", "reason", "places", "need"],
         _ => &[],
     }
 }

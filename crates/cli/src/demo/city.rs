@@ -142,7 +142,7 @@ async fn register(world: &mut World) -> Result<()> {
             revoked_at: None,
             revoked_for: None,
         });
-        write_pem(world, *organization, &issued)?;
+        write_files(world, *organization, &issued)?;
         world.serials.insert(*organization, issued.serial.clone());
         world.identities.insert(
             *organization,
@@ -181,8 +181,8 @@ async fn register(world: &mut World) -> Result<()> {
     Ok(())
 }
 
-/// PEM files for curl, under names that say whose they are.
-fn write_pem(world: &World, organization: Organization, issued: &kiban_pki::Issued) -> Result<()> {
+/// PEM files for curl and a PKCS#12 for a browser, under names that say whose they are.
+fn write_files(world: &World, organization: Organization, issued: &kiban_pki::Issued) -> Result<()> {
     let is = |role: Role| {
         world.city.office(role).is_some_and(|office| Organization::Office(office.number()) == organization)
     };
@@ -195,5 +195,8 @@ fn write_pem(world: &World, organization: Organization, issued: &kiban_pki::Issu
         _ => return Ok(()),
     };
     write_secret(&world.certificates.join(format!("{name}.crt")), issued.cert_pem.as_bytes())?;
-    write_secret(&world.certificates.join(format!("{name}.key")), issued.key_pem.as_bytes())
+    write_secret(&world.certificates.join(format!("{name}.key")), issued.key_pem.as_bytes())?;
+    let file = kiban_pki::pkcs12::file(issued, &format!("kaigo-kiban {name}"), DEMO_PASSWORD)
+        .map_err(|error| anyhow!(error.message_ja()))?;
+    write_secret(&world.certificates.join(format!("{name}.p12")), &file)
 }

@@ -149,6 +149,11 @@ fn how_to_call(world: &city::World, server: &Running, token: Option<&str>) {
     println!(
         "  curl --cacert {dir}/ca.crt --resolve portal.localhost:{public}:127.0.0.1 https://portal.localhost:{public}/health"
     );
+    println!("画面: https://office.localhost:{organizations}/login");
+    println!(
+        "  ブラウザーに {dir}/care-manager.p12 と ca.crt（認証局として）を取り込み、アカウント {}、パスワード {DEMO_PASSWORD}（.p12 も同じ）",
+        world.care_manager_account()
+    );
     println!("機関用 API（クライアント証明書が必要）:");
     println!("  curl --cacert {dir}/ca.crt --cert {dir}/care-manager.crt --key {dir}/care-manager.key \\");
     println!(
@@ -166,7 +171,7 @@ fn how_to_call(world: &city::World, server: &Running, token: Option<&str>) {
         ("医師", "hospital", "physician1"),
         ("運用者", "operator", "operator_staff1"),
     ] {
-        println!("  {who}: {certificate}.crt / {certificate}.key、アカウント {account}");
+        println!("  {who}: {certificate}.crt / .key / .p12、アカウント {account}");
     }
     println!("--keep で残した設置フォルダーは kiban serve --home フォルダー でもう一度開けます。");
     println!("証明書なしで呼ぶと TLS の段階で断られます。API の一覧: …/api/v1/openapi.json");

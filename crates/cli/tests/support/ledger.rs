@@ -107,6 +107,8 @@ pub struct Answered {
     pub is_problem: bool,
     /// Kinds shown on a page.
     pub kinds: Option<usize>,
+    /// People of a list.
+    pub listed: Option<usize>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -184,6 +186,7 @@ impl Ledger {
             code: text("code"),
             is_problem: answer.is_problem,
             kinds: body["kinds"].as_array().map(Vec::len),
+            listed: body["people"].as_array().map(Vec::len),
         }));
     }
 

@@ -32,6 +32,8 @@ pub struct Answer {
     pub status: u16,
     pub request_id: String,
     pub is_problem: bool,
+    /// Seconds after which to ask again, if it says so.
+    pub retry_after: Option<u32>,
     pub bytes: Vec<u8>,
 }
 
@@ -155,6 +157,7 @@ impl Terminal {
             status: head.status.as_u16(),
             request_id: header("x-request-id"),
             is_problem: header("content-type") == "application/problem+json",
+            retry_after: header("retry-after").parse().ok(),
             bytes: bytes.to_vec(),
         })
     }

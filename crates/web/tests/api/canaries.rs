@@ -1,7 +1,7 @@
 //! The sweep for words: every route × everybody who may not see a person, with all that somebody would try. No answer
 //! holds a word of that person, in any spelling (T-1, T-3, T-4, T-13; P-037, P-165).
 //!
-//! The person carries an unmistakable word in each item: on the card, in A1, A2, CP1 and F1. The city, which may see all
+//! The person carries an unmistakable word in each item: on the card, in A1, A2, A5, CP1, E1, E2 and F1. The city, which may see all
 //! of it, finds every word, so the words are there to be found.
 
 use crate::disaster::open;
@@ -11,8 +11,10 @@ use crate::view::opinion;
 use crate::world::{Client, Person, Reply, Role, World, city, day, form, other_city, package};
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
-use kiban_domain::certification::{ApplicationKind, CertificationProgress};
-use kiban_domain::insurance_card::{CardIssue, FacilityStay, InsuranceCard, PlanningOffice};
+use kiban_domain::certification::{ApplicationKind, CareLevel, CertificationProgress, CertificationResult};
+use kiban_domain::equipment_purchase::EquipmentPurchase;
+use kiban_domain::home_modification::HomeModification;
+use kiban_domain::insurance_card::{BenefitRestriction, CardIssue, FacilityStay, InsuranceCard, PlanningOffice};
 use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::survey::CertificationSurvey;
 use kiban_domain::{Kind, OfficeNumber};
@@ -34,8 +36,13 @@ fn names() -> Vec<String> {
 /// Where the person is, and the free text about the person (P-037).
 fn whereabouts() -> Vec<String> {
     let items = ["住所", "家族", "事業所", "施設", "調査", "意見", "届出", "方針"].map(|item| canary::word(item, N));
-    [vec![canary::telephone(N)], items.to_vec(), plan_texts()].concat()
+    let told = TOLD_BY_THE_CITY.map(|item| canary::word(item, N));
+    [vec![canary::telephone(N)], items.to_vec(), told.to_vec(), plan_texts()].concat()
 }
+
+/// Free items of the running application, its result, the 給付制限, 住宅改修 and 福祉用具.
+const TOLD_BY_THE_CITY: [&str; 11] =
+    ["延期", "審査会", "理由", "制限", "所有者", "続柄", "改修場所", "施工", "理由書", "販売", "用具"];
 
 /// Free text of the care plan.
 fn plan_texts() -> Vec<String> {
@@ -67,7 +74,7 @@ impl Subject {
         let notice = new_notice(&world).await;
         let city_hall = world.log_in(Role::City).await;
         let reply = city_hall.upload("/api/v1/packages", &files(&world, person)).await;
-        assert_eq!(reply.json()["report"]["counts"]["applied"], json!(5), "{}", reply.text());
+        assert_eq!(reply.json()["report"]["counts"]["applied"], json!(7), "{}", reply.text());
         let mut receipts = vec![number(&reply, "receipt")];
 
         world.assign(Role::Planner, person, true).await;
@@ -102,7 +109,7 @@ impl Subject {
         assert!(Needle::new(&names()).find(&page.body).is_some(), "the words are there to be found on pages");
         let city_hall = self.world.log_in(Role::City).await;
         let mut seen = city_hall.get(&format!("/api/v1/people/{handle}")).await.text();
-        for kind in ["A1", "A2", "A3a", "CP1"] {
+        for kind in ["A1", "A2", "A3a", "A5", "CP1", "E1", "E2"] {
             seen += &city_hall.get(&format!("/api/v1/people/{handle}/records/{kind}")).await.text();
         }
         let filed = self.receipts.last().unwrap();
@@ -339,7 +346,12 @@ fn files(world: &World, person: Person) -> Vec<(String, Vec<u8>)> {
     let card = InsuranceCard {
         issue: CardIssue::Issued(day("2026-10-20")),
         certified: None,
-        restrictions: vec![],
+        restrictions: vec![BenefitRestriction {
+            content: text("制限"),
+            period: kiban_domain::dates::Period::new(day("2026-04-01"), Some(day("2026-09-30"))).unwrap(),
+            benefit_percent: Some(70),
+            kind: None,
+        }],
         planning_offices: vec![PlanningOffice { office, name: text("事業所"), filed_on: day("2026-10-01") }],
         facilities: vec![FacilityStay { kind: "介護老人福祉施設".to_owned(), name: text("施設"), stay }],
     };
@@ -355,7 +367,32 @@ fn files(world: &World, person: Person) -> Vec<(String, Vec<u8>)> {
     let progress = CertificationProgress {
         opinion_requested_on: Some(day("2026-06-21")),
         opinion_requested_from: Role::Hospital.organization().office(),
+        delay_reason: Some(text("延期")),
+        result: Some(CertificationResult {
+            level: CareLevel::Care2,
+            decided_on: day("2026-06-30"),
+            valid: None,
+            months: None,
+            board_opinion: Some(text("審査会")),
+            reason: Some(text("理由")),
+            notified_on: None,
+            card_issued_on: None,
+        }),
         ..CertificationProgress::apply(applied_on, ApplicationKind::Renewal)
+    };
+    let work = HomeModification {
+        address: text("住所"),
+        owner: Some(text("所有者")),
+        owner_relation: Some(text("続柄")),
+        places: Some(text("改修場所")),
+        provider_name: Some(text("施工")),
+        reason_writer: Some(text("理由書")),
+        ..HomeModification::example(day("2025-06-02"), CareLevel::Care2)
+    };
+    let purchase = EquipmentPurchase {
+        provider_name: text("販売"),
+        need: Some(text("用具")),
+        ..EquipmentPurchase::example(day("2025-06-02"))
     };
     MunicipalPackage::new(city(), world.now())
         .insured(&one(person, insured))
@@ -363,6 +400,8 @@ fn files(world: &World, person: Person) -> Vec<(String, Vec<u8>)> {
         .progress(&one(person, progress))
         .records(&one(person, survey))
         .records(&one(person, opinion))
+        .records(&one(person, work))
+        .records(&one(person, purchase))
         .finish()
         .unwrap()
 }

@@ -2,6 +2,7 @@
 
 use crate::world::{Person, Role, World, day, later_city};
 use axum::http::StatusCode;
+use kiban_service::Config;
 use serde_json::json;
 
 #[tokio::test]
@@ -14,6 +15,13 @@ async fn the_four_items_of_the_card_register_the_office() {
     assert_eq!(registered["plan_maker"], json!(false));
     assert!(!registered["handle"].as_str().unwrap().contains("0000000001"));
     world.verify().await;
+}
+
+#[tokio::test]
+async fn how_long_a_registration_lasts_without_a_claim_is_for_the_installation_to_say() {
+    let world = World::of(Config { months_without_claim: 1, ..Config::default() }, |_| {}).await;
+    let reply = world.log_in(Role::Planner).await.post("/api/v1/people", Person::Hanako.card()).await;
+    assert_eq!(reply.json()["viewable_until"], json!(day("2026-12-31")), "{}", reply.text());
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ async fn a_withheld_flag_is_never_cleared_by_a_file() {
     let result =
         world.import(MunicipalPackage::new(insured.key.insurer, now()).insured(&[entry]).finish().unwrap()).await;
     let problem = result.report.problems.iter().find(|problem| problem.rule == "withheld_kept").unwrap();
-    assert_eq!((problem.file.contains("INSURED"), problem.line, problem.item.as_str()), (true, 2, "不開示"));
+    assert_eq!((problem.file.contains("INSURED"), problem.line, problem.item.as_str()), (true, 2, "不開示区分"));
     assert!(world.platform.store().person(insured.key).await.unwrap().unwrap().0.withheld);
 }
 

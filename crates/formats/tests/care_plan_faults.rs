@@ -3,30 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its files should fail")]
 
+mod support;
+
 use kiban_formats::care_plan::{self, Received};
-use kiban_formats::text::{Encoding, encode};
 use kiban_formats::{Problem, Severity};
-use std::fs;
-use std::path::Path;
-
-type Files = Vec<(String, Vec<u8>)>;
-
-fn folder(sub: &str) -> Files {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/care-plan/valid").join(sub);
-    let mut files: Files = fs::read_dir(path)
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
-        .collect();
-    files.sort();
-    files
-}
-
-fn cp932(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    encode(text, Encoding::Cp932, &mut bytes).unwrap();
-    bytes
-}
+use support::{Files, care_plan as folder, cp932};
 
 fn file<'f>(files: &'f mut Files, start: &str) -> &'f mut (String, Vec<u8>) {
     files.iter_mut().find(|(name, _)| name.starts_with(start)).unwrap()

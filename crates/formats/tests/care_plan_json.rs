@@ -2,22 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its files should fail")]
 
+mod support;
+
 use kiban_formats::care_plan::{JSON_FORMAT, from_json, to_json};
-use std::fs;
-use std::path::Path;
-
-type Files = Vec<(String, Vec<u8>)>;
-
-fn folder(sub: &str) -> Files {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/care-plan/valid").join(sub);
-    let mut files: Files = fs::read_dir(path)
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
-        .collect();
-    files.sort();
-    files
-}
+use support::{Files, care_plan as folder};
 
 fn every_file() -> Files {
     [

@@ -3,34 +3,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its files should fail")]
 
+mod support;
+
 use kiban_domain::care_plan::PlanWithdrawal;
 use kiban_formats::Problem;
 use kiban_formats::care_plan::{self, PlanFileName, Sending};
 use std::fs;
 use std::path::{Path, PathBuf};
-
-type Files = Vec<(String, Vec<u8>)>;
-
-fn examples(sub: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(sub)
-}
+use support::{Files, examples, files_in as files};
 
 fn folders(sub: &str) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = fs::read_dir(examples(sub)).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.sort();
     assert!(!folders.is_empty(), "no examples in {sub}");
     folders
-}
-
-fn files(folder: &Path) -> Files {
-    let mut files: Files = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .filter(|entry| entry.file_name() != "expected.txt")
-        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
-        .collect();
-    files.sort();
-    files
 }
 
 /// One line a problem: severity, rule, message.

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its files should fail")]
 
+mod support;
+
 use jiff::civil::date;
 use kiban_domain::certification::{ApplicationKind, CareLevel, CertificationProgress, CertificationResult, Closing};
 use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, Evidence, EvidenceKind, IdentityProof};
@@ -18,8 +20,7 @@ use kiban_formats::municipal::{self, Change, Entry, MunicipalPackage, MunicipalR
 use kiban_formats::{Problem, text::Encoding};
 use std::fs;
 use std::path::{Path, PathBuf};
-
-type Files = Vec<(String, Vec<u8>)>;
+use support::{Files, examples};
 
 fn insurer() -> InsurerNumber {
     InsurerNumber::parse("999003").unwrap()
@@ -498,7 +499,7 @@ fn faulty() -> Vec<(&'static str, Files)> {
 }
 
 fn folder(sub: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/municipal").join(sub)
+    examples("municipal").join(sub)
 }
 
 /// Compares a folder with what it should hold, or writes it.

@@ -2,12 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its files should fail")]
 
+mod support;
+
 use kiban_formats::municipal::{self, Entry, MunicipalPackage, MunicipalRow, MunicipalValue, Writable};
 use kiban_formats::{Problem, text::Encoding};
-use std::fs;
-use std::path::Path;
-
-type Files = Vec<(String, Vec<u8>)>;
+use support::{Files, folder};
 
 /// The small package under `examples/`, in CSV.
 fn example() -> Files {
@@ -15,15 +14,7 @@ fn example() -> Files {
 }
 
 fn example_of(name: &str) -> Files {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/municipal/valid").join(name);
-    let mut files: Files = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| {
-            let path = entry.unwrap().path();
-            (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap())
-        })
-        .collect();
-    files.sort();
+    let mut files = folder(&format!("municipal/valid/{name}"));
     files.rotate_right(1);
     files
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its files should fail")]
 
+mod support;
+
 use jiff::civil::date;
 use kiban_domain::care_plan::{CarePlan, Need};
 use kiban_formats::care_plan::{self, PlanFileKind, PlanFileName};
@@ -10,20 +12,7 @@ use kiban_formats::{Problem, municipal, text};
 use proptest::prelude::*;
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
-use std::path::Path;
-
-type Files = Vec<(String, Vec<u8>)>;
-
-fn folder(sub: &str) -> Files {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(sub);
-    let mut files: Files = fs::read_dir(path)
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
-        .collect();
-    files.sort();
-    files
-}
+use support::{Files, examples, folder};
 
 /// One byte replaced, put in or taken out.
 fn mutate(bytes: &mut Vec<u8>, place: usize, byte: u8, how: u8) {
@@ -45,8 +34,7 @@ fn mutate_name(name: &mut String, place: usize, byte: u8) {
 
 /// Every example: its folder, and which of the files there it is.
 fn every_file() -> Vec<(String, usize)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/care-plan/valid");
-    let mut all: Vec<(String, usize)> = fs::read_dir(path)
+    let mut all: Vec<(String, usize)> = fs::read_dir(examples("care-plan/valid"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .flat_map(|sub| {

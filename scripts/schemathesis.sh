@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs schemathesis (https://schemathesis.readthedocs.io) from openapi/kiban-v1.json against a real server with invented
-# people: no answer may be a fault of the platform, and each must be described.
+# people: no answer may be a fault of the platform, and each must be described. By a care manager, a home helper, the same
+# through the program of a vendor, a municipality, the operator, and on the public port by nobody.
 #
 # usage: scripts/schemathesis.sh [examples per operation, 20]
 # Needs python3 with venv and, the first time, the Python package index. Says so and ends with 3 when it cannot be had.
@@ -29,62 +30,121 @@ until grep -q 準備ができました "$folder/demo.log"; do
     sleep 1
 done
 certificates=$folder/sandbox/certificates
-# Every name under .localhost is this machine, whatever its resolver says. Sessions that a call has ended begin again.
+# Every name under .localhost is this machine, whatever its resolver says. Sessions that a call has ended begin again. Every
+# other call names what is there: a person, a message and its file, a receipt, a notice, an office, an insurer.
 cat > "$folder/hooks.py" <<'HOOKS'
-import json, os, socket, ssl, zlib, http.client
+import glob, json, os, socket, ssl, zlib, http.client
 import schemathesis
 
 real = socket.getaddrinfo
 socket.getaddrinfo = lambda host, *rest, **more: real("127.0.0.1" if str(host).endswith(".localhost") else host, *rest, **more)
 HOST, PORT = "office.localhost", 18443
-CERTIFICATES, WHO, ACCOUNT = os.environ["CERTIFICATES"], os.environ["WHO"], os.environ["ACCOUNT"]
+CERTIFICATES, WHO, ACCOUNT, DOOR = (os.environ[name] for name in ("CERTIFICATES", "WHO", "ACCOUNT", "DOOR"))
 
-def call(method, path, body=None, token=None):
+def send(method, path, body=None, token=None, media="application/json"):
     context = ssl.create_default_context(cafile=f"{CERTIFICATES}/ca.crt")
     context.load_cert_chain(f"{CERTIFICATES}/{WHO}.crt", f"{CERTIFICATES}/{WHO}.key")
     line = http.client.HTTPSConnection(HOST, PORT, context=context)
-    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
-    line.request(method, f"/api/v1{path}", json.dumps(body) if body else None, headers)
+    headers = {"Content-Type": media, **({"Authorization": f"Bearer {token}"} if token else {})}
+    line.request(method, f"/api/v1{path}", body, headers)
     return json.load(line.getresponse())
 
-@schemathesis.auth()
-class LogIn:
-    def get(self, case, context):
-        password = "mihon-dake-no-aikotoba-2026"
-        return call("POST", "/session", {"account": ACCOUNT, "password": password})["token"]
+def log_in():
+    body = {"account": ACCOUNT, "password": "mihon-dake-no-aikotoba-2026"}
+    if DOOR == "token":
+        body["software"] = "schemathesis"
+    return send("POST", f"/{DOOR}", json.dumps(body))["token"]
 
-    def set(self, case, data, context):
-        case.headers = case.headers or {}
-        case.headers["Authorization"] = f"Bearer {data}"
+def upload(path, files, token):
+    parts = [f'--b\r\nContent-Disposition: form-data; name="files"; filename="{os.path.basename(name)}"\r\n\r\n'.encode()
+             + open(name, "rb").read() + b"\r\n" for name in files]
+    return send("POST", path, b"".join(parts) + b"--b--\r\n", token, "multipart/form-data; boundary=b")
 
-handles = []
+if DOOR != "public":
+    @schemathesis.auth()
+    class LogIn:
+        def get(self, case, context):
+            return log_in()
+
+        def set(self, case, data, context):
+            case.headers = case.headers or {}
+            case.headers["Authorization"] = f"Bearer {data}"
+
+def seeds():
+    """What is there for this caller, by the name of the parameter."""
+    found = {"office": "9970000023", "to": "9970000023", "kind": "A3a", "insurer": "999003", "organization": "9970000015"}
+    if DOOR == "public":
+        return found
+    token = log_in()
+    def first(path, list_of, key):
+        lines = send("GET", path, token=token).get(list_of) or [{}]
+        if lines[0].get(key):
+            found[key] = lines[0][key]
+        return lines[0]
+    first("/people", "people", "handle")
+    first("/notices", "notices", "notice")
+    first("/receipts", "receipts", "receipt")
+    first("/inbox", "items", "receipt")
+    first("/certificates", "certificates", "serial")
+    if WHO == "care-manager":
+        set_of = sorted(glob.glob("examples/care-plan/valid/slip/*.CSV"))
+        upload("/slips?to=9970000023", set_of, token)
+        refused = upload("/plans", glob.glob("examples/care-plan/bad/wrong-column-count/*.CSV"), token)
+        found["receipt"] = (refused.get("result") or {}).get("receipt", "")
+    for side in ("sent", "received"):
+        slip = first(f"/slips/{side}", "slips", "slip")
+        if slip.get("files"):
+            found["file"] = slip["files"][0]["name"]
+    missing = {"care-manager": ["handle", "slip", "file", "receipt"], "home-help": ["slip", "file"]}.get(WHO, [])
+    assert all(found.get(name) for name in missing), f"nothing to call with: {found}"
+    return found
+
+known = {}
+
+def seeded(parameters):
+    if parameters and zlib.crc32(str(parameters).encode()) % 2:
+        if not known:
+            known.update(seeds())
+        parameters.update({name: value for name, value in known.items() if name in parameters and value})
+    return parameters
 
 @schemathesis.hook
 def map_path_parameters(context, path_parameters):
-    """Every other call names somebody who is there."""
-    if path_parameters and "handle" in path_parameters:
-        if not handles and WHO != "operator":
-            token = LogIn().get(None, None)
-            people = call("GET", "/people", token=token).get("people", [])
-            handles.extend(line["handle"] for line in people)
-        if handles and zlib.crc32(str(path_parameters).encode()) % 2:
-            path_parameters["handle"] = handles[0]
-    return path_parameters
+    return seeded(path_parameters)
+
+@schemathesis.hook
+def map_query(context, query):
+    return seeded(query)
 HOOKS
 failed=0
-for who in care-manager:care_manager1 city:municipal_officer1 operator:operator_staff1; do
-    echo "== ${who%%:*}"
-    WHO=${who%%:*} ACCOUNT=${who#*:} CERTIFICATES=$certificates SCHEMATHESIS_HOOKS=hooks PYTHONPATH=$folder \
-        "$tools/bin/schemathesis" run openapi/kiban-v1.json --url https://office.localhost:18443 \
-        --tls-verify "$certificates/ca.crt" \
-        --request-cert "$certificates/${who%%:*}.crt" --request-cert-key "$certificates/${who%%:*}.key" \
-        --exclude-path-regex '^/(health|start-dates|api/v1/opinions.*|api/v1/insurers(\.csv)?)$' \
-        --exclude-operation-id log_out --exclude-operation-id log_in --exclude-operation-id log_in_program \
-        --exclude-operation-id change_password --exclude-operation-id set_up_factor --exclude-operation-id remove_factor \
-        --exclude-operation-id reset_password --exclude-operation-id close_account --exclude-operation-id switch_account \
-        --exclude-operation-id end_account_session --exclude-operation-id answer_factor --exclude-operation-id prove_again --exclude-operation-id revoke_certificate \
+run() { # who door account url, then more options
+    who=$1 door=$2 account=$3 url=$4
+    shift 4
+    echo "== $who ($door)"
+    WHO=$who DOOR=$door ACCOUNT=$account CERTIFICATES=$certificates SCHEMATHESIS_HOOKS=hooks PYTHONPATH=$folder \
+        "$tools/bin/schemathesis" run openapi/kiban-v1.json --url "$url" --tls-verify "$certificates/ca.crt" "$@" \
         --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance \
         --phases examples,coverage,fuzzing --max-examples "$examples" --generation-deterministic --seed 1 \
         --request-timeout 60 --rate-limit 40/s || failed=1
+}
+# Paths of the public port: those that ask for nothing of the caller.
+public=$(python3 - <<'PATHS'
+import json
+paths = json.load(open("openapi/kiban-v1.json"))["paths"]
+open_to_all = [path for path, methods in paths.items() if all(one["security"] == [] for one in methods.values())]
+print("^(" + "|".join(path.replace(".", r"\.").replace("{", r"\{").replace("}", r"\}") for path in open_to_all) + ")$")
+PATHS
+)
+for who in care-manager:session:care_manager1 home-help:session:care_worker1 care-manager:token:care_manager1 \
+    city:session:municipal_officer1 operator:session:operator_staff1; do
+    name=${who%%:*} rest=${who#*:}
+    run "$name" "${rest%%:*}" "${rest#*:}" https://office.localhost:18443 \
+        --request-cert "$certificates/$name.crt" --request-cert-key "$certificates/$name.key" \
+        --exclude-path-regex "$public|^/api/v1/opinions.*\$" \
+        --exclude-operation-id log_out --exclude-operation-id log_in --exclude-operation-id log_in_program \
+        --exclude-operation-id change_password --exclude-operation-id set_up_factor --exclude-operation-id remove_factor \
+        --exclude-operation-id reset_password --exclude-operation-id close_account --exclude-operation-id switch_account \
+        --exclude-operation-id end_account_session --exclude-operation-id answer_factor --exclude-operation-id prove_again --exclude-operation-id revoke_certificate
 done
+run nobody public nobody https://portal.localhost:19443 --include-path-regex "$public"
 exit $failed

@@ -128,6 +128,12 @@ pub fn refusing() -> impl Iterator<Item = Rule> {
     Rule::ALL.iter().copied().skip_while(|rule| *rule != Rule::SessionInvalid)
 }
 
+/// The codes of a status.
+pub(crate) fn of_status(status: u16) -> impl Iterator<Item = &'static str> {
+    let rules = refusing().map(Rule::code).filter(move |_| status == 403);
+    CODES.iter().filter(move |code| code.status == status).map(|code| code.code).chain(rules)
+}
+
 /// All codes, those of the rules too.
 pub(crate) fn all() -> impl Iterator<Item = &'static str> {
     CODES.iter().map(|code| code.code).chain(refusing().map(Rule::code))

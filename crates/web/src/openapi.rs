@@ -63,13 +63,7 @@ pub fn document() -> Value {
                 "certificate": { "type": "mutualTLS", "description": "端末の電子証明書" },
                 "token": { "type": "http", "scheme": "bearer", "description": "ログインで受け取るトークン。60分有効で、更新トークンで8時間まで続けられる。その電子証明書でだけ使える" },
             },
-            "responses": {
-                "Problem": {
-                    "description": "問題文書。status と code が種類を、detail が次にすることを示す",
-                    "headers": problem_headers(),
-                    "content": { "application/problem+json": { "schema": reference("Problem") } },
-                },
-            },
+            "responses": problems(),
             "schemas": schemas(),
         },
     })
@@ -117,7 +111,9 @@ fn operation(route: &Route, shape: &Shape) -> Value {
         responses.insert("304".to_owned(), unchanged);
     }
     responses.insert(shape.status.to_owned(), success);
-    responses.insert("default".to_owned(), json!({ "$ref": "#/components/responses/Problem" }));
+    for status in refusals(route, shape) {
+        responses.insert(status.to_string(), json!({ "$ref": format!("#/components/responses/Problem{status}") }));
+    }
     let mut operation = json!({
         "operationId": route.name,
         "summary": route.summary,
@@ -238,10 +234,60 @@ fn request_id_header() -> Value {
     json!({ "X-Request-Id": { "description": "この要求の番号", "schema": { "type": "string" } } })
 }
 
-fn problem_headers() -> Value {
-    let mut headers = request_id_header();
-    headers["Retry-After"] = json!({ "description": "429・503: 待つ秒数", "schema": { "type": "integer" } });
-    headers
+/// Reads that are refused by the state of what they are about: a message that is not fetched or was taken back, figures not
+/// counted yet, a notice of a withheld person, and what is made one at a time.
+const OF_A_STATE: &[&str] = &[
+    "slip_file",
+    "print_slip",
+    "view_slip",
+    "notice_line",
+    "view_statistics",
+    "statistics_file",
+    "export_package",
+    "copayment_changes",
+];
+
+/// Statuses with which an operation may refuse: by what it takes, where it is and what it does. This is the one place that says
+/// so; tests hold every answer of the platform to it.
+fn refusals(route: &Route, shape: &Shape) -> Vec<u16> {
+    let is_read = route.method == axum::http::Method::GET;
+    let has_body = !matches!(shape.request, Request::Nothing);
+    let has_certificate = route.listener != Listener::Public;
+    let has_items = has_body || takes_key(route) || !shape.query.is_empty();
+    let may = [
+        (400, has_body),
+        (401, has_certificate),
+        (403, has_certificate),
+        (404, true),
+        (408, has_body),
+        (409, !is_read || OF_A_STATE.contains(&route.name)),
+        (413, has_body),
+        (415, has_body),
+        (421, true),
+        (422, has_items),
+        (429, true),
+        (500, true),
+        (503, true),
+    ];
+    may.into_iter().filter(|(_, may)| *may).map(|(status, _)| status).collect()
+}
+
+/// The problem documents by status, with their codes.
+fn problems() -> Value {
+    let mut statuses: Vec<u16> = crate::codes::CODES.iter().map(|code| code.status).chain([403]).collect();
+    statuses.sort_unstable();
+    statuses.dedup();
+    let problem = |status: u16| {
+        let codes: Vec<&str> = crate::codes::of_status(status).collect();
+        let words = format!("問題文書。detail が次にすることを示す。code: {}", codes.join("、"));
+        let mut headers = request_id_header();
+        if matches!(status, 401 | 429 | 503) {
+            headers["Retry-After"] = json!({ "description": "待つ秒数", "schema": { "type": "integer" } });
+        }
+        let content = json!({ "application/problem+json": { "schema": reference("Problem") } });
+        (format!("Problem{status}"), json!({ "description": words, "headers": headers, "content": content }))
+    };
+    statuses.into_iter().map(problem).collect::<Map<_, _>>().into()
 }
 
 /// What each route takes and answers, in the order of the table of routes.

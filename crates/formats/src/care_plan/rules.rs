@@ -193,7 +193,7 @@ impl Eq for Whole<'_, '_> {}
 /// Rows of tables without a key that say the same twice: both are kept, and told. `keys` are those in which rows mostly differ.
 fn identical_rows(file: &mut ReadFile<'_>, keys: &[&str]) {
     let columns: Vec<usize> = keys.iter().map(|key| file.index(key)).collect();
-    let mut seen: HashSet<Whole<'_, '_>> = HashSet::new();
+    let mut seen: HashSet<Whole<'_, '_>> = HashSet::with_capacity(file.rows.iter().size_hint().0);
     let mut found = Vec::new();
     for row in file.rows.iter().filter(|row| row.is_sound()) {
         let whole = Whole { row, columns: &columns };

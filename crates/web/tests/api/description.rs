@@ -121,6 +121,30 @@ fn every_route_is_described_and_nothing_else() {
     assert_eq!(described, served);
 }
 
+/// No operation answers with whatever it likes: each status is listed, and only those that what it takes makes possible.
+#[test]
+fn every_operation_lists_the_statuses_of_its_refusals() {
+    let statuses = |path: &str, method: &str| -> Vec<String> {
+        document()["paths"][path][method]["responses"].as_object().unwrap().keys().cloned().collect()
+    };
+    for (path, methods) in document()["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            let listed = statuses(path, method);
+            assert!(!listed.contains(&"default".to_owned()), "{method} {path}: {listed:?}");
+            assert!(listed.iter().any(|status| status.starts_with('2')), "{method} {path}: {listed:?}");
+        }
+    }
+    assert_eq!(
+        statuses("/api/v1/people/{handle}", "get"),
+        ["200", "304", "401", "403", "404", "421", "429", "500", "503"]
+    );
+    let send = statuses("/api/v1/slips", "post");
+    assert_eq!(
+        send,
+        ["200", "201", "400", "401", "403", "404", "408", "409", "413", "415", "421", "422", "429", "500", "503"]
+    );
+}
+
 #[test]
 fn every_reference_leads_somewhere() {
     let text = document().to_string();
@@ -146,6 +170,11 @@ pub fn conform(method: &Method, path: &str, reply: &Reply) {
     if !reply.status.is_success() {
         let status = reply.status.as_u16();
         assert!(codes::is_listed(status, &reply.code()), "{method} {path}: {status} {}", reply.code());
+        // A method that a listener does not have is no operation there.
+        if let Some(operation) = operation(method, path).filter(|_| status != 405) {
+            let is_described = operation["responses"][status.to_string()].is_object();
+            assert!(is_described, "{method} {path}: {status} {} is not described", reply.code());
+        }
         assert_eq!(media, "application/problem+json", "{method} {path}: {}", reply.text());
         return fits(&document()["components"]["schemas"]["Problem"], &reply.json(), "problem");
     }

@@ -606,6 +606,10 @@ async fn what_should_be_looked_at_is_told_to_the_sender_and_the_files_stay_as_th
     assert_eq!(told(|_| {}).await, ["receiver_not_registered"]);
     world.register(Role::Helper, Person::Hanako).await;
     assert_eq!(told(|_| {}).await, Vec::<String>::new());
+    // A text that a spreadsheet would run goes on as it is (T-20).
+    let formula: fn(&mut ServiceSlip) =
+        |slip| slip.supplement.as_mut().unwrap().name = "=HYPERLINK(\"http://x\")".to_owned();
+    assert_eq!(told(formula).await, ["formula"]);
     assert_eq!(told(|slip| slip.table7[0].managed_units = Some(20_000)).await, ["over_limit"]);
     // Where an office gives several codes of one kind, what counts stands on their subtotal, and on no row twice.
     assert_eq!(told(|slip| several_codes(slip, 19_705)).await, Vec::<String>::new());

@@ -185,7 +185,8 @@ impl Platform {
         let warnings = self.warnings_of(&kinds, context);
         let why = kinds.iter().filter_map(|view| explained(&case, view.kind)).collect();
         let opinion_accepted_on = self.opinion_accepted_on(case.person, &kinds).await?;
-        let lacks_consent = opened.hidden.iter().any(|one| one.rule == Rule::ConsentMissing.code());
+        let by_consent = [Rule::ConsentMissing.code(), Rule::KindRefused.code()];
+        let lacks_consent = opened.hidden.iter().any(|one| by_consent.contains(&one.rule));
         let takes_consent = lacks_consent
             && self.takes_consents(caller, context)?
             && self.may_open_consent(caller, &case, context).await?;

@@ -280,6 +280,8 @@ routes! {
     Organisations post   POST   "/insured"                                   find_by_form          Municipalities "被保険者"                                  pages::look::insured;
     Organisations get    GET    "/p/{handle}"                                person_page           Both           "利用者のページ"                            pages::person::show_person;
     Organisations get    GET    "/p/{handle}/consent"                        consent_page          Both           "同意"                                      pages::consent::form;
+    Organisations get    GET    "/users.csv"                                 users_file             Offices        "担当利用者の一覧（CSV）"                   pages::users::file;
+    Organisations get    GET    "/p/{handle}/consent/print"                  consent_print_page     Both           "同意書"                                    pages::consent::print;
     Organisations post   POST   "/p/{handle}/consent"                        consent_by_form       Both           "同意"                                      pages::consent::record;
     Organisations post   POST   "/p/{handle}/plan-maker"                     plan_maker_by_form     Offices        "ケアプランを作る人"                        pages::person::set_plan_maker;
     Organisations get    GET    "/requests"                                  requests_page          Offices        "届出"                                      pages::requests::list;

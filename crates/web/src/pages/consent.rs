@@ -15,6 +15,9 @@ const FORM: &str = "WEB画面の同意 第1版";
 /// 説明書と版 (P-065): the text read out on this page.
 const LEAFLET: &str = "WEB画面の読み上げ文 第1版";
 
+/// Kinds that may be refused one by one.
+const REFUSABLE: [Kind; 6] = [Kind::A1, Kind::A2, Kind::C1, Kind::Cp1, Kind::E1, Kind::E2];
+
 #[derive(Template)]
 #[template(path = "consent.html")]
 struct ConsentPage {
@@ -55,7 +58,6 @@ async fn page(app: &App, visitor: &Visitor, handle: String) -> Result<ConsentPag
     let text = |name: &str| desk.person[name].as_str().unwrap_or_default().to_owned();
     let city = words::city(&text("insurer_number")).unwrap_or_else(|| "市区町村".to_owned());
     let state = desk.state.clone().unwrap_or_default();
-    let kinds = [Kind::A1, Kind::A2, Kind::C1, Kind::Cp1, Kind::E1, Kind::E2];
     Ok(ConsentPage {
         page: Frame { body: "main--read", ..visitor.frame(app, "同意を登録する", "P-062", "/users") },
         handle,
@@ -66,7 +68,7 @@ async fn page(app: &App, visitor: &Visitor, handle: String) -> Result<ConsentPag
         is_given: state.given_at.is_some(),
         may_take: desk.may_take,
         city,
-        kinds: kinds.map(|kind| (kind.code(), kind.name_ja())).into(),
+        kinds: REFUSABLE.map(|kind| (kind.code(), kind.name_ja())).into(),
         // Nobody is taken to agree before they have said so.
         act: String::new(),
         kind: String::new(),
@@ -101,6 +103,41 @@ pub(crate) async fn form(
     Path(handle): Path<String>,
 ) -> Result<Response, Away> {
     Ok(show(&page(&app, &visitor, handle).await?)?)
+}
+
+#[derive(Template)]
+#[template(path = "consent_print.html")]
+struct PrintPage {
+    page: Frame,
+    handle: String,
+    name: String,
+    number: String,
+    city: String,
+    office: String,
+    kinds: Vec<&'static str>,
+    today: String,
+}
+
+/// 同意書 for the pen (P-064): the same words as read out, for whoever wants them on paper.
+pub(crate) async fn print(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(handle): Path<String>,
+) -> Result<Response, Away> {
+    let desk = app.platform.consent_desk(&visitor.caller, &handle, &visitor.context).await.map_err(Problem::from)?;
+    let text = |name: &str| desk.person[name].as_str().unwrap_or_default().to_owned();
+    let office = visitor.caller.office.as_ref().map(|(office, _)| office.name.clone()).unwrap_or_default();
+    let html = PrintPage {
+        page: Frame { body: "sheet", ..visitor.frame(&app, "同意書", "P-215", "/users") },
+        name: text("name"),
+        number: text("insured_number"),
+        city: words::city(&text("insurer_number")).unwrap_or_else(|| "市区町村".to_owned()),
+        office,
+        kinds: REFUSABLE.map(Kind::name_ja).into(),
+        today: words::day(visitor.context.today()),
+        handle,
+    };
+    Ok(show(&html)?)
 }
 
 pub(crate) async fn record(

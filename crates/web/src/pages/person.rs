@@ -174,7 +174,8 @@ pub(crate) async fn show_person(
             shut.texts.push(format!("{city}が、申請のときに同意をとります。この事業所では登録できません。"));
         }
     }
-    for life in cards.iter_mut().filter(|card| card.id == "life" && !card.is_shut) {
+    let has_life = view.kinds.iter().any(|one| one.kind == Kind::C1 && !one.documents.is_empty());
+    for life in cards.iter_mut().filter(|card| card.id == "life" && has_life) {
         life.more = Some((format!("/p/{handle}/life"), "LIFEの推移を図で見る"));
     }
     let here = if is_office { "/users" } else { "/insured" };
@@ -441,7 +442,7 @@ fn listed(card: &mut Card, view: &KindView) {
     }
 }
 
-/// The newest opinion chapter by chapter, as its writer knows it, the first chapter open; each earlier one as a whole.
+/// The newest opinion chapter by chapter, as its writer knows it, the one about the illness open; each earlier one as a whole.
 fn opinions(card: &mut Card, documents: &[Document]) {
     for (place, document) in documents.iter().enumerate() {
         let Some(opinion) = read::<PhysicianOpinion>(document) else {
@@ -462,8 +463,10 @@ fn opinions(card: &mut Card, documents: &[Document]) {
         }
         card.tag = written;
         // Who the person is stands above.
-        for (chapter, part) in parts.into_iter().skip(1).enumerate() {
-            card.folds.push(Fold { is_open: chapter == 0, ..fold(part.name.clone(), values(part)) });
+        for part in parts.into_iter().skip(1) {
+            // What the illness is comes before who wrote it, and when.
+            let is_open = part.name.starts_with('1');
+            card.folds.push(Fold { is_open, ..fold(part.name.clone(), values(part)) });
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::visitor::Visitor;
 use super::{Frame, show, words};
 use crate::App;
-use crate::api::Answer;
+use crate::api::{Answer, csv};
 use crate::input::Query;
 use crate::pages::visitor::Away;
 use askama::Template;
@@ -81,7 +81,7 @@ pub(crate) struct Wanted {
 /// A filter: value, words, whom it keeps.
 type Filter = (&'static str, &'static str, fn(&PersonStatus) -> bool);
 
-const FILTERS: [Filter; 4] = [
+static FILTERS: [Filter; 4] = [
     ("all", "すべての人", |_| true),
     ("wait", "結果を待っている人", |one| waiting(one).is_some()),
     ("noconsent", "同意がまだの人", |one| one.consent == Some("missing")),
@@ -93,6 +93,11 @@ fn waiting(one: &PersonStatus) -> Option<&CertificationProgress> {
     one.progress.as_ref().filter(|progress| progress.result.is_none() && progress.closing.is_none())
 }
 
+/// The filter that was chosen; without one everybody is kept.
+fn filter(wanted: &Wanted) -> &'static Filter {
+    FILTERS.iter().find(|(value, ..)| Some(*value) == wanted.f.as_deref()).unwrap_or(&FILTERS[0])
+}
+
 pub(crate) async fn list(
     State(app): State<App>,
     visitor: Visitor,
@@ -102,7 +107,7 @@ pub(crate) async fn list(
     let page = PeoplePage { after: wanted.after.clone(), limit: PAGE };
     let people = app.platform.list_people(&visitor.caller, Ok::<_, crate::Problem>(page), &visitor.context).await?;
     let today = visitor.context.today();
-    let chosen = FILTERS.iter().find(|(value, ..)| Some(*value) == wanted.f.as_deref()).unwrap_or(&FILTERS[0]);
+    let chosen = filter(&wanted);
     let choices =
         FILTERS.iter().map(|(value, name, keeps)| (*value, *name, people.iter().filter(|one| keeps(one)).count()));
     let has_progress = people.iter().any(|one| one.progress.is_some());
@@ -136,6 +141,54 @@ pub(crate) async fn list(
     };
     let answer: Answer = show(&html);
     Ok(answer?.into_response())
+}
+
+/// The same list as a file, of the people the chosen filter keeps, in the order of the page (P-213).
+pub(crate) async fn file(
+    State(app): State<App>,
+    visitor: Visitor,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Away> {
+    let wanted = wanted.unwrap_or_default();
+    let page = PeoplePage { after: wanted.after.clone(), limit: PAGE };
+    let people = app.platform.list_people(&visitor.caller, Ok::<_, crate::Problem>(page), &visitor.context).await?;
+    let chosen = filter(&wanted);
+    let kept = people.iter().filter(|one| (chosen.2)(one));
+    let lines: String = kept.map(|one| csv::line(line(one))).collect();
+    Ok(csv::file("users.csv", csv::begin(HEADER) + &lines))
+}
+
+const HEADER: &str =
+    "氏名,カナ氏名,被保険者番号,市区町村,申請日,調査票,意見書,審査会の予定,審査の完了,結果,認定の期限,同意,閲覧期限";
+
+/// A person of the file.
+fn line(one: &PersonStatus) -> [String; 13] {
+    let day = |day: Option<Date>| day.map(|day| day.to_string()).unwrap_or_default();
+    let progress = one.progress.as_ref();
+    let of = |read: fn(&CertificationProgress) -> Option<Date>| day(progress.and_then(read));
+    let result = progress.and_then(|one| one.result.as_ref()).map(|result| result.level.name_ja());
+    let consent = match one.consent {
+        Some("given") => "あり",
+        Some("withdrawn") => "やめました",
+        Some("not_obtainable") => "とれない",
+        Some("missing") => "未取得",
+        _ => "",
+    };
+    [
+        one.name.clone().unwrap_or_default(),
+        one.kana.clone().unwrap_or_default(),
+        one.insured_number.clone(),
+        words::city(&one.insurer_number).unwrap_or_else(|| one.insurer_number.clone()),
+        of(|one| Some(one.applied_on)),
+        of(|one| one.survey_received_on),
+        of(|one| one.opinion_received_on),
+        of(|one| one.board_planned_on),
+        of(|one| one.board_done_on),
+        result.unwrap_or_default().to_owned(),
+        day(one.certified_until),
+        consent.to_owned(),
+        day(one.viewable_until),
+    ]
 }
 
 fn row(one: &PersonStatus, today: Date) -> Row {

@@ -435,6 +435,8 @@ fn is_open(page: &Route, role: Role) -> bool {
         "users_page" | "register_page" | "card_page" | "qr_page" => is_office,
         "inbox_item_page" => false,
         "insured_page" | "inbox_page" => matches!(role, Role::City | Role::OtherCity),
+        "users_file" => is_office,
+        "consent_print_page" => matches!(role, Role::Planner | Role::City),
         "consent_page" => matches!(role, Role::Planner | Role::City),
         "end_page" => is_office,
         // The city asked the hospital for an opinion about her; none has been sent.

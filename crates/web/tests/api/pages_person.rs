@@ -135,3 +135,27 @@ async fn a_search_without_a_number_says_what_to_enter() {
     assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(reply.text().contains("被保険者番号を入れてください。"), "{}", reply.text());
 }
+
+#[tokio::test]
+async fn the_list_is_saved_as_a_file_and_a_form_of_consent_is_printed() {
+    let world = World::new().await;
+    let handle = world.register(Role::Planner, Person::Hanako).await;
+    let mut planner = Browser::logged_in(&world, Role::Planner).await;
+    let file = planner.get("/users.csv?f=noconsent").await;
+    assert!(file.headers["content-type"].to_str().unwrap().starts_with("text/csv"));
+    assert!(file.headers["content-disposition"].to_str().unwrap().starts_with("attachment"));
+    let text = file.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.len() == 2 && lines[1].contains("架空 花子") && lines[1].contains("2026-03-20"), "{text}");
+    let print = planner.get(&format!("/p/{handle}/consent/print")).await.text();
+    assert!(
+        print.contains("架空 花子") && print.contains("居宅介護支援事業所みほん") && print.contains("第1版"),
+        "{print}"
+    );
+    consent(&mut planner, &handle, "given").await;
+    assert_eq!(planner.get("/users.csv?f=noconsent").await.text().lines().count(), 1, "only those the filter keeps");
+    let helper = Browser::logged_in(&world, Role::Helper).await;
+    let stolen = world.stolen_handle(Role::Helper, Person::Hanako.key()).await;
+    assert!(helper.get(&format!("/p/{stolen}/consent/print")).await.status.is_client_error());
+    world.verify().await;
+}

@@ -36,6 +36,8 @@ const LEAST_SPEED: u64 = 1024;
 const UPLOAD_TIME: Duration = Duration::from_secs(30 * 60);
 /// Most files of an upload.
 const MOST_FILES: usize = 1_000;
+/// Bytes of a form of a page that are looked at together.
+const PIECE: usize = 16 << 10;
 
 /// A JSON body: what it says, or why it cannot be used. The use case decides when that is told: after the rights.
 pub(crate) struct Json<T> {
@@ -174,14 +176,23 @@ pub(crate) async fn files_of_page(request: Request, token: &str) -> Result<Optio
     }
     let mut multipart = Multipart::new(&boundary);
     let mut files: Vec<(String, Vec<u8>)> = Vec::new();
-    for event in multipart.push(&bytes)? {
+    // In pieces, as from a connection: what is left of one is moved at each step.
+    for piece in bytes.chunks(PIECE) {
+        keep(&mut files, multipart.push(piece)?)?;
+    }
+    if multipart.is_whole() { Ok(Some(files)) } else { Err(cut()) }
+}
+
+/// Puts what came next with the files there are, while they are not too many.
+fn keep(files: &mut Vec<(String, Vec<u8>)>, events: Vec<Event>) -> Result<(), Problem> {
+    for event in events {
         match (event, files.last_mut()) {
             (Event::File(name), _) => files.push((name, Vec::new())),
             (Event::Bytes(bytes), Some((_, file))) => file.extend(bytes),
             (Event::Bytes(_), None) => {}
         }
     }
-    if multipart.is_whole() { Ok(Some(files)) } else { Err(cut()) }
+    if files.is_empty() { Ok(()) } else { count_files(files.len()) }
 }
 
 /// The files of a form of at most so many bytes.
@@ -189,13 +200,7 @@ pub(crate) async fn files(request: Request, limit: usize) -> Result<Vec<(String,
     let mut files: Vec<(String, Vec<u8>)> = Vec::new();
     let mut incoming = Incoming::of(request, limit)?;
     while let Some(events) = incoming.next().await? {
-        for event in events {
-            match (event, files.last_mut()) {
-                (Event::File(name), _) => files.push((name, Vec::new())),
-                (Event::Bytes(bytes), Some((_, file))) => file.extend(bytes),
-                (Event::Bytes(_), None) => {}
-            }
-        }
+        keep(&mut files, events)?;
     }
     count_files(files.len())?;
     Ok(files)

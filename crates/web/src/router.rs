@@ -365,7 +365,7 @@ impl Route {
     /// Whether it takes a set of files for another office or for the printer: those have places of their own, because each of
     /// them lies in memory as a whole.
     pub(crate) fn is_set(&self) -> bool {
-        matches!(self.name, "send_slips" | "print_slips")
+        matches!(self.name, "send_slips" | "print_slips" | "plan_send_by_form")
     }
 
     /// Whether it takes files: those have their own places, time and size.

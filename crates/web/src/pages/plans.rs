@@ -15,6 +15,7 @@ use kiban_domain::office::OfficeClass;
 use kiban_domain::slip::{SlipContent, SlipState};
 use kiban_service::{ItemFault, Reachable, ReportedProblem, SlipFile, SlipPage, SlipSide, SlipView, SlipWanted};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Messages of one page.
@@ -223,17 +224,17 @@ impl SendPage {
 
     /// What was wrong with the set, file by file.
     fn judge(&mut self, names: &[String], problems: Vec<ReportedProblem>) {
-        let errors: Vec<ReportedProblem> = problems.into_iter().filter(|one| one.severity == "error").collect();
-        self.files = names
-            .iter()
-            .map(|name| JudgedFile {
-                name: name.clone(),
-                words: name_of_file(name),
-                problems: errors.iter().filter(|one| one.file == *name).cloned().collect(),
-            })
-            .collect();
-        let elsewhere = errors.into_iter().filter(|one| !names.contains(&one.file));
-        self.others.extend(elsewhere.map(|one| one.message));
+        let mut of: BTreeMap<String, Vec<ReportedProblem>> = BTreeMap::new();
+        for one in problems.into_iter().filter(|one| one.severity == "error") {
+            of.entry(one.file.clone()).or_default().push(one);
+        }
+        // Two files of one name stand there once with what is wrong.
+        let mut judged = |name: &String| {
+            let (words, problems) = (name_of_file(name), of.remove(name).unwrap_or_default());
+            JudgedFile { name: name.clone(), words, problems }
+        };
+        self.files = names.iter().map(&mut judged).collect();
+        self.others.extend(of.into_values().flatten().map(|one| one.message));
         self.page.has_errors = true;
     }
 }

@@ -284,12 +284,21 @@ pub(crate) async fn act(State(app): State<App>, Path(handle): Path<String>, post
     }
     let bytes = serde_json::to_vec(&request).map_err(|error| Problem::internal(error.to_string()))?;
     let original = Original { media: "application/json".to_owned(), bytes };
+    // Sent twice: the first one waits and says the same, and its receipt is the answer.
+    let twice = work.former.as_ref().filter(|(former, content)| {
+        let waits = matches!(former.state, SubmissionState::Submitted | SubmissionState::Fetched);
+        waits && content.as_ref() == Some(&request)
+    });
     let sent = Ok::<_, Problem>(request);
     let filed = app.platform.file_plan_request(&visitor.caller, &handle, sent, original, &visitor.context).await;
-    let receipt = match (filed, &work.former) {
+    let receipt = match (filed.map_err(Problem::from), twice) {
         (Ok(filed), _) => filed.receipt,
-        // Sent twice: the first one waits, and its receipt is the answer.
         (Err(problem), Some((former, _))) if problem.code == "conflict" => former.receipt.clone(),
+        (Err(problem), None) if problem.code == "conflict" => {
+            let mut response = put_right(page, vec![(String::new(), problem.title.clone())])?;
+            *response.status_mut() = problem.status;
+            return Ok(response);
+        }
         (Err(problem), _) if !problem.items().is_empty() => return Ok(put_right(page, fields(problem.items()))?),
         (Err(problem), _) => return Err(problem.into()),
     };

@@ -76,6 +76,15 @@ async fn what_is_to_be_put_right_stands_beside_its_file_and_nothing_is_sent() {
     let beside = text.split(&name).nth(1).unwrap();
     assert!(beside.starts_with("</p></div><p><span class=\"tag tag--ng\">直すところ"), "{text}");
     assert!(text.contains("問題なし"), "the other files are fine: {text}");
+    // As many as the program may send, all of one name, stand there; more are refused before any is looked at.
+    let named = |count| -> Files { vec![("a".to_owned(), Vec::new()); count] };
+    let many = send(&planner, &to(Role::Helper), &named(1_000)).await;
+    let text = many.text();
+    assert_eq!(many.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(text.contains("直すところ") && text.len() < 4 << 20, "{}", text.len());
+    let more = send(&planner, &to(Role::Helper), &named(1_001)).await;
+    assert_eq!(more.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(more.text().contains("1,000個以内"), "{}", more.text());
     let none = send(&planner, &to(Role::Helper), &Vec::new()).await;
     assert!(none.text().contains("ファイルを選んでください。"), "{}", none.text());
     assert!(planner.get("/plans?side=sent").await.text().contains("送ったものは、まだありません。"));

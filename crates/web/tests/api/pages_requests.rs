@@ -38,6 +38,16 @@ async fn a_filing_is_confirmed_before_it_is_sent_and_sent_once() {
     assert!(receipt.starts_with(&format!("{form}/")), "{receipt}");
     // A second click leads to the same receipt.
     assert_eq!(location(&planner.submit(&form, &form, &with(&TYPED, "send")).await), receipt);
+    // Something else for the same day is not taken while one waits, and is not called sent.
+    let other: Vec<_> =
+        TYPED.map(|(name, text)| (name, if name == "care_manager_name" { "別の 職員" } else { text })).into();
+    let refused = planner.submit(&form, &form, &with(&other, "send")).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    assert!(
+        refused.text().contains("value=\"別の 職員\"") && refused.text().contains("直すところ"),
+        "{}",
+        refused.text()
+    );
     assert_eq!(city.get("/api/v1/inbox").await.json()["items"].as_array().unwrap().len(), 1);
     let text = planner.get(&receipt).await.text();
     assert!(text.contains("送りました") && text.contains("紙の届出書は要りません。"), "{text}");

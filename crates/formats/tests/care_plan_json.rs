@@ -1,7 +1,5 @@
 //! The exchange as JSON of this project and back: nothing is lost either way, and what is not known is not dropped.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot read its files should fail")]
-
 mod support;
 
 use kiban_formats::care_plan::{JSON_FORMAT, from_json, to_json};

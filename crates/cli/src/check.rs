@@ -134,7 +134,8 @@ fn is_municipal(what: &str) -> bool {
 fn judge(options: &Options, now: Timestamp) -> Result<Judged> {
     let files = Files::of(&options.paths)?;
     let named = |test: fn(&str) -> bool| files.0.iter().any(|(name, _)| test(name));
-    if !named(|name| municipal::is_manifest(name) || name.starts_with("KGKB_")) {
+    let is_municipal = named(|name| municipal::is_manifest(name) || name.starts_with("KGKB_"));
+    if !is_municipal && !files.begin_like(municipal::begins_like_rows)? {
         return judge_care_files(&files.read()?, options);
     }
     // Files given one by one are judged for themselves; a folder is a package and needs its manifest.
@@ -229,6 +230,19 @@ impl Files {
             files.extend(inside.into_iter().map(|path| (name(&path), path)));
         }
         Ok(Self(files))
+    }
+
+    /// Whether one of them begins with what the test looks for.
+    fn begin_like(&self, test: fn(&[u8]) -> bool) -> Result<bool> {
+        for (name, path) in &self.0 {
+            let mut head = Vec::new();
+            let read = File::open(path).and_then(|file| file.take(8 * 1024).read_to_end(&mut head));
+            read.with_context(|| format!("{name} を読めません"))?;
+            if test(&head) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// All of them in memory.
@@ -402,7 +416,8 @@ mod tests {
         let judged = judge(&sent_by("990010"), today()).unwrap();
         let problem = &judged.2[0];
         assert_eq!((problem.rule.as_ref(), problem.line, problem.column), ("foreign_insurer", 2, 2));
-        assert!(!problem.message_ja().contains("999003") && !problem.message_ja().contains("990010"));
+        assert_eq!(problem.found, "999003");
+        assert!(problem.expected.contains("990010"), "{problem:?}");
         assert_eq!(verdict(&judged), "refused");
         let early = judge(&of(vec![folder.clone()]), "2026-03-30T23:00:00Z".parse().unwrap()).unwrap();
         assert_eq!((early.2[0].rule.as_ref(), verdict(&early)), ("made_in_future", "refused"));
@@ -417,6 +432,8 @@ mod tests {
             ("KGKB_A3B_999003_20260401_001.csv", &["file_name"]),
             ("KGKB_A3B_999003_20260401090000.csv", &["file_name"]),
             ("KGKB_a3b_999003_20260401090000_001.csv", &["file_name"]),
+            ("KGBK_A3B_999003_20260401090000_001.csv", &["file_name"]),
+            ("futan.csv", &["file_name"]),
             ("KGKB_A3B_999003_20260401090000_123456789018.csv", &["individual_number", "file_name"]),
         ] {
             let path = folder.path().join(name);

@@ -84,7 +84,7 @@ fn every_example_row_is_read_without_an_error_and_has_the_columns_that_are_told(
         let left = &layout.items[count..];
         assert!(left.iter().all(|item| item.required == layout::Required::Added), "{line}: {count} columns");
         let text = format!("{}\r\n{row}\r\n", columns(layout, count).join(","));
-        let files = vec![(format!("KGKB_{}_990010_20270401090000_001.csv", kind.code()), text.into_bytes())];
+        let files = vec![(format!("KGKB_{}_990010_20280401090000_001.csv", kind.code()), text.into_bytes())];
         let mut rows = 0;
         let problems = check_files(&files, &mut |_| rows += 1).unwrap();
         // One row stands for a refusal that the text tells.

@@ -80,7 +80,7 @@ pub fn check(item: &Item, value: &str) -> Result<(), Misfit> {
             digits(whole).and_then(|()| digits(fraction)).map_err(|_| number("99.99"))?;
             max_len(item, value)
         }
-        ItemKind::Date => date(value),
+        ItemKind::Date | ItemKind::PastDate => date(value),
         ItemKind::DateOrZero => {
             if value == "00000000" {
                 Ok(())
@@ -167,7 +167,7 @@ pub fn surely_fits(item: &Item, value: &[u8]) -> bool {
         // Nine digits are never too many for the number.
         ItemKind::Integer => is_short && value.len() < 10 && are_digits(),
         // Days that every month has.
-        ItemKind::Date | ItemKind::DateOrZero => {
+        ItemKind::Date | ItemKind::PastDate | ItemKind::DateOrZero => {
             value.len() == 8
                 && are_digits()
                 && (1..=12).contains(&number(&value[4..6]))
@@ -188,7 +188,7 @@ pub fn surely_fits(item: &Item, value: &[u8]) -> bool {
 /// What to put where nothing stands.
 pub fn hint(item: &Item) -> String {
     match item.kind {
-        ItemKind::Date => "8桁の日付(YYYYMMDD)を入れてください".to_owned(),
+        ItemKind::Date | ItemKind::PastDate => "8桁の日付(YYYYMMDD)を入れてください".to_owned(),
         ItemKind::DateOrZero => "8桁の日付(YYYYMMDD)または 00000000 を入れてください".to_owned(),
         ItemKind::Month => "6桁の年月(YYYYMM)を入れてください".to_owned(),
         ItemKind::MonthOrZero => "6桁の年月(YYYYMM)または 000000 を入れてください".to_owned(),

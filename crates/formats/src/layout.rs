@@ -32,6 +32,8 @@ pub enum ItemKind {
     Decimal,
     /// `date`: `YYYYMMDD`.
     Date,
+    /// `past_date`: the same of something that has happened: not after the day on which the file was made, where that is known.
+    PastDate,
     /// `date_or_zero`: `YYYYMMDD` or `00000000` for none.
     DateOrZero,
     /// `month`: `YYYYMM`.
@@ -83,6 +85,7 @@ impl ItemKind {
             "integer" => Self::Integer,
             "decimal" => Self::Decimal,
             "date" => Self::Date,
+            "past_date" => Self::PastDate,
             "date_or_zero" => Self::DateOrZero,
             "month" => Self::Month,
             "month_or_zero" => Self::MonthOrZero,
@@ -115,6 +118,7 @@ impl ItemKind {
             Self::Integer => "整数",
             Self::Decimal => "小数",
             Self::Date => "日付 YYYYMMDD",
+            Self::PastDate => "日付 YYYYMMDD（作成日まで）",
             Self::DateOrZero => "日付 YYYYMMDD または 00000000",
             Self::Month => "年月 YYYYMM",
             Self::MonthOrZero => "年月 YYYYMM または 000000",
@@ -535,17 +539,33 @@ impl<'a, R: Read> Reader<'a, R> {
             }
             Some(RowFault::TooLong) => problem("row_length", format!("1行が{MAX_ROW}バイトを超えています")),
             Some(RowFault::TooManyColumns) => {
-                problem("columns", format!("列が{MAX_COLUMNS}を超えています。{expected}列で作り直してください"))
+                let text = format!("{expected}列で作り直してください");
+                problem("columns", text).found(&format!("{MAX_COLUMNS}列より多い列"))
             }
             None if self.raw.fields.len() != expected => {
+                let (column, name) = at(self.shifted_from());
                 let found = self.raw.fields.len();
-                problem("columns", format!("{expected}列のはずが{found}列あります。列の過不足を直してください"))
+                let text = format!("{expected}列のはずです。この列の前後で、列の過不足を直してください");
+                problem("columns", text).at_item(column, name).found(&format!("{found}列"))
             }
             None => return false,
         };
         self.find_individual_number(problems);
         problems.push(problem);
         true
+    }
+
+    /// Column (1-based) from which the values of a row with too few or too many of them do not stand where they should: that of
+    /// the first value that does not fit its item, else the first one missing or left over.
+    fn shifted_from(&self) -> usize {
+        let items = self.layout.items.iter().take(self.columns);
+        let does_not_fit = |(item, field): (&Item, &RawField)| {
+            let bytes = undoubled(field, self.scanner.bytes(&self.raw, field));
+            let value = text::decode(&bytes, self.dialect.encoding);
+            value.is_ok_and(|value| judge(item, &value).is_some_and(|(misfit, _)| !misfit.warning))
+        };
+        let common = self.columns.min(self.raw.fields.len());
+        items.zip(&self.raw.fields).position(does_not_fit).unwrap_or(common) + 1
     }
 
     /// Looks for a 個人番号 in a row that cannot be read item by item.
@@ -601,12 +621,13 @@ impl<'a, R: Read> Reader<'a, R> {
         match wrong {
             None if names.len() == required => self.columns = required,
             None => {
-                let text = format!("見出しが{}列あります。{}列にしてください", names.len(), self.layout.items.len());
-                problems.push(problem(text));
+                let text = format!("見出しを{}列にしてください", self.layout.items.len());
+                problems.push(problem(text).found(&format!("{}列", names.len())));
             }
             Some((i, item)) => {
                 let text = format!("1行目の見出しの{}列目は「{}」にしてください", i + 1, item.name);
-                problems.push(problem(text).at_item(item.no, item.name));
+                let found = names.get(i).map_or_else(|| format!("{}列", names.len()), |name| name.to_string());
+                problems.push(problem(text).at_item(item.no, item.name).found(&found));
             }
         }
         // A first row of values (a number in the first column) is judged as a row.

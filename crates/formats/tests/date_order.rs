@@ -19,6 +19,7 @@ use kiban_domain::insured::{Identity, Insured, LinkReason, LossReason, NumberLin
 use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::survey::CertificationSurvey;
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, OfficeNumber, Organization, PersonKey};
+use kiban_formats::layout::{self, ItemKind};
 use kiban_formats::municipal::{self, Change, Entry, MunicipalKind, MunicipalPackage};
 
 fn person() -> PersonKey {
@@ -221,9 +222,26 @@ fn told(kind: MunicipalKind, changes: &[(&str, &str)]) -> (Vec<kiban_formats::Pr
         lines[1][column] = (*value).to_owned();
     }
     let text: String = lines.iter().map(|line| line.join(",") + "\r\n").collect();
+    judged(name, text)
+}
+
+fn judged(name: String, text: String) -> (Vec<kiban_formats::Problem>, bool) {
     let mut taken = false;
     let problems = municipal::check_files(&vec![(name, text.into_bytes())], &mut |_| taken = true).unwrap();
     (problems, taken)
+}
+
+/// The same of the row as JSON, with one item changed.
+fn told_in_json(kind: MunicipalKind, item: &str, value: &str) -> (Vec<kiban_formats::Problem>, bool) {
+    let (name, bytes) = file(kind, item == "終了日");
+    let text = String::from_utf8(bytes).unwrap();
+    let [names, values] = [0, 1].map(|at| text.lines().nth(at).unwrap().split(',').collect::<Vec<_>>());
+    let pairs = names.iter().zip(values).map(|(name, found)| {
+        let found = if *name == item { value } else { found.trim_matches('"') };
+        format!("\"{name}\":\"{found}\"")
+    });
+    let text = format!("[\n{{{}}}\n]\n", pairs.collect::<Vec<_>>().join(","));
+    judged(name.replace(".csv", ".json"), text)
 }
 
 const ERROR: bool = true;
@@ -242,7 +260,7 @@ const CASES: &[Case] = {
         (InsuranceCard, &[("限度額適用期間終了日", "20260228")], "限度額適用期間終了日", ERROR),
         (InsuranceCard, &[("給付制限1終了日", "20260331")], "給付制限1終了日", ERROR),
         (InsuranceCard, &[("施設1退所日", "20251130")], "施設1退所日", ERROR),
-        (InsuranceCard, &[("認定年月日", "20280301")], "認定有効期間終了日", WARNING),
+        (InsuranceCard, &[("認定有効期間開始日", "20250201"), ("認定有効期間終了日", "20260131")], "認定有効期間終了日", WARNING),
         (CopaymentRate, &[("適用期間1終了日", "20250731")], "適用期間1終了日", ERROR),
         (CopaymentRate, &[("適用期間2開始日", "20260131")], "適用期間2開始日", ERROR),
         (CostCeiling, &[("有効期限", "20250731")], "有効期限", ERROR),
@@ -340,5 +358,77 @@ fn a_decision_by_the_city_itself_and_a_move_have_their_own_first_day() {
     for code in ["04", "05"] {
         let changes = [("申請区分", code), ("認定有効期間開始日", "20260125")];
         assert_eq!(told(MunicipalKind::Progress, &changes).0, [], "{code}");
+    }
+}
+
+/// Items of a kind that say what has happened, and all its other days.
+fn days_of(kind: MunicipalKind) -> (Vec<&'static str>, Vec<&'static str>) {
+    let of = |wanted: ItemKind| {
+        let items = &layout::municipal().file(kind.code()).unwrap().items;
+        items.iter().filter(|item| item.kind == wanted).map(|item| item.name).collect()
+    };
+    (of(ItemKind::PastDate), of(ItemKind::Date))
+}
+
+#[test]
+fn a_day_of_what_has_happened_cannot_lie_after_the_day_on_which_the_package_was_made() {
+    let mut items = 0;
+    for kind in MunicipalKind::ALL {
+        for item in days_of(kind).0 {
+            items += 1;
+            for (problems, taken) in [told(kind, &[(item, "20261202")]), told_in_json(kind, item, "20261202")] {
+                let what = format!("{} {item}: {problems:#?}", kind.code());
+                let problem = problems.iter().find(|problem| problem.item == item && problem.rule == "date_order");
+                let problem = problem.unwrap_or_else(|| panic!("{what}"));
+                assert!(problem.is_error() && !taken && problem.line == 2 && problem.column > 0, "{what}");
+                assert_eq!(problem.found, "20261202", "{what}");
+                assert!(problem.expected.contains("作成日時の日（20261201）より後"), "{what}");
+                // Another item is not blamed for it.
+                assert!(problems.iter().all(|p| p.rule != "date_order" || p.item == item), "{what}");
+            }
+            let made_on = told(kind, &[(item, "20261201")]).0;
+            assert!(made_on.iter().all(|problem| !problem.expected.contains("作成日時")), "{item}: {made_on:?}");
+        }
+    }
+    assert!(items > 50, "{items}");
+    let open = told(MunicipalKind::Insured, &[("生年月日", "20990101")]).0;
+    assert_eq!(open.iter().map(|problem| problem.item.as_str()).collect::<Vec<_>>(), ["生年月日"], "{open:?}");
+}
+
+#[test]
+fn what_is_planned_and_what_holds_until_a_day_may_lie_ahead() {
+    use MunicipalKind::{CopaymentRate, HomeModification, InsuranceCard, Insured, Progress};
+    let ahead = [
+        (Insured, "資格喪失日"),
+        (InsuranceCard, "認定有効期間終了日"),
+        (InsuranceCard, "限度額適用期間終了日"),
+        (CopaymentRate, "適用期間2終了日"),
+        (Progress, "審査会予定日"),
+        (Progress, "認定有効期間終了日"),
+        (Progress, "処理見込期間終了日"),
+        (HomeModification, "着工日"),
+    ];
+    for (kind, item) in ahead {
+        assert!(days_of(kind).1.contains(&item), "{item} says what has happened");
+        let (problems, _) = told(kind, &[(item, "20270105")]);
+        assert!(problems.iter().all(|problem| !problem.expected.contains("作成日時")), "{item}: {problems:?}");
+    }
+    assert!(
+        told(Progress, &[("審査会予定日", "20270105"), ("審査完了日", "")]).0.iter().all(|p| p.item != "審査会予定日")
+    );
+}
+
+#[test]
+fn in_a_package_the_day_of_the_manifest_counts() {
+    for (day, is_taken) in [(date(2026, 12, 1), true), (date(2026, 12, 2), false)] {
+        let package = MunicipalPackage::new(person().insurer, "2026-12-01T00:00:00Z".parse().unwrap());
+        let applied = CertificationProgress::apply(date(2026, 11, 2), ApplicationKind::New);
+        let opinion_requested_from = OfficeNumber::parse("9910000018").ok();
+        let progress = CertificationProgress { opinion_requested_on: Some(day), opinion_requested_from, ..applied };
+        let files = package.progress(&one(progress)).finish().unwrap();
+        let mut taken = false;
+        let problems = municipal::open(files).check(&mut |_| taken = true);
+        assert_eq!(taken, is_taken, "{problems:?}");
+        assert!(is_taken || problems.iter().any(|p| p.item == "意見書依頼日" && p.found == "20261202"), "{problems:?}");
     }
 }

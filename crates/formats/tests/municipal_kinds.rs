@@ -100,7 +100,7 @@ fn purchases() -> Vec<Entry<EquipmentPurchase>> {
 }
 
 fn package(encoding: Encoding) -> Vec<(String, Vec<u8>)> {
-    MunicipalPackage::new(person(1).insurer, "2026-04-03T00:00:00Z".parse().unwrap())
+    MunicipalPackage::new(person(1).insurer, "2026-06-03T00:00:00Z".parse().unwrap())
         .encoding(encoding)
         .records(&applications())
         .records(&surveys())
@@ -129,7 +129,7 @@ fn every_item_comes_back_as_it_was_written() {
 
 /// What is told of the first row of a kind after some of its items were changed: item and rule.
 fn told<T: Writable>(entries: &[Entry<T>], changes: &[(&str, &str)]) -> Vec<(String, String)> {
-    let made = "2026-04-03T00:00:00Z".parse().unwrap();
+    let made = "2026-06-03T00:00:00Z".parse().unwrap();
     let files = MunicipalPackage::new(person(1).insurer, made).records(entries).finish().unwrap();
     let (name, bytes) = &files[1];
     let text = String::from_utf8(bytes.clone()).unwrap();
@@ -230,7 +230,7 @@ fn a_purchase_that_cannot_be_is_refused_at_its_item() {
 fn two_opinions_of_one_application_institution_and_count_are_one_too_many() {
     let mut entries = opinions();
     entries[1].value = PhysicianOpinion { remarks: Some("別の文".into()), ..entries[0].value.clone() };
-    let made = "2026-04-03T00:00:00Z".parse().unwrap();
+    let made = "2026-06-03T00:00:00Z".parse().unwrap();
     let files = MunicipalPackage::new(person(1).insurer, made).records(&entries).finish().unwrap();
     let mut rows = 0;
     let problems = municipal::open(files).check(&mut |_| rows += 1);

@@ -42,6 +42,16 @@ pub struct ConsentDesk {
     pub may_take: bool,
 }
 
+/// What follows from an act that was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ConsentTaken {
+    /// What all acts of the person mean now.
+    #[serde(flatten)]
+    pub state: ConsentState,
+    /// That the municipality has not started, and its day (P-150): the act is kept, and nothing is shared before that.
+    pub not_started: Option<String>,
+}
+
 impl Platform {
     /// Records an act and tells the municipality when an office took it (P-073).
     pub async fn record_consent<E: From<Error>>(
@@ -50,7 +60,7 @@ impl Platform {
         handle: &str,
         request: Result<ConsentRequest, E>,
         context: &Context,
-    ) -> Result<ConsentState, E> {
+    ) -> Result<ConsentTaken, E> {
         let case = self.case_of_consent(caller, handle, context).await?;
         Ok(self.take_consent(caller, &case, request?, context).await?)
     }
@@ -121,7 +131,7 @@ impl Platform {
         case: &Case,
         request: ConsentRequest,
         context: &Context,
-    ) -> Result<ConsentState, Error> {
+    ) -> Result<ConsentTaken, Error> {
         let (person, table) = (case.person, case.table);
         let taker = taker_of(caller, case);
         let opens = matches!(request.act, ConsentAct::Given | ConsentAct::KindAllowed(_) | ConsentAct::NotObtainable);
@@ -180,8 +190,10 @@ impl Platform {
         let entry = Entry { kind: Some("G1".to_owned()), natural_key: Some(id), detail: Some(detail), ..entry };
         let acts = before.iter().map(|consent| &consent.record).chain([&record]);
         let state = ConsentState::of(acts.map(|record| (&record.act, record.acted_at)));
-        self.commit(tx, entry, &state, context).await?;
-        Ok(state)
+        let not_started = crate::start::not_started(case.stored.start, context.today());
+        let taken = ConsentTaken { state, not_started };
+        self.commit(tx, entry, &taken, context).await?;
+        Ok(taken)
     }
 
     /// P-063: certified, and not yet asked by the municipality itself since its start.

@@ -82,6 +82,12 @@ pub struct ReportedProblem {
     pub column: u32,
     /// Item.
     pub item: String,
+    /// What was found, 40 characters at most, never a 個人番号; empty when nothing is quoted.
+    #[serde(default)]
+    pub found: String,
+    /// What is expected and what to do; empty in what was judged before this was kept.
+    #[serde(default)]
+    pub expected: String,
     /// Stable rule code.
     pub rule: String,
     /// The whole in one Japanese sentence.
@@ -101,6 +107,8 @@ impl ReportedProblem {
             line: problem.line,
             column: problem.column,
             item: problem.item.clone(),
+            found: problem.found.clone(),
+            expected: problem.expected.clone(),
             rule: problem.rule.to_string(),
             message: problem.message_ja(),
         }

@@ -90,7 +90,7 @@ pub use caller::{Caller, Context, Peer};
 pub use certificate_care::{CertificateLine, CertificateLines, RENEWAL_DAYS, RevocationAsk};
 pub use certificates::{CertificateApplication, CertificateApproval, CertificateAsk};
 pub use claim_values::{ClaimPart, ClaimValues, DayValues};
-pub use consent::{ConsentDesk, ConsentRequest};
+pub use consent::{ConsentDesk, ConsentRequest, ConsentTaken};
 pub use disaster::{DisasterFound, DisasterProposal, FoundPerson, NotStarted, OpenDisaster};
 pub use disaster_looks::SeenInDisaster;
 pub use disaster_query::DisasterQuery;

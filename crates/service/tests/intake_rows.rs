@@ -129,7 +129,7 @@ async fn uses_beyond_a_limit_are_told_with_what_is_recorded_also_under_the_numbe
         let files = package(&world, 1)
             .insured(&[row(new.key, 1, new.clone())])
             .records(&[row(old.key, 900, work(date(2025, 5, 1), 150_000))])
-            .records(&[row(old.key, 900, purchase(date(2035, 5, 1)))])
+            .records(&[row(old.key, 900, purchase(date(2012, 5, 1)))])
             .links(&[row(new.key, 1, link)])
             .finish()
             .unwrap();
@@ -141,7 +141,7 @@ async fn uses_beyond_a_limit_are_told_with_what_is_recorded_also_under_the_numbe
                 row(new.key, 1, work(date(2026, 5, 1), 50_000)),
                 row(new.key, 2, work(date(2026, 6, 1), 10_000)),
             ])
-            .records(&[row(new.key, 1, purchase(date(2035, 9, 1)))])
+            .records(&[row(new.key, 1, purchase(date(2012, 9, 1)))])
             .finish()
             .unwrap();
         let result = world.import(files).await;
@@ -156,7 +156,7 @@ async fn uses_beyond_a_limit_are_told_with_what_is_recorded_also_under_the_numbe
             words.contains("210000 円") && words.contains("前の番号の履歴番号 900") && words.contains("2行目"),
             "{words}"
         );
-        assert!(result.report.problems[1].message.contains("2035年度"), "{:?}", result.report.problems[1]);
+        assert!(result.report.problems[1].message.contains("2012年度"), "{:?}", result.report.problems[1]);
         // What was recorded by then counts for a later package by its 履歴番号.
         let files = package(&world, 3).records(&[row(new.key, 3, work(date(2026, 7, 1), 5_000))]).finish().unwrap();
         let words = one(&world.import(files).await).message.clone();

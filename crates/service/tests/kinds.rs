@@ -130,12 +130,15 @@ async fn a_ticked_consent_column_opens_what_needs_consent_and_an_older_one_undoe
         assert_eq!((result.report.counts.applied, rules(&result)), (1, vec![]));
         assert!(!sees_survey().await);
 
-        // A column dated after the receipt is refused with its row (P-071).
-        let mut future = form;
-        future.consent.as_mut().unwrap().on = date(2026, 11, 30);
-        let rows = [row(person, 91, Change::New, future)];
-        let result = world.import(package(&world, 3).records(&rows).finish().unwrap()).await;
-        assert_eq!((result.report.counts.refused, rules(&result)), (1, vec!["act_in_future"]));
+        // A column dated after its package was made, or after the receipt, is refused with its row (P-071).
+        let tomorrow = 1_000 + 20 * 3_600;
+        for (second, day, rule) in [(3, 30, "date_order"), (tomorrow, 21, "act_in_future")] {
+            let mut future = form.clone();
+            future.consent.as_mut().unwrap().on = date(2026, 11, day);
+            let rows = [row(person, 91, Change::New, future)];
+            let result = world.import(package(&world, second).records(&rows).finish().unwrap()).await;
+            assert_eq!((result.report.counts.refused, rules(&result)), (1, vec![rule]));
+        }
     }
 }
 

@@ -339,7 +339,7 @@ fn shape(name: &str) -> Option<Shape> {
         "register_proxy" => (R::Json("Proxy"), "201", C::Json("PortalCode")),
         "portal_grants" => (R::Nothing, "200", C::Json("PortalGrants")),
         "end_portal_grant" => (R::Nothing, "204", C::Nothing),
-        "record_consent" => (R::Json("Consent"), "200", C::Json("ConsentState")),
+        "record_consent" => (R::Json("Consent"), "200", C::Json("ConsentTaken")),
         "look_ups" => (R::Nothing, "200", C::Json("LookUps")),
         "submit_opinion" => (R::Json("PhysicianOpinion"), "201", C::Json("Filed")),
         "file_plan_request" => (R::Json("PlanRequest"), "201", C::Json("Filed")),

@@ -109,7 +109,8 @@ impl<R: Read> Reader<'_, R> {
             _ => {}
         }
         if !opened {
-            problems.push(self.json_problem(problems, "header", FORM));
+            let found = String::from_utf8_lossy(line);
+            problems.push(self.json_problem(problems, "header", FORM).found(&found));
         }
         let (object, comma) = match line.strip_suffix(b",") {
             Some(object) => (object.trim_ascii_end(), true),

@@ -36,7 +36,9 @@ pub fn labelled(kind: Kind, content: &[u8]) -> Option<Vec<LabelledItem>> {
 fn words(item: &Item, value: &str) -> String {
     match item.kind {
         ItemKind::Code => item.codes.iter().find(|(code, _)| *code == value).map_or(value, |(_, name)| name).to_owned(),
-        ItemKind::Date | ItemKind::DateOrZero => parse_yyyymmdd(value).map_or_else(|_| String::new(), wareki),
+        ItemKind::Date | ItemKind::PastDate | ItemKind::DateOrZero => {
+            parse_yyyymmdd(value).map_or_else(|_| String::new(), wareki)
+        }
         ItemKind::Time => {
             value.split_at_checked(2).map_or_else(String::new, |(hour, minute)| format!("{hour}時{minute}分"))
         }

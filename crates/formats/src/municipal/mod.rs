@@ -5,8 +5,9 @@
 //! [`Source`]; what is remembered of a package is the keys of one kind (16 bytes a row, 17 to 35 with the free places of the
 //! table), to find two rows with one key. How many rows there may be is limited ([`MunicipalKind::most_rows`], [`MOST_ROWS`]).
 //!
-//! Not checked here, because it needs the clock or the store: acts dated in the future (P-071), unknown offices, older
-//! history numbers, and whether the sender is this insurer.
+//! What has happened lies before the package was made: days that the item table calls `past_date` are compared with the day
+//! of its 作成日時. Not checked here, because it needs the clock or the store: acts dated in the future (P-071), unknown
+//! offices, older history numbers, and whether the sender is this insurer.
 
 mod keys;
 mod labelled;
@@ -27,7 +28,7 @@ pub use write::MunicipalPackage;
 
 use keys::{Keys, Seen};
 
-use crate::layout::{self, Dialect, Fields, FileLayout, Row};
+use crate::layout::{self, Dialect, Fields, FileLayout, ItemKind, Row};
 use crate::text::{self, Encoding};
 use crate::{Problem, Problems, check};
 use jiff::Timestamp;
@@ -281,6 +282,8 @@ pub struct Entry<T> {
 pub struct ManifestFile {
     /// ファイル名
     pub name: String,
+    /// Line of the manifest; 0 without one.
+    pub line: u64,
     /// 種別
     pub kind: MunicipalKind,
     /// 文字コード
@@ -372,6 +375,7 @@ fn manifest_line(layout: &FileLayout, row: &Row) -> Option<Manifest> {
     let created_at = parse_date_time(f.str("created_at"))?;
     let file = ManifestFile {
         name: f.text("file"),
+        line: row.line(),
         kind: f.code("kind", MunicipalKind::from_code)?,
         encoding: if f.str("encoding") == "CP932" { Encoding::Cp932 } else { Encoding::Utf8 },
         rows: f.number("rows")?,
@@ -520,19 +524,26 @@ impl<S: Source> Package<S> {
         Some(self.of_manifest("created_at", "made_in_future", text)?.found(&date_time(made_at)))
     }
 
-    /// The problem of a package that another insurer sends than the one its manifest names (T-13). The number is not echoed.
+    /// The problem of a package that another insurer sends than the one its manifest names (T-13).
     pub fn not_sent_by(&self, sender: InsurerNumber) -> Option<Problem> {
-        self.manifest.as_ref().filter(|manifest| manifest.insurer != sender)?;
-        let text = "目録の保険者番号が、送信した市区町村の番号と違います。送信先・送信元を確認してください";
-        self.of_manifest("insurer", "foreign_insurer", text)
+        let named = self.manifest.as_ref().map(|manifest| manifest.insurer).filter(|named| *named != sender)?;
+        let text = format!(
+            "目録の保険者番号が、送信した市区町村の番号（{sender}）と違います。送信先・送信元を確認してください"
+        );
+        Some(self.of_manifest("insurer", "foreign_insurer", &text)?.found(&named.to_string()))
     }
 
     /// A problem of what the manifest says of the whole package.
     fn of_manifest(&self, key: &str, rule: &'static str, text: &str) -> Option<Problem> {
-        let name = (0..self.source.files()).map(|file| self.source.name(file)).find(|name| is_manifest(name))?;
+        let name = self.manifest_name()?;
         let (column, item) = layout::municipal().file("MANIFEST")?.column(key);
         // The first row: behind the header, in JSON behind the bracket.
         Some(Problem::of_file(name, rule, text).at_line(2).at_item(column, item))
+    }
+
+    /// The manifest by its name.
+    fn manifest_name(&self) -> Option<&str> {
+        (0..self.source.files()).map(|file| self.source.name(file)).find(|name| is_manifest(name))
     }
 
     /// Reads every file, hands each sound row to `take`, and returns all problems. Rows of a file that is not the one
@@ -598,7 +609,7 @@ impl<S: Source> Package<S> {
                 }
             } else {
                 let left = PROBLEMS.saturating_sub(problems.len());
-                problems.extend(judge_alone(&self.source, name, i, left, None, &mut drop)?);
+                problems.extend(judge_alone(&self.source, name, i, left, Frame::default(), &mut drop)?);
             }
         }
         Ok(())
@@ -615,24 +626,27 @@ impl<S: Source> Package<S> {
         let mut problems = Problems::at_most(&entry.name, limit.min(Problems::LIMIT));
         let Some(manifest) = &self.manifest else { return Ok(Vec::new()) };
         check_name(entry, manifest, &mut problems);
-        if self.source.sha256(file)? != entry.sha256 {
-            let text =
-                "内容がMANIFEST.csvのSHA-256と一致しません。送付の途中で変わっていないか確認し、作り直してください";
-            problems.push(Problem::of_file(&entry.name, "digest", text));
+        let listed = format!("{} {}行目", self.manifest_name().unwrap_or(MANIFEST), entry.line);
+        let sha256 = self.source.sha256(file)?;
+        if sha256 != entry.sha256 {
+            let text = format!(
+                "{listed}のSHA-256（{}）と一致しません。送付の途中で変わっていないか確認し、作り直してください",
+                entry.sha256
+            );
+            problems.push(Problem::of_file(&entry.name, "digest", text).found(&sha256));
         }
         let trusted = problems.errors() == 0;
         let source = self.source.open(file)?;
-        let rows = read_file(entry, Some(manifest.insurer), source, &mut problems, (keys, file), &mut |row| {
+        let made_on = kiban_domain::dates::day_in_japan(manifest.created_at);
+        let frame = Frame { insurer: Some(manifest.insurer), made_on: Some(made_on) };
+        let rows = read_file(entry, frame, source, &mut problems, (keys, file), &mut |row| {
             if trusted {
                 take(row);
             }
         })?;
         if rows != entry.rows {
-            let text = format!(
-                "MANIFEST.csvの件数は{}件ですが、{rows}件あります。件数を確認して作り直してください",
-                entry.rows
-            );
-            problems.push(Problem::of_file(&entry.name, "count", text));
+            let text = format!("{listed}の件数は{}件です。件数を確認して作り直してください", entry.rows);
+            problems.push(Problem::of_file(&entry.name, "count", text).found(&format!("{rows}件")));
         }
         Ok(problems.finish())
     }
@@ -665,13 +679,34 @@ fn missing(entry: &ManifestFile) -> Problem {
     Problem::of_file(&entry.name, "file_missing", text)
 }
 
+/// Whether the beginning of a file is that of a file of rows of this profile, whatever its name: the items with which every row
+/// begins stand there as a header or as the keys of the first row.
+pub fn begins_like_rows(head: &[u8]) -> bool {
+    let Some(layout) = MunicipalKind::Insured.layout() else { return false };
+    let names: Vec<&str> = layout.items.iter().take(3).map(|item| item.name).collect();
+    let header = names.join(",") + ",";
+    let mut in_cp932 = Vec::new();
+    let has_cp932 = text::encode(&header, Encoding::Cp932, &mut in_cp932).is_ok();
+    let body = head.strip_prefix(text::BOM).unwrap_or(head);
+    let bare: Vec<u8> = body.iter().copied().filter(|b| *b != b'"').take(header.len()).collect();
+    let is_json = body.starts_with(b"[") && {
+        let text = String::from_utf8_lossy(body);
+        names.iter().all(|name| text.contains(&format!("\"{name}\"")))
+    };
+    is_json || bare.starts_with(header.as_bytes()) || has_cp932 && bare.starts_with(&in_cp932)
+}
+
 /// Judges files by their names alone, each for itself, as somebody does who has no whole package yet. The 保険者番号 of a
 /// file's name must be that of its rows.
 pub fn check_files<S: Source>(source: &S, take: &mut impl FnMut(MunicipalRow)) -> io::Result<Vec<Problem>> {
     let mut problems = Vec::new();
     for file in 0..source.files() {
         let name = source.name(file).to_owned();
-        let insurer = name.split('_').nth(2).and_then(|number| InsurerNumber::parse(number).ok());
+        let made_at = name.split('_').nth(3).and_then(parse_date_time);
+        let frame = Frame {
+            insurer: name.split('_').nth(2).and_then(|number| InsurerNumber::parse(number).ok()),
+            made_on: made_at.map(kiban_domain::dates::day_in_japan),
+        };
         let left = PROBLEMS.saturating_sub(problems.len());
         if text::holds_individual_number(&name) {
             problems.push(check::individual_number(&name));
@@ -684,7 +719,7 @@ pub fn check_files<S: Source>(source: &S, take: &mut impl FnMut(MunicipalRow)) -
                 "ファイル名を「KGKB_種別_保険者番号_作成日時14桁_連番3桁.csv」（JSON は .json）の形にしてください";
             problems.push(Problem::of_file(&name, "file_name", text));
         }
-        problems.extend(judge_alone(source, &name, file, left, insurer, take)?);
+        problems.extend(judge_alone(source, &name, file, left, frame, take)?);
     }
     Ok(problems)
 }
@@ -695,7 +730,7 @@ fn judge_alone<S: Source>(
     name: &str,
     file: usize,
     limit: usize,
-    insurer: Option<InsurerNumber>,
+    frame: Frame,
     take: &mut impl FnMut(MunicipalRow),
 ) -> io::Result<Vec<Problem>> {
     let mut head = Vec::new();
@@ -706,14 +741,14 @@ fn judge_alone<S: Source>(
         let found = text::source_holds_individual_number(source.open(file)?, encoding)?;
         return Ok(if found { vec![check::individual_number(name)] } else { Vec::new() });
     };
-    let entry = ManifestFile { name: name.to_owned(), kind, encoding, rows: 0, sha256: String::new() };
+    let entry = ManifestFile { name: name.to_owned(), line: 0, kind, encoding, rows: 0, sha256: String::new() };
     let mut problems = Problems::at_most(name, limit.min(Problems::LIMIT));
     let mut take = |row| {
         if let ReadRow::Sound(row) = row {
             take(*row);
         }
     };
-    read_file(&entry, insurer, source.open(file)?, &mut problems, (&mut Keys::new(), file), &mut take)?;
+    read_file(&entry, frame, source.open(file)?, &mut problems, (&mut Keys::new(), file), &mut take)?;
     Ok(problems.finish())
 }
 
@@ -739,11 +774,37 @@ fn check_name(entry: &ManifestFile, manifest: &Manifest, problems: &mut Problems
     }
 }
 
+/// What every row of a file keeps to, as far as it is known.
+#[derive(Debug, Clone, Copy, Default)]
+struct Frame {
+    insurer: Option<InsurerNumber>,
+    /// Day on which the package was made: what has happened did so by then.
+    made_on: Option<Date>,
+}
+
+/// Tells the days of a row that lie after the package was made though they say what has happened; whether there is one.
+fn tell_future_days(layout: &FileLayout, row: &Row, file: &str, made_on: Date, problems: &mut Problems) -> bool {
+    let last = kiban_domain::dates::yyyymmdd(made_on);
+    let mut is_told = false;
+    for (at, item) in layout.items.iter().enumerate() {
+        // Days of eight digits follow each other as their texts do.
+        if item.kind != ItemKind::PastDate || row.get(at) <= last.as_str() {
+            continue;
+        }
+        is_told = true;
+        let text = format!(
+            "パッケージの作成日時の日（{last}）より後の日付です。すでにあったことの日付なので、その日までの日付を入れてください"
+        );
+        problems.push(located(layout, row, file, item.key, "date_order", &text).found(row.get(at)));
+    }
+    is_told
+}
+
 /// Reads the rows of a file; returns how many there were, sound or not. `keys` are those of the package so far, with the
 /// place of this file in it.
 fn read_file(
     entry: &ManifestFile,
-    insurer: Option<InsurerNumber>,
+    frame: Frame,
     source: impl Read,
     problems: &mut Problems,
     (keys, place): (&mut Keys, usize),
@@ -758,7 +819,7 @@ fn read_file(
         let kept = problems.kept();
         let Some(row) = reader.next_row(problems) else { break };
         told += 1;
-        if insurer.is_some_and(|insurer| is_foreign(&row, insurer)) {
+        if frame.insurer.is_some_and(|insurer| is_foreign(&row, insurer)) {
             problems.forget_row(kept, row.line());
             let text = "ほかの保険者の行です。取り除いて作り直してください（番号は表示しません）";
             problems.push(located(layout, &row, &entry.name, "insurer", "foreign_insurer", text));
@@ -768,12 +829,15 @@ fn read_file(
             take(ReadRow::faulty(entry.kind, &row));
             continue;
         }
+        let is_ahead = frame.made_on.is_some_and(|day| tell_future_days(layout, &row, &entry.name, day, problems));
         let mut built = rows::Builder::new(layout, &row);
         let value = built.row(entry.kind);
+        // Which of two days is the wrong one has been told.
+        built.faults.retain(|fault| !is_ahead || fault.rule != "date_order");
         for fault in &built.faults {
             problems.push(quoted(layout, &row, &entry.name, fault));
         }
-        if !built.faults.is_empty() {
+        if is_ahead || !built.faults.is_empty() {
             take(ReadRow::faulty(entry.kind, &row));
             continue;
         }

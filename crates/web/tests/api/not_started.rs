@@ -51,7 +51,6 @@ const ANSWERED: &[(&str, &str)] = &[
     ("set_plan_maker", "an office's own staff"),
     ("set_switch", "an office's own staff"),
     ("note_visual_check", "an act of the office; nothing is shown"),
-    ("record_consent", "an act of the office; nothing is shown"),
     ("filed", "an office's own documents and their state, nothing of the city"),
     ("look_ups", "an office's own looks, nothing of the city"),
 ];

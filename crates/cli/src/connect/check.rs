@@ -44,10 +44,14 @@ pub async fn run(path: &Path) -> Result<ExitCode> {
         Ok(config) => {
             findings.good(&format!("設定ファイル {}", path.display()));
             secret(&mut findings, path, "設定ファイル", config.proxy.is_some());
-            certificate(&mut findings, &config);
+            let is_readable = certificate(&mut findings, &config);
             folders(&mut findings, &config);
-            renewable(&mut findings, &config);
-            platform(&mut findings, &config).await;
+            if is_readable {
+                renewable(&mut findings, &config);
+                platform(&mut findings, &config).await;
+            } else {
+                findings.note("証明書と鍵を直すまで、基盤との通信は調べません");
+            }
         }
     }
     Ok(match findings.wrong {
@@ -69,7 +73,9 @@ fn secret(findings: &mut Findings, path: &Path, what: &str, matters: bool) {
     }
 }
 
-fn certificate(findings: &mut Findings, config: &Config) {
+/// Whether everything the connection needs can be read; what cannot has been told.
+fn certificate(findings: &mut Findings, config: &Config) -> bool {
+    let before = findings.wrong;
     for (path, what) in [(&config.certificate, "証明書"), (&config.key, "秘密鍵"), (&config.ca, "認証局の証明書")]
     {
         if let Err(error) = std::fs::read(path) {
@@ -77,11 +83,13 @@ fn certificate(findings: &mut Findings, config: &Config) {
         }
     }
     secret(findings, &config.key, "秘密鍵", true);
-    let Ok(text) = std::fs::read_to_string(&config.certificate) else { return };
+    let Ok(text) = std::fs::read_to_string(&config.certificate) else { return findings.wrong == before };
     let own = kiban_pki::tls::certificates(&text).ok().and_then(|chain| chain.into_iter().next());
     let Some(own) = own else {
-        return findings.wrong("証明書が PEM の形ではありません。発行されたファイルを確かめてください");
+        findings.wrong("証明書が PEM の形ではありません。発行されたファイルを確かめてください");
+        return false;
     };
+    let is_readable = findings.wrong == before;
     match kiban_pki::not_after(&own) {
         Ok(end) => expiry(findings, end, now()),
         Err(error) => findings.wrong(&error.message_ja()),
@@ -90,6 +98,7 @@ fn certificate(findings: &mut Findings, config: &Config) {
         Some(organization) => findings.good(&format!("証明書の組織: {organization}")),
         None => findings.note("証明書に組織の番号がありません"),
     }
+    is_readable
 }
 
 fn expiry(findings: &mut Findings, end: Timestamp, now: Timestamp) {
@@ -111,10 +120,15 @@ fn folders(findings: &mut Findings, config: &Config) {
     }
     let device = |path: &PathBuf| std::fs::metadata(path).map(|meta| meta.dev()).ok();
     let mut sound = true;
+    let mut all_tried = Vec::new();
     for part in PARTS {
         let path = config.folder.join(part);
         // What is missing is made at the first start.
         let tried = if path.is_dir() { path.clone() } else { config.folder.clone() };
+        if all_tried.contains(&tried) {
+            continue;
+        }
+        all_tried.push(tried.clone());
         if device(&tried) != device(&config.folder) {
             sound = false;
             findings.wrong(&format!(

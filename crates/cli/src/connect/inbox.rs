@@ -116,7 +116,7 @@ impl Connector {
             let went = match self.journal.last(&format!("decisions/{name}")) {
                 Some((Step::Answered, _)) => self.close("state/deciding", &name, "decisions", false),
                 _ => match std::fs::read(&path) {
-                    Ok(bytes) => self.decide(&name, &bytes).await,
+                    Ok(bytes) => self.decide(&name, &bytes, outcome).await,
                     Err(error) => Err(error.into()),
                 },
             };
@@ -126,26 +126,32 @@ impl Connector {
     }
 
     /// Sends every decision of a file. Interrupted, the whole file is sent again: deciding the same twice changes nothing.
-    async fn decide(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+    async fn decide(&mut self, name: &str, bytes: &[u8], outcome: &mut Outcome) -> Result<()> {
         let mut lines = String::from("\u{feff}行,受付番号,決定,結果,内容\r\n");
+        let mut faults = 0;
         match read_decisions(bytes) {
-            Err(fault) => lines.push_str(&format!(",,,エラー,{}\r\n", cell(&fault))),
+            Err(fault) => {
+                faults += 1;
+                lines.push_str(&format!(",,,エラー,{}\r\n", cell(&fault)));
+            }
             Ok(decisions) => {
-                for (n, decision) in decisions.into_iter().enumerate() {
-                    let (receipt, act, went) = match decision {
-                        Ok(decision) => {
-                            let went = self.decide_one(&decision).await?;
-                            (decision.receipt.clone(), decision.name_ja(), went)
-                        }
-                        Err(fault) => (String::new(), "", Err(fault)),
+                for Line { line, receipt, act, decision } in decisions {
+                    let went = match decision {
+                        Ok(decision) => self.decide_one(&decision).await?,
+                        Err(fault) => Err(fault),
                     };
+                    faults += u32::from(went.is_err());
                     let (word, text) = match went {
                         Ok(()) => ("済", String::new()),
                         Err(text) => ("エラー", text),
                     };
-                    lines.push_str(&format!("{},{},{act},{word},{}\r\n", n + 1, cell(&receipt), cell(&text)));
+                    lines.push_str(&format!("{line},{},{},{word},{}\r\n", cell(&receipt), cell(&act), cell(&text)));
                 }
             }
+        }
+        if faults > 0 {
+            let text = format!("{faults} 件がエラーです。results/{name}.result.csv を見てください");
+            outcome.refused.push(format!("decisions/{name}: {text}"));
         }
         write_whole(&self.result(&format!("{name}.result.csv")), lines.as_bytes())?;
         self.write(Step::Answered, &format!("decisions/{name}"), "")?;
@@ -197,13 +203,34 @@ impl Decision {
     }
 }
 
+/// A line of a file of decisions as it goes into the result, and what it says.
+#[derive(Debug, PartialEq, Eq)]
+struct Line {
+    /// Line of the file, 1-based, the header counted; in JSON which of the decisions.
+    line: usize,
+    /// 受付番号 as written, safe to show.
+    receipt: String,
+    /// 決定 as written, safe to show; in Japanese where it is one.
+    act: String,
+    decision: Result<Decision, String>,
+}
+
+impl Line {
+    fn of(line: usize, [receipt, act, reason]: [&str; 3]) -> Self {
+        let decision = Decision::of(receipt, act, reason);
+        let named = decision.as_ref().map_or(act.trim(), |decision| decision.name_ja());
+        let [receipt, act] = [receipt.trim(), named].map(|value| kiban_formats::text::show(value, 40));
+        Self { line, receipt, act, decision }
+    }
+}
+
 /// Receipts are 32 hexadecimal digits; nothing else becomes part of a path.
 fn is_receipt(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
 }
 
 /// The decisions of a file, CSV (UTF-8 or Shift_JIS) or JSON; each that cannot be read with what is wrong.
-fn read_decisions(bytes: &[u8]) -> Result<Vec<Result<Decision, String>>, String> {
+fn read_decisions(bytes: &[u8]) -> Result<Vec<Line>, String> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let encoding =
         if kiban_formats::text::is_utf8_japanese(bytes) || bytes.is_ascii() { Encoding::Utf8 } else { Encoding::Cp932 };
@@ -213,30 +240,32 @@ fn read_decisions(bytes: &[u8]) -> Result<Vec<Result<Decision, String>>, String>
         return read_json(&text);
     }
     let rows = rows(&text).ok_or("引用符（\"）の閉じ忘れがあります")?;
-    let is_head = |row: &Vec<String>| row.first().is_some_and(|cell| matches!(cell.trim(), "受付番号" | "receipt"));
-    let rows = rows.into_iter().filter(|row| !is_head(row) && !row.iter().all(|cell| cell.trim().is_empty()));
+    let is_head = |row: &[String]| row.first().is_some_and(|cell| matches!(cell.trim(), "受付番号" | "receipt"));
+    let rows = rows.into_iter().filter(|(_, row)| !is_head(row) && !row.iter().all(|cell| cell.trim().is_empty()));
     let cell = |row: &[String], at: usize| row.get(at).cloned().unwrap_or_default();
-    Ok(rows.map(|row| Decision::of(&cell(&row, 0), &cell(&row, 1), &cell(&row, 2))).collect())
+    Ok(rows.map(|(line, row)| Line::of(line, [&cell(&row, 0), &cell(&row, 1), &cell(&row, 2)])).collect())
 }
 
-fn read_json(text: &str) -> Result<Vec<Result<Decision, String>>, String> {
+fn read_json(text: &str) -> Result<Vec<Line>, String> {
     let value: Value = serde_json::from_str(text).map_err(|_| "JSON として読めません".to_owned())?;
     let items = match value {
         Value::Array(items) => items,
         one => vec![one],
     };
     let text = |item: &Value, name: &str| item[name].as_str().unwrap_or_default().to_owned();
-    Ok(items
-        .iter()
-        .map(|item| Decision::of(&text(item, "receipt"), &text(item, "decision"), &text(item, "reason")))
-        .collect())
+    let line = |(n, item): (usize, &Value)| {
+        Line::of(n + 1, [&text(item, "receipt"), &text(item, "decision"), &text(item, "reason")])
+    };
+    Ok(items.iter().enumerate().map(line).collect())
 }
 
-/// Cells of a comma-separated text; `None` when a quote is not closed.
-fn rows(text: &str) -> Option<Vec<Vec<String>>> {
+/// Cells of a comma-separated text, each row with the line on which it begins; `None` when a quote is not closed.
+fn rows(text: &str) -> Option<Vec<(usize, Vec<String>)>> {
     let (mut rows, mut row, mut cell) = (Vec::new(), Vec::new(), String::new());
     let (mut quoted, mut chars) = (false, text.chars().peekable());
+    let (mut line, mut begins) = (1, 1);
     while let Some(c) = chars.next() {
+        line += usize::from(c == '\n');
         match c {
             '"' if quoted && chars.peek() == Some(&'"') => {
                 chars.next();
@@ -248,7 +277,8 @@ fn rows(text: &str) -> Option<Vec<Vec<String>>> {
             '\r' if !quoted => {}
             '\n' if !quoted => {
                 row.push(std::mem::take(&mut cell));
-                rows.push(std::mem::take(&mut row));
+                rows.push((begins, std::mem::take(&mut row)));
+                begins = line;
             }
             c => cell.push(c),
         }
@@ -258,7 +288,7 @@ fn rows(text: &str) -> Option<Vec<Vec<String>>> {
     }
     if !(cell.is_empty() && row.is_empty()) {
         row.push(cell);
-        rows.push(row);
+        rows.push((begins, row));
     }
     Some(rows)
 }
@@ -288,19 +318,36 @@ mod tests {
         let mut shift_jis = Vec::new();
         kiban_formats::text::encode(csv.trim_start_matches('\u{feff}'), Encoding::Cp932, &mut shift_jis).unwrap();
         for bytes in [csv.as_bytes(), json.as_bytes(), &shift_jis] {
-            let read: Vec<_> = read_decisions(bytes).unwrap().into_iter().map(Result::unwrap).collect();
+            let read: Vec<_> = read_decisions(bytes).unwrap().into_iter().map(|line| line.decision.unwrap()).collect();
             assert_eq!(read.iter().collect::<Vec<_>>(), [&accept, &back]);
         }
+    }
+
+    #[test]
+    fn a_line_is_told_as_it_stands_in_the_file() {
+        let csv = format!(
+            "受付番号,決定,理由\r\n{RECEIPT},受理,\r\n\r\n{RECEIPT},差戻し,\"記入日が\r\nありません\"\r\n=1+1,保留,\r\n{RECEIPT},accept,"
+        );
+        let read = read_decisions(csv.as_bytes()).unwrap();
+        let told: Vec<_> = read.iter().map(|line| (line.line, line.receipt.as_str(), line.act.as_str())).collect();
+        let expected = [(2, RECEIPT, "受理"), (4, RECEIPT, "差戻し"), (6, "=1+1", "保留"), (7, RECEIPT, "受理")];
+        assert_eq!(told, expected);
+        let json = format!("[{{\"receipt\":\"{RECEIPT}\",\"decision\":\"accept\"}},{{\"receipt\":\"1\"}}]");
+        let read = read_decisions(json.as_bytes()).unwrap();
+        assert_eq!(
+            read.iter().map(|line| (line.line, line.receipt.as_str())).collect::<Vec<_>>(),
+            [(1, RECEIPT), (2, "1")]
+        );
     }
 
     #[test]
     fn a_wrong_line_says_what_to_write_and_does_not_stop_the_others() {
         let csv = format!("../../x,受理,\n{RECEIPT},差戻し,\n{RECEIPT},保留,\n{RECEIPT},受理");
         let read = read_decisions(csv.as_bytes()).unwrap();
-        let faults: Vec<_> = read.iter().map(|line| line.as_ref().err().map(String::as_str)).collect();
+        let faults: Vec<_> = read.iter().map(|line| line.decision.as_ref().err().map(String::as_str)).collect();
         assert!(faults[0].unwrap().contains("受付番号"));
         assert!(faults[1].unwrap().contains("理由"));
         assert!(faults[2].unwrap().contains("受理"));
-        assert!(read[3].is_ok());
+        assert!(read[3].decision.is_ok());
     }
 }

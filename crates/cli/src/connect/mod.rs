@@ -32,7 +32,8 @@ pub struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// 待っているものをすべて送受信して終わります（systemd タイマーなどから）
+    /// 待っているものをすべて送受信して終わります（systemd タイマーなどから）。
+    /// 終了コード: 0 すべて済んだ、1 残りがある（次の起動で続ける）、3 すべて済んだが、断られたもの・置き場所の違うものがある
     Once,
     /// 動き続け、決めた間隔で送受信します
     Service,
@@ -69,14 +70,18 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     }
 }
 
+/// Exit code of `once` when everything is done and something of it was refused.
+const REFUSED: u8 = 3;
+
 /// Until nothing waits, or the same keeps failing.
 async fn once(mut connector: Connector) -> ExitCode {
-    let mut failed = 0;
+    let (mut failed, mut is_refused, mut teller) = (0, false, Teller::default());
     loop {
         let outcome = connector.round().await;
-        tell(&outcome);
-        if outcome == Outcome::default() {
-            return ExitCode::SUCCESS;
+        teller.tell(&outcome);
+        is_refused |= !outcome.refused.is_empty();
+        if outcome.pending == 0 && outcome.setbacks.is_empty() {
+            return if is_refused { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS };
         }
         failed = if outcome.setbacks.is_empty() { 0 } else { failed + 1 };
         if failed >= TRIES {
@@ -88,10 +93,10 @@ async fn once(mut connector: Connector) -> ExitCode {
 }
 
 async fn serve(mut connector: Connector, interval: u64) -> ExitCode {
-    let mut failed = 0;
+    let (mut failed, mut teller) = (0, Teller::default());
     loop {
         let outcome = connector.round().await;
-        tell(&outcome);
+        teller.tell(&outcome);
         failed = if outcome.setbacks.is_empty() { 0 } else { failed + 1 };
         let regular = if outcome.pending > 0 { interval.min(PENDING) } else { interval };
         tokio::time::sleep(pause(failed, regular)).await;
@@ -108,15 +113,42 @@ fn pause(failed: u32, regular: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn tell(outcome: &Outcome) {
-    for setback in &outcome.setbacks {
-        eprintln!("{setback}");
+/// Says what a round could not do; what the round before said as well is not said again.
+#[derive(Default)]
+struct Teller {
+    told: Vec<String>,
+}
+
+impl Teller {
+    fn tell(&mut self, outcome: &Outcome) {
+        self.new_lines(outcome).iter().for_each(|line| eprintln!("{line}"));
+    }
+
+    fn new_lines(&mut self, outcome: &Outcome) -> Vec<String> {
+        let mut lines = outcome.refused.clone();
+        lines.extend(outcome.setbacks.iter().cloned());
+        let new = lines.iter().filter(|line| !self.told.contains(line)).cloned().collect();
+        self.told = lines;
+        new
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_round_says_again_is_told_once() {
+        let round = |refused: &[&str], setbacks: &[&str]| {
+            let texts = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
+            Outcome { pending: 0, refused: texts(refused), setbacks: texts(setbacks) }
+        };
+        let mut teller = Teller::default();
+        assert_eq!(teller.new_lines(&round(&["a"], &["b"])), ["a", "b"]);
+        assert_eq!(teller.new_lines(&round(&["a"], &["b", "c"])), ["c"]);
+        assert!(teller.new_lines(&round(&[], &[])).is_empty());
+        assert_eq!(teller.new_lines(&round(&["a"], &[])), ["a"], "it came back");
+    }
 
     #[test]
     fn the_pause_doubles_up_to_ten_minutes_and_ends_with_the_first_success() {

@@ -18,11 +18,13 @@ impl Connector {
                     let taken = self.take(&name, &path, "state/sending", "out");
                     Self::note(outcome, &format!("out/{name}"), taken)?;
                 }
-                _ => outcome.setbacks.push(format!("out/{name}: CSV か JSON のファイルを置いてください")),
+                _ => {
+                    outcome.refused.push(format!("out/{name}: CSV か JSON のファイルを、out のすぐ下に置いてください"))
+                }
             }
         }
         for (name, path) in place::finished(&self.place.part("state/sending"))? {
-            let went = self.opinion_file(&name, &path).await;
+            let went = self.opinion_file(&name, &path, outcome).await;
             Self::note(outcome, &format!("out/{name}"), went)?;
         }
         for (receipt, name) in self.journal.standing_at(Step::Received, "opinion/") {
@@ -32,7 +34,7 @@ impl Connector {
         Ok(())
     }
 
-    async fn opinion_file(&mut self, name: &str, path: &Path) -> Result<()> {
+    async fn opinion_file(&mut self, name: &str, path: &Path, outcome: &mut Outcome) -> Result<()> {
         let key = format!("out/{name}");
         if let Some((Step::Answered, note)) = self.journal.last(&key) {
             let failed = note == "failed";
@@ -60,7 +62,12 @@ impl Connector {
         write_whole(&self.result(&format!("{name}.csv")), lines(report, &answer).as_bytes())?;
         write_whole(&self.result(&format!("{name}.json")), &answer.bytes)?;
         self.write(Step::Answered, &key, if failed { "failed" } else { "" })?;
-        self.close("state/sending", name, "out", failed)
+        self.close("state/sending", name, "out", failed)?;
+        if failed {
+            let text = "受け付けられなかった意見書があります";
+            outcome.refused.push(format!("out/{name}: {text}。results/{name}.csv を見て、直して置き直してください"));
+        }
+        Ok(())
     }
 
     /// The municipality's word about a document, once there is one.

@@ -8,7 +8,7 @@ use super::round::{Connector, Outcome, Verdict};
 use anyhow::{Context as _, Result, anyhow};
 use kiban_formats::municipal::{MANIFEST, MANIFEST_JSON};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Questions about a receipt in one round before other work goes on.
@@ -18,13 +18,15 @@ impl Connector {
     pub(super) async fn packages(&mut self, outcome: &mut Outcome) -> Result<()> {
         for (name, path) in place::finished(&self.place.part("out"))? {
             // The manifest is written last, or the folder moved in whole: without it nothing is taken.
-            if [MANIFEST, MANIFEST_JSON].iter().any(|manifest| path.join(manifest).is_file()) {
+            if is_package(&path) {
                 let taken = self.take(&name, &path, "state/sending", "out");
                 Self::note(outcome, &format!("out/{name}"), taken)?;
             } else if path.is_file() {
-                outcome.setbacks.push(format!(
+                outcome.refused.push(format!(
                     "out/{name}: パッケージはフォルダーのまま置いてください（MANIFEST.csv か MANIFEST.json を入れたフォルダー）"
                 ));
+            } else {
+                outcome.refused.extend(nested(&name, &path)?);
             }
         }
         for (name, _) in place::finished(&self.place.part("state/sending"))? {
@@ -45,11 +47,19 @@ impl Connector {
             _ => None,
         };
         if receipt.is_none() {
-            receipt = self.upload(name).await?;
+            receipt = self.upload(name, outcome).await?;
         }
         let Some(receipt) = receipt else { return Ok(()) };
         match self.judged(&receipt).await? {
-            Judged::Result(result) => self.answer(name, &receipt, &result).await,
+            Judged::Result(result) => {
+                if self.answer(name, &receipt, &result).await? == "refused" {
+                    let text = "パッケージの全体が断られました（何も反映されていません）";
+                    outcome
+                        .refused
+                        .push(format!("out/{name}: {text}。results/{name}.csv を見て、直して置き直してください"));
+                }
+                Ok(())
+            }
             Judged::SetAside(result) => {
                 self.results(name, &receipt, &result).await?;
                 Err(anyhow!(
@@ -69,7 +79,7 @@ impl Connector {
     }
 
     /// Sends the files; the receipt, unless it will never be taken as it is.
-    async fn upload(&mut self, name: &str) -> Result<Option<String>> {
+    async fn upload(&mut self, name: &str, outcome: &mut Outcome) -> Result<Option<String>> {
         let folder = self.place.part("state/sending").join(name);
         let files: Vec<(String, PathBuf)> =
             place::finished(&folder)?.into_iter().filter(|(_, path)| path.is_file()).collect();
@@ -87,6 +97,9 @@ impl Connector {
                 write_whole(&self.result(&format!("{name}.json")), &answer.bytes)?;
                 self.write(Step::Answered, &format!("out/{name}"), "failed")?;
                 self.close("state/sending", name, "out", true)?;
+                outcome
+                    .refused
+                    .push(format!("out/{name}: 受け付けられませんでした。failed に移しました: {}", answer.words()));
                 Ok(None)
             }
         }
@@ -111,12 +124,14 @@ impl Connector {
         Ok(Judged::Waiting)
     }
 
-    /// Puts the final result where the city's system finds it, and is done with the package.
-    async fn answer(&mut self, name: &str, receipt: &str, result: &[u8]) -> Result<()> {
+    /// Puts the final result where the city's system finds it, and is done with the package; its state.
+    async fn answer(&mut self, name: &str, receipt: &str, result: &[u8]) -> Result<String> {
         self.results(name, receipt, result).await?;
-        let state: Value = serde_json::from_slice(result).context("基盤の答えを読めません")?;
-        self.write(Step::Answered, &format!("out/{name}"), state["state"].as_str().unwrap_or_default())?;
-        self.close("state/sending", name, "out", false)
+        let result: Value = serde_json::from_slice(result).context("基盤の答えを読めません")?;
+        let state = result["state"].as_str().unwrap_or_default();
+        self.write(Step::Answered, &format!("out/{name}"), state)?;
+        self.close("state/sending", name, "out", false)?;
+        Ok(state.to_owned())
     }
 
     /// The result as JSON and as the result file for people.
@@ -129,6 +144,25 @@ impl Connector {
         // The JSON last: who waits for it finds both.
         write_whole(&self.result(&format!("{name}.json")), result)
     }
+}
+
+/// Whether a folder is a package: its manifest is there.
+fn is_package(folder: &Path) -> bool {
+    [MANIFEST, MANIFEST_JSON].iter().any(|manifest| folder.join(manifest).is_file())
+}
+
+/// What to say of packages that lie in a folder of `out` instead of in `out` itself. A folder without any is still being written.
+fn nested(name: &str, folder: &Path) -> Result<Option<String>> {
+    let inside: Vec<String> = place::finished(folder)?
+        .into_iter()
+        .filter(|(_, path)| path.is_dir() && is_package(path))
+        .map(|(inner, _)| format!("out/{name}/{inner}"))
+        .collect();
+    let Some(first) = inside.first() else { return Ok(None) };
+    let others = if inside.len() > 1 { format!(" など {} 個", inside.len()) } else { String::new() };
+    Ok(Some(format!(
+        "{first}{others}: パッケージがフォルダーの中のフォルダーにあり、送りません。out のすぐ下に移してください（MANIFEST.csv か MANIFEST.json のあるフォルダーを out/フォルダー名 に置きます）"
+    )))
 }
 
 /// What became of a receipt.

@@ -31,6 +31,8 @@ pub struct Outcome {
     pub pending: usize,
     /// What could not be done now, in Japanese; it is tried again.
     pub setbacks: Vec<String>,
+    /// What was refused, or lies where nothing is taken from, in Japanese: trying again changes nothing.
+    pub refused: Vec<String>,
 }
 
 /// What an answer means for what was sent.

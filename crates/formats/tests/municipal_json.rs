@@ -180,6 +180,16 @@ fn faults_of_the_form_cost_their_own_row_only() {
 }
 
 #[test]
+fn of_a_row_that_may_be_another_insurers_nothing_is_quoted() {
+    let name = "KGKB_INSURED_990010_20261123090000_001.json".to_owned();
+    let row = br#"{"\u4fdd\u967a":"990028","x":"0000000101"}"#;
+    let (_, problems) = read(&[(name, row.to_vec())]);
+    let header = problems.iter().find(|problem| problem.rule == "header").unwrap();
+    assert_eq!(header.found, "{");
+    assert!(problems.iter().all(|problem| !format!("{problem:?}").contains("0000000101")), "{problems:?}");
+}
+
+#[test]
 fn json_is_utf_8_and_a_package_has_one_manifest() {
     let mut files = json();
     files[0].1 = String::from_utf8(files[0].1.clone()).unwrap().replacen("UTF-8", "CP932", 1).into_bytes();

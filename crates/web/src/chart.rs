@@ -84,10 +84,10 @@ pub(crate) fn small(line: &TrendLine, fictional: bool) -> Small {
         line.points.iter().map(|p| format!("{} {}{}", slashed(p.evaluated_on), p.text, line.unit)).collect();
     let mut out = Picture(String::new());
     let (width, height) = PANEL;
-    let _ = write!(
+    let _ = writeln!(
         out.0,
         "<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" lang=\"ja\" font-family=\"{FONT}\">\
-         <title>{}の推移</title><desc>{}</desc>\n",
+         <title>{}の推移</title><desc>{}</desc>",
         escaped(line.name),
         escaped(&values.join("、"))
     );

@@ -291,7 +291,7 @@ pub(crate) async fn act(State(app): State<App>, Path(handle): Path<String>, post
     });
     let sent = Ok::<_, Problem>(request);
     let filed = app.platform.file_plan_request(&visitor.caller, &handle, sent, original, &visitor.context).await;
-    let receipt = match (filed.map_err(Problem::from), twice) {
+    let receipt = match (filed, twice) {
         (Ok(filed), _) => filed.receipt,
         (Err(problem), Some((former, _))) if problem.code == "conflict" => former.receipt.clone(),
         (Err(problem), None) if problem.code == "conflict" => {

@@ -183,7 +183,7 @@ fn faults_of_the_form_cost_their_own_row_only() {
 fn of_a_row_that_may_be_another_insurers_nothing_is_quoted() {
     let name = "KGKB_INSURED_990010_20261123090000_001.json".to_owned();
     let row = br#"{"\u4fdd\u967a":"990028","x":"0000000101"}"#;
-    let (_, problems) = read(&[(name, row.to_vec())]);
+    let (_, problems) = read(&vec![(name, row.to_vec())]);
     let header = problems.iter().find(|problem| problem.rule == "header").unwrap();
     assert_eq!(header.found, "{");
     assert!(problems.iter().all(|problem| !format!("{problem:?}").contains("0000000101")), "{problems:?}");

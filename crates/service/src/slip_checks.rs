@@ -524,7 +524,6 @@ fn plan_of(records: &[StoredRecord], on: Date) -> Option<CarePlan> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot read its files should fail")]
 mod tests {
     use super::*;
     use kiban_formats::care_plan::read_set;

@@ -80,7 +80,8 @@ async fn a_withdrawal_on_screen_beats_a_consent_dated_a_few_minutes_ahead() {
         .platform
         .record_consent(&manager, &handle, asked(consent(ConsentAct::Withdrawn)), &context())
         .await
-        .unwrap();
+        .unwrap()
+        .state;
     assert!(state.given_at.is_none() && state.withdrawn_at.is_some());
 }
 

@@ -919,7 +919,7 @@ mod tests {
         let (rows, problems) = read(layout, "x.CSV", bytes, Dialect::CARE_PLAN);
         assert_eq!(rows.iter().map(Row::is_sound).collect::<Vec<_>>(), [false, true]);
         let found: Vec<_> = problems.iter().map(|p| (p.line, p.column, p.rule.as_ref())).collect();
-        assert_eq!(found, [(1, 0, "columns"), (2, 2, "check_digit"), (2, 3, "length"), (2, 4, "month")]);
+        assert_eq!(found, [(1, 5, "columns"), (2, 2, "check_digit"), (2, 3, "length"), (2, 4, "month")]);
     }
 
     #[test]

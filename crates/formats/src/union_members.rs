@@ -113,7 +113,7 @@ mod tests {
             (2, "構成市町村の保険者番号", "check_digit"),
             (3, "加入日", "date"),
             (4, "最後の日", "period"),
-            (5, "", "columns"),
+            (5, "加入日", "columns"),
         ];
         assert_eq!(places, expected);
         assert_eq!(read("連合.csv", HEAD.as_bytes()).1[0].rule, "no_rows");

@@ -103,9 +103,10 @@ async fn an_original_goes_five_years_after_the_decision_it_served_and_not_while_
         };
         let decided = CertificationProgress { result: Some(result), ..running };
         let row = Entry { key, history: 1, change: Change::Corrected, value: decided };
-        let made_at = now() + jiff::SignedDuration::from_mins(1);
-        let package = MunicipalPackage::new(world.city.insurer, made_at).progress(&[row]).finish().unwrap();
-        let taken = world.import(package).await;
+        // Its package is made, and taken, on the day of the decision.
+        let (insurer, then) = (world.city.insurer, on(date(2026, 12, 15)));
+        let package = MunicipalPackage::new(insurer, then.now).progress(&[row]).finish().unwrap();
+        let taken = world.platform.import_package_locally(insurer, package, &then, &mut |_, _| {}).await.unwrap();
         assert_eq!(taken.report.counts.applied, 1, "{:?}", taken.report.problems);
 
         // The five years begin with the decision (P-202), and their last day belongs to them.

@@ -83,12 +83,21 @@ fn an_individual_number_is_refused_and_not_repeated() {
     assert!(problems.iter().all(|problem| !problem.message_ja().contains("123456789018")));
 }
 
+/// The parts of a text between signs that stand in no quotes.
+fn parts(text: &str, between: char) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    text.split(move |sign| {
+        quoted ^= sign == '"';
+        sign == between && !quoted
+    })
+}
+
 /// The claims of a file by splitting it at lines and commas; a cancelled one is none.
 fn plainly(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let mut found = std::collections::BTreeSet::new();
-    for line in text.lines() {
-        let items: Vec<&str> = line.split(',').map(|item| item.trim().trim_matches('"').trim()).collect();
+    for line in parts(&text, '\n') {
+        let items: Vec<&str> = parts(line, ',').map(|item| item.trim().trim_matches('"').trim()).collect();
         let item = |at: usize| items.get(at).copied().unwrap_or_default();
         let table::Found::Record(record) = table::record_of(item(2), item(3)) else { continue };
         let of = |usage: Use| record.items.iter().find(|one| one.usage == usage).map_or("", |one| item(one.number + 1));

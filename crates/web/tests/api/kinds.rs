@@ -15,7 +15,7 @@ async fn the_new_kinds_reach_whom_the_table_gives_them_in_their_shapes() {
     let world = World::new().await;
     let city_hall = world.log_in(Role::City).await;
     let identity = Person::Hanako.insured().identity;
-    let day = world.today().checked_sub(jiff::Span::new().days(20)).unwrap();
+    let day = world.today().checked_sub(jiff::Span::new().days(60)).unwrap();
     fn one<T>(value: T) -> Vec<Entry<T>> {
         vec![Entry { key: Person::Hanako.key(), history: 1, change: Change::New, value }]
     }

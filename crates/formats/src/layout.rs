@@ -974,10 +974,10 @@ mod tests {
             for (place, how, byte) in changes {
                 let place = place % bytes.len().max(1);
                 match how {
-                    0 => bytes[place] = byte,
-                    1 => bytes.insert(place, byte),
-                    2 => drop(bytes.remove(place)),
-                    _ => bytes.truncate(place + 1),
+                    0 if !bytes.is_empty() => bytes[place] = byte,
+                    2 if !bytes.is_empty() => drop(bytes.remove(place)),
+                    3 => bytes.truncate(place + 1),
+                    _ => bytes.insert(place, byte),
                 }
             }
             let [whole, by_value] = both_ways(care_plan().file(file).unwrap(), &bytes);

@@ -74,7 +74,9 @@ impl Town {
     pub async fn build(folder: &Path, database: Option<&str>, people: u32) -> Self {
         let home = Home::create(folder, database).unwrap();
         // A sweep may last for hours; nobody is there to type a password again.
-        std::fs::write(home.dir().join("limits.tsv"), "proof_minutes 10000\n").unwrap();
+        let limits = home.dir().join("limits.tsv");
+        let others = std::fs::read_to_string(&limits).unwrap_or_default();
+        std::fs::write(&limits, others + "proof_minutes 10000\n").unwrap();
         let ca = Ca::init(&home.ca_dir(), "kaigo-kiban test CA", now()).unwrap();
         let spec = CitySpec::sample(7, people, dates::day_in_japan(now())).unwrap();
         let city = City::generate(&spec);

@@ -45,7 +45,7 @@ fn told(package: MunicipalPackage, usages: &mut Usages) -> Vec<Problem> {
 }
 
 fn package() -> MunicipalPackage {
-    MunicipalPackage::new(person(1).insurer, "2026-12-01T00:00:00Z".parse().unwrap())
+    MunicipalPackage::new(person(1).insurer, "2027-06-01T00:00:00Z".parse().unwrap())
 }
 
 #[test]

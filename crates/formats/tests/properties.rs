@@ -142,7 +142,8 @@ fn values(files: &Files, told: &[Problem]) -> BTreeSet<(&'static str, usize, Str
                 let value = row.get(column);
                 let value =
                     if value.bytes().all(|b| b.is_ascii_digit()) { value.trim_start_matches('0') } else { value };
-                if !value.is_empty() {
+                // A picture is named after the set it is written with.
+                if !value.is_empty() && !value.to_ascii_lowercase().ends_with(".jpg") {
                     all.insert((layout.file, column + 1, value.to_owned()));
                 }
             }

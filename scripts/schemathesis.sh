@@ -118,17 +118,21 @@ def map_path_parameters(context, path_parameters):
 def map_query(context, query):
     return seeded(query)
 HOOKS
-failed=0
-run() { # who door account url, then more options
+run() { # who door account url, then more options. Beside the others: what it says is told when all have ended.
     who=$1 door=$2 account=$3 url=$4
     shift 4
-    echo "== $who ($door)"
-    WHO=$who DOOR=$door ACCOUNT=$account CERTIFICATES=$certificates SCHEMATHESIS_HOOKS=hooks PYTHONPATH=$folder \
-        "$tools/bin/schemathesis" run openapi/kiban-v1.json --url "$url" --tls-verify "$certificates/ca.crt" "$@" \
-        --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance \
-        --phases examples,coverage,fuzzing --max-examples "$examples" --generation-deterministic --seed 1 \
-        --request-timeout 60 --rate-limit 40/s || failed=1
+    (
+        code=0
+        WHO=$who DOOR=$door ACCOUNT=$account CERTIFICATES=$certificates SCHEMATHESIS_HOOKS=hooks PYTHONPATH=$folder \
+            "$tools/bin/schemathesis" run openapi/kiban-v1.json --url "$url" --tls-verify "$certificates/ca.crt" "$@" \
+            --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance \
+            --phases examples,coverage,fuzzing --max-examples "$examples" --generation-deterministic --seed 1 \
+            --request-timeout 60 --rate-limit 40/s > "$folder/$who-$door.txt" 2>&1 || code=$?
+        echo "$code" > "$folder/$who-$door.code"
+    ) &
+    runs="$runs $!"
 }
+runs=
 # Paths of the public port: those that ask for nothing of the caller.
 public=$(python3 - <<'PATHS'
 import json
@@ -149,4 +153,14 @@ for who in care-manager:session:care_manager1 home-help:session:care_worker1 car
         --exclude-operation-id end_account_session --exclude-operation-id answer_factor --exclude-operation-id prove_again --exclude-operation-id revoke_certificate
 done
 run nobody public nobody https://portal.localhost:19443 --include-path-regex "$public"
+for one in $runs; do
+    wait "$one"
+done
+failed=0
+for said in "$folder"/*-*.txt; do
+    code=$(cat "${said%.txt}.code")
+    echo "== $(basename "$said" .txt): ended with $code"
+    cat "$said"
+    [ "$code" = 0 ] || failed=1
+done
 exit $failed

@@ -63,8 +63,10 @@ pub struct Settings {
     pub in_flight: usize,
     /// Of these, with one certificate. 32.
     pub per_certificate: usize,
-    /// File uploads at the same time, one of each organisation. 2.
-    pub uploads: usize,
+    /// Packages of municipalities that come in at the same time, one of each. 2.
+    pub packages: usize,
+    /// Files of offices that come in at the same time (care plans, LIFE, claims), one upload of each; each lies in memory. 2.
+    pub files: usize,
     /// Sets of files for other offices at the same time, each of which lies in memory: at most 4 MiB. 32.
     pub sets: usize,
     /// Time for one request. 10 s.
@@ -87,7 +89,8 @@ impl Settings {
             public_url: public_url.to_owned(),
             in_flight: 256,
             per_certificate: 32,
-            uploads: 2,
+            packages: 2,
+            files: 2,
             sets: 32,
             request_time: Duration::from_secs(10),
             upload_time: Duration::from_secs(30 * 60),

@@ -1,5 +1,6 @@
 //! Who may be served at the same time: so many requests in all and so many with one certificate, so that one organisation
-//! never takes the places of the others; uploads have places of their own (T-32, T-33).
+//! never takes the places of the others; uploads have places of their own, and a city's package never those of an office's
+//! files (T-32, T-33).
 
 use crate::router::Route;
 use crate::tls::places::{Place as Share, Places as Shares};
@@ -11,7 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The places of one listener.
 pub(crate) struct Places {
     requests: Arc<Semaphore>,
-    uploads: Arc<Semaphore>,
+    packages: Arc<Semaphore>,
+    files: Arc<Semaphore>,
     sets: Arc<Semaphore>,
     /// Requests by certificate, without one by network, uploads by organisation.
     shares: Arc<Shares<String>>,
@@ -28,7 +30,8 @@ impl Places {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             requests: Arc::new(Semaphore::new(settings.in_flight)),
-            uploads: Arc::new(Semaphore::new(settings.uploads)),
+            packages: Arc::new(Semaphore::new(settings.packages)),
+            files: Arc::new(Semaphore::new(settings.files)),
             sets: Arc::new(Semaphore::new(settings.sets)),
             shares: Shares::new(),
             per_certificate: settings.per_certificate,
@@ -44,16 +47,17 @@ impl Places {
         platform: &Platform,
         context: &Context,
     ) -> Result<Place, Problem> {
-        let (upload, set) = (route.is_some_and(Route::is_upload), route.is_some_and(Route::is_set));
+        let is = |test: fn(&Route) -> bool| route.is_some_and(test);
         let share = match peer {
-            Some(peer) if upload => Some(self.share_of_uploads(peer, platform, context)?),
+            Some(peer) if is(Route::is_upload) => Some(self.share_of_uploads(peer, platform, context)?),
             Some(peer) => Some(self.share_of_requests(peer.fingerprint.clone())?),
             None => Some(self.share_of_requests(format!("network {network}"))?),
         };
-        let places = match (upload, set) {
-            (true, _) => &self.uploads,
-            (_, true) => &self.sets,
-            _ => &self.requests,
+        let places = match () {
+            () if is(Route::is_package) => &self.packages,
+            () if is(Route::is_upload) => &self.files,
+            () if is(Route::is_set) => &self.sets,
+            () => &self.requests,
         };
         let of_all = Arc::clone(places)
             .try_acquire_owned()

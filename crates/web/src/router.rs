@@ -373,6 +373,11 @@ impl Route {
         matches!(self.name, "import_package" | "import_plans" | "import_life" | "import_claims")
     }
 
+    /// Whether it takes a municipality's package, of any size, which may take half an hour.
+    pub(crate) fn is_package(&self) -> bool {
+        self.name == "import_package"
+    }
+
     /// What it counts as for the quota of its organisation.
     pub(crate) fn counts(&self) -> Counts {
         match self.name {

@@ -15,16 +15,22 @@ use kiban_pki::client_config;
 use kiban_sim::SimPerson;
 use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Time before each measurement that is not counted.
 const WARM_UP: Duration = Duration::from_millis(500);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Measures what was asked for, one after the other.
 pub async fn all(
@@ -81,6 +87,35 @@ pub async fn all(
         load.log_ins(report).await?;
     }
     Ok(())
+}
+
+/// Whole requests, as they go out.
+pub enum Requests {
+    /// In memory.
+    Kept(Vec<Vec<u8>>),
+    /// In a file, each with its place and length.
+    Filed { file: File, places: Vec<(u64, usize)> },
+}
+
+impl Requests {
+    fn len(&self) -> usize {
+        match self {
+            Self::Kept(all) => all.len(),
+            Self::Filed { places, .. } => places.len(),
+        }
+    }
+
+    fn get(&self, at: usize) -> Result<Cow<'_, [u8]>> {
+        match self {
+            Self::Kept(all) => Ok(Cow::Borrowed(all.get(at).context("nothing to send")?)),
+            Self::Filed { file, places } => {
+                let (place, length) = *places.get(at).context("nothing to send")?;
+                let mut bytes = vec![0; length];
+                file.read_exact_at(&mut bytes, place)?;
+                Ok(Cow::Owned(bytes))
+            }
+        }
+    }
 }
 
 struct Load<'a> {
@@ -149,11 +184,11 @@ impl Load<'_> {
     async fn run(&self, name: &str, who: &Login, requests: &[Request], report: &mut Report) -> Result<()> {
         let token = self.client(who).await?.token().context("no token")?.to_owned();
         let requests = requests.iter().map(|request| request.bytes(&token)).collect();
-        self.run_bytes(name, who, requests, report).await.map(drop)
+        self.run_bytes(name, who, Requests::Kept(requests), report).await.map(drop)
     }
 
     /// The same with whole requests; how many were answered.
-    async fn run_bytes(&self, name: &str, who: &Login, requests: Vec<Vec<u8>>, report: &mut Report) -> Result<usize> {
+    async fn run_bytes(&self, name: &str, who: &Login, requests: Requests, report: &mut Report) -> Result<usize> {
         let requests = Arc::new(requests);
         let connections = usize::from(self.options.connections);
         let mut open = Vec::with_capacity(connections);
@@ -178,6 +213,41 @@ impl Load<'_> {
         let percentiles = Percentiles::of(&mut latencies);
         report.operations(name, latencies.len(), self.options.time(), &percentiles, &cpu);
         Ok(latencies.len())
+    }
+
+    /// Every request once, however long it takes, with the speed of each minute; the seconds it took.
+    async fn run_once(&self, name: &str, who: &Login, requests: Requests, report: &mut Report) -> Result<f64> {
+        let (requests, next) = (Arc::new(requests), Arc::new(AtomicUsize::new(0)));
+        let mut workers = JoinSet::new();
+        for _ in 0..self.options.connections {
+            let connection = Connection::open(self.server.address, &self.connector(who)?).await?;
+            workers.spawn(work_once(connection, Arc::clone(&requests), Arc::clone(&next)));
+        }
+        let (begin, before) = (Instant::now(), self.server.moment(self.database())?);
+        let (mut latencies, mut minutes, mut sent) = (Vec::new(), Vec::new(), 0);
+        let mut clock = tokio::time::interval_at((begin + MINUTE).into(), MINUTE);
+        loop {
+            tokio::select! {
+                done = workers.join_next() => match done {
+                    Some(done) => latencies.extend(done??),
+                    None => break,
+                },
+                _ = clock.tick() => {
+                    let now = next.load(Ordering::Relaxed).min(requests.len());
+                    minutes.push((now - sent) as f64 / MINUTE.as_secs_f64());
+                    sent = now;
+                    eprintln!("{name}: {}分 {sent}/{}件 {:.1}件/秒", minutes.len(), requests.len(), minutes[minutes.len() - 1]);
+                }
+            }
+        }
+        let took = begin.elapsed();
+        let cpu = self.server.moment(self.database())?.since(before);
+        let percentiles = Percentiles::of(&mut latencies);
+        report.operations(name, latencies.len(), took, &percentiles, &cpu);
+        for (key, minute) in [("per_s_first_minute", minutes.first()), ("per_s_last_minute", minutes.last())] {
+            report.add(name, key, minute.copied().unwrap_or_default());
+        }
+        Ok(took.as_secs_f64())
     }
 
     /// Name of the database on PostgreSQL.
@@ -210,13 +280,19 @@ impl Load<'_> {
         self.register_all().await?;
         let who = &self.world.care_manager;
         let token = self.client(who).await?.token().context("no token")?.to_owned();
-        let made = super::slips::messages(self.world, self.options.seconds, &token)?;
-        let (files, rows, bytes, most) = (made.files, made.rows, made.bytes, made.requests.len());
-        let sent = self.run_bytes("slips", who, made.requests, report).await?;
-        if sent >= most {
-            bail!("送信の計測用の組が足りません（{sent} 件送信）");
-        }
-        let a_second = sent as f64 / self.options.time().as_secs_f64();
+        let count = super::slips::count(self.options)?;
+        eprintln!("送信の計測用に {count}組を作っています");
+        let made = super::slips::messages(self.world, count, &token)?;
+        let (files, rows, bytes) = (made.files, made.rows, made.bytes);
+        let a_second = if self.options.slips.is_some() {
+            count as f64 / self.run_once("slips", who, made.requests, report).await?
+        } else {
+            let sent = self.run_bytes("slips", who, made.requests, report).await?;
+            if sent >= count {
+                bail!("送信の計測用の組が足りません（{sent} 件送信）");
+            }
+            sent as f64 / self.options.time().as_secs_f64()
+        };
         report.add("slips", "slips_per_s", a_second * super::slips::PEOPLE as f64);
         report.add("slips", "files_per_s", a_second * files as f64);
         report.add("slips", "rows_per_s", a_second * rows as f64);
@@ -268,7 +344,7 @@ impl Load<'_> {
         let request = post("/api/v1/session", &json!({ "account": who.account, "password": who.password }));
         let head = format!("{} HTTP/1.1\r\nhost: {HOST}\r\ncontent-type: application/json\r\n", request.line);
         let whole = format!("{head}content-length: {}\r\n\r\n{}", request.body.len(), request.body);
-        self.run_bytes("login", who, vec![whole.into_bytes()], report).await?;
+        self.run_bytes("login", who, Requests::Kept(vec![whole.into_bytes()]), report).await?;
         report.per_core("login");
         Ok(())
     }
@@ -296,7 +372,7 @@ impl Load<'_> {
 /// One connection's share of the operations, in its own order, until the end; latencies in microseconds.
 async fn work(
     mut connection: Connection,
-    requests: Arc<Vec<Vec<u8>>>,
+    requests: Arc<Requests>,
     offset: usize,
     step: usize,
     begin: Instant,
@@ -305,15 +381,30 @@ async fn work(
     let mut latencies = Vec::new();
     let mut next = offset;
     while Instant::now() < end {
-        let request = requests.get(next % requests.len()).context("nothing to send")?;
+        let request = requests.get(next % requests.len())?;
         let sent = Instant::now();
-        connection.exchange(request).await?;
+        connection.exchange(&request).await?;
         if sent >= begin {
             latencies.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
         }
         next += step;
     }
     Ok(latencies)
+}
+
+/// One connection's share of requests that are sent once each; latencies in microseconds.
+async fn work_once(mut connection: Connection, requests: Arc<Requests>, next: Arc<AtomicUsize>) -> Result<Vec<u32>> {
+    let mut latencies = Vec::new();
+    loop {
+        let at = next.fetch_add(1, Ordering::Relaxed);
+        if at >= requests.len() {
+            return Ok(latencies);
+        }
+        let request = requests.get(at)?;
+        let sent = Instant::now();
+        connection.exchange(&request).await?;
+        latencies.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
+    }
 }
 
 async fn shake(address: SocketAddr, connector: TlsConnector, end: Instant) -> Result<Vec<u32>> {

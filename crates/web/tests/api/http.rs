@@ -250,6 +250,14 @@ async fn one_organisation_uploads_one_thing_at_a_time_and_others_still_can() {
     assert_eq!(reply.refusal(), (403, "not_writer".to_owned()));
     let other = world.log_in(Role::OtherCity).await;
     assert_ne!(other.upload("/api/v1/packages", &package(world.now())).await.status, StatusCode::TOO_MANY_REQUESTS);
+    // Two packages that take their time: a third is asked to come back, an office's files are taken.
+    let (_keep, body) = tokio::sync::mpsc::channel(1);
+    let reply = other.send(Method::POST, "/api/v1/packages", media, Body::new(Held(body))).await;
+    assert_eq!(reply.refusal(), (503, "outcome_unknown".to_owned()));
+    let reply = helper.upload("/api/v1/packages", &package(world.now())).await;
+    assert_eq!(reply.refusal(), (503, "unavailable".to_owned()));
+    let planner = world.log_in(Role::Planner).await;
+    assert_ne!(planner.upload("/api/v1/plans", &[]).await.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]

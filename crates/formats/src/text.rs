@@ -352,7 +352,8 @@ fn is_suspect(c: char) -> bool {
     !matches!(c, ' '..='~' | '\u{2100}'..='\u{d7ff}' | '\u{ff00}'..='\u{ffef}')
 }
 
-fn is_private(c: char) -> bool {
+/// 外字: what each machine shows in its own way, or not at all.
+pub fn is_private(c: char) -> bool {
     matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..)
 }
 

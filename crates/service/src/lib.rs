@@ -105,7 +105,7 @@ pub use intake_upload::{Received, Upload};
 pub use intake_work::Work;
 pub use kiban_formats::json_holds_individual_number;
 pub use kiban_formats::municipal::{LabelledItem, labelled};
-pub use kiban_formats::text::holds_individual_number;
+pub use kiban_formats::text::{holds_individual_number, is_hidden, is_private};
 pub use kiban_policy::{Rule, Way};
 pub use kiban_store::{Original, PersonLog, SlipSide};
 pub use life_trend::LifeTrendView;

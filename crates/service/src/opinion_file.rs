@@ -132,7 +132,7 @@ impl Platform {
         if let Some(problem) = self.not_to_be_written(caller, place, document.opinion.person, context).await? {
             return Ok((vec![problem], Vec::new()));
         }
-        let (mut faults, notes) = judge_opinion(caller, &document.opinion);
+        let (mut faults, notes) = judge_opinion(caller, &document.opinion, context.now);
         if faults.is_empty() && !self.is_applicant(caller, &document.opinion, context).await? {
             faults.push(ItemFault::new("basics.applicant", OTHER_APPLICANT));
         }

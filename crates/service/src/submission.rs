@@ -12,6 +12,8 @@ use kiban_domain::notice::NoticeKind;
 use kiban_domain::physician_opinion::{PhysicianOpinion, Severity};
 use kiban_domain::plan_request::{PlanRequest, SubmissionState};
 use kiban_domain::{Date, InsurerNumber, Kind, Organization, PersonKey, Timestamp};
+use kiban_formats::Severity as ProblemSeverity;
+use kiban_formats::municipal::{self, Change, Entry as Row, MunicipalPackage};
 use kiban_policy::{Decision, UseCase};
 use kiban_store::{Entry, NewRecord, NewSubmission, Original, Outcome, StoreError, Submission, Tx};
 use serde::Serialize;
@@ -156,7 +158,7 @@ impl Platform {
         if opinion.person != person {
             faults.push(ItemFault::new("person", "意見書の被保険者番号が、開いている利用者と違います"));
         }
-        let (more, notes) = judge_opinion(caller, &opinion);
+        let (more, notes) = judge_opinion(caller, &opinion, context.now);
         faults.extend(more);
         if faults.is_empty() && !self.is_applicant(caller, &opinion, context).await? {
             faults.push(ItemFault::new("basics.applicant", OTHER_APPLICANT));
@@ -506,7 +508,11 @@ pub(crate) struct Filing {
 }
 
 /// What keeps an opinion from being handed over by this caller, and remarks that do not.
-pub(crate) fn judge_opinion(caller: &Caller, opinion: &PhysicianOpinion) -> (Vec<ItemFault>, Vec<String>) {
+pub(crate) fn judge_opinion(
+    caller: &Caller,
+    opinion: &PhysicianOpinion,
+    now: Timestamp,
+) -> (Vec<ItemFault>, Vec<String>) {
     let (mut faults, mut notes) = (Vec::new(), Vec::new());
     if Some(opinion.institution) != caller.organization.office() {
         faults.push(ItemFault::new("institution", "意見書の医療機関が、ログインしている医療機関と違います"));
@@ -517,7 +523,23 @@ pub(crate) fn judge_opinion(caller: &Caller, opinion: &PhysicianOpinion) -> (Vec
             Severity::Note => notes.push(problem.message_ja()),
         }
     }
+    if faults.is_empty() {
+        faults = unwritable(opinion, now);
+    }
     (faults, notes)
+}
+
+/// What the municipality's package could not carry: what was accepted must go out with its insurer's data and come in again.
+fn unwritable(opinion: &PhysicianOpinion, now: Timestamp) -> Vec<ItemFault> {
+    let entry = Row { key: opinion.person, history: 1, change: Change::New, value: opinion.clone() };
+    let problems = match MunicipalPackage::new(opinion.person.insurer, now).records(&[entry]).finish() {
+        Ok(files) => municipal::open(files).check(&mut |_| {}),
+        Err(problems) => problems,
+    };
+    let faults = problems.into_iter().filter(|problem| problem.severity == ProblemSeverity::Error);
+    faults
+        .map(|problem| ItemFault::new(problem.item.clone(), format!("{}：{}", problem.item, problem.expected)))
+        .collect()
 }
 
 const RETURNED_AND_REMOVED: &str = "差戻し（出し直されたか期限が過ぎ、内容は基盤から消えています）";

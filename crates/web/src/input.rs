@@ -10,7 +10,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
-use kiban_service::{ItemFault, holds_individual_number, json_holds_individual_number};
+use kiban_service::{ItemFault, holds_individual_number, is_hidden, is_private, json_holds_individual_number};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::convert::Infallible;
@@ -62,7 +62,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
 }
 
 fn from_json<T: DeserializeOwned>(bytes: &[u8], shape: Option<&'static str>) -> Result<T, Problem> {
-    refuse_individual_numbers(bytes)?;
+    refuse_what_is_not_kept(bytes)?;
     match axum::Json::<T>::from_bytes(bytes) {
         Ok(axum::Json(value)) => Ok(value),
         Err(rejection) => Err(json_problem(&rejection, bytes, shape)),
@@ -95,7 +95,7 @@ impl Form {
         })?;
         let mut faults = Faults::default();
         for (name, text) in fields.iter().filter(|(name, _)| name != "form_token") {
-            look_for_individual_numbers(&Value::String(text.clone()), name, &mut faults);
+            look_for_what_is_not_kept(&Value::String(text.clone()), name, &mut faults);
         }
         if faults.0.is_empty() { Ok(Self(fields)) } else { Err(faults.problem()) }
     }
@@ -339,13 +339,14 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "送られた内容が大きすぎます", &detail)
 }
 
-/// A 個人番号 in any text of a body, in names of items too, is refused before the body is used, and never repeated (P-026).
+/// A 個人番号 in any text of a body, in names of items too, is refused before the body is used, and never repeated (P-026). So
+/// are characters that no file could carry on.
 /// What is secret is not kept, so it may look like anything.
-fn refuse_individual_numbers(bytes: &[u8]) -> Result<(), Problem> {
+fn refuse_what_is_not_kept(bytes: &[u8]) -> Result<(), Problem> {
     // What is no JSON at all is told by the parser of the body.
     let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return Ok(()) };
     let mut faults = Faults::default();
-    look_for_individual_numbers(&value, "", &mut faults);
+    look_for_what_is_not_kept(&value, "", &mut faults);
     // The body is kept as the original of what it says: of a name that stands twice it holds both values.
     if faults.0.is_empty()
         && !SECRET.iter().any(|name| value.get(*name).is_some())
@@ -363,16 +364,23 @@ const INDIVIDUAL_NUMBER: &str =
 /// number and are none. Nothing of them is kept.
 const SECRET: [&str; 5] = ["password", "old_password", "new_password", "refresh_token", "statement"];
 
-fn look_for_individual_numbers(value: &Value, at: &str, faults: &mut Faults) {
+const UNREADABLE_CHARACTER: &str =
+    "外字か、目に見えない文字が入っています。常用の文字かひらがなに直して、もう一度送ってください";
+
+fn look_for_what_is_not_kept(value: &Value, at: &str, faults: &mut Faults) {
     let fault = INDIVIDUAL_NUMBER;
     let own = if at.is_empty() { "body" } else { at };
     match value {
-        Value::String(text) if !SECRET.contains(&at) && holds_individual_number(text) => faults.add(own, fault),
+        Value::String(_) if SECRET.contains(&at) => {}
+        Value::String(text) if holds_individual_number(text) => faults.add(own, fault),
+        Value::String(text) if text.chars().any(|c| is_hidden(c) || is_private(c)) => {
+            faults.add(own, UNREADABLE_CHARACTER);
+        }
         Value::Array(items) => {
             items
                 .iter()
                 .enumerate()
-                .for_each(|(i, item)| look_for_individual_numbers(item, &format!("{at}[{i}]"), faults));
+                .for_each(|(i, item)| look_for_what_is_not_kept(item, &format!("{at}[{i}]"), faults));
         }
         Value::Object(items) => {
             for (name, item) in items {
@@ -381,7 +389,7 @@ fn look_for_individual_numbers(value: &Value, at: &str, faults: &mut Faults) {
                     continue;
                 }
                 let at = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
-                look_for_individual_numbers(item, &at, faults);
+                look_for_what_is_not_kept(item, &at, faults);
             }
         }
         _ => {}

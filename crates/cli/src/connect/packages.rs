@@ -8,6 +8,7 @@ use super::round::{Connector, Outcome, Verdict};
 use anyhow::{Context as _, Result, anyhow};
 use kiban_formats::municipal::{MANIFEST, MANIFEST_JSON};
 use serde_json::Value;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,14 +20,17 @@ impl Connector {
         for (name, path) in place::finished(&self.place.part("out"))? {
             // The manifest is written last, or the folder moved in whole: without it nothing is taken.
             if is_package(&path) {
-                let taken = self.take(&name, &path, "state/sending", "out");
+                let taken = readable(&path).and_then(|()| self.take(&name, &path, "state/sending", "out"));
                 Self::note(outcome, &format!("out/{name}"), taken)?;
             } else if path.is_file() {
                 outcome.refused.push(format!(
                     "out/{name}: パッケージはフォルダーのまま置いてください（MANIFEST.csv か MANIFEST.json を入れたフォルダー）"
                 ));
             } else {
-                outcome.refused.extend(nested(&name, &path)?);
+                match nested(&name, &path) {
+                    Ok(words) => outcome.refused.extend(words),
+                    Err(error) => outcome.setbacks.push(format!("out/{name}: {error:#}")),
+                }
             }
         }
         for (name, _) in place::finished(&self.place.part("state/sending"))? {
@@ -81,6 +85,7 @@ impl Connector {
     /// Sends the files; the receipt, unless it will never be taken as it is.
     async fn upload(&mut self, name: &str, outcome: &mut Outcome) -> Result<Option<String>> {
         let folder = self.place.part("state/sending").join(name);
+        readable(&folder)?;
         let files: Vec<(String, PathBuf)> =
             place::finished(&folder)?.into_iter().filter(|(_, path)| path.is_file()).collect();
         let answer = self.ask("POST", "/api/v1/packages", Content::Files(&files)).await?;
@@ -149,6 +154,15 @@ impl Connector {
 /// Whether a folder is a package: its manifest is there.
 fn is_package(folder: &Path) -> bool {
     [MANIFEST, MANIFEST_JSON].iter().any(|manifest| folder.join(manifest).is_file())
+}
+
+/// A file that cannot be read would break the line in the middle of the upload: it is told by its name before.
+fn readable(folder: &Path) -> Result<()> {
+    for (name, path) in place::finished(folder)?.into_iter().filter(|(_, path)| path.is_file()) {
+        let cannot = || format!("ファイル {name} を読めません。接続プログラムの利用者が読めるようにしてください");
+        File::open(&path).with_context(cannot)?;
+    }
+    Ok(())
 }
 
 /// What to say of packages that lie in a folder of `out` instead of in `out` itself. A folder without any is still being written.

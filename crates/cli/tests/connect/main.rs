@@ -95,6 +95,16 @@ impl World {
         self.command_killed(who, kill, None)
     }
 
+    /// As if the connector's user might not read a file or list a folder.
+    fn command_denied(&self, who: &str, path: &Path) -> Command {
+        let mut command = Command::new("strace");
+        command.arg("-P").arg(path).args(["-f", "-qq", "-o", "/dev/null", "-e", "signal=none", "-e", "trace=openat"]);
+        command.args(["-e", "inject=openat:error=EACCES"]).arg(env!("CARGO_BIN_EXE_kiban"));
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command.arg("connect").arg("--config").arg(self.at(who).join("connect.conf"));
+        command
+    }
+
     /// `only`: system calls that touch this file or folder count.
     fn command_killed(&self, who: &str, kill: Option<(&str, u64)>, only: Option<&Path>) -> Command {
         let mut command = match kill {
@@ -708,6 +718,56 @@ fn what_is_wrong_with_a_package_comes_back_beside_it() {
         let words = std::fs::read_to_string(world.part("hospital", "results").join("iken.csv.csv")).unwrap();
         assert!(words.contains("エラー,1,"), "{words}");
         assert_eq!(names(&world.part("hospital", "failed")), ["iken.csv"]);
+    });
+}
+
+#[test]
+fn what_may_not_be_read_is_named_and_keeps_nothing_else_back() {
+    support::run(async {
+        let world = World::start().await;
+        let out = world.part("city", "out");
+        world.drop_package("差分1", &world.package(1));
+        let (file, _) = &world.package(1)[1];
+        std::fs::create_dir(out.join("作業中")).unwrap();
+        let said = async |denied: &Path| {
+            let output = world.command_denied("city", denied).arg("once").output().await.unwrap();
+            (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        };
+        // A file of a package: named, left where its owner can put it right.
+        let (code, words) = said(&out.join("差分1").join(file)).await;
+        assert_eq!(code, Some(1), "{words}");
+        assert!(
+            words.contains("out/差分1") && words.contains(file.as_str()) && words.contains("読めるように"),
+            "{words}"
+        );
+        assert!(out.join("差分1").exists());
+        // A folder somebody works in: named, and the package beside it is sent.
+        let (code, words) = said(&out.join("作業中")).await;
+        assert_eq!(code, Some(1), "{words}");
+        assert!(words.contains("out/作業中"), "{words}");
+        assert_eq!(read_json(&world.part("city", "results").join("差分1.json"))["state"], "applied");
+    });
+}
+
+#[test]
+fn the_opinion_of_document_software_goes_out_as_json_too() {
+    support::run(async {
+        let world = World::start().await;
+        let today = world.town.city.spec.today;
+        let opinion = documents::physician_opinion(&world.town.generator, &world.town.cast.applying, today).unwrap();
+        let out = world.part("hospital", "out");
+        std::fs::write(out.join("iken.json.part"), serde_json::to_vec(&opinion).unwrap()).unwrap();
+        std::fs::rename(out.join("iken.json.part"), out.join("iken.json")).unwrap();
+        std::fs::write(out.join("broken.json"), b"{\"basics\": ").unwrap();
+        assert!(!world.once("hospital", None).await);
+        let results = world.part("hospital", "results");
+        let answer = read_json(&results.join("iken.json.json"));
+        let receipt = answer["documents"][0]["receipt"].as_str().unwrap_or_default().to_owned();
+        assert!(!receipt.is_empty(), "{answer}");
+        assert!(std::fs::read_to_string(results.join("iken.json.csv")).unwrap().contains(&receipt));
+        assert_eq!(names(&world.part("hospital", "sent")), ["iken.json"]);
+        assert_eq!(names(&world.part("hospital", "failed")), ["broken.json"]);
+        assert!(results.join("broken.json.csv").exists());
     });
 }
 

@@ -159,6 +159,11 @@ impl<'a> Reader<'a> {
             table::Found::Record(record) => record,
             table::Found::PassedOver => return,
             table::Found::Unknown => return self.tell_unknown(&id, raw.line, problems),
+            table::Found::Unreadable => {
+                let text = "レコード種別は半角の英数字2桁です（基本情報は 01）";
+                let problem = Problem::of_file(problems.file(), "value", text).at_line(raw.line);
+                return problems.push(problem.at_item(column(3), "レコード種別").found(&self.item(raw, 3)));
+            }
         };
         self.check_widths(record, raw, problems);
         let mut values = Values::default();

@@ -41,6 +41,8 @@ pub(super) enum Found {
     PassedOver,
     /// Nobody knows it here.
     Unknown,
+    /// What it is cannot be read.
+    Unreadable,
 }
 
 /// レコード種別 of 基本情報 in a statement.
@@ -50,7 +52,13 @@ const BASICS: &str = "01";
 pub(super) fn record_of(id: &str, record_type: &str) -> Found {
     match ids().get(id) {
         None => Found::Unknown,
-        Some(&"statement") if record_type != BASICS => Found::PassedOver,
+        Some(&"statement") if record_type == BASICS => {
+            records().get("statement").map_or(Found::PassedOver, Found::Record)
+        }
+        Some(&"statement") if record_type.len() == 2 && record_type.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+            Found::PassedOver
+        }
+        Some(&"statement") => Found::Unreadable,
         Some(record) => records().get(record).map_or(Found::PassedOver, Found::Record),
     }
 }

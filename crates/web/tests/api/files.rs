@@ -147,7 +147,7 @@ async fn the_city_gets_its_own_data_back_as_a_package_and_can_send_it_again() {
 }
 
 /// Names and contents of a tar file.
-fn untar(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn untar(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     let mut rest = bytes;
     while rest[0] != 0 {

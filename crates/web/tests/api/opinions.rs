@@ -1,11 +1,13 @@
 //! The closed line: opinions from a hospital's document software, without a screen (P-134, P-194).
 
+use crate::files::untar;
 use crate::view::opinion;
 use crate::world::{Client, Person, Reply, Role, World};
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use kiban_domain::physician_opinion::PhysicianOpinion;
-use kiban_formats::opinion_csv;
+use kiban_formats::municipal::{self, MunicipalRow, MunicipalValue};
+use kiban_formats::{Severity, opinion_csv};
 use serde_json::{Value, json};
 
 fn document(world: &World) -> PhysicianOpinion {
@@ -49,6 +51,57 @@ async fn a_csv_of_the_document_software_reaches_the_city_byte_for_byte_and_its_a
     let report = send(&hospital, &opinion_csv::write([&corrected]).unwrap()).await.json();
     assert_eq!(report["documents"][0]["replaces"], json!(receipt));
     world.verify().await;
+}
+
+#[tokio::test]
+async fn what_was_accepted_leaves_with_the_city_s_data_and_comes_in_again() {
+    let world = World::new().await;
+    let hospital = world.log_in(Role::HospitalConnector).await;
+    // What a package could not carry is refused where it can still be put right.
+    let refused: [(&str, &str, Value); 4] = [
+        ("/remarks", "標準の文字", json!("山\u{e000}さん")),
+        ("/remarks", "標準の文字", json!("見えない\u{200b}文字")),
+        ("/request/sent_on", "送付日", json!("2026-01-01")),
+        ("/request/request_number", "依頼番号", json!("第１２号")),
+    ];
+    for (at, word, value) in refused {
+        let mut wrong = opinion(&world);
+        *wrong.pointer_mut(at).unwrap() = value;
+        let reply = hospital.post("/api/v1/opinions", wrong).await;
+        assert!(reply.status.is_client_error() && reply.text().contains(word), "{at}: {}", reply.text());
+    }
+    let mut tomorrow = document(&world);
+    tomorrow.basics.written_on = world.today().tomorrow().unwrap();
+    let reply = send(&hospital, &opinion_csv::write([&tomorrow]).unwrap()).await;
+    assert!(reply.text().contains("記入日"), "{}", reply.text());
+
+    // A telephone as people write it is none of these.
+    let mut written = document(&world);
+    written.basics.institution_telephone = Some("０９９−０００−０１０１（内線12）".replace('−', "－"));
+    written.basics.institution_postal_code = Some("9900001".to_owned());
+    let report = send(&hospital, &opinion_csv::write([&written]).unwrap()).await.json();
+    assert_eq!(report["state"], json!("filed"), "{report}");
+    let city = world.log_in(Role::City).await;
+    let id = city.get("/api/v1/inbox").await.json()["items"][0]["receipt"].as_str().unwrap().to_owned();
+    for act in ["fetch", "accept"] {
+        assert_eq!(city.post(&format!("/api/v1/inbox/{id}/{act}"), json!({})).await.status, StatusCode::OK);
+    }
+    let files = untar(&city.get("/api/v1/export").await.body);
+    let report: Value = serde_json::from_slice(&files.last().unwrap().1).unwrap();
+    assert_eq!((&report["rows"]["A2"], &report["left_out"]), (&json!(1), &json!(0)), "{report}");
+    let package: Vec<(String, Vec<u8>)> = files
+        .into_iter()
+        .filter_map(|(name, bytes)| Some((name.strip_prefix("package/")?.to_owned(), bytes)))
+        .collect();
+    let mut opinions = Vec::new();
+    let problems = municipal::open(package).check(&mut |row: MunicipalRow| {
+        if let MunicipalValue::Opinion(value) = row.value {
+            opinions.push(value);
+        }
+    });
+    assert!(problems.iter().all(|problem| problem.severity == Severity::Warning), "{problems:?}");
+    assert_eq!(opinions.len(), 1);
+    assert_eq!(opinions[0].basics.institution_telephone, written.basics.institution_telephone);
 }
 
 #[tokio::test]

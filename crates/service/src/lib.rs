@@ -122,6 +122,7 @@ pub use people::{PeoplePage, PersonStatus};
 pub use plan_offices::Review;
 pub use portal::{
     AtPortal, LOOK_DAYS, LogInAttempt, Looking, MyConsent, MyLook, MyOffice, PersonClaims, PortalChoice, PortalCode,
+    PortalDesk,
     PortalGrantView, PortalNext, ProxyAsk,
 };
 pub use quota::Counts;

@@ -133,6 +133,11 @@ impl PortalGrant {
         self.role == PortalRole::FamilyRefused && self.ended.is_none()
     }
 
+    /// Until when the one-time code can be used of a registration that nobody uses yet and nobody ended.
+    pub fn waiting_code(&self) -> Option<Timestamp> {
+        self.code.as_ref().filter(|_| self.bound.is_none() && self.ended.is_none()).map(|(_, until)| *until)
+    }
+
     fn ends_on_number(&self) -> i32 {
         self.ends_on.map_or(99_991_231, dates::to_number)
     }

@@ -301,6 +301,11 @@ routes! {
     Organisations get    GET    "/p/{handle}/life"                           life_page              Both           "LIFEの推移"                                pages::life::show_life;
     Organisations get    GET    "/p/{handle}/timeline"                       timeline_page          Both           "時系列"                                    pages::timeline::show_timeline;
     Organisations get    GET    "/p/{handle}/looks"                          looks_page            Both           "だれが見たか"                              pages::look::looks;
+    Organisations get    GET    "/p/{handle}/door"                           door_page             Municipalities "本人の画面の番号と代理"                    pages::door::page;
+    Organisations post   POST   "/p/{handle}/door/code"                      door_code_by_form     Municipalities "本人のための番号を出す"                    pages::door::issue_code;
+    Organisations get    GET    "/p/{handle}/door/proxies"                   door_proxy_page       Municipalities "代理の方を登録する"                        pages::door::proxy_form;
+    Organisations post   POST   "/p/{handle}/door/proxies"                   door_proxy_by_form    Municipalities "代理の方を登録する"                        pages::door::register_proxy;
+    Organisations post   POST   "/p/{handle}/door/end"                       door_end_by_form      Municipalities "番号・ログイン・代理の方の登録を終える"    pages::door::end;
     Organisations get    GET    "/p/{handle}/end"                            end_page              Offices        "担当を終える"                              pages::look::end_form;
     Organisations post   POST   "/p/{handle}/end"                            end_by_form           Offices        "担当を終える"                              pages::look::end;
 }
@@ -353,6 +358,8 @@ pub static GRAVE: &[&str] = &[
     "decide_office",
     "register_proxy",
     "issue_portal_code",
+    "door_proxy_by_form",
+    "door_code_by_form",
     "change_start",
 ];
 

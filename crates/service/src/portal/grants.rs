@@ -56,6 +56,9 @@ pub struct PortalGrantView {
     pub proxy: Option<ProxyAsk>,
     /// When it was made.
     pub made_at: Timestamp,
+    /// Until when its one-time code can be used; absent once it was used, and when it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code_until: Option<Timestamp>,
     /// Since when a log-in uses it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bound_at: Option<Timestamp>,
@@ -65,6 +68,19 @@ pub struct PortalGrantView {
     /// Why: `person`, `municipality`, `replaced`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_for: Option<String>,
+}
+
+/// What the municipality's counter must know before it does anything for the door of an own insured.
+#[derive(Debug, Clone)]
+pub struct PortalDesk {
+    /// Who it is, as [`Platform::view_identity`] tells it.
+    pub person: serde_json::Value,
+    /// 不開示: a code opens knowingly, and there is no proxy.
+    pub withheld: bool,
+    /// Every registration, ended ones too, in the order they were made.
+    pub grants: Vec<PortalGrantView>,
+    /// Years after which a proxy ends at the latest.
+    pub proxy_years: i64,
 }
 
 const NO_FAMILY: &str = "ご本人が、家族には見せないと決めています。家族の登録はできません";
@@ -200,6 +216,15 @@ impl Platform {
         Ok(grants.iter().map(PortalGrantView::of).collect())
     }
 
+    /// The same with who it is, for the counter.
+    pub async fn portal_desk(&self, caller: &Caller, handle: &str, context: &Context) -> Result<PortalDesk, Error> {
+        let grants = self.portal_grants(caller, handle, context).await?;
+        let known = self.store().person(self.person_of(caller, handle).await?).await?;
+        let person = self.view_identity(caller, handle, context).await?;
+        let withheld = known.is_none_or(|(header, _)| header.withheld);
+        Ok(PortalDesk { person, withheld, grants, proxy_years: i64::from(self.inner.config.proxy_years) })
+    }
+
     /// Ends a registration of an own insured at once, also one whose code was not used.
     pub async fn end_portal_grant(
         &self,
@@ -283,6 +308,7 @@ impl PortalGrantView {
             role_name: grant.role.name_ja(),
             proxy: serde_json::from_slice(&grant.about).ok(),
             made_at: grant.made_at,
+            code_until: grant.waiting_code(),
             bound_at: grant.bound.map(|(_, at)| at),
             ended_at: grant.ended.as_ref().map(|(at, _)| *at),
             ended_for: grant.ended.as_ref().map(|(_, why)| why.clone()),

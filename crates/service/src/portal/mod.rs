@@ -13,7 +13,7 @@ mod session;
 pub(crate) use binding::Unmatched;
 
 pub use attempt::{LogInAttempt, PersonClaims};
-pub use grants::{PortalCode, PortalGrantView, ProxyAsk};
+pub use grants::{PortalCode, PortalDesk, PortalGrantView, ProxyAsk};
 pub use looks::{LOOK_DAYS, MyLook};
 pub use me::{MyConsent, MyOffice};
 pub use session::{AtPortal, PortalChoice, PortalNext};

@@ -10,6 +10,7 @@ pub(crate) mod applications;
 pub(crate) mod apply;
 pub(crate) mod consent;
 pub(crate) mod disaster;
+pub(crate) mod door;
 pub(crate) mod help;
 pub(crate) mod inbox;
 pub(crate) mod life;

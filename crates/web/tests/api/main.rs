@@ -33,6 +33,7 @@ mod order;
 mod pages;
 mod pages_day;
 mod pages_disaster;
+mod pages_door;
 mod pages_opinion;
 mod pages_person;
 mod pages_plans;

@@ -29,7 +29,7 @@ fn claims(person: Person, address: &str) -> Value {
 /// As the 住民票 writes it, not as the city's system does.
 const ADDRESS: &str = "見本県見本市架空町１番地１号";
 
-async fn open() -> (World, Hostile) {
+pub async fn open() -> (World, Hostile) {
     let (world, hostile) = world_with_provider().await;
     hostile.change(|state| {
         state.people.insert("hanako".to_owned(), claims(Person::Hanako, ADDRESS));
@@ -44,7 +44,7 @@ async fn open() -> (World, Hostile) {
 }
 
 /// Somebody who comes back from the provider, and where they are sent.
-async fn log_in(world: &World, hostile: &Hostile, account: &str) -> (PersonBrowser, String) {
+pub async fn log_in(world: &World, hostile: &Hostile, account: &str) -> (PersonBrowser, String) {
     let mut browser = PersonBrowser::default();
     let address = browser.begin(world).await;
     let reply = browser.come_back(world, &hostile.agree(account, &address)).await;
@@ -52,13 +52,13 @@ async fn log_in(world: &World, hostile: &Hostile, account: &str) -> (PersonBrows
     (browser, location(&reply))
 }
 
-fn location(reply: &Reply) -> String {
+pub fn location(reply: &Reply) -> String {
     reply.headers.get(header::LOCATION).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
 }
 
 impl PersonBrowser {
     /// Sends a form of a page, with the token that stands in it.
-    async fn submit(&mut self, world: &World, page: &str, to: &str, fields: &[(&str, &str)]) -> Reply {
+    pub async fn submit(&mut self, world: &World, page: &str, to: &str, fields: &[(&str, &str)]) -> Reply {
         let html = self.get(world, page).await.text();
         let token = html.split("name=\"form_token\" value=\"").nth(1).unwrap_or_else(|| panic!("{html}"));
         let mut fields = fields.to_vec();
@@ -68,21 +68,21 @@ impl PersonBrowser {
 }
 
 /// A code of the municipality for a person.
-async fn code_for(world: &World, person: Person) -> String {
+pub async fn code_for(world: &World, person: Person) -> String {
     let handle = world.find(person).await;
     let reply = world.log_in(Role::City).await.post(&format!("/api/v1/people/{handle}/portal-codes"), json!({})).await;
     assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text());
     reply.json()["code"].as_str().unwrap().to_owned()
 }
 
-fn daughter(role: &str, ends_on: &str) -> Value {
+pub fn daughter(role: &str, ends_on: &str) -> Value {
     json!({
         "role": role, "name": "架空　長子", "birth": "1970-01-02", "relation": "長女", "document": "戸籍全部事項証明書",
         "document_number": "12-34", "document_date": "2026-11-01", "ends_on": ends_on,
     })
 }
 
-async fn register_proxy(world: &World, role: &str) -> (String, String) {
+pub async fn register_proxy(world: &World, role: &str) -> (String, String) {
     let handle = world.find(Person::Hanako).await;
     let path = format!("/api/v1/people/{handle}/proxies");
     let reply = world.log_in(Role::City).await.post(&path, daughter(role, "2026-12-31")).await;
@@ -92,7 +92,7 @@ async fn register_proxy(world: &World, role: &str) -> (String, String) {
 }
 
 /// The daughter looks, by a code.
-async fn daughter_looking(world: &World, hostile: &Hostile, role: &str) -> PersonBrowser {
+pub async fn daughter_looking(world: &World, hostile: &Hostile, role: &str) -> PersonBrowser {
     let (_, code) = register_proxy(world, role).await;
     let (mut browser, page) = log_in(world, hostile, "daughter").await;
     assert_eq!(page, "/me/code");

@@ -154,6 +154,11 @@ impl Platform {
         self.open_session(peer, account, request.software, context).await
     }
 
+    /// argon2id calls of this process since its start: what log-ins, and whoever tries them, cost (T-34).
+    pub fn password_computations(&self) -> u64 {
+        self.inner.passwords.computed()
+    }
+
     /// The active account of this id and password. What does not fit is counted, and one answer at one cost, whatever it is. Of many
     /// tries at the same moment each waits for the one before, and beyond the limit none is answered, right or wrong.
     pub(crate) async fn check_password(

@@ -233,7 +233,7 @@ impl Case {
             Consent::Given
         };
         Facts {
-            caller: self.caller,
+            caller: self.asking(question.kind),
             kind: KindFacts::of(question.kind, question.opinion),
             action: question.action,
             creator: question.creator,
@@ -242,6 +242,16 @@ impl Case {
             session_valid: true,
             insurer_started: self.started,
             withheld: self.stored.withheld,
+        }
+    }
+
+    /// Who asks, for a kind: the office may hide some of the kinds only (P-014).
+    fn asking(&self, kind: Kind) -> kiban_policy::Caller {
+        match self.caller {
+            kiban_policy::Caller::Office(office) if self.stored.switched_off_kinds.contains(&kind) => {
+                kiban_policy::Caller::Office(OfficeFacts { switched_off: true, ..office })
+            }
+            caller => caller,
         }
     }
 

@@ -1,5 +1,5 @@
 //! What is kept only for a while goes: answers remembered for a repetition, old notices, messages between offices past their
-//! time (P-201), opinions nobody wrote on for a while, log-ins of people that are over, counts of days before, uploads that were never ended,
+//! time (P-201), opinions nobody wrote on for a while, log-ins that are over, counts of days before, uploads that were never ended,
 //! and what has reached its last day (`retention`).
 
 use crate::accounts::FORGOTTEN_AFTER;
@@ -32,8 +32,10 @@ impl Platform {
         let failures = tx.forget_login_failures(context.now - FORGOTTEN_AFTER).await?;
         // Nobody can go on with them, and nothing counts beyond its day.
         let portal_sessions = tx.forget_portal_sessions(context.now - KEPT_AFTER_END).await?;
+        let over = context.now - jiff::SignedDuration::from_hours(24 * config.session_days);
+        let sessions = tx.forget_sessions(over).await?;
         let counts = tx.forget_mismatches(day_in_japan(context.now - KEPT_AFTER_END)).await?;
-        if answers + notices + slips + drafts + failures + portal_sessions + counts == 0 {
+        if answers + notices + slips + drafts + failures + portal_sessions + sessions + counts == 0 {
             return Ok(());
         }
         let detail = serde_json::json!({
@@ -43,6 +45,7 @@ impl Platform {
             "opinion_drafts": drafts,
             "login_failures": failures,
             "portal_sessions": portal_sessions,
+            "sessions": sessions,
             "counts": counts,
         });
         let entry = Entry::new(context.now, &context.request_id, "server", "keep_house", Outcome::Done);

@@ -74,10 +74,12 @@ mod second_factor;
 mod sessions;
 mod slip_checks;
 mod slips;
+mod staff_looks;
 mod standing;
 mod start;
 mod statistics;
 mod submission;
+mod switches;
 mod tag;
 mod totp;
 mod union_members;
@@ -107,7 +109,7 @@ pub use kiban_formats::json_holds_individual_number;
 pub use kiban_formats::municipal::{LabelledItem, labelled};
 pub use kiban_formats::text::{holds_individual_number, is_hidden, is_private};
 pub use kiban_policy::{Rule, Way};
-pub use kiban_store::{Original, PersonLog, SlipSide};
+pub use kiban_store::{Hides, Original, PersonLog, SlipSide};
 pub use life_trend::LifeTrendView;
 pub use look_ups::LookUp;
 pub use mail::{MailSettings, MailTls, Mailer};
@@ -121,9 +123,8 @@ pub use own_account::PasswordChange;
 pub use people::{PeoplePage, PersonStatus};
 pub use plan_offices::Review;
 pub use portal::{
-    AtPortal, LOOK_DAYS, LogInAttempt, Looking, MyConsent, MyLook, MyOffice, PersonClaims, PortalChoice, PortalCode,
-    PortalDesk,
-    PortalGrantView, PortalNext, ProxyAsk,
+    AtPortal, EarlierNumber, LOOK_DAYS, LogInAttempt, Looking, MyConsent, MyLook, MyOffice, PersonClaims, PortalChoice,
+    PortalCode, PortalDesk, PortalGrantView, PortalNext, ProxyAsk,
 };
 pub use quota::Counts;
 pub use receipts::ReceiptLine;
@@ -134,10 +135,12 @@ pub use request_work::{RequestLine, RequestWork};
 pub use result_file::cell as csv_cell;
 pub use second_factor::{FactorPolicy, FactorProof, FactorSetup, FactorState};
 pub use slips::{PrintedSlips, Reachable, SentSlip, SlipFile, SlipPage, SlipView, SlipWanted};
+pub use staff_looks::{STAFF_LOOK_DAYS, StaffLook, StaffLooks, StaffLooksAsk};
 pub use standing::Standing;
 pub use start::{InsurerStart, OpenPackage, Reconciliation, StartChange, StartFilter, StartView};
 pub use statistics::{Pending, Rate, Statistics, StatisticsState, Table, TableRow};
 pub use submission::{Decide, Filed, InboxItem, InboxState, OriginalInfo};
+pub use switches::{SwitchAsk, SwitchDesk, SwitchLine};
 pub use union_members::{MemberFault, MemberFinding};
 pub use view::{Document, KindView, Offers, PersonPage, PlanMaker, WhyKind};
 pub use withheld::LiftWithheld;
@@ -220,6 +223,8 @@ pub struct Config {
     pub portal_code_tries: i32,
     /// Years for which a proxy may be registered at most (P-002: an end date and a review).
     pub proxy_years: i32,
+    /// Days after its end for which a log-in of the staff is kept; the last one of each account stays.
+    pub session_days: i64,
     /// Hours for which the answer to a write under an Idempotency-Key is remembered.
     pub answer_hours: i64,
     /// Days after which a notice is deleted.
@@ -273,6 +278,7 @@ impl Default for Config {
             portal_code_days: 30,
             portal_code_tries: 5,
             proxy_years: 3,
+            session_days: 30,
             answer_hours: 24,
             notice_days: 365,
             returned_days: 180,

@@ -74,6 +74,7 @@ impl Config {
             "portal_code_days" => self.portal_code_days = number.into(),
             "portal_code_tries" => self.portal_code_tries = number,
             "proxy_years" => self.proxy_years = number,
+            "session_days" => self.session_days = number.into(),
             "answer_hours" => self.answer_hours = number.into(),
             "returned_days" => self.returned_days = number.into(),
             "notice_days" => self.notice_days = number.into(),

@@ -57,7 +57,7 @@ impl Platform {
 impl LookUp {
     /// An office reads its own refusals without the rule where the answer had been blind: the log must not tell what the
     /// answer hid (T-36).
-    fn without_blind_rule(mut self, table: &SharingTable) -> Self {
+    pub(crate) fn without_blind_rule(mut self, table: &SharingTable) -> Self {
         let told = |code: &String| kiban_policy::Rule::parse(code).is_some_and(|rule| table.may_be_told(rule));
         if self.outcome == Outcome::Refused.name_ja() && !self.rule.as_ref().is_some_and(told) {
             self.rule = None;
@@ -66,7 +66,7 @@ impl LookUp {
     }
 }
 
-fn look_up(entry: StoredEntry) -> Result<LookUp, Error> {
+pub(crate) fn look_up(entry: StoredEntry) -> Result<LookUp, Error> {
     Ok(LookUp {
         at: Timestamp::from_microsecond(entry.at).map_err(|error| Error::Internal(error.to_string()))?,
         organization: entry.organization,

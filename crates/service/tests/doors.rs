@@ -6,7 +6,7 @@ use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant, IdentityProof}
 use kiban_domain::office::JobType;
 use kiban_domain::{Kind, Organization};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
-use kiban_service::{ConsentRequest, Error, LogIn, NewAccount, OfficeDecision, Peer};
+use kiban_service::{ConsentRequest, Error, LogIn, NewAccount, OfficeDecision, Peer, SwitchAsk};
 use kiban_sim::Role;
 use support::{World, addresses, asked, context, items, now};
 
@@ -162,7 +162,8 @@ async fn staff_switched_off_cannot_switch_themselves_on() {
         .unwrap()
         .handle;
     let own = manager.staff.id.0.rsplit('/').next().unwrap().to_owned();
-    let answer = world.platform.set_switch(&manager, &handle, &own, asked(false), &context()).await;
+    let ask = SwitchAsk { hidden: false, kinds: Vec::new() };
+    let answer = world.platform.set_switch(&manager, &handle, &own, asked(ask), &context()).await;
     assert!(matches!(answer, Err(Error::Invalid(_))));
 }
 

@@ -7,11 +7,12 @@ use crate::engine::Row;
 use crate::gather::columns::{CODE, FLAG, NUMBER, SEALED, TEXT, WHAT};
 use crate::gather::{Gathered, Wanted, what};
 use crate::insurer::start_from;
-use crate::office::{instant, switch_door};
+use crate::office::instant;
 use crate::person::{Version, Withheld, open_identity};
 use crate::receipt::open_list;
 use crate::record::{RecordColumns, newest_first};
 use crate::seal::generation_of;
+use crate::switch::{Hides, SwitchColumns};
 use crate::{InsurerKeys, Keyring, Store, StoreError, StoredRecord, Unreleased};
 use kiban_domain::assignment::Assignment;
 use kiban_domain::consent::{ConsentAct, ConsentState};
@@ -19,6 +20,7 @@ use kiban_domain::insured::Insured;
 use kiban_domain::municipality::StartState;
 use kiban_domain::office::StaffId;
 use kiban_domain::{InsurerNumber, Kind, OfficeNumber, Organization, PersonKey, Timestamp};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What the store knows that bears on a decision about one person for one caller. Rows whose MAC fails are absent.
@@ -44,6 +46,8 @@ pub struct PersonFacts {
     pub opinion_applied_on: Option<i32>,
     /// The office switched this person off for this staff member.
     pub switched_off: bool,
+    /// Kinds of which it did, when not the whole person.
+    pub switched_off_kinds: BTreeSet<Kind>,
     /// Consent that follows from all acts; none at all when an act is damaged.
     pub consent: ConsentState,
     /// An act was altered outside the platform: it may have been a withdrawal, so nothing counts as consented.
@@ -218,7 +222,11 @@ impl Reader<'_> {
                     Some(act) => acts.push(act),
                     None => facts.consent_damaged = true,
                 },
-                what::SWITCH => facts.switched_off |= self.is_switched_off(row)?,
+                what::SWITCH => match self.hidden_by_switch(row)? {
+                    Hides::Nothing => {}
+                    Hides::Kinds(kinds) => facts.switched_off_kinds = kinds,
+                    Hides::Everything => facts.switched_off = true,
+                },
                 what::RECEIPTS => match self.open_receipts(row)? {
                     Some(open) => facts.unapplied = open,
                     None => receipts_damaged = true,
@@ -299,14 +307,22 @@ impl Reader<'_> {
         Ok(open_list(self.keys, self.person.insurer, row.text_ref(TEXT)?, &mac))
     }
 
-    /// A damaged switch hides: the office wanted something hidden.
-    fn is_switched_off(&self, row: &Row) -> Result<bool, StoreError> {
+    /// What the office hides of the person from the one who asks.
+    fn hidden_by_switch(&self, row: &Row) -> Result<Hides, StoreError> {
         let staff = self.asker.staff.map(|staff| staff.0.as_str()).unwrap_or_default();
         if row.text_ref(TEXT + 1)? != staff || row.text_ref(TEXT)? != self.asker.organization.to_string() {
-            return Ok(false);
+            return Ok(Hides::Nothing);
         }
-        let hidden = row.boolean(FLAG)?;
-        Ok(hidden || !switch_door(staff, &self.person, hidden).fits(self.keys, row.blob_ref(CODE)?))
+        let (kinds, changed_by) = (row.text_or_null(TEXT + 2)?, row.text_or_null(TEXT + 3)?);
+        let columns = SwitchColumns {
+            staff,
+            person: &self.person,
+            hidden: row.boolean(FLAG)?,
+            kinds: kinds.as_deref(),
+            changed_at: row.big_or_null(NUMBER)?,
+            changed_by: changed_by.as_deref(),
+        };
+        Ok(columns.read(self.keys, row.blob_ref(CODE)?).0)
     }
 }
 

@@ -352,8 +352,8 @@ fn text(shape: Shape, identity: bool, people: usize) -> String {
            t.requested_on, t.applied_on, t.revision, NULL, false, t.mac, NULL FROM opinion_request t WHERE {these}
          UNION ALL SELECT t.insured_number, 5, t.act_id, t.act, t.kind, NULL, NULL, \
            t.acted_at, t.revision, NULL, NULL, false, t.mac, NULL FROM consent_act t WHERE {these}
-         UNION ALL SELECT t.insured_number, 6, t.organization, t.staff_id, NULL, NULL, NULL, \
-           NULL, NULL, NULL, NULL, t.hidden, t.mac, NULL FROM staff_switch t WHERE {these}
+         UNION ALL SELECT t.insured_number, 6, t.organization, t.staff_id, t.kinds, t.changed_by, NULL, \
+           t.changed_at, NULL, NULL, NULL, t.hidden, t.mac, NULL FROM staff_switch t WHERE {these}
          UNION ALL SELECT '', 7, t.open_receipts, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, t.mac, NULL \
            FROM receipt_counter t WHERE t.insurer_number = $1"
     );

@@ -59,6 +59,7 @@ mod standing;
 #[cfg(test)]
 mod statements;
 mod submission;
+mod switch;
 mod upgrade;
 mod upload;
 #[cfg(test)]
@@ -101,6 +102,7 @@ pub use session::{Idempotent, KeptAnswer, Session, SessionWay, Tokens};
 pub use slip::{NewSlip, OtherSlip, Slip, SlipDocument, SlipSide};
 pub use standing::{Changed, StandingNumber};
 pub use submission::{KeptOriginal, NewSubmission, Original, Submission};
+pub use switch::{Hides, StaffSwitch};
 pub use upload::{SealedPiece, UploadFile};
 
 use engine::{Committed, Engine, RawTx};

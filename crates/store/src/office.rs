@@ -6,7 +6,7 @@ use crate::error::readable;
 use crate::standing::{Pages, Standing};
 use crate::{InsurerKeys, Keyring, Store, StoreError, Tx};
 use kiban_domain::office::{JobType, Office, Staff, StaffId};
-use kiban_domain::{CareManagerNumber, InsurerNumber, OfficeNumber, Organization, PersonKey, ServiceType, Timestamp};
+use kiban_domain::{CareManagerNumber, InsurerNumber, OfficeNumber, Organization, ServiceType, Timestamp};
 use std::fmt;
 
 const PUT_OFFICE: &str = "INSERT INTO office (office_number, name, municipality, is_hospital, service_types, address, telephone, active, mac)
@@ -69,9 +69,6 @@ const HOLD_LOCK: &str =
 const CLEAR_FAILURES: &str = "DELETE FROM staff_lock WHERE organization = $1 AND staff_id = $2";
 const CLEAR_TERMINAL: &str = "DELETE FROM staff_lock WHERE organization = $1 AND staff_id = $2 AND fingerprint = $3";
 const FORGET_FAILURES: &str = "DELETE FROM staff_lock WHERE last_failure_at < $1";
-const PUT_SWITCH: &str = "INSERT INTO staff_switch (organization, staff_id, insurer_number, insured_number, hidden, mac)
-     VALUES ($1, $2, $3, $4, $5, $6)
-     ON CONFLICT (organization, staff_id, insurer_number, insured_number) DO UPDATE SET hidden = excluded.hidden, mac = excluded.mac";
 const PUT_REVIEW: &str = "INSERT INTO account_review (organization, reviewed_at, staff_id) VALUES ($1, $2, $3)
      ON CONFLICT (organization) DO UPDATE SET reviewed_at = excluded.reviewed_at, staff_id = excluded.staff_id";
 const REVIEW: &str = "SELECT reviewed_at FROM account_review WHERE organization = $1";
@@ -98,7 +95,6 @@ pub(crate) const ALL: &[&str] = &[
     CLEAR_FAILURES,
     CLEAR_TERMINAL,
     FORGET_FAILURES,
-    PUT_SWITCH,
 ];
 
 /// A certificate of the allow-list.
@@ -259,25 +255,6 @@ impl Tx {
         let account = Account { active, ..account };
         self.put_account(&account).await?;
         Ok(Some(account))
-    }
-
-    /// The office's own switch: this staff member does or does not see this person (P-014).
-    pub async fn put_switch(
-        &mut self,
-        staff: &StaffId,
-        organization: Organization,
-        person: PersonKey,
-        hidden: bool,
-    ) -> Result<(), StoreError> {
-        let organization = organization.to_string();
-        let mac = switch_door(&staff.0, &person, hidden).mac(&self.keys);
-        self.raw
-            .run(
-                PUT_SWITCH,
-                args![&organization, &staff.0, person.insurer.as_str(), person.insured.as_str(), hidden, &mac],
-            )
-            .await?;
-        Ok(())
     }
 
     /// Notes that somebody went through the accounts of the organisation (P-187).
@@ -552,8 +529,4 @@ fn account_door(account: &Account) -> Door {
         door = door.text("closed").number(at.as_microsecond());
     }
     if account.has_factor { door.text("totp") } else { door }
-}
-
-pub(crate) fn switch_door(staff: &str, person: &PersonKey, hidden: bool) -> Door {
-    Door::new("staff_switch").text(staff).text(person.insurer.as_str()).text(person.insured.as_str()).flag(hidden)
 }

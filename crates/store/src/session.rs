@@ -22,6 +22,9 @@ const END: &str =
 const LIVE_OF_STAFF: &str = "SELECT session_id, token_digest, refresh_digest, staff_id, fingerprint, way, software, expires_at, refresh_until, ended_at, mac, opened_at, awaits_factor
      FROM session WHERE organization = $1 AND staff_id = $2 AND ended_at IS NULL AND refresh_until > $3";
 const LAST_OF: &str = "SELECT staff_id, MAX(opened_at) FROM session WHERE organization = $1 GROUP BY staff_id";
+/// The newest of each account stays: the list of the accounts says when that was (P-187).
+const FORGET_SESSIONS: &str = "DELETE FROM session WHERE refresh_until < $1 AND opened_at <
+       (SELECT MAX(newest.opened_at) FROM session newest WHERE newest.organization = session.organization AND newest.staff_id = session.staff_id)";
 const REMEMBER: &str = "INSERT INTO idempotency (organization, key_digest, request_digest, answer, recorded_at, insurer_number, insured_number)
      VALUES ($1, $2, $3, $4, $5, $6, $7)
      ON CONFLICT (organization, key_digest) DO NOTHING";
@@ -29,7 +32,7 @@ const REMEMBERED: &str = "SELECT request_digest, answer, insurer_number, insured
 const FORGET: &str = "DELETE FROM idempotency WHERE recorded_at < $1";
 #[cfg(test)]
 pub(crate) const ALL: &[&str] =
-    &[PUT, BY_TOKEN, BY_ID, RENEW, END, LIVE_OF_STAFF, LAST_OF, REMEMBER, REMEMBERED, FORGET];
+    &[PUT, BY_TOKEN, BY_ID, RENEW, END, LIVE_OF_STAFF, LAST_OF, REMEMBER, REMEMBERED, FORGET, FORGET_SESSIONS];
 
 /// How a session was opened; decides what it may do (P-165, P-166).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -278,6 +281,12 @@ impl Tx {
 }
 
 impl Tx {
+    /// Takes the log-ins away that were over before an instant, whether somebody ended them or not, but for the newest of each account;
+    /// how many.
+    pub async fn forget_sessions(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        self.raw.run(FORGET_SESSIONS, args![before.as_microsecond()]).await
+    }
+
     /// Forgets the answers remembered before an instant; how many.
     pub async fn forget_answers(&mut self, before: Timestamp) -> Result<u64, StoreError> {
         self.raw.run(FORGET, args![before.as_microsecond()]).await

@@ -9,7 +9,8 @@ use crate::{
     history, insurer, lease, migrations, notice, numbers, office, open_row, opinion_draft, person, plan, portal,
 };
 use crate::{
-    readiness, receipt, record, report, retention, review, second_factor, session, slip, standing, submission, upload,
+    readiness, receipt, record, report, retention, review, second_factor, session, slip, standing, submission, switch,
+    upload,
 };
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, Row as _, SqlSafeStr as _, SqlitePool, Statement as _};
 use std::collections::BTreeSet;
@@ -35,6 +36,7 @@ const SHARED: &[&[&str]] = &[
     lease::ALL,
     numbers::ALL,
     submission::ALL,
+    switch::ALL,
     review::ALL,
     retention::ALL,
     certificate_request::ALL,

@@ -322,6 +322,8 @@ fn shape(name: &str) -> Option<Shape> {
         "decide_office" => (R::Json("OfficeDecision"), "204", C::Nothing),
         "set_plan_maker" => (R::Json("PlanMaker"), "204", C::Nothing),
         "set_switch" => (R::Json("Switch"), "204", C::Nothing),
+        "switches" => (R::Nothing, "200", C::Json("Switches")),
+        "staff_looks" => (R::Nothing, "200", C::Json("StaffLooks")),
         "accounts" => (R::Nothing, "200", C::Json("Accounts")),
         "invite_account" => (R::Json("Invitation"), "201", C::Json("InitialPassword")),
         "switch_account" => (R::Json("AccountSwitch"), "204", C::Nothing),
@@ -400,6 +402,16 @@ fn shape(name: &str) -> Option<Shape> {
     };
     let query: &[(&str, &str)] = match name {
         "list_people" | "disaster_looks" => &[("after", "前のページの next"), ("limit", "行数（既定 50）")],
+        "staff_looks" => &[
+            ("from", "初めの日（日本の日付。ないときは終わりの日の6日前）"),
+            ("to", "終わりの日（ないときは今日）。31日まで"),
+            ("account", "このアカウントのものだけ"),
+            ("after", "前のページの next"),
+            ("limit", "行数（既定 50）"),
+        ],
+        "switches" => {
+            &[("account", "このアカウントのものだけ"), ("after", "前のページの next"), ("limit", "行数（既定 50）")]
+        }
         "notices" => {
             &[("after", "前のページの next"), ("limit", "行数（既定 50）"), ("seen", "true: 確認済みのものも含める")]
         }

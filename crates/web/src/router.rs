@@ -5,7 +5,7 @@
 use self::{Audience::*, Listener::*};
 use crate::api::{
     accounts, certificates, claim_values, consent, disaster, export, files, identification, insurers, life, notices,
-    opinions, people, portal, public, session, slips, statistics, submissions, view,
+    opinions, people, portal, public, session, slips, staff_looks, statistics, submissions, view,
 };
 use crate::guard::guard;
 use crate::{App, Problem, Ready, Settings, pages};
@@ -134,6 +134,8 @@ routes! {
     Organisations put    PUT    "/api/v1/people/{handle}/offices/{office}"   decide_office         Municipalities "担当登録の継続・不開示の人の事業所の確認・終了" people::decide_office;
     Organisations put    PUT    "/api/v1/people/{handle}/plan-maker"         set_plan_maker         Offices        "この人のケアプランを作る・作るのをやめる（※1）" people::set_plan_maker;
     Organisations put    PUT    "/api/v1/people/{handle}/staff/{account}"    set_switch            Offices        "職員ごとの閲覧の停止・再開"                people::set_switch;
+    Organisations get    GET    "/api/v1/look-ups"                           staff_looks           Both           "自らの職員の閲覧記録（管理者。31日まで）"  staff_looks::list;
+    Organisations get    GET    "/api/v1/switches"                           switches              Offices        "職員ごとの閲覧の停止の一覧（事業所の管理者）" people::switches;
     Organisations post   POST   "/api/v1/people/{handle}/portal-codes"       issue_portal_code     Municipalities "本人の画面のための1回だけの番号"           portal::issue_code;
     Organisations post   POST   "/api/v1/people/{handle}/proxies"            register_proxy        Municipalities "代理の方の登録（家族・法定代理人・任意後見人）" portal::register_proxy;
     Organisations get    GET    "/api/v1/people/{handle}/proxies"            portal_grants         Municipalities "本人の画面を見られる方の一覧"              portal::grants;
@@ -253,6 +255,12 @@ routes! {
     Organisations post   POST   "/admin/people/new" invite_by_form Staff "人を登録" pages::admin::invite;
     Organisations get    GET    "/admin/people/{account}" colleague_page Staff "利用する人" pages::admin::person;
     Organisations post   POST   "/admin/people/{account}" change_colleague_by_form Staff "仮のパスワード・停止・離職" pages::admin::act;
+    Organisations get    GET    "/admin/looks" staff_looks_page Both "職員の閲覧記録" pages::staff_looks::list;
+    Organisations get    GET    "/admin/looks.csv" staff_looks_file Both "職員の閲覧記録（CSV）" pages::staff_looks::file;
+    Organisations get    GET    "/admin/switches" switches_page Offices "職員ごとの閲覧の停止" pages::switches::list;
+    Organisations get    GET    "/admin/people/{account}/sees" sees_page Offices "この人が見られる利用者" pages::switches::sees;
+    Organisations get    GET    "/admin/people/{account}/sees/{handle}" switch_page Offices "見せる情報を選ぶ" pages::switches::form;
+    Organisations post   POST   "/admin/people/{account}/sees/{handle}" switch_by_form Offices "見せる情報を選ぶ" pages::switches::set;
     Organisations get    GET    "/account/password"                          password_page         Staff          "パスワードを変える"                        pages::account::password_form;
     Organisations post   POST   "/account/password"                          password_by_form      Staff          "パスワードを変える"                        pages::account::change_password;
     Organisations get    GET    "/today"                                     today_page            Staff          "今日の仕事"                                pages::today::page;
@@ -318,6 +326,7 @@ routes! {
     Public        get    GET    "/me/login"                                  person_log_in          Anyone         "ログインをはじめる（本人・代理）"          pages::me::log_in::begin;
     Public        get    GET    "/me/callback"                               person_callback        Anyone         "認証事業者から戻る"                        pages::me::log_in::come_back;
     Public        get    GET    "/me/now"                                    person_now             Person         "いまの状況"                                pages::me::own::now;
+    Public        get    GET    "/me/earlier/{place}"                        person_earlier         Person         "前の番号のときの情報"                      pages::me::own::earlier;
     Public        get    GET    "/me/looks"                                  person_looks           Person         "だれが見たか"                              pages::me::own::looks;
     Public        get    GET    "/me/looks.json"                             person_log             Person         "閲覧記録の写し（証明つき）"                pages::me::own::log;
     Public        get    GET    "/me/consent"                                person_consent         Person         "同意"                                      pages::me::own::consent;

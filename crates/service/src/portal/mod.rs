@@ -5,6 +5,7 @@
 mod attempt;
 mod binding;
 mod city;
+mod earlier;
 mod grants;
 mod looks;
 mod me;
@@ -13,6 +14,7 @@ mod session;
 pub(crate) use binding::Unmatched;
 
 pub use attempt::{LogInAttempt, PersonClaims};
+pub use earlier::EarlierNumber;
 pub use grants::{PortalCode, PortalDesk, PortalGrantView, ProxyAsk};
 pub use looks::{LOOK_DAYS, MyLook};
 pub use me::{MyConsent, MyOffice};

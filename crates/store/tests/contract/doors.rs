@@ -8,7 +8,7 @@ use kiban_domain::dates::Period;
 use kiban_domain::municipality::StartState;
 use kiban_domain::office::{JobType, Office, Staff, StaffId};
 use kiban_domain::{CareManagerNumber, Kind, Organization, ServiceType};
-use kiban_store::{Account, CertificateRequest, CertificateRow, Session, SessionWay, StoreError};
+use kiban_store::{Account, CertificateRequest, CertificateRow, Hides, Session, SessionWay, StaffSwitch, StoreError};
 
 fn yes(world: &World) -> &'static str {
     if world.is_postgres() { "true" } else { "1" }
@@ -122,16 +122,30 @@ async fn a_person_whose_flag_or_card_insurer_was_altered_is_unknown() {
 #[tokio::test]
 async fn an_opinion_request_or_a_switch_altered_by_hand_opens_nothing() {
     on_each_engine(async |world| {
-        let staff = StaffId("4370100017/s1".to_owned());
+        let switch = StaffSwitch {
+            staff: StaffId("4370100017/s1".to_owned()),
+            person: hanako(),
+            hides: Hides::Everything,
+            changed: Some((at(60), "4370100017/chief".to_owned())),
+        };
         world
             .write(async |tx| {
                 tx.put_person(1, 1, &known_hanako()).await?;
                 tx.put_opinion_request(hanako(), "1", office(), day(20241001), day(20240930), 1).await?;
-                tx.put_switch(&staff, Organization::Office(office()), hanako(), true).await
+                tx.put_switch(Organization::Office(office()), &switch).await
             })
             .await
             .unwrap();
         world.by_hand("UPDATE opinion_request SET requested_on = 20261101").await;
+        // Neither the kinds nor since when it is: whoever narrows it in the database hides all.
+        for change in ["kinds = 'E2'", "changed_at = 0", "changed_by = NULL, changed_at = NULL, kinds = NULL"] {
+            let only_c1 = StaffSwitch { hides: Hides::Kinds([Kind::C1].into()), ..switch.clone() };
+            world.write(async |tx| tx.put_switch(Organization::Office(office()), &only_c1).await).await.unwrap();
+            assert!(!world.facts().await.switched_off);
+            world.by_hand(&format!("UPDATE staff_switch SET {change}")).await;
+            assert!(world.facts().await.switched_off, "{change}");
+        }
+        world.write(async |tx| tx.put_switch(Organization::Office(office()), &switch).await).await.unwrap();
         let no = if world.is_postgres() { "false" } else { "0" };
         world.by_hand(&format!("UPDATE staff_switch SET hidden = {no}")).await;
         let facts = world.facts().await;

@@ -7,7 +7,7 @@ use kiban_domain::insured::LossReason;
 use kiban_domain::municipality::StartState;
 use kiban_domain::office::StaffId;
 use kiban_domain::{Kind, OfficeNumber, Organization};
-use kiban_store::{ReceiptCounts, ReceiptState, StoreError};
+use kiban_store::{Hides, ReceiptCounts, ReceiptState, StaffSwitch, StoreError};
 
 #[tokio::test]
 async fn nothing_is_known_of_somebody_who_was_never_written() {
@@ -19,6 +19,12 @@ async fn nothing_is_known_of_somebody_who_was_never_written() {
         assert!(facts.consent.given_at.is_none() && facts.unapplied.is_empty());
     })
     .await;
+}
+
+/// Set by somebody else of the office.
+fn switch(staff: &StaffId, hides: Hides) -> StaffSwitch {
+    let changed = Some((at(60), "4370100017/chief".to_owned()));
+    StaffSwitch { staff: staff.clone(), person: hanako(), hides, changed }
 }
 
 #[tokio::test]
@@ -39,7 +45,7 @@ async fn every_fact_written_is_gathered() {
                 tx.put_opinion_request(hanako(), "3", other_office(), day(20261120), day(20261119), 1).await?;
                 tx.put_consent("c1", 1, at(50), &consent(ConsentAct::Given, 0)).await?;
                 tx.put_consent("c2", 1, at(50), &consent(ConsentAct::KindRefused(Kind::C1), 10)).await?;
-                tx.put_switch(&staff, Organization::Office(office()), hanako(), true).await
+                tx.put_switch(Organization::Office(office()), &switch(&staff, Hides::Everything)).await
             })
             .await
             .unwrap();
@@ -56,10 +62,23 @@ async fn every_fact_written_is_gathered() {
         assert!(facts.known && !facts.switched_off);
         assert_eq!((facts.assignment, facts.opinion_requested_on), (None, None));
         world
-            .write(async |tx| tx.put_switch(&staff, Organization::Office(office()), hanako(), false).await)
+            .write(async |tx| {
+                let kinds = Hides::Kinds([Kind::C1, Kind::E2].into());
+                tx.put_switch(Organization::Office(office()), &switch(&staff, kinds)).await
+            })
             .await
             .unwrap();
-        assert!(!world.facts().await.switched_off);
+        let facts = world.facts().await;
+        assert_eq!((facts.switched_off, facts.switched_off_kinds), (false, [Kind::C1, Kind::E2].into()));
+        let listed = world.store.switches_of(Organization::Office(office()), None, 10).await.unwrap();
+        assert_eq!(listed, [switch(&staff, Hides::Kinds([Kind::C1, Kind::E2].into()))]);
+        world
+            .write(async |tx| tx.put_switch(Organization::Office(office()), &switch(&staff, Hides::Nothing)).await)
+            .await
+            .unwrap();
+        let facts = world.facts().await;
+        assert!(!facts.switched_off && facts.switched_off_kinds.is_empty());
+        assert_eq!(world.store.switches_of(Organization::Office(office()), None, 10).await.unwrap(), []);
     })
     .await;
 }

@@ -72,6 +72,38 @@ async fn the_open_log_ins_of_an_account_are_listed_and_its_last_one_is_known_whe
 }
 
 #[tokio::test]
+async fn log_ins_that_were_over_before_a_day_go_and_the_newest_of_each_account_stays() {
+    on_each_engine(async |world| {
+        let (organization, staff) = (Organization::Office(office()), session().staff);
+        let of = |id: &str, staff: &str, opened: i64, over: i64| Session {
+            id: id.to_owned(),
+            staff: StaffId(format!("4370100017/{staff}")),
+            opened_at: at(opened),
+            refresh_until: at(over),
+            ..session()
+        };
+        // Ended by its owner, run out, still open, and of a colleague who came once.
+        let all = [of("1", "s1", 1, 100), of("2", "s1", 2, 200), of("3", "s1", 3, 900), of("4", "s2", 1, 100)];
+        for (n, session) in all.iter().enumerate() {
+            let tokens = Tokens { access: &[b'a', n as u8], refresh: &[b'r', n as u8] };
+            world.write(async |tx| tx.put_session(organization, tokens, session).await).await.unwrap();
+        }
+        world.write(async |tx| tx.end_session(organization, "1", at(50)).await).await.unwrap();
+        let forget = async |second| world.write(async |tx| tx.forget_sessions(at(second)).await).await.unwrap();
+        assert_eq!(forget(100).await, 0, "not before its end");
+        assert_eq!((forget(101).await, forget(101).await), (1, 0));
+        assert_eq!(forget(201).await, 1);
+        let open = world.store.sessions_of(organization, &staff, at(300)).await.unwrap();
+        assert_eq!(open, [all[2].clone()]);
+        // Also when it is over: when somebody logged in last is known for good.
+        assert_eq!(forget(5_000).await, 0);
+        let last = world.store.last_log_ins(organization).await.unwrap();
+        assert_eq!((last[&staff], last[&all[3].staff]), (at(3), at(1)));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_refresh_token_is_good_once_and_replaces_both_tokens() {
     on_each_engine(async |world| {
         let organization = Organization::Office(office());

@@ -19,6 +19,7 @@ pub(crate) mod portal;
 pub(crate) mod public;
 pub(crate) mod session;
 pub(crate) mod slips;
+pub(crate) mod staff_looks;
 pub(crate) mod statistics;
 pub(crate) mod submissions;
 pub(crate) mod view;

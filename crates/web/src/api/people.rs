@@ -8,8 +8,8 @@ use axum::extract::{Path, State};
 use kiban_domain::dates::{DateError, parse_typed};
 use kiban_domain::ids::IdError;
 use kiban_domain::insured::Sex;
-use kiban_domain::{InsuredNumber, InsurerNumber, OfficeNumber};
-use kiban_service::{LiftWithheld, OfficeDecision, PeoplePage, RegistrationRequest};
+use kiban_domain::{InsuredNumber, InsurerNumber, Kind, OfficeNumber};
+use kiban_service::{LiftWithheld, OfficeDecision, PeoplePage, RegistrationRequest, SwitchAsk};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -205,11 +205,19 @@ pub(crate) async fn set_plan_maker(
     done()
 }
 
-/// Whether the office hides the person from the staff member (P-014).
+/// Whether the office hides the person, or kinds of it, from the staff member (P-014).
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Switch {
     hidden: bool,
+    #[serde(default)]
+    kinds: Vec<Kind>,
+}
+
+impl Switch {
+    fn read(self) -> SwitchAsk {
+        SwitchAsk { hidden: self.hidden, kinds: self.kinds }
+    }
 }
 
 pub(crate) async fn set_switch(
@@ -218,8 +226,25 @@ pub(crate) async fn set_switch(
     Path((handle, account)): Path<(String, String)>,
     body: Json<Switch>,
 ) -> Answer {
-    let (context, hidden) = (who.keyed(&body.bytes)?, body.value.map(|body| body.hidden));
-    let act = app.platform.set_switch(&who.caller, &handle, &account, hidden, &context);
+    let (context, ask) = (who.keyed(&body.bytes)?, body.value.map(Switch::read));
+    let act = app.platform.set_switch(&who.caller, &handle, &account, ask, &context);
     once(&app, &who, &context, act).await?;
     done()
+}
+
+/// One account, and after which switch the list goes on.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Switches {
+    account: Option<String>,
+    after: Option<String>,
+    limit: Option<i64>,
+}
+
+pub(crate) async fn switches(State(app): State<App>, who: Authenticated, Query(page): Query<Switches>) -> Answer {
+    let account = page.as_ref().ok().and_then(|page| page.account.clone());
+    let page = page.and_then(|page| Ok((page.after, lines(page.limit)?)));
+    let switches = app.platform.switches(&who.caller, account.as_deref(), page, &who.context).await?;
+    let next = switches.last().map(|line| format!("{}.{}", line.handle, line.account));
+    ok(json!({ "switches": switches, "next": next }))
 }

@@ -121,6 +121,8 @@ struct InitialPage {
 #[template(path = "colleague.html")]
 struct ColleaguePage {
     page: Frame,
+    /// Its people can be hidden from somebody.
+    is_office: bool,
     row: PersonRow,
     sessions: Vec<SessionRow>,
 }
@@ -257,6 +259,7 @@ pub(crate) async fn person(
     let line = list.accounts.into_iter().find(|line| line.account == account).ok_or_else(Problem::unknown)?;
     let sessions = app.platform.account_sessions(caller, organization, &account, context).await;
     let html = ColleaguePage {
+        is_office: caller.office.is_some(),
         page: visitor.frame(&app, "利用する人", "P-211", "/admin"),
         row: PersonRow::of(line),
         sessions: sessions.map_err(Problem::from)?.into_iter().map(SessionRow::of).collect(),

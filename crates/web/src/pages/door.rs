@@ -22,12 +22,8 @@ const ROLES: [(&str, &str, &str); 3] = [
 ];
 
 /// 書類の種類 that are often seen; others are typed.
-const DOCUMENTS: [&str; 4] = [
-    "登記事項証明書（後見登記）",
-    "家庭裁判所の審判書と確定証明書",
-    "戸籍全部事項証明書",
-    "住民票（続柄のあるもの）",
-];
+const DOCUMENTS: [&str; 4] =
+    ["登記事項証明書（後見登記）", "家庭裁判所の審判書と確定証明書", "戸籍全部事項証明書", "住民票（続柄のあるもの）"];
 
 /// Fields of the form, in their order.
 const FIELDS: [&str; 8] =

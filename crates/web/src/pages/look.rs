@@ -116,7 +116,7 @@ fn own_door(staff: Option<&str>) -> Option<String> {
 }
 
 /// What was done, in words; what has none stays as the log names it.
-fn words_of(action: &str) -> &str {
+pub(super) fn words_of(action: &str) -> &str {
     match action {
         "view" | "view_page" => "見た",
         "view_identity" => "氏名などを見た",

@@ -24,6 +24,8 @@ mod proof;
 pub(crate) mod public;
 pub(crate) mod register;
 pub(crate) mod requests;
+pub(crate) mod staff_looks;
+pub(crate) mod switches;
 pub(crate) mod timeline;
 pub(crate) mod today;
 pub(crate) mod users;

@@ -171,7 +171,7 @@ pub(crate) async fn show_person(
     let city = words::city(&text("insurer_number")).unwrap_or_else(|| format!("保険者番号 {}", text("insurer_number")));
     let mut cards: Vec<Card> = BLOCKS.into_iter().filter_map(|block| card(block, &view, today)).collect();
     if is_taker && !view.offers.takes_consent {
-        for shut in cards.iter_mut().filter(|card| card.is_shut) {
+        for shut in cards.iter_mut().filter(|card| card.is_shut && card.tag.is_empty()) {
             shut.texts.truncate(1);
             shut.texts.push(format!("{city}が、申請のときに同意をとります。この事業所では登録できません。"));
         }
@@ -230,6 +230,9 @@ fn card((id, name, kinds): Block, view: &PersonPage, today: Date) -> Option<Card
     if shown.is_empty() {
         let hidden = view.hidden.iter().find(|one| kinds.contains(&one.kind))?;
         card.is_shut = true;
+        if hidden.rule == "switched_off" {
+            card.tag = "止めています".to_owned();
+        }
         card.texts = vec![hidden.reason.clone(), hidden.next.clone()];
         return Some(card);
     }

@@ -394,6 +394,7 @@ fn may_send(page: &Route, role: Role) -> bool {
         "plan_maker_by_form" => role == Role::Planner,
         "consent_by_form" => matches!(role, Role::Planner | Role::City),
         "end_by_form" => is_office,
+        "switch_by_form" => matches!(role, Role::Planner | Role::Helper),
         "door_code_by_form" | "door_proxy_by_form" | "door_end_by_form" => role == Role::City,
         other => panic!("{other} has no line"),
     }
@@ -455,6 +456,9 @@ fn is_open(page: &Route, role: Role) -> bool {
         "request_receipt_page" => false,
         "looks_page" => matches!(role, Role::Planner | Role::Helper | Role::City),
         "person_page" => sees_hanako,
+        // No city's account of these is an administrator's.
+        "switches_page" | "sees_page" | "staff_looks_page" | "staff_looks_file" => is_office,
+        "switch_page" => matches!(role, Role::Planner | Role::Helper),
         "door_page" | "door_proxy_page" => role == Role::City,
         other => panic!("{other} has no line"),
     }

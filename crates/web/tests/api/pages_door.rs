@@ -51,7 +51,8 @@ async fn a_code_is_printed_once_opens_the_persons_door_and_is_ended_at_the_count
     assert!(empty.contains("架空 花子 さん") && empty.contains("ご本人のログインは、まだありません。"), "{empty}");
     let slip = officer.submit(&door, &format!("{door}/code"), &[]).await;
     let code = code_of(&slip);
-    for words in ["架空 花子 様", "令和8年12月24日 10時00分まで。1回だけ", "https://www.kiban.test/me"] {
+    for words in ["架空 花子 様", "令和8年12月24日 10時00分まで。1回だけ", "https://www.kiban.test/me"]
+    {
         assert!(slip.text().contains(words), "{words}: {}", slip.text());
     }
     // Told once: the list says that there is one and until when, never which.
@@ -95,11 +96,15 @@ async fn a_proxy_is_registered_with_a_document_and_a_last_day_and_what_is_wrong_
     assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(text.contains("直すところが2つあります") && text.contains("<title>エラー："), "{text}");
     assert!(text.contains("href=\"#birth\"") && text.contains("href=\"#ends_on\""), "{text}");
-    assert!(text.contains("value=\"架空　長子\"") && text.contains("value=\"family\" checked"), "what was typed: {text}");
+    assert!(
+        text.contains("value=\"架空　長子\"") && text.contains("value=\"family\" checked"),
+        "what was typed: {text}"
+    );
     let mut wrong = daughter("", "2036-12-31");
     wrong[4].1 = " ";
     let text = officer.submit(&form, &form, &wrong).await.text();
-    for words in ["から選んでください", "終わりの日は、明日から3年以内の日", "直すところが3つあります"] {
+    for words in ["から選んでください", "終わりの日は、明日から3年以内の日", "直すところが3つあります"]
+    {
         assert!(text.contains(words), "{words}: {text}");
     }
     let slip = officer.submit(&form, &form, &daughter("family", "令和8年12月31日")).await;
@@ -107,7 +112,8 @@ async fn a_proxy_is_registered_with_a_document_and_a_last_day_and_what_is_wrong_
     assert!(slip.text().contains("架空　長子 様（架空 花子 様の家族として）"), "{}", slip.text());
     assert!(slip.text().contains("令和8年12月31日</td>"), "the last day: {}", slip.text());
     let list = officer.get(&door).await.text();
-    for words in ["家族・長女", "戸籍全部事項証明書　12-34（令和8年11月1日）", "番号はまだ使われていない"] {
+    for words in ["家族・長女", "戸籍全部事項証明書　12-34（令和8年11月1日）", "番号はまだ使われていない"]
+    {
         assert!(list.contains(words), "{words}: {list}");
     }
     let (mut browser, _) = log_in(&world, &hostile, "daughter").await;
@@ -117,7 +123,10 @@ async fn a_proxy_is_registered_with_a_document_and_a_last_day_and_what_is_wrong_
     let (mut hanako, _) = log_in(&world, &hostile, "hanako").await;
     hanako.submit(&world, "/me/offices", "/me/family", &[("family", "refuse")]).await;
     let list = officer.get(&door).await.text();
-    assert!(list.contains("家族には見せないと、ご本人が決めています") && list.contains("令和8年11月24日から。"), "{list}");
+    assert!(
+        list.contains("家族には見せないと、ご本人が決めています") && list.contains("令和8年11月24日から。"),
+        "{list}"
+    );
     assert!(list.contains("ご本人が終えた（"), "{list}");
     let reply = officer.submit(&form, &form, &daughter("family", "令和8年12月31日")).await;
     assert_eq!(reply.status, StatusCode::CONFLICT);

@@ -4,13 +4,13 @@
 use crate::person_log_in::world_with_provider;
 use crate::provider::{Hostile, PersonBrowser};
 use crate::slips;
-use crate::world::{PUBLIC_HOST, Person, Reply, Role, World, city, day};
+use crate::world::{PUBLIC_HOST, Person, Reply, Role, World, city, day, other_city};
 use axum::http::{Method, Request, StatusCode, header};
 use kiban_domain::application::CertificationApplication;
 use kiban_domain::care_plan::CarePlan;
 use kiban_domain::certification::ApplicationKind;
 use kiban_domain::consent::IdentityProof;
-use kiban_domain::insured::Insured;
+use kiban_domain::insured::{Insured, LinkReason, NumberLink};
 use kiban_domain::survey::CertificationSurvey;
 use kiban_domain::{InsuredNumber, PersonKey};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
@@ -768,6 +768,76 @@ async fn a_row_changed_in_the_database_opens_nothing() {
     connection.close().await.unwrap();
 }
 
+/// P-038: the other city says that Hanako came from here; her new number there.
+async fn moved_to_the_other_city(world: &World, name: &str) -> PersonKey {
+    let insurer = other_city();
+    let key = PersonKey { insurer, insured: InsuredNumber::parse("0000000101").unwrap() };
+    let mut insured = Insured { key, card_insurer: insurer, ..Person::Hanako.insured() };
+    name.clone_into(&mut insured.identity.name);
+    insured.identity.address = Some("見本県別市新町2-2".to_owned());
+    let link = NumberLink { before: Person::Hanako.key(), changed_on: world.today(), reason: LinkReason::MovedIn };
+    let files = MunicipalPackage::new(insurer, world.now())
+        .insured(&[Entry { key, history: 1, change: Change::New, value: insured }])
+        .links(&[Entry { key, history: 1, change: Change::New, value: link }])
+        .finish()
+        .unwrap();
+    let reply = world.log_in(Role::OtherCity).await.upload("/api/v1/packages", &files).await;
+    assert_eq!(reply.json()["state"], json!("applied"), "{}", reply.text());
+    key
+}
+
+#[tokio::test]
+async fn somebody_renumbered_sees_the_records_under_the_number_before_and_a_namesake_does_not() {
+    let (world, hostile) = open().await;
+    let after = |name: &str| json!({ "name": name, "address": { "formatted": "見本県別市新町2-2" }, "birthdate": "1941-05-03", "gender": "female" });
+    hostile.change(|state| drop(state.people.insert("moved".to_owned(), after("架空 花子"))));
+    let new = moved_to_the_other_city(&world, "架空 花子").await;
+    let (mut hanako, page) = log_in(&world, &hostile, "moved").await;
+    assert_eq!(page, "/me/now");
+    let html = hanako.get(&world, "/me/now").await.text();
+    let link = "<a href=\"/me/earlier/1\">";
+    assert!(
+        html.contains(link) && html.contains("被保険者番号 0000000001。令和8年11月24日に 番号が 変わりました"),
+        "{html}"
+    );
+    assert!(!html.contains("要介護２"), "no card under the new number yet");
+    let html = hanako.get(&world, "/me/earlier/1").await.text();
+    assert!(
+        html.contains("前の番号のときの 情報です。") && html.contains("要介護２") && html.contains("1割"),
+        "{html}"
+    );
+    for word in ["調査票", "意見書"] {
+        assert!(!html.contains(word), "{word}: {html}");
+    }
+    for place in ["2", "0", "-1", "x"] {
+        assert_eq!(hanako.get(&world, &format!("/me/earlier/{place}")).await.status, StatusCode::NOT_FOUND, "{place}");
+    }
+    // Each look stands in the log of the number it was at; the cities see their own number's records only.
+    let of_old = world.log_about(Person::Hanako.key()).await;
+    assert!(of_old.iter().any(|(action, outcome, _)| action == "view" && outcome == "allowed"), "{of_old:?}");
+    let stolen = world.stolen_handle(Role::OtherCity, Person::Hanako.key()).await;
+    let reply = world.log_in(Role::OtherCity).await.get(&format!("/api/v1/people/{stolen}/records/A3a")).await;
+    assert_eq!(reply.refusal().0, 404);
+    assert_ne!(new, Person::Hanako.key());
+    // 不開示 under the number before: where somebody lived is not told any more.
+    let insured = Insured { withheld: true, ..Person::Hanako.insured() };
+    let row = Entry { key: Person::Hanako.key(), history: 2, change: Change::New, value: insured };
+    let files = MunicipalPackage::new(city(), world.now()).insured(&[row]).finish().unwrap();
+    assert_eq!(world.log_in(Role::City).await.upload("/api/v1/packages", &files).await.status, StatusCode::OK);
+    assert!(!hanako.get(&world, "/me/now").await.text().contains("/me/earlier/"));
+    assert_eq!(hanako.get(&world, "/me/earlier/1").await.status, StatusCode::NOT_FOUND);
+    world.verify().await;
+    // Kana, birth and sex are the same, the name is not: nobody is shown somebody else's records.
+    let (world, hostile) = open().await;
+    hostile.change(|state| drop(state.people.insert("moved".to_owned(), after("架空 華子"))));
+    moved_to_the_other_city(&world, "架空 華子").await;
+    let (mut namesake, page) = log_in(&world, &hostile, "moved").await;
+    assert_eq!(page, "/me/now");
+    assert!(!namesake.get(&world, "/me/now").await.text().contains("/me/earlier/"));
+    assert_eq!(namesake.get(&world, "/me/earlier/1").await.status, StatusCode::NOT_FOUND);
+    world.verify().await;
+}
+
 /// The sweep: every page of the person, for nobody, for somebody with nobody to look at, and for the person. A new page without a
 /// line fails.
 #[tokio::test]
@@ -789,6 +859,7 @@ async fn every_page_of_the_person_answers_as_it_should() {
             "person_now" | "person_looks" | "person_log" | "person_consent" | "person_offices" => {
                 ["/me", "/me/whose", "200"]
             }
+            "person_earlier" => ["/me", "/me/whose", "404"],
             "person_consent_act" | "person_end_office" | "person_family" => ["/me", "/me/whose", "400"],
             "person_whose" => ["/me", "/me/code", "200"],
             "person_code" => ["/me", "200", "200"],
@@ -797,7 +868,7 @@ async fn every_page_of_the_person_answers_as_it_should() {
         }
     };
     for page in PERSON_PAGES {
-        let path = page.path.replace("{size}", "x");
+        let path = page.path.replace("{size}", "x").replace("{place}", "1");
         let browsers = [&mut nobody, &mut empty, &mut hanako];
         for (at, (who, wanted)) in browsers.into_iter().zip(expected(page.name)).enumerate() {
             let form = (page.method == Method::POST).then(String::new);

@@ -8,12 +8,12 @@ use crate::pages::person::{Card, my_cards};
 use crate::pages::words;
 use crate::{App, Problem};
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use kiban_domain::consent::ConsentAct;
 use kiban_domain::{InsurerNumber, Kind, OfficeNumber};
-use kiban_service::{Error, MyLook, PortalChoice, PortalGrantView};
+use kiban_service::{EarlierNumber, Error, MyLook, PortalChoice, PortalGrantView};
 use serde::Deserialize;
 
 const MENU: &[(&str, &str)] = &[
@@ -32,6 +32,10 @@ struct NowPage {
     cards: Vec<Card>,
     may_take_consent: bool,
     handle: String,
+    /// Numbers before, in words (P-038).
+    earlier: Vec<String>,
+    /// Of which number before it is; empty of the present one.
+    number: String,
 }
 
 #[derive(Template)]
@@ -142,6 +146,35 @@ pub(crate) async fn now(State(app): State<App>, looker: Looker) -> Result<Respon
         cards: my_cards(&view, context.today()),
         may_take_consent: false,
         handle: String::new(),
+        earlier: app.platform.my_earlier_numbers(&looker.looking, context).await?.iter().map(in_words).collect(),
+        number: String::new(),
+    };
+    looker.known.show(&app, &page).await
+}
+
+fn in_words(earlier: &EarlierNumber) -> String {
+    let until = earlier.until.map(|day| format!("。{}に 番号が 変わりました", words::day(day))).unwrap_or_default();
+    format!("{}の 被保険者番号 {}{until}", earlier.city, earlier.person.insured)
+}
+
+/// The records under a number before; the place in the list says nothing about anybody.
+pub(crate) async fn earlier(
+    State(app): State<App>,
+    looker: Looker,
+    Path(place): Path<String>,
+) -> Result<Response, Away> {
+    let context = &looker.known.door.context;
+    let place: usize = place.parse().ok().filter(|place| *place > 0).unwrap_or(usize::MAX);
+    let (earlier, view) = app.platform.my_earlier_page(&looker.looking, place.saturating_sub(1), context).await?;
+    let page = NowPage {
+        page: frame(&app, &looker, "前の番号のときの情報", "P-038", "/me/now").await?,
+        name: view.person["name"].as_str().unwrap_or_default().to_owned(),
+        todo: Vec::new(),
+        cards: my_cards(&view, context.today()),
+        may_take_consent: false,
+        handle: String::new(),
+        earlier: Vec::new(),
+        number: in_words(&earlier),
     };
     looker.known.show(&app, &page).await
 }
@@ -174,6 +207,7 @@ fn look(look: &MyLook) -> Look {
         "portal.login" | "portal.bind" | "portal.choose" => {
             "あなたの情報を 見られるように ログインしました。".to_owned()
         }
+        "numbers" if look.what.is_empty() => "前の番号を たしかめました。".to_owned(),
         "list_people" => "利用者の一覧で あなたの名前を 見ました。".to_owned(),
         action if action.starts_with("disaster") => "災害のときの しくみで あなたを 探しました。".to_owned(),
         action if action.starts_with("submission") || action.starts_with("opinion") => {

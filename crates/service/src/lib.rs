@@ -123,8 +123,8 @@ pub use own_account::PasswordChange;
 pub use people::{PeoplePage, PersonStatus};
 pub use plan_offices::Review;
 pub use portal::{
-    AtPortal, EarlierNumber, LOOK_DAYS, LogInAttempt, Looking, MyConsent, MyLook, MyOffice, PersonClaims, PortalChoice,
-    PortalCode, PortalDesk, PortalGrantView, PortalNext, ProxyAsk,
+    AtPortal, BlockMade, EarlierNumber, LOOK_DAYS, LogInAttempt, Looking, MyConsent, MyLook, MyOffice, PersonClaims,
+    PortalChoice, PortalCode, PortalDesk, PortalGrantView, PortalNext, ProxyAsk, ProxyBlock,
 };
 pub use quota::Counts;
 pub use receipts::ReceiptLine;

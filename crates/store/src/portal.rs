@@ -54,10 +54,13 @@ pub enum PortalRole {
     Voluntary,
     /// Nobody: the person wants no family to look. Only the person makes and ends it.
     FamilyRefused,
+    /// Nobody: until the municipality has decided, one proxy or all of them see nothing (T-2). What it says stands in `about`.
+    Blocked,
 }
 
 impl PortalRole {
-    const ALL: [Self; 5] = [Self::Person, Self::Family, Self::Legal, Self::Voluntary, Self::FamilyRefused];
+    const ALL: [Self; 6] =
+        [Self::Person, Self::Family, Self::Legal, Self::Voluntary, Self::FamilyRefused, Self::Blocked];
 
     /// The stored code.
     pub fn code(self) -> &'static str {
@@ -67,6 +70,7 @@ impl PortalRole {
             Self::Legal => "legal",
             Self::Voluntary => "voluntary",
             Self::FamilyRefused => "family_refused",
+            Self::Blocked => "blocked",
         }
     }
 
@@ -88,6 +92,7 @@ impl PortalRole {
             Self::Legal => "法定代理人",
             Self::Voluntary => "任意後見人",
             Self::FamilyRefused => "家族には見せない",
+            Self::Blocked => "代理の方の閲覧を止めている",
         }
     }
 }
@@ -124,7 +129,7 @@ impl PortalGrant {
     pub fn is_live(&self, today: Date) -> bool {
         self.ended.is_none()
             && self.bound.is_some()
-            && self.role != PortalRole::FamilyRefused
+            && (self.role.is_proxy() || self.role == PortalRole::Person)
             && self.ends_on.is_none_or(|last| today <= last)
     }
 

@@ -140,6 +140,8 @@ routes! {
     Organisations post   POST   "/api/v1/people/{handle}/proxies"            register_proxy        Municipalities "代理の方の登録（家族・法定代理人・任意後見人）" portal::register_proxy;
     Organisations get    GET    "/api/v1/people/{handle}/proxies"            portal_grants         Municipalities "本人の画面を見られる方の一覧"              portal::grants;
     Organisations delete DELETE "/api/v1/people/{handle}/proxies/{registration}" end_portal_grant  Municipalities "本人・代理の方の登録を終える"              portal::end;
+    Organisations post   POST   "/api/v1/people/{handle}/proxy-blocks"       block_proxies         Municipalities "代理の方の閲覧を、決まるまで止める（1人か全員）" portal::block;
+    Organisations post   POST   "/api/v1/people/{handle}/proxy-blocks/{block}/lift" lift_proxy_block Municipalities "代理の方の閲覧の停止をやめる" portal::lift;
     Organisations post   POST   "/api/v1/people/{handle}/consents"           record_consent        Both           "同意の登録・撤回"                          consent::record;
     Organisations get    GET    "/api/v1/people/{handle}/look-ups"           look_ups              Both           "閲覧記録"                                  view::look_ups;
     Organisations post   POST   "/api/v1/people/{handle}/opinions"           submit_opinion        Offices        "主治医意見書の提出"                        submissions::opinion;
@@ -313,6 +315,8 @@ routes! {
     Organisations post   POST   "/p/{handle}/door/code"                      door_code_by_form     Municipalities "本人のための番号を出す"                    pages::door::issue_code;
     Organisations get    GET    "/p/{handle}/door/proxies"                   door_proxy_page       Municipalities "代理の方を登録する"                        pages::door::proxy_form;
     Organisations post   POST   "/p/{handle}/door/proxies"                   door_proxy_by_form    Municipalities "代理の方を登録する"                        pages::door::register_proxy;
+    Organisations post   POST   "/p/{handle}/door/block"                     door_block_by_form    Municipalities "代理の方の閲覧を、決まるまで止める"        pages::door::block;
+    Organisations post   POST   "/p/{handle}/door/lift"                      door_lift_by_form     Municipalities "代理の方の閲覧の停止をやめる"              pages::door::lift;
     Organisations post   POST   "/p/{handle}/door/end"                       door_end_by_form      Municipalities "番号・ログイン・代理の方の登録を終える"    pages::door::end;
     Organisations get    GET    "/p/{handle}/end"                            end_page              Offices        "担当を終える"                              pages::look::end_form;
     Organisations post   POST   "/p/{handle}/end"                            end_by_form           Offices        "担当を終える"                              pages::look::end;
@@ -367,6 +371,8 @@ pub static GRAVE: &[&str] = &[
     "decide_office",
     "register_proxy",
     "issue_portal_code",
+    "lift_proxy_block",
+    "door_lift_by_form",
     "door_proxy_by_form",
     "door_code_by_form",
     "change_start",

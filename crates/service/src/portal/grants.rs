@@ -2,6 +2,7 @@
 //! and how a code is used.
 
 use super::binding::new_code;
+use super::blocks::{ProxyBlock, is_blocked};
 use super::session::about;
 use super::{AtPortal, entry_of_nobody};
 use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
@@ -47,13 +48,19 @@ pub struct PortalCode {
 pub struct PortalGrantView {
     /// Of the registration.
     pub id: String,
-    /// `person`, `family`, `legal`, `voluntary`, `family_refused`.
+    /// `person`, `family`, `legal`, `voluntary`, `family_refused`, `blocked`.
     pub role: &'static str,
     /// The same in Japanese.
     pub role_name: &'static str,
     /// About a proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<ProxyAsk>,
+    /// About a block of proxies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block: Option<ProxyBlock>,
+    /// Whether a proxy sees nothing until the municipality has decided.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub blocked: bool,
     /// When it was made.
     pub made_at: Timestamp,
     /// Until when its one-time code can be used; absent once it was used, and when it ended.
@@ -213,7 +220,7 @@ impl Platform {
         let person = self.own_insured(caller, handle, context).await?;
         let grants = self.store().portal_grants(person).await?;
         self.store().audit().append(caller.entry_about(context, person, "portal.grants", Outcome::Allowed)).await?;
-        Ok(grants.iter().map(PortalGrantView::of).collect())
+        Ok(PortalGrantView::all(&grants))
     }
 
     /// The same with who it is, for the counter.
@@ -236,10 +243,16 @@ impl Platform {
         let person = self.own_insured(caller, handle, context).await?;
         let mut tx = self.store().begin().await?;
         let grants = tx.lock_portal_grants(person).await?;
-        let grant = grants.into_iter().find(|grant| grant.id == id);
-        // What the person refuses only the person allows again.
-        let grant = grant.filter(|grant| grant.role != PortalRole::FamilyRefused).ok_or(Error::Unknown)?;
+        let grant = grants.iter().find(|grant| grant.id == id);
+        // What the person refuses only the person allows again, and a block is lifted with a reason.
+        let is_log_in = |grant: &&PortalGrant| grant.role.is_proxy() || grant.role == PortalRole::Person;
+        let grant = grant.filter(is_log_in).ok_or(Error::Unknown)?.clone();
         tx.end_portal_grant(&grant, "municipality", context.now).await?;
+        // Decided: there is nothing left to be blocked.
+        let of_it = |block: Option<ProxyBlock>| block.is_some_and(|block| block.registration.as_deref() == Some(id));
+        for block in grants.iter().filter(|grant| ProxyBlock::of(grant).is_some_and(of_it)) {
+            tx.end_portal_grant(block, "replaced", context.now).await?;
+        }
         let entry = caller.entry_about(context, person, "portal.end", Outcome::Done);
         self.commit(tx, Entry { natural_key: Some(grant.id), ..entry }, &(), context).await
     }
@@ -301,12 +314,23 @@ impl Platform {
 }
 
 impl PortalGrantView {
+    /// All of a person, with who is blocked.
+    pub(crate) fn all(grants: &[PortalGrant]) -> Vec<Self> {
+        let view = |grant: &PortalGrant| {
+            let blocked = grant.role.is_proxy() && grant.ended.is_none() && is_blocked(&grant.id, grants);
+            Self { blocked, ..Self::of(grant) }
+        };
+        grants.iter().map(view).collect()
+    }
+
     pub(crate) fn of(grant: &PortalGrant) -> Self {
         Self {
             id: grant.id.clone(),
             role: grant.role.code(),
             role_name: grant.role.name_ja(),
-            proxy: serde_json::from_slice(&grant.about).ok(),
+            proxy: serde_json::from_slice(&grant.about).ok().filter(|_| grant.role.is_proxy()),
+            block: serde_json::from_slice(&grant.about).ok().filter(|_| grant.role == PortalRole::Blocked),
+            blocked: false,
             made_at: grant.made_at,
             code_until: grant.waiting_code(),
             bound_at: grant.bound.map(|(_, at)| at),

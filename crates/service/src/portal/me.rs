@@ -216,8 +216,9 @@ impl Platform {
     pub async fn my_proxies(&self, looking: &Looking, context: &Context) -> Result<Vec<PortalGrantView>, Error> {
         let grants = self.store().portal_grants(looking.grant.person).await?;
         self.store().audit().append(looking.entry(context, "portal.grants", Outcome::Allowed)).await?;
-        let others = grants.iter().filter(|grant| grant.role != PortalRole::Person);
-        Ok(others.map(PortalGrantView::of).collect())
+        // Why somebody is blocked is between the municipality and whom it concerns; that they are is told.
+        let others = PortalGrantView::all(&grants).into_iter();
+        Ok(others.filter(|grant| !matches!(grant.role, "person" | "blocked")).collect())
     }
 
     /// Refuses the family, at once and until it is allowed again: registered family ends, and none can be registered (P-002). Only the

@@ -4,6 +4,7 @@
 
 mod attempt;
 mod binding;
+mod blocks;
 mod city;
 mod earlier;
 mod grants;
@@ -14,6 +15,7 @@ mod session;
 pub(crate) use binding::Unmatched;
 
 pub use attempt::{LogInAttempt, PersonClaims};
+pub use blocks::{BlockMade, ProxyBlock};
 pub use earlier::EarlierNumber;
 pub use grants::{PortalCode, PortalDesk, PortalGrantView, ProxyAsk};
 pub use looks::{LOOK_DAYS, MyLook};

@@ -5,6 +5,7 @@
 //! request has to write to the database, and a text of yesterday opens nothing.
 
 use super::attempt::{PersonClaims, hex};
+use super::blocks::is_blocked;
 use super::{Looking, entry_of_nobody};
 use crate::{Context, Error, Platform, random};
 use kiban_domain::{InsurerNumber, Timestamp};
@@ -121,15 +122,16 @@ impl Platform {
 
     /// Whether somebody may look by a registration: live, the person still insured here under this number, and where 不開示 is set, issued
     /// by the municipality that knew it; a proxy is suspended then (P-037, T-1 b). Family also only while the person does not refuse it,
-    /// whichever was written first (P-002).
+    /// whichever was written first (P-002); no proxy while the municipality decides about it (T-2).
     pub(crate) async fn is_usable(&self, grant: &PortalGrant, context: &Context) -> Result<bool, Error> {
         if !grant.is_live(context.today()) {
             return Ok(false);
         }
         let Some((header, insured)) = self.store().person(grant.person).await? else { return Ok(false) };
-        if grant.role == PortalRole::Family {
+        if grant.role.is_proxy() {
             let all = self.store().portal_grants(grant.person).await?;
-            if all.iter().any(PortalGrant::is_refusal) {
+            let is_refused = grant.role == PortalRole::Family && all.iter().any(PortalGrant::is_refusal);
+            if is_refused || is_blocked(&grant.id, &all) {
                 return Ok(false);
             }
         }
@@ -196,11 +198,13 @@ impl Platform {
         match grant {
             Some(grant) if self.is_usable(&grant, context).await? => Ok(at.looking(grant)),
             _ => {
+                let all = self.store().portal_grants(*person).await?;
+                let rule = if is_blocked(id, &all) { "proxy_blocked" } else { "proxy_not_live" };
                 let entry = entry_of_nobody(&at.network, "portal.suspended", Outcome::Refused, context);
                 let entry = Entry {
                     insurer: Some(person.insurer.to_string()),
                     insured: Some(person.insured.to_string()),
-                    rule: Some("proxy_not_live".to_owned()),
+                    rule: Some(rule.to_owned()),
                     ..entry
                 };
                 self.store().audit().append(entry).await?;

@@ -78,6 +78,7 @@ async fn the_role_of_servers_does_its_work_and_can_change_nothing_that_was_recor
         }
         // What is for a while only it takes away.
         world.write(async |tx| tx.forget_portal_sessions(at(0)).await).await.unwrap();
+        world.write(async |tx| tx.forget_sessions(at(0)).await).await.unwrap();
         world.write(async |tx| tx.forget_mismatches(jiff::civil::date(2026, 1, 1)).await).await.unwrap();
         // Of the originals it removes those whose last day has passed, whatever it asks for.
         for (id, purge_after) in [("o1", 2020), ("o2", 2120)] {

@@ -6,7 +6,7 @@ use crate::caller::Authenticated;
 use crate::input::Json;
 use axum::extract::{Path, State};
 use kiban_domain::Date;
-use kiban_service::ProxyAsk;
+use kiban_service::{ProxyAsk, ProxyBlock};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -49,6 +49,53 @@ pub(crate) async fn register_proxy(
 pub(crate) async fn grants(State(app): State<App>, who: Authenticated, Path(handle): Path<String>) -> Answer {
     let grants = app.platform.portal_grants(&who.caller, &handle, &who.context).await?;
     ok(json!({ "registrations": grants }))
+}
+
+/// Why proxies see nothing until the municipality has decided (T-2).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BlockBody {
+    registration: Option<String>,
+    reason: String,
+    document: String,
+    document_date: Date,
+}
+
+impl BlockBody {
+    fn read(self) -> ProxyBlock {
+        let Self { registration, reason, document, document_date } = self;
+        ProxyBlock { registration, reason, document, document_date }
+    }
+}
+
+pub(crate) async fn block(
+    State(app): State<App>,
+    who: Authenticated,
+    Path(handle): Path<String>,
+    body: Json<BlockBody>,
+) -> Answer {
+    let (context, ask) = (who.keyed(&body.bytes)?, body.value.map(BlockBody::read));
+    let blocking = app.platform.block_proxies(&who.caller, &handle, ask, &context);
+    created(once(&app, &who, &context, blocking).await?)
+}
+
+/// What was decided.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LiftBody {
+    reason: String,
+}
+
+pub(crate) async fn lift(
+    State(app): State<App>,
+    who: Authenticated,
+    Path((handle, block)): Path<(String, String)>,
+    body: Json<LiftBody>,
+) -> Answer {
+    let (context, reason) = (who.keyed(&body.bytes)?, body.value.map(|body| body.reason));
+    let lifting = app.platform.lift_block(&who.caller, &handle, &block, reason, &context);
+    once(&app, &who, &context, lifting).await?;
+    done()
 }
 
 pub(crate) async fn end(

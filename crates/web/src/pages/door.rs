@@ -9,7 +9,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use kiban_domain::{Date, Timestamp, dates};
-use kiban_service::{ItemFault, PortalCode, PortalDesk, PortalGrantView, ProxyAsk};
+use kiban_service::{ItemFault, PortalCode, PortalDesk, PortalGrantView, ProxyAsk, ProxyBlock};
 
 const SCREEN: &str = "P-002";
 const HERE: &str = "/insured";
@@ -53,6 +53,30 @@ struct DoorPage {
     /// Since when the person refuses the family; empty while they do not.
     family_refused: String,
     ended: Vec<Row>,
+    blocks: Vec<Block>,
+    /// Field and message of the form that blocks or lifts.
+    errors: Vec<(String, String)>,
+    typed: Vec<(&'static str, String)>,
+}
+
+impl DoorPage {
+    fn typed(&self, name: &str) -> &str {
+        self.typed.iter().find(|(field, _)| *field == name).map_or("", |(_, text)| text)
+    }
+
+    fn message(&self, name: &str) -> Option<&str> {
+        self.errors.iter().find(|(field, _)| field == name).map(|(_, text)| text.as_str())
+    }
+}
+
+/// What is blocked until the municipality has decided.
+struct Block {
+    id: String,
+    /// Who sees nothing.
+    who: String,
+    reason: String,
+    document: String,
+    since: String,
 }
 
 struct Row {
@@ -136,30 +160,62 @@ pub(crate) async fn page(
     Path(handle): Path<String>,
     crate::input::Query(wanted): crate::input::Query<Wanted>,
 ) -> Result<Response, Away> {
+    let done = match wanted.unwrap_or_default().done.as_deref() {
+        Some("end") => "終えました。次の要求から、見られません。",
+        Some("block") => "止めました。次の要求から、見られません。ご本人は、これまでどおり見られます。",
+        Some("lift") => "止めるのをやめました。次の要求から、また見られます。",
+        _ => "",
+    };
+    Ok(show(&DoorPage { done, ..door_page(&app, &visitor, &handle).await? })?)
+}
+
+async fn door_page(app: &App, visitor: &Visitor, handle: &str) -> Result<DoorPage, Problem> {
     let now = visitor.context.now;
-    let desk = desk(&app, &visitor, &handle).await?;
+    let desk = desk(app, visitor, handle).await?;
     let grants = &desk.grants;
     let refusal = grants.iter().find(|grant| is_refusal(grant) && grant.ended_at.is_none());
     let family_refused = refusal.map(|grant| words::day_of(grant.made_at)).unwrap_or_default();
-    let is_shown = |grant: &&PortalGrantView| grant.ended_at.is_none() && !is_refusal(grant);
+    let is_shown = |grant: &&PortalGrantView| grant.ended_at.is_none() && !is_refusal(grant) && !is_block(grant);
     let rows = |own: bool| {
         let these = grants.iter().filter(is_shown).filter(move |grant| grant.proxy.is_none() == own);
         these.map(|grant| row(grant, now)).collect::<Vec<_>>()
     };
-    let html = DoorPage {
-        page: visitor.frame(&app, "本人の画面の番号と代理", SCREEN, HERE),
-        about: about(&desk, &handle),
-        done: match wanted.unwrap_or_default().done.as_deref() {
-            Some("end") => "終えました。次の要求から、見られません。",
-            _ => "",
-        },
+    let is_live_block = |grant: &&PortalGrantView| is_block(grant) && grant.ended_at.is_none();
+    let name = |id: &str| grants.iter().find(|grant| grant.id == id).and_then(|grant| grant.proxy.as_ref());
+    let blocks = grants.iter().filter(is_live_block).map(|grant| {
+        let block = grant.block.as_ref();
+        let only = block.and_then(|block| block.registration.as_deref());
+        Block {
+            id: grant.id.clone(),
+            who: match only.map(name) {
+                Some(Some(proxy)) => format!("{} さん（{}）", proxy.name, proxy.relation),
+                Some(None) => "代理の方".to_owned(),
+                None => "すべての代理の方".to_owned(),
+            },
+            reason: block.map(|block| block.reason.clone()).unwrap_or_default(),
+            document: block
+                .map(|block| format!("{}（{}）", block.document, words::day(block.document_date)))
+                .unwrap_or_default(),
+            since: words::moment(grant.made_at),
+        }
+    });
+    Ok(DoorPage {
+        page: visitor.frame(app, "本人の画面の番号と代理", SCREEN, HERE),
+        about: about(&desk, handle),
+        done: "",
         withheld: desk.withheld,
         own: rows(true),
         proxies: rows(false),
         family_refused,
         ended: grants.iter().rev().filter(|grant| grant.ended_at.is_some()).map(|grant| row(grant, now)).collect(),
-    };
-    Ok(show(&html)?)
+        blocks: blocks.collect(),
+        errors: Vec::new(),
+        typed: Vec::new(),
+    })
+}
+
+fn is_block(grant: &PortalGrantView) -> bool {
+    grant.role == "blocked"
 }
 
 fn is_refusal(grant: &PortalGrantView) -> bool {
@@ -192,6 +248,8 @@ fn state(grant: &PortalGrantView, now: Timestamp) -> (&'static str, String) {
         let who = match grant.ended_for.as_deref() {
             Some("person") if is_refusal(grant) => "ご本人が、家族に見せることにした",
             Some("person") => "ご本人が終えた",
+            Some("municipality") if is_block(grant) => "市区町村が、止めるのをやめた",
+            Some("replaced") if is_block(grant) => "止めていた代理の方が終わった",
             Some("municipality") => "市区町村が終えた",
             Some("replaced") => "新しい番号かログインに代わった",
             _ => "終わった",
@@ -200,6 +258,7 @@ fn state(grant: &PortalGrantView, now: Timestamp) -> (&'static str, String) {
     }
     let is_past = |proxy: &ProxyAsk| proxy.ends_on < dates::day_in_japan(now);
     match (grant.bound_at, grant.code_until) {
+        _ if grant.blocked => ("tag--off", "市区町村が決めるまで、見られない".to_owned()),
         _ if grant.proxy.as_ref().is_some_and(is_past) => ("tag--off", "終わりの日を過ぎた".to_owned()),
         (Some(at), _) => ("tag--ok", format!("{}から、ログインと結び付いている", words::moment(at))),
         (None, Some(until)) if until < now => ("tag--off", format!("番号の期限が切れた（{}）", words::moment(until))),
@@ -338,4 +397,64 @@ pub(crate) async fn end(State(app): State<App>, Path(handle): Path<String>, post
     let ended = app.platform.end_portal_grant(caller, &handle, form.get("registration"), context).await;
     ended.map_err(Problem::from)?;
     Ok(to(&format!("/p/{handle}/door?done=end"), None))
+}
+
+pub(crate) async fn block(
+    State(app): State<App>,
+    Path(handle): Path<String>,
+    posted: Posted,
+) -> Result<Response, Away> {
+    let Posted { visitor, form } = posted;
+    let day = dates::parse_typed(form.get("document_date")).map_err(|_| {
+        let text = "日付を、令和8年11月1日 や 2026-11-01 のように入れてください";
+        Problem::invalid(vec![ItemFault::new("document_date", text)])
+    });
+    let text = |name: &str| form.get(name).to_owned();
+    let ask = day.map(|document_date| ProxyBlock {
+        registration: Some(text("registration")).filter(|id| id != "all"),
+        reason: text("reason"),
+        document: text("document"),
+        document_date,
+    });
+    let blocked = app.platform.block_proxies(&visitor.caller, &handle, ask, &visitor.context).await;
+    after(&app, &visitor, &form, &handle, blocked.map(|_| "block")).await
+}
+
+pub(crate) async fn lift(State(app): State<App>, Path(handle): Path<String>, posted: Posted) -> Result<Response, Away> {
+    let Posted { visitor, form } = posted;
+    let reason = Ok::<_, Problem>(form.get("lifted_for").to_owned());
+    let lifted = app.platform.lift_block(&visitor.caller, &handle, form.get("block"), reason, &visitor.context).await;
+    after(&app, &visitor, &form, &handle, lifted.map(|()| "lift")).await
+}
+
+/// Back to the page, or the page with what is to be put right and what was typed.
+async fn after(
+    app: &App,
+    visitor: &Visitor,
+    form: &Form,
+    handle: &str,
+    done: Result<&'static str, Problem>,
+) -> Result<Response, Away> {
+    let problem = match done {
+        Ok(done) => return Ok(to(&format!("/p/{handle}/door?done={done}"), None)),
+        Err(problem) => problem,
+    };
+    let errors = match problem.code {
+        "conflict" => vec![("registration".to_owned(), problem.title.clone())],
+        _ => problem.items(),
+    };
+    if errors.is_empty() {
+        return Err(problem.into());
+    }
+    let mut html = door_page(app, visitor, handle).await?;
+    // Both forms ask for a reason.
+    let is_lift = !form.get("block").is_empty();
+    let field = |item: String| if is_lift && item == "reason" { "lifted_for".to_owned() } else { item };
+    html.errors = errors.into_iter().map(|(item, text)| (field(item), text)).collect();
+    let fields = ["registration", "reason", "document", "document_date", "lifted_for"];
+    html.typed = fields.map(|name| (name, form.get(name).to_owned())).into();
+    html.page.has_errors = true;
+    let mut response = show(&html)?;
+    *response.status_mut() = problem.status;
+    Ok(response)
 }

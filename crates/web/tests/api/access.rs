@@ -127,6 +127,15 @@ pub async fn path(world: &World, route: &Route, role: Role) -> String {
         let reply = world.log_in(Role::City).await.post(&format!("/api/v1/people/{handle}/proxies"), ask).await;
         path = path.replace("{registration}", reply.json()["id"].as_str().unwrap());
     }
+    if path.contains("{block}") {
+        let handle = world.find(Person::Hanako).await;
+        let (city_hall, proxies) = (world.log_in(Role::City).await, format!("/api/v1/people/{handle}/proxies"));
+        let proxy = city_hall.post(&proxies, body(world, "register_proxy", Role::City).unwrap()).await.json();
+        let mut ask = body(world, "block_proxies", Role::City).unwrap();
+        ask["registration"] = proxy["id"].clone();
+        let made = city_hall.post(&format!("/api/v1/people/{handle}/proxy-blocks"), ask).await.json();
+        path = path.replace("{block}", made["id"].as_str().unwrap_or_else(|| panic!("{made}")));
+    }
     path = path.replace("{kind}", "A3a").replace("{account}", COLLEAGUE);
     if path.contains("{file}") {
         let slip = path.split('/').nth(4).unwrap();
@@ -279,6 +288,10 @@ pub fn body(world: &World, name: &str, role: Role) -> Option<Value> {
             "role": "legal", "name": "架空 長子", "birth": "1970-01-02", "relation": "成年後見人",
             "document": "登記事項証明書", "document_date": "2026-11-01", "ends_on": "2027-11-01",
         }),
+        "block_proxies" => {
+            json!({ "reason": "長男と長女の申立て", "document": "申立書の写し", "document_date": "2026-11-20" })
+        }
+        "lift_proxy_block" => json!({ "reason": "家庭裁判所の審判による" }),
         "record_consent" => {
             json!({ "act": "withdrawn", "declarant": "person", "proof": "insurance_card", "form": "第1版" })
         }

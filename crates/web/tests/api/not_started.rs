@@ -47,6 +47,8 @@ const ANSWERED: &[(&str, &str)] = &[
     ("register_proxy", "the city makes ready"),
     ("portal_grants", "the city makes ready"),
     ("end_portal_grant", "the city makes ready"),
+    ("block_proxies", "the city keeps a proxy out"),
+    ("lift_proxy_block", "the city makes ready"),
     ("end_registration", "an office ends what it has registered"),
     ("set_plan_maker", "an office's own staff"),
     ("set_switch", "an office's own staff"),

@@ -395,7 +395,8 @@ fn may_send(page: &Route, role: Role) -> bool {
         "consent_by_form" => matches!(role, Role::Planner | Role::City),
         "end_by_form" => is_office,
         "switch_by_form" => matches!(role, Role::Planner | Role::Helper),
-        "door_code_by_form" | "door_proxy_by_form" | "door_end_by_form" => role == Role::City,
+        "door_code_by_form" | "door_proxy_by_form" | "door_end_by_form" | "door_block_by_form"
+        | "door_lift_by_form" => role == Role::City,
         other => panic!("{other} has no line"),
     }
 }

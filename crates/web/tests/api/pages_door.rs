@@ -167,3 +167,93 @@ async fn of_a_withheld_person_the_page_warns_and_offers_no_proxy_and_markup_that
     }
     world.verify().await;
 }
+
+/// T-2: two proxies dispute, and the municipality decides.
+#[tokio::test]
+async fn a_blocked_proxy_sees_nothing_from_the_next_request_on_and_the_person_and_the_other_still_see() {
+    let (world, hostile) = person_door::open().await;
+    let son =
+        serde_json::json!({ "name": "架空 長男", "address": "大阪府", "birthdate": "1972-03-04", "gender": "male" });
+    hostile.change(|state| drop(state.people.insert("son".to_owned(), son)));
+    let (mut officer, door) = counter(&world).await;
+    let form = format!("{door}/proxies");
+    let daughters = code_of(&officer.submit(&form, &form, &daughter("legal", "2027-03-31")).await);
+    let mut of_son = daughter("voluntary", "2027-03-31");
+    (of_son[1].1, of_son[2].1, of_son[3].1) = ("架空 長男", "昭和47年3月4日", "長男");
+    let sons = code_of(&officer.submit(&form, &form, &of_son).await);
+    let (mut daughter, _) = log_in(&world, &hostile, "daughter").await;
+    daughter.submit(&world, "/me/code", "/me/code", &[("code", &daughters)]).await;
+    let (mut son, _) = log_in(&world, &hostile, "son").await;
+    let (mut hanako, _) = log_in(&world, &hostile, "hanako").await;
+    let id = registration(&officer, &door, "法定代理人・長女").await;
+    let block = format!("{door}/block");
+    let faults = officer.submit(&door, &block, &[("registration", "x"), ("document_date", "2026-11-20")]).await;
+    assert_eq!(faults.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(faults.text().contains("直すところが3つあります"), "{}", faults.text());
+    let only_daughter = [
+        ("registration", id.as_str()),
+        ("reason", "長男が、長女は後見人でなくなったと申し出た"),
+        ("document", "申立書の写し"),
+        ("document_date", "令和8年11月20日"),
+    ];
+    let reply = officer.submit(&door, &block, &only_daughter).await;
+    assert_eq!(location(&reply), format!("{door}?done=block"));
+    let again = officer.submit(&door, &block, &only_daughter).await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+    let list = officer.get(&door).await.text();
+    for words in [
+        "架空　長子 さん（長女）の閲覧を止めています",
+        "申立書の写し（令和8年11月20日）",
+        "市区町村が決めるまで、見られない",
+    ] {
+        assert!(list.contains(words), "{words}: {list}");
+    }
+    // From the next request on, whatever it is; a log-in of her own finds nobody to look at.
+    for page in ["/me/now", "/me/looks", "/me/offices", "/me/looks.json"] {
+        assert_eq!(person_door::location(&daughter.get(&world, page).await), "/me/whose", "{page}");
+    }
+    let refused = daughter.get(&world, "/me/now").await;
+    assert_eq!(crate::recorded::refusals(&world, &refused).await, ["proxy_blocked"]);
+    assert_eq!(log_in(&world, &hostile, "daughter").await.1, "/me/code");
+    // The other is not concerned, nor the person, who is told that she is blocked and not why.
+    let used = son.submit(&world, "/me/code", "/me/code", &[("code", &sons)]).await;
+    assert_eq!(person_door::location(&used), "/me/now");
+    assert_eq!(hanako.get(&world, "/me/now").await.status, StatusCode::OK);
+    for browser in [&mut hanako, &mut son] {
+        let offices = browser.get(&world, "/me/offices").await.text();
+        assert!(offices.contains("市区町村が たしかめているあいだ、見られません"), "{offices}");
+        assert!(!offices.contains("申し出た") && !offices.contains("申立書"), "{offices}");
+    }
+    assert!(hanako.get(&world, "/me/looks").await.text().contains("代理の方の 閲覧を、決まるまで 止めました。"));
+    // All of them; then what was decided.
+    let all = [
+        ("registration", "all"),
+        ("reason", "どちらも申立て中"),
+        ("document", "申立書"),
+        ("document_date", "2026-11-21"),
+    ];
+    assert_eq!(location(&officer.submit(&door, &block, &all).await), format!("{door}?done=block"));
+    assert_eq!(person_door::location(&son.get(&world, "/me/now").await), "/me/whose");
+    assert_eq!(hanako.get(&world, "/me/now").await.status, StatusCode::OK);
+    let html = officer.get(&door).await.text();
+    let of_all = html.split("すべての代理の方の閲覧を止めています").nth(1).unwrap();
+    let of_all = of_all.split("name=\"block\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let lift = format!("{door}/lift");
+    let without = officer.submit(&door, &lift, &[("block", &of_all)]).await;
+    assert_eq!(without.status, StatusCode::UNPROCESSABLE_ENTITY, "without a reason");
+    let reply = officer.submit(&door, &lift, &[("block", &of_all), ("lifted_for", "審判が確定した")]).await;
+    assert_eq!(location(&reply), format!("{door}?done=lift"));
+    let (mut son, page) = log_in(&world, &hostile, "son").await;
+    assert_eq!(page, "/me/whose");
+    assert!(son.get(&world, "/me/whose").await.text().contains("架空 花子 さん（任意後見人として）"));
+    assert_eq!(log_in(&world, &hostile, "daughter").await.1, "/me/code", "her own block holds");
+    // The daughter is ended: the block has nothing left to hold.
+    officer.submit(&door, &format!("{door}/end"), &[("registration", &id)]).await;
+    let list = officer.get(&door).await.text();
+    assert!(!list.contains("の閲覧を止めています") && list.contains("止めていた代理の方が終わった（"), "{list}");
+    let log = world.log_about(Person::Hanako.key()).await;
+    for action in ["proxy.block", "proxy.unblock"] {
+        assert!(log.iter().any(|(done, outcome, _)| done == action && outcome == "done"), "{action}: {log:?}");
+    }
+    world.verify().await;
+}

@@ -93,6 +93,8 @@ struct Proxy {
     since: String,
     until: String,
     ended: String,
+    /// Sees nothing until the municipality has decided.
+    blocked: bool,
 }
 
 #[derive(Template)]
@@ -203,6 +205,8 @@ fn look(look: &MyLook) -> Look {
         "consent.record" => "同意について 登録しました。".to_owned(),
         "look_ups" | "look_ups.export" => "「だれが見たか」を 見ました。".to_owned(),
         "portal.code" => "あなたのログインのための 番号を 出しました。".to_owned(),
+        "proxy.block" => "代理の方の 閲覧を、決まるまで 止めました。".to_owned(),
+        "proxy.unblock" => "代理の方の 閲覧を、また 見られるように しました。".to_owned(),
         "proxy.register" => "代理の方を 登録しました。".to_owned(),
         "portal.login" | "portal.bind" | "portal.choose" => {
             "あなたの情報を 見られるように ログインしました。".to_owned()
@@ -322,6 +326,7 @@ fn proxy(grant: PortalGrantView) -> Proxy {
         since: words::day_of(grant.made_at),
         until: about.map(|proxy| words::day(proxy.ends_on)).unwrap_or_default(),
         ended: grant.ended_at.map(words::day_of).unwrap_or_default(),
+        blocked: grant.blocked,
     }
 }
 

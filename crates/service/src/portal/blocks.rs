@@ -1,0 +1,147 @@
+//! Proxies who dispute (T-2): until the municipality has decided, one of them or all see nothing. The person goes on seeing everything,
+//! and nothing is lost: the block is lifted, or a proxy is ended.
+
+use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
+use kiban_domain::{Date, PersonKey};
+use kiban_store::{Entry, Outcome, PortalGrant, PortalRole};
+use serde::{Deserialize, Serialize};
+
+/// Why somebody sees nothing for the time being.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyBlock {
+    /// The proxy's registration; absent: every proxy, also one registered meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<String>,
+    /// What happened.
+    pub reason: String,
+    /// 書類の種類, such as 申立書の写し.
+    pub document: String,
+    /// 書類の日付
+    pub document_date: Date,
+}
+
+/// A block that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockMade {
+    /// Of the block.
+    pub id: String,
+}
+
+const BLOCKED_ALREADY: &str = "すでに止めています。一覧で確かめてください";
+
+impl ProxyBlock {
+    /// What a live block says; one that cannot be read blocks every proxy.
+    pub(crate) fn of(grant: &PortalGrant) -> Option<Option<Self>> {
+        let is_live = grant.role == PortalRole::Blocked && grant.ended.is_none();
+        is_live.then(|| serde_json::from_slice(&grant.about).ok())
+    }
+}
+
+/// Whether a proxy's registration is blocked at present.
+pub(crate) fn is_blocked(id: &str, all: &[PortalGrant]) -> bool {
+    let covers = |block: Option<ProxyBlock>| block.and_then(|block| block.registration).is_none_or(|only| only == id);
+    all.iter().filter_map(ProxyBlock::of).any(covers)
+}
+
+impl Platform {
+    /// Blocks one proxy of an own insured, or all of them, from the next request on.
+    pub async fn block_proxies<E: From<Error>>(
+        &self,
+        caller: &Caller,
+        handle: &str,
+        ask: Result<ProxyBlock, E>,
+        context: &Context,
+    ) -> Result<BlockMade, E> {
+        let person = self.own_insured(caller, handle, context).await?;
+        Ok(self.put_block(caller, person, ask?, context).await?)
+    }
+
+    async fn put_block(
+        &self,
+        caller: &Caller,
+        person: PersonKey,
+        ask: ProxyBlock,
+        context: &Context,
+    ) -> Result<BlockMade, Error> {
+        let mut faults = texts(&[("reason", &ask.reason, 500), ("document", &ask.document, 100)]);
+        if ask.document_date > context.today() {
+            faults.push(ItemFault::new("document_date", "書類の日付が先の日です。書類を確かめてください"));
+        }
+        let mut tx = self.store().begin().await?;
+        let all = tx.lock_portal_grants(person).await?;
+        let is_live_proxy = |grant: &PortalGrant| grant.role.is_proxy() && grant.ended.is_none();
+        if let Some(id) = &ask.registration
+            && !all.iter().any(|grant| grant.id == *id && is_live_proxy(grant))
+        {
+            faults.push(ItemFault::new("registration", "止める代理の方を、いまの登録から選んでください"));
+        }
+        if !faults.is_empty() {
+            return Err(Error::Invalid(faults));
+        }
+        let same = |block: Option<ProxyBlock>| block.is_some_and(|block| block.registration == ask.registration);
+        if all.iter().filter_map(ProxyBlock::of).any(same) {
+            return Err(Error::Conflict(BLOCKED_ALREADY));
+        }
+        let id = random_id()?;
+        tx.put_portal_grant(&PortalGrant {
+            person,
+            id: id.clone(),
+            role: PortalRole::Blocked,
+            about: serde_json::to_vec(&ask).map_err(|error| Error::Internal(error.to_string()))?,
+            code: None,
+            despite_withheld: false,
+            ends_on: None,
+            made_by: caller.staff.id.0.clone(),
+            made_at: context.now,
+            bound: None,
+            ended: None,
+        })
+        .await?;
+        let (detail, made) = (serde_json::json!({ "registration": ask.registration }), BlockMade { id: id.clone() });
+        let entry = caller.entry_about(context, person, "proxy.block", Outcome::Done);
+        let entry = Entry { natural_key: Some(id), detail: Some(detail.to_string()), ..entry };
+        self.commit(tx, entry, &made, context).await?;
+        Ok(made)
+    }
+
+    /// Lifts a block after the municipality has decided that the proxy goes on; why stands in the log.
+    pub async fn lift_block<E: From<Error>>(
+        &self,
+        caller: &Caller,
+        handle: &str,
+        id: &str,
+        reason: Result<String, E>,
+        context: &Context,
+    ) -> Result<(), E> {
+        let person = self.own_insured(caller, handle, context).await?;
+        Ok(self.put_lift(caller, person, id, reason?, context).await?)
+    }
+
+    async fn put_lift(
+        &self,
+        caller: &Caller,
+        person: PersonKey,
+        id: &str,
+        reason: String,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let faults = texts(&[("reason", &reason, 500)]);
+        if !faults.is_empty() {
+            return Err(Error::Invalid(faults));
+        }
+        let mut tx = self.store().begin().await?;
+        let all = tx.lock_portal_grants(person).await?;
+        let block = all.into_iter().find(|grant| grant.id == id && grant.role == PortalRole::Blocked);
+        let block = block.ok_or(Error::Unknown)?;
+        tx.end_portal_grant(&block, "municipality", context.now).await?;
+        let detail = serde_json::json!({ "reason": reason }).to_string();
+        let entry = caller.entry_about(context, person, "proxy.unblock", Outcome::Done);
+        self.commit(tx, Entry { natural_key: Some(block.id), detail: Some(detail), ..entry }, &(), context).await
+    }
+}
+
+fn texts(all: &[(&'static str, &String, usize)]) -> Vec<ItemFault> {
+    let is_wrong = |text: &str, most: usize| text.trim().is_empty() || text.chars().count() > most;
+    let wrong = all.iter().filter(|(_, text, most)| is_wrong(text, *most));
+    wrong.map(|(item, _, most)| ItemFault::new(*item, format!("1文字以上{most}文字以内で入力してください"))).collect()
+}

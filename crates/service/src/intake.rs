@@ -15,7 +15,9 @@ use kiban_formats::Problem;
 use kiban_formats::municipal::{Change, MunicipalValue};
 use kiban_formats::text::holds_individual_number;
 use kiban_policy::{UseCase, Writer, may_register};
-use kiban_store::{Entry, NewRecord, OpinionRequest, Outcome, Receipt, ReceiptCounts, ReceiptState};
+use kiban_store::{
+    Cursor, Entry, NewRecord, OpinionRequest, Outcome, Position, Receipt, ReceiptCounts, ReceiptState, StoredEntry,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -39,6 +41,9 @@ pub struct PackageReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) missing: Option<Missing>,
 }
+
+/// Entries of an organisation at one instant that are looked through.
+const AT_ARRIVAL: u32 = 50;
 
 /// Problems found in applying that are kept in full.
 const PROBLEMS: usize = 5_000;
@@ -96,7 +101,7 @@ pub struct ReportedProblem {
 
 impl ReportedProblem {
     /// Whether the bytes it was found in must not be kept: a 個人番号 may be in them (P-039).
-    pub(crate) fn forbids_keeping(&self) -> bool {
+    pub fn forbids_keeping(&self) -> bool {
         self.rule == "individual_number"
     }
 
@@ -124,6 +129,10 @@ pub struct IntakeResult {
     pub state: &'static str,
     /// When it arrived.
     pub received_at: Timestamp,
+    /// Who sent it: a staff member of the municipality, or `connector`. Told to the municipality that asks for a receipt; absent
+    /// where the platform read rows again by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_by: Option<String>,
     /// 基準日 of the package: the day as of which its contents hold. Absent until its manifest was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_date: Option<Date>,
@@ -245,9 +254,27 @@ impl Platform {
         self.store().audit().append(caller.entry(context, "receipt", outcome)).await?;
         let found = found.ok_or(Error::Unknown)?;
         match caller.municipality() {
-            Some(insurer) => self.answered(insurer, found, false).await,
+            Some(insurer) => {
+                let sent_by = self.sent_by(caller, &found).await?;
+                Ok(IntakeResult { sent_by, ..self.answered(insurer, found, false).await? })
+            }
             None => answer(found, false),
         }
+    }
+
+    /// Who sent a package of the caller's organisation, as the log has it.
+    async fn sent_by(&self, caller: &Caller, receipt: &Receipt) -> Result<Option<String>, Error> {
+        let position = Position { writer: i64::MAX, segment: i32::MAX, n: i32::MAX };
+        let arrived = Cursor { at: receipt.received_at.as_microsecond(), position };
+        let log = self.store().audit();
+        let entries = log.of_organization(&caller.organization.to_string(), AT_ARRIVAL, Some(arrived)).await?;
+        let is_arrival = |entry: &&StoredEntry| {
+            entry.action == "import.received" && entry.natural_key.as_deref() == Some(receipt.public_id.as_str())
+        };
+        Ok(entries.iter().find(is_arrival).and_then(|entry| match entry.way.as_str() {
+            "connector" => Some("connector".to_owned()),
+            _ => entry.staff.as_deref().and_then(|staff| staff.rsplit_once('/')).map(|(_, name)| name.to_owned()),
+        }))
     }
 
     /// The result of a package, with what became of its rows since it was applied.
@@ -342,6 +369,7 @@ pub(crate) fn answer(receipt: Receipt, repeated: bool) -> Result<IntakeResult, E
         receipt: receipt.public_id,
         state: receipt.state.code(),
         received_at: receipt.received_at,
+        sent_by: None,
         base_date: receipt.base_date,
         repeated,
         missing: report.missing.take(),

@@ -76,6 +76,7 @@ impl Platform {
             receipt: public_id,
             state: ReceiptState::Applied.code(),
             received_at: context.now,
+            sent_by: None,
             base_date: None,
             repeated: false,
             report,

@@ -52,6 +52,17 @@ pub struct MissingRow {
     pub key: String,
 }
 
+/// A row that would change something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SampleRow {
+    /// 被保険者番号
+    pub insured_number: InsuredNumber,
+    /// 履歴番号, or what an opinion is known by; empty of a person and of an act of consent.
+    pub key: String,
+    /// `new`, `changed` or `deleted`.
+    pub change: &'static str,
+}
+
 /// What a package would do. Of the shape of its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DryRun {
@@ -70,6 +81,8 @@ pub struct DryRun {
     pub report: PackageReport,
     /// By 種別.
     pub changes: BTreeMap<String, RowChanges>,
+    /// The first ten rows of each 種別 that would change something.
+    pub samples: BTreeMap<String, Vec<SampleRow>>,
     /// Of a package of everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
@@ -81,6 +94,8 @@ const MOST_MISSING: usize = 1_000;
 const MOST_KEPT: usize = 100;
 /// People looked through at a time.
 const BLOCK: i32 = 1_000;
+/// Rows of a 種別 that are named.
+const MOST_SAMPLES: usize = 10;
 
 /// Files in memory that several may read.
 #[derive(Clone)]
@@ -129,7 +144,7 @@ impl Platform {
         self.dry_run(insurer, source, whole, entry, context, missing).await
     }
 
-    async fn dry_run<S: Source + Clone + Send + Sync + 'static>(
+    pub(crate) async fn dry_run<S: Source + Clone + Send + Sync + 'static>(
         &self,
         insurer: InsurerNumber,
         source: S,
@@ -146,7 +161,8 @@ impl Platform {
         let checked = checked.map_err(|error| Error::Unavailable(error.to_string()))?;
         let is_initial = !self.store().has_people(insurer).await?;
         let mut pass = Pass::new(checked.report, checked.rows, is_initial, checked.made_at);
-        let mut trial = Trial { insurer, is_initial, changes: BTreeMap::new(), acts: HashSet::new() };
+        let mut trial =
+            Trial { insurer, is_initial, changes: BTreeMap::new(), samples: BTreeMap::new(), acts: HashSet::new() };
         let mut keys = (whole || checked.is_whole).then(|| PackageKeys::of(checked.rows));
         if !checked.is_refused {
             let mut judge = self.judge(&no_receipt(context.now, insurer), insurer, &pass).await?;
@@ -159,7 +175,7 @@ impl Platform {
             }
         }
         let report = pass.report.closed();
-        let mut changes = trial.changes;
+        let (mut changes, samples) = (trial.changes, trial.samples);
         for (kind, counts) in &report.kinds {
             let of_kind = changes.entry(kind.clone()).or_default();
             (of_kind.unchanged, of_kind.refused) = (counts.unchanged, counts.refused);
@@ -169,8 +185,9 @@ impl Platform {
             None => None,
         };
         let state = if checked.is_refused { "would_refuse" } else { "would_apply" };
-        let subjects: BTreeSet<String> =
-            missing.iter().flat_map(|missing| &missing.rows).map(|row| row.insured_number.to_string()).collect();
+        let missed = missing.iter().flat_map(|missing| &missing.rows).map(|row| row.insured_number);
+        let sampled = samples.values().flatten().map(|row| row.insured_number);
+        let subjects: BTreeSet<String> = missed.chain(sampled).map(|number| number.to_string()).collect();
         let detail = serde_json::json!({
             "state": state, "changes": changes, "missing": missing.as_ref().map(|missing| missing.total),
         });
@@ -178,7 +195,7 @@ impl Platform {
         let entry = Entry { insurer, subjects, detail: Some(detail.to_string()), ..entry };
         self.store().audit().append(entry).await?;
         let (received_at, base_date) = (context.now, checked.base_date);
-        Ok(DryRun { receipt: "", state, received_at, base_date, repeated: false, report, changes, missing })
+        Ok(DryRun { receipt: "", state, received_at, base_date, repeated: false, report, changes, samples, missing })
     }
 
     /// What the platform holds and a package of everything that arrived lacks; before anything of it is applied.
@@ -231,17 +248,20 @@ impl Platform {
         for person in &judged.people {
             let versions = versions.get(&person.insured.key.insured).map_or(&[][..], Vec::as_slice);
             let is_there = versions.iter().any(|version| version.history_number == person.history_number);
-            trial.count(MunicipalKind::Insured.code(), false, is_there);
+            trial.count(MunicipalKind::Insured.code(), (person.insured.key.insured, ""), false, is_there);
         }
         for record in &judged.records {
             let key = (record.person.insured, record.kind, record.natural_key.clone());
             let is_there = records.get(&key).is_some_and(|present| !present.deleted);
-            trial.count(file_of(record.kind), record.deleted, is_there);
+            let row = (record.person.insured, record.natural_key.trim_start_matches('0'));
+            trial.count(file_of(record.kind), row, record.deleted, is_there);
         }
         for link in &judged.links {
             let before = store.links_of(link.person).await?;
             let last = before.iter().rfind(|known| known.history_number == link.history_number);
-            trial.count(MunicipalKind::Link.code(), link.deleted, last.is_some_and(|last| !last.deleted));
+            let is_there = last.is_some_and(|last| !last.deleted);
+            let key = link.history_number.to_string();
+            trial.count(MunicipalKind::Link.code(), (link.person.insured, &key), link.deleted, is_there);
         }
         // Those of a 同意欄 are counted with their application.
         trial.acts.extend(judged.columns.iter().map(|(id, _)| id.clone()));
@@ -251,7 +271,7 @@ impl Platform {
             let (applied, unchanged) = if is_new { (1, 0) } else { (0, 1) };
             pass.add(MunicipalKind::Consent.code(), ReceiptCounts { applied, unchanged, ..ReceiptCounts::default() });
             if is_new {
-                trial.count(MunicipalKind::Consent.code(), false, false);
+                trial.count(MunicipalKind::Consent.code(), (act.person.insured, ""), false, false);
             }
         }
         Ok(())
@@ -314,17 +334,23 @@ struct Trial {
     insurer: InsurerNumber,
     is_initial: bool,
     changes: BTreeMap<String, RowChanges>,
+    samples: BTreeMap<String, Vec<SampleRow>>,
     /// Acts of consent of the package.
     acts: HashSet<String>,
 }
 
 impl Trial {
-    fn count(&mut self, kind: &str, deletes: bool, is_there: bool) {
+    fn count(&mut self, kind: &str, (insured_number, key): (InsuredNumber, &str), deletes: bool, is_there: bool) {
         let changes = self.changes.entry(kind.to_owned()).or_default();
-        match (deletes, is_there) {
-            (true, _) => changes.deleted += 1,
-            (false, true) => changes.changed += 1,
-            (false, false) => changes.new += 1,
+        let (count, change) = match (deletes, is_there) {
+            (true, _) => (&mut changes.deleted, "deleted"),
+            (false, true) => (&mut changes.changed, "changed"),
+            (false, false) => (&mut changes.new, "new"),
+        };
+        *count += 1;
+        let samples = self.samples.entry(kind.to_owned()).or_default();
+        if samples.len() < MOST_SAMPLES {
+            samples.push(SampleRow { insured_number, key: key.to_owned(), change });
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct Upload {
     held: usize,
     /// Pieces were written already.
     spilled: bool,
+    /// The whole was written already, to be tried first.
+    is_held: bool,
 }
 
 /// A package that has arrived.
@@ -74,7 +76,13 @@ impl Upload {
             pieces: Vec::new(),
             held: 0,
             spilled: false,
+            is_held: false,
         }
+    }
+
+    /// One that was held, to be given its receipt now.
+    pub(crate) fn held(self, id: &str, files: Vec<UploadFile>) -> Self {
+        Self { id: Some(id.to_owned()), files, spilled: true, is_held: true, ..self }
     }
 
     /// A file begins.
@@ -109,9 +117,25 @@ impl Upload {
         Ok(tx.commit(Entry { action: "import.cut".to_owned(), outcome: Outcome::Failed, ..self.entry }).await?)
     }
 
+    /// Keeps what came without a receipt, sealed like every package, so that it can be tried and then applied or forgotten: the
+    /// number it is kept under. After a day of nothing it is forgotten like an upload that was cut.
+    pub async fn hold(mut self) -> Result<String, Error> {
+        self.end_file().await?;
+        let id = self.id()?;
+        let mut tx = self.platform.store().begin().await?;
+        self.note_arrival(&mut tx, &id).await?;
+        tx.put_pieces(self.insurer, &id, &self.pieces).await?;
+        tx.put_upload_files(self.insurer, &id, &self.files).await?;
+        let entry = Entry { action: "import.held".to_owned(), natural_key: Some(id.clone()), ..self.entry };
+        tx.commit(entry).await?;
+        Ok(id)
+    }
+
     /// Gives the receipt.
     pub async fn finish(mut self) -> Result<Received, Error> {
-        self.end_file().await?;
+        if !self.is_held {
+            self.end_file().await?;
+        }
         let id = self.id()?;
         let (mut digest, mut before) = self.before().await?;
         let mut receipt = before.take();
@@ -128,11 +152,15 @@ impl Upload {
                 Err(error) => return Err(error),
             }
         }
-        let (repeated, is_small) = (receipt.is_some(), !self.spilled);
+        let bytes: u64 = self.files.iter().map(|file| file.bytes).sum();
+        let is_small = if self.is_held { bytes < TOGETHER as u64 } else { !self.spilled };
+        let repeated = receipt.is_some();
         let store = self.platform.store();
         if repeated {
             let entry = Entry { action: "import.repeated".to_owned(), outcome: Outcome::Allowed, ..self.entry.clone() };
-            if self.spilled {
+            // Of a held one that somebody else gave its receipt at the same moment the pieces are the original.
+            let is_other = receipt.as_ref().is_some_and(|receipt| receipt.public_id != id);
+            if self.spilled && is_other {
                 let mut tx = store.begin().await?;
                 tx.drop_upload(self.insurer, &id).await?;
                 tx.commit(entry).await?;
@@ -183,8 +211,10 @@ impl Upload {
         let store = self.platform.store();
         let mut tx = store.begin().await?;
         self.note_arrival(&mut tx, id).await?;
-        tx.put_pieces(self.insurer, id, &self.pieces).await?;
-        tx.put_upload_files(self.insurer, id, &self.files).await?;
+        if !self.is_held {
+            tx.put_pieces(self.insurer, id, &self.pieces).await?;
+            tx.put_upload_files(self.insurer, id, &self.files).await?;
+        }
         tx.end_upload(self.insurer, id).await?;
         let new = NewReceipt {
             insurer: self.insurer,

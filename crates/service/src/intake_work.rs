@@ -761,13 +761,27 @@ pub(crate) fn read_blocks<S: Source + Send + 'static>(
 
 /// The sealed pieces of an upload as a source. Read on a thread that may wait.
 #[derive(Clone)]
-struct Spool {
+pub(crate) struct Spool {
     store: Store,
     insurer: InsurerNumber,
     upload: String,
     files: Arc<[UploadFile]>,
     runtime: Handle,
     stop: Arc<AtomicBool>,
+}
+
+impl Spool {
+    /// Of these files of an upload; nothing stops it.
+    pub(crate) fn of(store: &Store, insurer: InsurerNumber, upload: &str, files: Vec<UploadFile>) -> Self {
+        Self {
+            store: store.clone(),
+            insurer,
+            upload: upload.to_owned(),
+            files: files.into(),
+            runtime: Handle::current(),
+            stop: Arc::default(),
+        }
+    }
 }
 
 impl Source for Spool {

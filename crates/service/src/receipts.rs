@@ -1,10 +1,11 @@
 //! What a municipality has sent, in a list: a package that was set aside stands first, with what to do (P-161).
 
 use crate::{Caller, Context, Error, Platform};
-use kiban_domain::{InsurerNumber, Organization, Timestamp};
+use kiban_domain::{Date, InsurerNumber, Organization, Timestamp};
 use kiban_policy::UseCase;
 use kiban_store::{Outcome, Receipt, ReceiptCounts, ReceiptState};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Lines of the list, those set aside not counted.
 const LATEST: i32 = 100;
@@ -20,8 +21,13 @@ pub struct ReceiptLine {
     pub state_name: &'static str,
     /// When it arrived.
     pub received_at: Timestamp,
+    /// 基準日. Absent until its manifest was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_date: Option<Date>,
     /// Rows.
     pub counts: ReceiptCounts,
+    /// The same by 種別. Empty while it is being checked.
+    pub kinds: BTreeMap<String, ReceiptCounts>,
     /// What to do, in Japanese; empty when nothing is left to do.
     pub next: &'static str,
 }
@@ -40,7 +46,7 @@ impl Platform {
         let latest = self.store().receipts(insurer, sender, LATEST).await?;
         listed.extend(latest.into_iter().filter(|receipt| receipt.state != ReceiptState::Failed));
         self.store().audit().append(caller.entry(context, "receipts", Outcome::Allowed)).await?;
-        Ok(listed.into_iter().map(line).collect())
+        listed.into_iter().map(line).collect()
     }
 
     async fn set_aside_of(&self, insurer: InsurerNumber, sender: Organization) -> Result<Vec<Receipt>, Error> {
@@ -53,7 +59,16 @@ impl Platform {
     }
 }
 
-fn line(receipt: Receipt) -> ReceiptLine {
+/// Of a kept result what the list tells.
+#[derive(Deserialize)]
+struct Kinds {
+    #[serde(default)]
+    kinds: BTreeMap<String, ReceiptCounts>,
+}
+
+fn line(receipt: Receipt) -> Result<ReceiptLine, Error> {
+    let kept = receipt.result.as_deref().map(serde_json::from_slice::<Kinds>).transpose();
+    let kinds = kept.map_err(|error| Error::Internal(error.to_string()))?.map(|kept| kept.kinds).unwrap_or_default();
     let (state_name, next) = match receipt.state {
         ReceiptState::Received => ("処理中", "処理が終わるのを待ってください"),
         ReceiptState::Refused => {
@@ -68,12 +83,14 @@ fn line(receipt: Receipt) -> ReceiptLine {
             "運用者に受付番号を伝えてください。まだ何も見えません。原因が直れば続きから反映します。送り直す必要はありません",
         ),
     };
-    ReceiptLine {
+    Ok(ReceiptLine {
         receipt: receipt.public_id,
         state: receipt.state.code(),
         state_name,
         received_at: receipt.received_at,
+        base_date: receipt.base_date,
         counts: receipt.counts,
+        kinds,
         next,
-    }
+    })
 }

@@ -1,23 +1,25 @@
 //! 提出物: 主治医意見書 and 居宅サービス計画作成依頼届出 handed to the municipality, which fetches, accepts or returns them;
 //! the sender sees the state (P-133, P-138, P-201).
 
-use crate::decision::Question;
+use crate::decision::{Question, TOGETHER};
 use crate::notices::Tell;
 use crate::opinion_work::OTHER_APPLICANT;
 use crate::plan_offices::PlanChange;
 use crate::view::waits;
 use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
 use kiban_domain::dates::Period;
+use kiban_domain::insured::Insured;
 use kiban_domain::notice::NoticeKind;
 use kiban_domain::physician_opinion::{PhysicianOpinion, Severity};
 use kiban_domain::plan_request::{PlanRequest, SubmissionState};
 use kiban_domain::{Date, InsurerNumber, Kind, Organization, PersonKey, Timestamp};
 use kiban_formats::Severity as ProblemSeverity;
 use kiban_formats::municipal::{self, Change, Entry as Row, MunicipalPackage};
-use kiban_policy::{Decision, UseCase};
-use kiban_store::{Entry, NewRecord, NewSubmission, Original, Outcome, StoreError, Submission, Tx};
+use kiban_policy::{Decision, UseCase, Way};
+use kiban_store::{CoveredBy, Entry, NewRecord, NewSubmission, Original, Outcome, StoreError, Submission, Tx};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::{BTreeSet, HashMap};
 
 /// A document just handed over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,6 +54,9 @@ pub struct InboxItem {
     pub kind_name: &'static str,
     /// 被保険者番号
     pub insured_number: String,
+    /// Who it is about, for an officer at a screen who may see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<InboxPerson>,
     /// Who sent it.
     pub sender: Organization,
     /// When.
@@ -66,6 +71,22 @@ pub struct InboxItem {
     pub original: Option<OriginalInfo>,
     /// Content, once fetched.
     pub content: Option<Value>,
+}
+
+/// Whom a document is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InboxPerson {
+    /// 氏名
+    pub name: String,
+    /// フリガナ
+    pub kana: String,
+    /// 生年月日
+    pub birth: Date,
+    /// 住所
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// 不開示: nobody outside may learn where the person is.
+    pub withheld: bool,
 }
 
 /// What the file of a document is, without its bytes.
@@ -349,11 +370,45 @@ impl Platform {
         }
         page.sort_by(|a, b| (a.submitted_at, &a.id).cmp(&(b.submitted_at, &b.id)));
         page.truncate(limit as usize);
-        let items: Vec<InboxItem> = page.into_iter().map(|s| inbox_item(s, false)).collect();
+        let named = self.inbox_people(caller, page.iter().map(|one| one.person), context).await?;
+        let item = |one: Submission| InboxItem { person: named.get(&one.person).cloned(), ..inbox_item(one, false) };
+        let items: Vec<InboxItem> = page.into_iter().map(item).collect();
         let subjects: Vec<String> = items.iter().map(|item| item.insured_number.clone()).collect();
         let entry = caller.entry(context, "inbox", Outcome::Allowed);
         self.store().audit().append(Entry { insurer: Some(insurer.to_string()), subjects, ..entry }).await?;
         Ok(items)
+    }
+
+    /// Who the documents are about, for an officer at a screen; the entry that covers it is the caller's to make.
+    async fn inbox_people(
+        &self,
+        caller: &Caller,
+        people: impl Iterator<Item = PersonKey>,
+        context: &Context,
+    ) -> Result<HashMap<PersonKey, InboxPerson>, Error> {
+        let mut found = HashMap::new();
+        if caller.way != Way::Interactive {
+            return Ok(found);
+        }
+        let people: Vec<PersonKey> = people.collect::<BTreeSet<_>>().into_iter().collect();
+        for together in people.chunks(TOGETHER) {
+            for (case, unopened) in self.cases_with(caller, together, (&[], true), context).await? {
+                if case.decide(Question::read(Kind::A3a)).is_allowed()
+                    && let Some(insured) = unopened.identity()?
+                {
+                    let Insured { identity, withheld, .. } = insured.under(CoveredBy::List);
+                    let person = InboxPerson {
+                        name: identity.name,
+                        kana: identity.kana,
+                        birth: identity.birth,
+                        address: identity.address,
+                        withheld,
+                    };
+                    found.insert(case.person, person);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The bytes a document was handed in with: of one that waits the transit copy, of an accepted one the formal copy.
@@ -389,7 +444,9 @@ impl Platform {
         let entry = self.submission_entry(caller, &submission, "inbox.look", context);
         self.store().audit().append(Entry { outcome: Outcome::Allowed, ..entry }).await?;
         let is_open = submission.state != SubmissionState::Submitted;
-        Ok(inbox_item(submission, is_open))
+        let key = submission.person;
+        let person = self.inbox_people(caller, std::iter::once(key), context).await?.remove(&key);
+        Ok(InboxItem { person, ..inbox_item(submission, is_open) })
     }
 
     /// The municipality accepts a document, which makes it a record, or returns it with a reason.
@@ -588,6 +645,7 @@ fn inbox_item(submission: Submission, with_content: bool) -> InboxItem {
         kind: submission.kind,
         kind_name: submission.kind.name_ja(),
         insured_number: submission.person.insured.to_string(),
+        person: None,
         sender: submission.sender,
         submitted_at: submission.submitted_at,
         state: submission.state,

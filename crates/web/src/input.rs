@@ -241,6 +241,11 @@ impl Incoming {
             None => Err(malformed()),
         }
     }
+
+    /// What stands in the field `form_token`, as far as it has come.
+    pub(crate) fn form_token(&self) -> &[u8] {
+        self.multipart.form_token()
+    }
 }
 
 /// A body of one of these media types, with its type.

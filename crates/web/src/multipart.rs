@@ -21,6 +21,19 @@ pub(crate) struct Multipart {
     delimiter: Vec<u8>,
     held: Vec<u8>,
     state: State,
+    /// What stands in the field `form_token`.
+    token: Vec<u8>,
+}
+
+/// Longest form token.
+const TOKEN: usize = 64;
+
+/// What a part is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    File,
+    Token,
+    Other,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,15 +44,25 @@ enum State {
     Boundary,
     /// In the headers of a part.
     Headers,
-    /// In the content of a file, or of another part.
-    Content(bool),
+    /// In the content of a part.
+    Content(Part),
     /// Behind the last boundary.
     End,
 }
 
 impl Multipart {
     pub(crate) fn new(boundary: &str) -> Self {
-        Self { delimiter: format!("\r\n--{boundary}").into_bytes(), held: Vec::new(), state: State::Begin }
+        Self {
+            delimiter: format!("\r\n--{boundary}").into_bytes(),
+            held: Vec::new(),
+            state: State::Begin,
+            token: Vec::new(),
+        }
+    }
+
+    /// What came so far in the field that proves that a form is of a page of ours; empty without it.
+    pub(crate) fn form_token(&self) -> &[u8] {
+        &self.token
     }
 
     /// Whether the last boundary was there: without it the body was cut.
@@ -89,7 +112,11 @@ impl Multipart {
                 Some(end) => {
                     let headers = std::str::from_utf8(&self.held[..end]).map_err(|_| malformed())?;
                     let name = file_name(headers);
-                    self.state = State::Content(name.is_some());
+                    self.state = State::Content(match name {
+                        Some(_) => Part::File,
+                        None if headers.contains("name=\"form_token\"") => Part::Token,
+                        None => Part::Other,
+                    });
                     events.extend(name.map(Event::File));
                     self.held.drain(..end + 4);
                     Ok(true)
@@ -97,12 +124,15 @@ impl Multipart {
                 None if self.held.len() > HEADERS => Err(malformed()),
                 None => Ok(false),
             },
-            State::Content(is_file) => {
+            State::Content(part) => {
                 let end = find(&self.held, &self.delimiter);
                 let safe = end.unwrap_or(self.held.len().saturating_sub(self.delimiter.len()));
                 let bytes: Vec<u8> = self.held.drain(..safe).collect();
-                if is_file && !bytes.is_empty() {
-                    events.push(Event::Bytes(bytes));
+                match part {
+                    Part::File if !bytes.is_empty() => events.push(Event::Bytes(bytes)),
+                    Part::Token if self.token.len() + bytes.len() > TOKEN => return Err(malformed()),
+                    Part::Token => self.token.extend(bytes),
+                    Part::File | Part::Other => {}
                 }
                 if end.is_some() {
                     self.held.drain(..self.delimiter.len());
@@ -174,6 +204,25 @@ mod tests {
         for piece in 1..BODY.len() {
             assert_eq!(files(BODY.as_bytes(), piece).unwrap(), expected, "in pieces of {piece}");
         }
+    }
+
+    #[test]
+    fn the_token_of_a_form_is_there_before_its_first_file_however_it_arrives_and_a_long_one_is_refused() {
+        let body = "--x\r\nContent-Disposition: form-data; name=\"form_token\"\r\n\r\n0123abc\r\n--x\r\nContent-Disposition: form-data; name=\"files\"; filename=\"a\"\r\n\r\nbytes\r\n--x--\r\n";
+        for piece in 1..body.len() {
+            let mut multipart = Multipart::new("x");
+            let mut seen = Vec::new();
+            for bytes in body.as_bytes().chunks(piece) {
+                let events = multipart.push(bytes).unwrap();
+                if events.iter().any(|event| matches!(event, Event::File(_))) {
+                    seen = multipart.form_token().to_vec();
+                }
+            }
+            assert_eq!(seen, b"0123abc", "in pieces of {piece}");
+        }
+        let mut multipart = Multipart::new("x");
+        let long = body.replace("0123abc", &"0".repeat(TOKEN + 1));
+        assert!(multipart.push(long.as_bytes()).is_err());
     }
 
     #[test]

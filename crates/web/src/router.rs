@@ -286,6 +286,13 @@ routes! {
     Organisations get    GET    "/opinions/{handle}/receipt"                 opinion_receipt_page  Offices        "主治医意見書の受付"                        pages::opinion::receipt;
     Organisations get    GET    "/opinions/{handle}/{chapter}"               opinion_page          Offices        "主治医意見書を書く"                        pages::opinion::chapter;
     Organisations post   POST   "/opinions/{handle}/{chapter}"               opinion_by_form       Offices        "主治医意見書の下書き"                      pages::opinion::save;
+    Organisations get    GET    "/packages"                                  packages_page          Municipalities "データの取り込み"                          pages::packages::list;
+    Organisations get    GET    "/packages/new"                              package_form_page      Municipalities "パッケージを調べる"                        pages::packages::form;
+    Organisations post   POST   "/packages/new"                              package_by_form        Municipalities "パッケージを調べる"                        pages::packages::send;
+    Organisations get    GET    "/packages/held/{held}"                      held_package_page      Municipalities "反映すると変わること"                      pages::packages::held;
+    Organisations post   POST   "/packages/held/{held}"                      held_package_by_form   Municipalities "調べたパッケージを反映する・消す"          pages::packages::act;
+    Organisations get    GET    "/packages/{receipt}"                        package_page           Municipalities "取り込みの結果"                            pages::packages::item;
+    Organisations get    GET    "/packages/{receipt}/result.csv"             package_result_page    Municipalities "取り込みの結果（CSV）"                     pages::packages::file;
     Organisations get    GET    "/insured"                                   insured_page          Municipalities "被保険者"                                  pages::look::insured_form;
     Organisations post   POST   "/insured"                                   find_by_form          Municipalities "被保険者"                                  pages::look::insured;
     Organisations get    GET    "/p/{handle}"                                person_page           Both           "利用者のページ"                            pages::person::show_person;
@@ -392,7 +399,16 @@ impl Route {
 
     /// Whether it takes files: those have their own places, time and size.
     pub(crate) fn is_upload(&self) -> bool {
-        matches!(self.name, "import_package" | "import_plans" | "import_life" | "import_claims")
+        matches!(
+            self.name,
+            "import_package"
+                | "import_plans"
+                | "import_life"
+                | "import_claims"
+                | "package_by_form"
+                | "held_package_page"
+                | "held_package_by_form"
+        )
     }
 
     /// Whether it takes a municipality's package, of any size, which may take half an hour.

@@ -4,11 +4,12 @@ use super::{Answer, ok, once};
 use crate::caller::Authenticated;
 use crate::input::{Files, Incoming, PACKAGE_LIMIT, Query, count_files};
 use crate::multipart::Event;
+use crate::pages::visitor::foreign;
 use crate::{App, Problem};
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use kiban_service::{Received, Upload, Work, digest_of_files};
+use axum::response::{IntoResponse, Response};
+use kiban_service::{IntakeResult, Upload, Work, digest_of_files};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -39,7 +40,7 @@ pub(crate) async fn package(
     }
     let incoming = Incoming::of(request, PACKAGE_LIMIT)?;
     let upload = app.platform.begin_package(&who.caller, &who.context).await?;
-    let received = arrive(upload, incoming).await?;
+    let received = arrive(upload, incoming, None).await?.finish().await?;
     let clock = || (app.settings.clock)();
     let mut work = Work::new(&clock).impatient();
     let result = if received.is_small {
@@ -53,10 +54,11 @@ pub(crate) async fn package(
     judged(serde_json::to_value(result).map_err(|error| Problem::internal(error.to_string()))?)
 }
 
-/// Hands the files on as they arrive. What came of a form that was cut is forgotten.
-async fn arrive(mut upload: Upload, mut incoming: Incoming) -> Result<Received, Problem> {
-    match hand_on(&mut upload, &mut incoming).await {
-        Ok(()) => Ok(upload.finish().await?),
+/// Hands the files on as they arrive; of a page's form with the token that has to stand before them. What came of a form that was
+/// cut is forgotten.
+pub(crate) async fn arrive(mut upload: Upload, mut incoming: Incoming, token: Option<&str>) -> Result<Upload, Problem> {
+    match hand_on(&mut upload, &mut incoming, token).await {
+        Ok(()) => Ok(upload),
         Err(problem) => {
             upload.forget().await?;
             Err(problem)
@@ -64,11 +66,13 @@ async fn arrive(mut upload: Upload, mut incoming: Incoming) -> Result<Received, 
     }
 }
 
-async fn hand_on(upload: &mut Upload, incoming: &mut Incoming) -> Result<(), Problem> {
+async fn hand_on(upload: &mut Upload, incoming: &mut Incoming, token: Option<&str>) -> Result<(), Problem> {
+    let is_foreign = |incoming: &Incoming| token.is_some_and(|token| incoming.form_token() != token.as_bytes());
     let mut files = 0;
     while let Some(events) = incoming.next().await? {
         for event in events {
             match event {
+                Event::File(_) if is_foreign(incoming) => return Err(foreign()),
                 Event::File(name) => {
                     files += 1;
                     count_files(files)?;
@@ -78,7 +82,7 @@ async fn hand_on(upload: &mut Upload, incoming: &mut Incoming) -> Result<(), Pro
             }
         }
     }
-    count_files(files)
+    if is_foreign(incoming) { Err(foreign()) } else { count_files(files) }
 }
 
 pub(crate) async fn plans(State(app): State<App>, who: Authenticated, request: Request) -> Answer {
@@ -121,8 +125,12 @@ pub(crate) async fn receipt(State(app): State<App>, who: Authenticated, Path(rec
 }
 
 pub(crate) async fn result_file(State(app): State<App>, who: Authenticated, Path(receipt): Path<String>) -> Answer {
-    let result = app.platform.receipt(&who.caller, &receipt, &who.context).await?;
+    Ok(result_csv(&app.platform.receipt(&who.caller, &receipt, &who.context).await?))
+}
+
+/// The result file.
+pub(crate) fn result_csv(result: &IntakeResult) -> Response {
     let name = format!("attachment; filename=\"result-{}.csv\"", result.receipt);
     let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8"), (header::CONTENT_DISPOSITION, name.as_str())];
-    Ok((headers, result.csv()).into_response())
+    (headers, result.csv()).into_response()
 }

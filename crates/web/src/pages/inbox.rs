@@ -11,7 +11,7 @@ use axum::response::Response;
 use kiban_domain::consent::{ConsentAct, ConsentRecord, Declarant};
 use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::plan_request::{Filer, FilingForm, FilingKind, OtherServices, PlanRequest, SubmissionState};
-use kiban_domain::{Kind, Organization};
+use kiban_domain::{Date, Kind, Organization, dates};
 use kiban_service::{Decide, InboxItem, InboxState};
 use serde::Deserialize;
 use serde_json::Value;
@@ -53,6 +53,14 @@ struct ListPage {
 struct Row {
     receipt: String,
     person: String,
+    /// 氏名, フリガナ and 住所; empty where they may not be seen.
+    name: String,
+    kana: String,
+    birth: String,
+    address: String,
+    is_withheld: bool,
+    /// Days it has waited; empty once it was decided.
+    waits: String,
     kind: &'static str,
     sender: String,
     at: String,
@@ -94,7 +102,7 @@ pub(crate) async fn list(
         chosen_name: chosen.1,
         done: done(&wanted),
         next: items.last().filter(|_| is_full).map(|item| item.receipt.clone()).unwrap_or_default(),
-        rows: items.iter().map(|item| row(&app, item)).collect(),
+        rows: items.iter().map(|item| row(&app, item, visitor.context.today())).collect(),
     };
     Ok(show(&html)?)
 }
@@ -114,10 +122,23 @@ fn sender(app: &App, organization: Organization) -> String {
     name.unwrap_or_else(|| organization.to_string())
 }
 
-fn row(app: &App, item: &InboxItem) -> Row {
+/// 今日, or how many days ago.
+fn waits(days: i32) -> String {
+    if days <= 0 { "今日".to_owned() } else { format!("{days}日") }
+}
+
+fn row(app: &App, item: &InboxItem, today: Date) -> Row {
+    let person = item.person.as_ref();
+    let since = dates::day_in_japan(item.submitted_at);
     Row {
         receipt: item.receipt.clone(),
         person: item.insured_number.clone(),
+        name: person.map(|one| one.name.clone()).unwrap_or_default(),
+        kana: person.map(|one| one.kana.clone()).unwrap_or_default(),
+        birth: person.map(|one| words::day(one.birth)).unwrap_or_default(),
+        address: person.and_then(|one| one.address.clone()).unwrap_or_default(),
+        is_withheld: person.is_some_and(|one| one.withheld),
+        waits: if item.decided_at.is_none() { waits((today - since).get_days()) } else { String::new() },
         kind: item.kind_name,
         sender: sender(app, item.sender),
         at: words::moment(item.submitted_at),
@@ -170,7 +191,7 @@ fn item_page(app: &App, visitor: &Visitor, item: &InboxItem, done: &'static str)
     ItemPage {
         page: visitor.frame(app, "届いたもの", SCREEN, HERE),
         done,
-        item: row(app, item),
+        item: row(app, item, visitor.context.today()),
         state: item.state.name_ja(),
         decided: item.decided_at.map(words::moment).unwrap_or_default(),
         returned_for: match &item.state {

@@ -18,6 +18,7 @@ pub(crate) mod login;
 pub(crate) mod look;
 pub(crate) mod me;
 pub(crate) mod opinion;
+pub(crate) mod packages;
 pub(crate) mod person;
 pub(crate) mod plans;
 mod proof;

@@ -240,9 +240,13 @@ fn menu(caller: &Caller) -> &'static [(&'static str, &'static str)] {
             ("/plans", "ケアプラン"),
             ("/admin", "管理メニュー"),
         ],
-        (Organization::Municipality(_), _) => {
-            &[("/today", "今日の仕事"), ("/inbox", "届いたもの"), ("/insured", "被保険者"), ("/admin", "管理メニュー")]
-        }
+        (Organization::Municipality(_), _) => &[
+            ("/today", "今日の仕事"),
+            ("/inbox", "届いたもの"),
+            ("/packages", "データの取り込み"),
+            ("/insured", "被保険者"),
+            ("/admin", "管理メニュー"),
+        ],
         (Organization::Prefecture(_) | Organization::Operator, _) => {
             &[("/today", "今日の仕事"), ("/admin", "管理メニュー")]
         }

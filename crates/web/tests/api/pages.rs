@@ -386,7 +386,9 @@ fn may_send(page: &Route, role: Role) -> bool {
         "review_by_form" | "invite_by_form" => is_office || role == Role::Operator,
         "change_colleague_by_form" => is_office,
         "application_by_form" => matches!(role, Role::Operator | Role::SecondOperator),
-        "inbox_by_form" | "find_by_form" => matches!(role, Role::City | Role::OtherCity),
+        "inbox_by_form" | "find_by_form" | "package_by_form" | "held_package_by_form" => {
+            matches!(role, Role::City | Role::OtherCity)
+        }
         "register_by_form" | "card_by_form" | "qr_by_form" => is_office,
         "opinion_file_by_form" | "opinion_send_by_form" | "opinion_by_form" => role == Role::Hospital,
         "plan_send_by_form" | "plan_by_form" | "disaster_by_form" => false,
@@ -406,6 +408,7 @@ pub fn path_of(page: &Route, handle: &str) -> String {
     let path = page
         .path
         .replace("{slip}", &"0".repeat(32))
+        .replace("{held}", &"0".repeat(32))
         .replace("{file}", "UPPLAN.CSV")
         .replace("{handle}", handle)
         .replace("{account}", COLLEAGUE)
@@ -437,7 +440,10 @@ fn is_open(page: &Route, role: Role) -> bool {
         "applications_page" => matches!(role, Role::Operator | Role::SecondOperator),
         "users_page" | "register_page" | "card_page" | "qr_page" => is_office,
         "inbox_item_page" => false,
-        "insured_page" | "inbox_page" => matches!(role, Role::City | Role::OtherCity),
+        "held_package_page" | "package_page" | "package_result_page" => false,
+        "insured_page" | "inbox_page" | "packages_page" | "package_form_page" => {
+            matches!(role, Role::City | Role::OtherCity)
+        }
         "users_file" => is_office,
         "consent_print_page" => matches!(role, Role::Planner | Role::City),
         "consent_page" => matches!(role, Role::Planner | Role::City),

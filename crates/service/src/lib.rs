@@ -49,12 +49,14 @@ mod notices;
 mod numbers;
 mod once;
 mod operator;
+mod operator_view;
 mod opinion_file;
 mod opinion_work;
 mod own_account;
 mod passwords;
 mod people;
 mod permits;
+mod person_access;
 mod plan_documents;
 mod plan_maker;
 mod plan_offices;
@@ -70,6 +72,7 @@ mod request_work;
 mod result_file;
 mod retention;
 mod row_order;
+mod rules;
 mod running;
 mod second_factor;
 mod sessions;
@@ -118,10 +121,15 @@ pub use mail_factor::Mailed;
 pub use notices::{NoticePage, NoticeView};
 pub use numbers::{NumberChange, PersonNumber, PersonNumbers};
 pub use once::{Once, digest_of_files};
+pub use operator_view::{
+    AuditHead, AuditHeads, DisasterCount, DisasterLine, DisasterReport, InsurerLine, InsurerLines, LastPackage,
+    OfficeLine, OfficeLines,
+};
 pub use opinion_file::{FiledOpinion, OpinionFileReport, OpinionFormat};
 pub use opinion_work::{FormerOpinion, OpinionLine, OpinionStep, OpinionWork};
 pub use own_account::PasswordChange;
 pub use people::{PeoplePage, PersonStatus};
+pub use person_access::{FormerOffice, OfficeAccess, PersonAccess};
 pub use plan_offices::Review;
 pub use portal::{
     AtPortal, BlockMade, EarlierNumber, LOOK_DAYS, LogInAttempt, Looking, MyConsent, MyLook, MyOffice, PersonClaims,
@@ -134,6 +142,7 @@ pub use registration::{OfficeDecision, Registered, RegistrationRequest};
 pub use renewals::{Lines, LinesPart, RenewalDue, RenewalsDue, Warning};
 pub use request_work::{RequestLine, RequestWork};
 pub use result_file::cell as csv_cell;
+pub use rules::{RuleCell, RuleClass, RuleRow, Rules};
 pub use second_factor::{FactorPolicy, FactorProof, FactorSetup, FactorState};
 pub use slips::{PrintedSlips, Reachable, SentSlip, SlipFile, SlipPage, SlipView, SlipWanted};
 pub use staff_looks::{STAFF_LOOK_DAYS, StaffLook, StaffLooks, StaffLooksAsk};

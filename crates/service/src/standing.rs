@@ -227,6 +227,11 @@ impl Standing {
         self.rows.offices.get(&number)
     }
 
+    /// Every active office.
+    pub fn offices(&self) -> impl Iterator<Item = &Office> {
+        self.rows.offices.values()
+    }
+
     /// Whether somebody of an active office can come in: a certificate in good standing and an account (P-142).
     pub fn is_reachable(&self, number: OfficeNumber) -> bool {
         let organization = Organization::Office(number);

@@ -19,9 +19,12 @@ const OF_INSURER: &str =
     "SELECT look_id, insured_number, organization, staff_id, looked_at, modes, reason, viewed_at, mac
      FROM disaster_look WHERE insurer_number = $1 AND (looked_at, look_id) < ($2, $3)
      ORDER BY looked_at DESC, look_id DESC LIMIT $4";
+const COUNTS: &str =
+    "SELECT organization, modes, COUNT(*), COUNT(viewed_at) FROM disaster_look WHERE insurer_number = $1
+     GROUP BY organization, modes ORDER BY organization, modes";
 const ONE: &str = "SELECT looked_at FROM disaster_look WHERE insurer_number = $1 AND look_id = $2";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, VIEWED, LATEST, OF_INSURER, ONE];
+pub(crate) const ALL: &[&str] = &[PUT, VIEWED, LATEST, OF_INSURER, COUNTS, ONE];
 
 /// A person found by a search in a disaster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +45,19 @@ pub struct DisasterLook {
     pub reason: String,
     /// When something of the person was first opened after it.
     pub viewed_at: Option<Timestamp>,
+}
+
+/// How often an organisation found somebody of an insurer under the same disaster modes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DisasterCounted {
+    /// Which organisation.
+    pub organization: Organization,
+    /// Ids of the modes that were running.
+    pub modes: Vec<String>,
+    /// People found, each search counted.
+    pub found: i64,
+    /// Of those how many were opened.
+    pub viewed: i64,
 }
 
 impl Tx {
@@ -86,6 +102,21 @@ impl Store {
         let Some(row) = rows.first() else { return Ok(None) };
         let keys = self.keys.keys_for(insurer, &rows, &[6]).await?;
         readable("disaster_look", self.look_row(person.insurer, row, &keys))
+    }
+
+    /// How often people of an insurer were found, by organisation. Counted as the rows stand; what proves each of them is the log.
+    pub async fn disaster_counts(&self, insurer: InsurerNumber) -> Result<Vec<DisasterCounted>, StoreError> {
+        let rows = self.engine.rows(COUNTS, args![insurer.as_str()]).await?;
+        let counted = |row: &Row| {
+            Ok(DisasterCounted {
+                organization: Organization::parse(&row.text(0)?)
+                    .map_err(|_| StoreError::Unreadable("disaster_look"))?,
+                modes: row.text(1)?.split(',').map(str::to_owned).collect(),
+                found: row.big(2)?,
+                viewed: row.big(3)?,
+            })
+        };
+        rows.iter().map(counted).collect()
     }
 
     /// The searches that found people of an insurer, newest first; `after`: older than this one.

@@ -74,7 +74,7 @@ pub use claim::{RowClaim, RowKey};
 pub use clock::ClockDrift;
 pub use connector::Connector;
 pub use consent::StoredConsent;
-pub use disaster_look::DisasterLook;
+pub use disaster_look::{DisasterCounted, DisasterLook};
 pub use error::StoreError;
 pub use facts::{Asker, PersonFacts, UnopenedPerson};
 pub use history::Superseded;

@@ -9,6 +9,7 @@
 //! becomes a status. No rule of the law is here.
 
 mod api;
+mod bars;
 mod caller;
 mod chart;
 pub mod codes;

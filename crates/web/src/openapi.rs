@@ -254,7 +254,8 @@ fn refusals(route: &Route, shape: &Shape) -> Vec<u16> {
     let is_read = route.method == axum::http::Method::GET;
     let has_body = !matches!(shape.request, Request::Nothing);
     let has_certificate = route.listener != Listener::Public;
-    let has_items = has_body || takes_key(route) || !shape.query.is_empty();
+    // What is begun under a key of its own may be refused for the key.
+    let has_items = has_body || takes_key(route) || !shape.query.is_empty() || route.name == "count_statistics";
     let may = [
         (400, has_body),
         (401, has_certificate),
@@ -346,6 +347,13 @@ fn shape(name: &str) -> Option<Shape> {
         "lift_proxy_block" => (R::Json("LiftProxyBlock"), "204", C::Nothing),
         "record_consent" => (R::Json("Consent"), "200", C::Json("ConsentTaken")),
         "look_ups" => (R::Nothing, "200", C::Json("LookUps")),
+        "person_access" => (R::Nothing, "200", C::Json("PersonAccess")),
+        "rules" => (R::Nothing, "200", C::Json("Rules")),
+        "operator_insurers" => (R::Nothing, "200", C::Json("InsurerLines")),
+        "operator_offices" => (R::Nothing, "200", C::Json("OfficeLines")),
+        "audit_heads" => (R::Nothing, "200", C::Json("AuditHeads")),
+        "disasters" => (R::Nothing, "200", C::Json("Disasters")),
+        "disaster_report" => (R::Nothing, "200", C::Json("DisasterReport")),
         "submit_opinion" => (R::Json("PhysicianOpinion"), "201", C::Json("Filed")),
         "file_plan_request" => (R::Json("PlanRequest"), "201", C::Json("Filed")),
         "filed" => (R::Nothing, "200", C::Json("FiledList")),
@@ -463,6 +471,8 @@ fn shape(name: &str) -> Option<Shape> {
             ("people", "true: 表計算ソフトで開く形（日本語の見出し、式と読まれるセルに '）"),
         ],
         "certificates" => &[("organization", "機関の番号（運用者だけ。既定は自らの機関）")],
+        "operator_insurers" => &[("q", "市区町村の名前の一部か、保険者番号のはじめ")],
+        "operator_offices" => &[("q", "事業所の名前の一部か、事業所番号のはじめ")],
         "view_kind" => &[("known_on", "この日の終わり（または時刻）に知られていた内容を見る")],
         _ => &[],
     };

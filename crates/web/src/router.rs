@@ -5,7 +5,7 @@
 use self::{Audience::*, Listener::*};
 use crate::api::{
     accounts, certificates, claim_values, consent, disaster, export, files, identification, insurers, life, notices,
-    opinions, people, portal, public, session, slips, staff_looks, statistics, submissions, view,
+    operator, opinions, people, portal, public, session, slips, staff_looks, statistics, submissions, view,
 };
 use crate::guard::guard;
 use crate::{App, Problem, Ready, Settings, pages};
@@ -143,6 +143,7 @@ routes! {
     Organisations post   POST   "/api/v1/people/{handle}/proxy-blocks"       block_proxies         Municipalities "代理の方の閲覧を、決まるまで止める（1人か全員）" portal::block;
     Organisations post   POST   "/api/v1/people/{handle}/proxy-blocks/{block}/lift" lift_proxy_block Municipalities "代理の方の閲覧の停止をやめる" portal::lift;
     Organisations post   POST   "/api/v1/people/{handle}/consents"           record_consent        Both           "同意の登録・撤回"                          consent::record;
+    Organisations get    GET    "/api/v1/people/{handle}/access"             person_access          Municipalities "いまだれが見られるかと、その根拠"          view::access;
     Organisations get    GET    "/api/v1/people/{handle}/look-ups"           look_ups              Both           "閲覧記録"                                  view::look_ups;
     Organisations post   POST   "/api/v1/people/{handle}/opinions"           submit_opinion        Offices        "主治医意見書の提出"                        submissions::opinion;
     Organisations post   POST   "/api/v1/people/{handle}/plan-requests"      file_plan_request     Offices        "居宅サービス計画作成依頼届出の提出"        submissions::plan_request;
@@ -172,6 +173,11 @@ routes! {
     Organisations get    GET    "/api/v1/receipts"                           receipts              Municipalities "送ったパッケージの一覧（後回しのものが先、それから新しい順に100件）" files::receipts;
     Organisations get    GET    "/api/v1/receipts/{receipt}"                 receipt               Both           "取込みの結果"                              files::receipt;
     Organisations get    GET    "/api/v1/receipts/{receipt}/result.csv"      result_file           Both           "取込みの結果ファイル（CSV）"               files::result_file;
+    Organisations get    GET    "/api/v1/operator/insurers"                  operator_insurers      Operators      "市区町村の利用開始・最後のパッケージ・広域連合" operator::insurers;
+    Organisations get    GET    "/api/v1/operator/offices"                   operator_offices       Operators      "事業所の検索（区分・証明書の数・接続）"    operator::offices;
+    Organisations get    GET    "/api/v1/operator/audit"                     audit_heads            Operators      "監査記録のいちばん新しい署名"              operator::audit_heads;
+    Organisations get    GET    "/api/v1/disasters"                          disasters              Operators      "災害時モードの一覧"                        disaster::list;
+    Organisations get    GET    "/api/v1/disasters/{id}/report"              disaster_report        Operators      "災害時モードの報告（機関ごとの件数）"      disaster::report;
     Organisations post   POST   "/api/v1/disasters"                          propose_disaster      Operators      "災害時モードの提案"                        disaster::propose;
     Organisations post   POST   "/api/v1/disasters/{id}/approve"             approve_disaster      Operators      "別の運用者による承認"                      disaster::approve;
     Organisations post   POST   "/api/v1/disasters/{id}/close"               close_disaster        Operators      "災害時モードの終了"                        disaster::close;
@@ -208,6 +214,7 @@ routes! {
     Organisations get    GET    "/api/v1/certificate-applications"           certificate_applications Operators    "電子証明書の申込みの一覧"                  certificates::applications;
     Organisations post   POST   "/api/v1/certificate-applications/{id}/approve" approve_certificate Operators      "電子証明書の申込みの確認・承認（2人）"     certificates::approve;
     Organisations post   POST   "/api/v1/certificate-applications/{id}/refuse"  refuse_certificate  Operators      "電子証明書の申込みの不承認"                certificates::refuse;
+    Organisations get    GET    "/api/v1/rules"                              rules                  Staff          "だれが何を見られるか（いまの共有範囲の表）" view::rules;
     Organisations get    GET    "/api/v1/openapi.json"                       description           Certificate    "このAPIの説明"                             public::description;
     Organisations get    GET    "/"                                          start                 Certificate    "はじめのページ"                            pages::public::start;
     Organisations get    GET    "/kiban.css"                                 stylesheet            Anyone         "ページの見た目"                            pages::public::stylesheet;
@@ -293,6 +300,24 @@ routes! {
     Organisations post   POST   "/packages/held/{held}"                      held_package_by_form   Municipalities "調べたパッケージを反映する・消す"          pages::packages::act;
     Organisations get    GET    "/packages/{receipt}"                        package_page           Municipalities "取り込みの結果"                            pages::packages::item;
     Organisations get    GET    "/packages/{receipt}/result.csv"             package_result_page    Municipalities "取り込みの結果（CSV）"                     pages::packages::file;
+    Organisations get    GET    "/renewals"                                  renewals_page          Municipalities "同意がまだの人"                            pages::renewals::list;
+    Organisations get    GET    "/renewals.csv"                              renewals_file_page     Municipalities "同意がまだの人（CSV）"                     pages::renewals::file;
+    Organisations get    GET    "/statistics"                                statistics_page        Municipalities "統計"                                      pages::statistics::page;
+    Organisations post   POST   "/statistics"                                statistics_by_form     Municipalities "今日の集計を始める"                        pages::statistics::count;
+    Organisations get    GET    "/statistics.csv"                            statistics_file_page   Municipalities "統計（CSV）"                               pages::statistics::file;
+    Organisations get    GET    "/start"                                     start_page             Municipalities "利用開始"                                  pages::start::own;
+    Organisations post   POST   "/start"                                     start_by_form          Municipalities "利用開始の予告・開始・取消し"              pages::start::change_own;
+    Organisations get    GET    "/operator"                                  operator_page          Operators      "運用（市区町村）"                          pages::operator::insurers;
+    Organisations get    GET    "/operator/offices"                          offices_page           Operators      "事業所"                                    pages::operator::offices;
+    Organisations get    GET    "/operator/disasters"                        disasters_page         Operators      "災害時モード"                              pages::operator::disasters;
+    Organisations post   POST   "/operator/disasters"                        disasters_by_form      Operators      "災害時モードの提案"                        pages::operator::propose;
+    Organisations get    GET    "/operator/disasters/{disaster}"             disaster_mode_page     Operators      "災害時モードの承認・終了・報告"            pages::operator::disaster;
+    Organisations post   POST   "/operator/disasters/{disaster}"             disaster_mode_by_form  Operators      "災害時モードの承認・終了"                  pages::operator::act;
+    Organisations get    GET    "/operator/audit"                            audit_page             Operators      "監査"                                      pages::operator::audit;
+    Organisations get    GET    "/operator/insurers/{insurer}"               insurer_page           Operators      "市区町村の利用開始"                        pages::start::of_operator;
+    Organisations post   POST   "/operator/insurers/{insurer}"               insurer_by_form        Operators      "利用開始の予告・開始・取消し"              pages::start::change_of_operator;
+    Organisations get    GET    "/rules"                                     rules_page             Staff          "だれが何を見られるか"                      pages::rules::page;
+    Organisations get    GET    "/p/{handle}/access"                         access_page            Municipalities "だれが見られるか"                          pages::look::access;
     Organisations get    GET    "/insured"                                   insured_page          Municipalities "被保険者"                                  pages::look::insured_form;
     Organisations post   POST   "/insured"                                   find_by_form          Municipalities "被保険者"                                  pages::look::insured;
     Organisations get    GET    "/p/{handle}"                                person_page           Both           "利用者のページ"                            pages::person::show_person;
@@ -383,6 +408,10 @@ pub static GRAVE: &[&str] = &[
     "door_proxy_by_form",
     "door_code_by_form",
     "change_start",
+    "start_by_form",
+    "insurer_by_form",
+    "disasters_by_form",
+    "disaster_mode_by_form",
 ];
 
 /// Every route there is.

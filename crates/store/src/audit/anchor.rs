@@ -170,7 +170,7 @@ impl Anchor {
     }
 
     /// What the next anchor points to.
-    pub(crate) fn hash(&self) -> Hash {
+    pub fn hash(&self) -> [u8; 32] {
         sha256(&[&self.signed_bytes(), &self.signature])
     }
 

@@ -187,6 +187,11 @@ impl AuditLog {
         self.0.anchor().await
     }
 
+    /// The newest anchor there is, whichever process signed it.
+    pub async fn newest_anchor(&self) -> Result<Option<Anchor>, StoreError> {
+        anchor::newest(&self.0.engine).await
+    }
+
     /// Whether the process is ending.
     pub(super) fn is_stopping(&self) -> bool {
         lock(&self.0.queue).is_none()

@@ -18,22 +18,22 @@ use serde_json::json;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Proposal {
-    event: String,
-    areas: Vec<String>,
+    pub(crate) event: String,
+    pub(crate) areas: Vec<String>,
     #[serde(default)]
-    classes: Vec<OfficeClass>,
+    pub(crate) classes: Vec<OfficeClass>,
     #[serde(default)]
-    offices: Vec<String>,
+    pub(crate) offices: Vec<String>,
     #[serde(default)]
-    hosts: Vec<String>,
+    pub(crate) hosts: Vec<String>,
     #[serde(default)]
-    without_consent: bool,
-    from: String,
-    to: String,
+    pub(crate) without_consent: bool,
+    pub(crate) from: String,
+    pub(crate) to: String,
 }
 
 impl Proposal {
-    fn check(self) -> Result<DisasterProposal, Problem> {
+    pub(crate) fn check(self) -> Result<DisasterProposal, Problem> {
         let mut faults = Faults::default();
         let areas = all(&mut faults, "areas", &self.areas, InsurerNumber::parse);
         let hosts = all(&mut faults, "hosts", &self.hosts, InsurerNumber::parse);
@@ -136,4 +136,12 @@ pub(crate) async fn looks(State(app): State<App>, who: Authenticated, Query(page
     let looks = app.platform.disaster_looks(&who.caller, after.as_deref(), limit, &who.context).await?;
     let next = looks.last().map(|look| look.look.clone());
     ok(json!({ "looks": looks, "next": next }))
+}
+
+pub(crate) async fn list(State(app): State<App>, who: Authenticated) -> Answer {
+    ok(json!({ "disasters": app.platform.disaster_lines(&who.caller, &who.context).await? }))
+}
+
+pub(crate) async fn report(State(app): State<App>, who: Authenticated, Path(id): Path<String>) -> Answer {
+    ok(app.platform.disaster_report(&who.caller, &id, &who.context).await?)
 }

@@ -13,6 +13,7 @@ pub(crate) mod identification;
 pub(crate) mod insurers;
 pub(crate) mod life;
 pub(crate) mod notices;
+pub(crate) mod operator;
 pub(crate) mod opinions;
 pub(crate) mod people;
 pub(crate) mod portal;

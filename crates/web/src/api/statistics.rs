@@ -49,7 +49,7 @@ async fn state_of(app: &App, who: &Authenticated, wanted: Result<Wanted, Problem
     app.platform.statistics(&who.caller, wanted.and_then(Wanted::check), &who.context).await
 }
 
-fn day_of(text: &str) -> Result<Date, Problem> {
+pub(crate) fn day_of(text: &str) -> Result<Date, Problem> {
     let mut faults = Faults::default();
     faults.take("day", parse_typed(text), DateError::message_ja).ok_or_else(|| faults.problem())
 }
@@ -71,7 +71,7 @@ pub(crate) async fn file(State(app): State<App>, who: Authenticated, Query(wante
 }
 
 /// One line for each cell, so that a spreadsheet can turn it as it likes; a suppressed cell is `＊`.
-fn long_table(statistics: &Statistics) -> String {
+pub(crate) fn long_table(statistics: &Statistics) -> String {
     let mut body = csv::begin("集計日,表,表の名前,行,列,値");
     let day = statistics.day.to_string();
     for rate in &statistics.rates {

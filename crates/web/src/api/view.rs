@@ -57,6 +57,14 @@ pub(crate) async fn look_ups(State(app): State<App>, who: Authenticated, Path(ha
     ok(json!({ "look_ups": app.platform.look_ups(&who.caller, &handle, &who.context).await? }))
 }
 
+pub(crate) async fn access(State(app): State<App>, who: Authenticated, Path(handle): Path<String>) -> Answer {
+    ok(app.platform.person_access(&who.caller, &handle, &who.context).await?)
+}
+
+pub(crate) async fn rules(State(app): State<App>, who: Authenticated) -> Answer {
+    ok(app.platform.rules(&who.caller, &who.context).await?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use kiban_domain::{Kind, OfficeNumber, Organization};
-use kiban_service::{ItemFault, LookUp};
+use kiban_service::{ItemFault, LookUp, OfficeAccess};
 
 #[derive(Template)]
 #[template(path = "looks.html")]
@@ -140,6 +140,9 @@ pub(super) fn words_of(action: &str) -> &str {
         "inbox.accept" => "届いた書類を受理した",
         "inbox.return" => "届いた書類を差し戻した",
         "find" | "find_insured" => "番号で開いた",
+        "person.access" => "だれが見られるかを確かめた",
+        "renewals.list" => "同意がまだの人の一覧で見た",
+        "import.dry_run" => "取り込みを調べたときに番号を見た",
         other => other,
     }
 }
@@ -199,4 +202,83 @@ pub(crate) async fn insured(State(app): State<App>, posted: Posted) -> Result<Re
     let mut response = show(&html)?;
     *response.status_mut() = problem.status;
     Ok(response)
+}
+
+#[derive(Template)]
+#[template(path = "access.html")]
+struct AccessPage {
+    page: Frame,
+    handle: String,
+    withheld: bool,
+    disasters: Vec<String>,
+    offices: Vec<AccessRow>,
+    consent: &'static str,
+    consent_since: String,
+    taken_by: String,
+    refused: Vec<&'static str>,
+    /// Name, first and last day.
+    former: Vec<(String, String, String)>,
+}
+
+/// An office with access, and why.
+struct AccessRow {
+    name: String,
+    number: String,
+    reason: String,
+    requirement: String,
+    check: &'static str,
+    since: String,
+    until: String,
+    makes_plan: bool,
+    confirmed: bool,
+}
+
+fn access_row(one: OfficeAccess) -> AccessRow {
+    AccessRow {
+        name: one.name,
+        number: one.office.to_string(),
+        reason: format!("{}。", one.reason),
+        requirement: one.requirement,
+        check: match one.check {
+            Some("individual_number_card") => "マイナンバーカード",
+            Some("four_items") => "被保険者証の4項目",
+            Some("paper_notice") => "お知らせのQRコード",
+            Some("online_qualification") => "オンライン資格確認",
+            Some("municipality") => "市区町村の登録",
+            _ => "",
+        },
+        since: words::day(one.since),
+        until: words::day(one.until),
+        makes_plan: one.makes_plan,
+        confirmed: one.confirmed,
+    }
+}
+
+/// Who may see an own insured at this moment, and on what ground.
+pub(crate) async fn access(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(handle): Path<String>,
+) -> Result<Response, Away> {
+    let access = app.platform.person_access(&visitor.caller, &handle, &visitor.context).await.map_err(Problem::from)?;
+    let state = access.consent;
+    let (consent, since) = match (state.given_at, state.withdrawn_at, state.not_obtainable) {
+        (Some(at), ..) => ("同意あり", state.confirmed_at.or(Some(at))),
+        (_, Some(at), _) => ("やめました", Some(at)),
+        (_, _, true) => ("いまは意思を確かめられない", None),
+        _ => ("まだ", None),
+    };
+    let former = access.former.into_iter().map(|one| (one.name, words::day(one.since), words::day(one.until)));
+    Ok(show(&AccessPage {
+        page: visitor.frame(&app, "だれが見られるか", "P-110", "/insured"),
+        handle,
+        withheld: access.withheld,
+        disasters: access.disasters,
+        offices: access.offices.into_iter().map(access_row).collect(),
+        consent,
+        consent_since: since.map(words::moment).unwrap_or_default(),
+        taken_by: access.consent_taken_by,
+        refused: state.refused.iter().map(|kind| kind.name_ja()).collect(),
+        former: former.collect(),
+    })?)
 }

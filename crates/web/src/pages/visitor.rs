@@ -245,11 +245,13 @@ fn menu(caller: &Caller) -> &'static [(&'static str, &'static str)] {
             ("/inbox", "届いたもの"),
             ("/packages", "データの取り込み"),
             ("/insured", "被保険者"),
+            ("/renewals", "同意がまだの人"),
+            ("/statistics", "統計"),
+            ("/start", "利用開始"),
             ("/admin", "管理メニュー"),
         ],
-        (Organization::Prefecture(_) | Organization::Operator, _) => {
-            &[("/today", "今日の仕事"), ("/admin", "管理メニュー")]
-        }
+        (Organization::Operator, _) => &[("/today", "今日の仕事"), ("/operator", "運用"), ("/admin", "管理メニュー")],
+        (Organization::Prefecture(_), _) => &[("/today", "今日の仕事"), ("/admin", "管理メニュー")],
     }
 }
 

@@ -231,6 +231,7 @@ async fn every_form_of_what_weighs_much_asks_first() {
         let is_operators = page.audience == kiban_web::Audience::Operators;
         let browser = if is_operators { &mut operator } else { &mut planner };
         let path = page.path.replace("{handle}", "x").replace("{account}", COLLEAGUE).replace("{application}", "x");
+        let path = path.replace("{insurer}", crate::world::city().as_str()).replace("{disaster}", "x");
         let reply = browser.submit("/admin", &path, &[("act", "approve")]).await;
         assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{path}");
         assert!(reply.text().contains("もう一度、パスワードを入力する"), "{path}: {}", reply.text());

@@ -36,6 +36,7 @@ mod pages_city;
 mod pages_day;
 mod pages_disaster;
 mod pages_door;
+mod pages_operator;
 mod pages_opinion;
 mod pages_person;
 mod pages_plans;

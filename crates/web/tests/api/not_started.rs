@@ -54,6 +54,7 @@ const ANSWERED: &[(&str, &str)] = &[
     ("set_switch", "an office's own staff"),
     ("note_visual_check", "an act of the office; nothing is shown"),
     ("filed", "an office's own documents and their state, nothing of the city"),
+    ("person_access", "the city asks who may see its own"),
     ("look_ups", "an office's own looks, nothing of the city"),
 ];
 

@@ -386,7 +386,15 @@ fn may_send(page: &Route, role: Role) -> bool {
         "review_by_form" | "invite_by_form" => is_office || role == Role::Operator,
         "change_colleague_by_form" => is_office,
         "application_by_form" => matches!(role, Role::Operator | Role::SecondOperator),
-        "inbox_by_form" | "find_by_form" | "package_by_form" | "held_package_by_form" => {
+        "insurer_by_form" | "disasters_by_form" | "disaster_mode_by_form" => {
+            matches!(role, Role::Operator | Role::SecondOperator)
+        }
+        "inbox_by_form"
+        | "find_by_form"
+        | "package_by_form"
+        | "held_package_by_form"
+        | "statistics_by_form"
+        | "start_by_form" => {
             matches!(role, Role::City | Role::OtherCity)
         }
         "register_by_form" | "card_by_form" | "qr_by_form" => is_office,
@@ -409,6 +417,8 @@ pub fn path_of(page: &Route, handle: &str) -> String {
         .path
         .replace("{slip}", &"0".repeat(32))
         .replace("{held}", &"0".repeat(32))
+        .replace("{disaster}", &"0".repeat(32))
+        .replace("{insurer}", city().as_str())
         .replace("{file}", "UPPLAN.CSV")
         .replace("{handle}", handle)
         .replace("{account}", COLLEAGUE)
@@ -441,7 +451,16 @@ fn is_open(page: &Route, role: Role) -> bool {
         "users_page" | "register_page" | "card_page" | "qr_page" => is_office,
         "inbox_item_page" => false,
         "held_package_page" | "package_page" | "package_result_page" => false,
-        "insured_page" | "inbox_page" | "packages_page" | "package_form_page" => {
+        "rules_page" => true,
+        "access_page" => role == Role::City,
+        "disaster_mode_page" => false,
+        "insurer_page" | "operator_page" | "offices_page" | "disasters_page" | "audit_page" => {
+            matches!(role, Role::Operator | Role::SecondOperator)
+        }
+        // Nothing was counted yet.
+        "statistics_file_page" => false,
+        "insured_page" | "inbox_page" | "packages_page" | "package_form_page" | "renewals_page"
+        | "renewals_file_page" | "statistics_page" | "start_page" => {
             matches!(role, Role::City | Role::OtherCity)
         }
         "users_file" => is_office,

@@ -1,4 +1,4 @@
-//! The pages of a municipality: packages tried and applied.
+//! The pages of a municipality: packages tried and applied, consents to take, figures, the start of use, who may see whom.
 
 use crate::pages::{Browser, form_token, location};
 use crate::world::{Person, Reply, Role, World, card_with_planner, package};
@@ -155,5 +155,180 @@ async fn an_officer_reads_whom_a_document_is_about_and_how_long_it_waits_and_a_p
     world.pass(3 * 86_400).await;
     let officer = Browser::logged_in(&world, Role::City).await;
     assert!(officer.get("/inbox").await.text().contains(">3日<"));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn people_due_for_renewal_without_consent_stand_in_a_list_that_is_sorted_and_saved() {
+    let world = World::new().await;
+    let officer = Browser::logged_in(&world, Role::City).await;
+    let list = officer.get("/renewals").await.text();
+    assert!(list.contains("2人。認定の期限の近い順") && list.contains("あと37日"), "{list}");
+    let handle = world.find(Person::Hanako).await;
+    assert!(list.contains(&format!("href=\"/p/{handle}/consent\"")), "{list}");
+    let by_kana = officer.get("/renewals?sort=kana").await.text();
+    assert!(by_kana.find("カクウ ハナコ").unwrap() < by_kana.find("カメイ ヨシコ").unwrap(), "{by_kana}");
+    let file = officer.get("/renewals.csv?sort=number").await;
+    assert!(file.headers["content-disposition"].to_str().unwrap().starts_with("attachment"));
+    assert!(
+        file.text().contains("\r\n0000000001,架空 花子,カクウ ハナコ,要介護２,2026-12-31,37,未取得\r\n"),
+        "{}",
+        file.text()
+    );
+    assert!(world.log_about(Person::Hanako.key()).await.iter().any(|(action, ..)| action == "renewals.list"));
+    // Whoever has consented is on it no longer.
+    let consent = json!({ "act": "given", "declarant": "person", "proof": "insurance_card", "form": "第1版" });
+    world.log_in(Role::City).await.post(&format!("/api/v1/people/{handle}/consents"), consent).await;
+    let list = officer.get("/renewals").await.text();
+    assert!(list.contains("1人。") && !list.contains("架空 花子"), "{list}");
+    let other = Browser::logged_in(&world, Role::OtherCity).await;
+    assert!(other.get("/renewals").await.text().contains("更新が近く、同意がまだの人はいません。"));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn figures_are_counted_once_shown_as_charts_with_tables_and_leave_only_in_full_steps() {
+    let world = World::new().await;
+    let mut officer = Browser::logged_in(&world, Role::City).await;
+    assert!(officer.get("/statistics").await.text().contains("今日の集計を始める</button>"));
+    assert_eq!(location(&officer.submit("/statistics", "/statistics", &[]).await), "/statistics");
+    let page = loop {
+        let page = officer.get("/statistics").await.text();
+        if !page.contains("集計しています") {
+            break page;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(page.contains("2人</dd>") && page.contains("この集計をCSVで保存"), "{page}");
+    assert!(page.contains("<desc>") && page.contains("要介護２ 2人") && page.contains("30日</text>"), "{page}");
+    // Every chart stands beside a real table with what it shows.
+    assert!(page.contains("<caption>要介護度と年齢</caption>") && page.contains("数値を表で見る"), "{page}");
+    assert!(!page.contains("<script") && !page.contains("style="), "{page}");
+    let shared = officer.get("/statistics?shareable=yes").await.text();
+    assert!(shared.contains("要介護２ 10人未満") && !shared.contains("要介護２ 2人"), "{shared}");
+    let file = officer.get("/statistics.csv?shareable=yes").await.text();
+    assert!(file.contains(",＊\r\n") && !file.contains(",2\r\n"), "{file}");
+    assert!(officer.get("/statistics.csv").await.text().contains(",2\r\n"));
+    let wrong = officer.get("/statistics?day=soon").await.text();
+    assert!(wrong.contains("<title>エラー：") && wrong.contains("href=\"#day\""), "{wrong}");
+    let before = officer.get("/statistics?day=2026-11-01").await.text();
+    assert!(
+        before.contains("この日の集計は、まだありません。") && !before.contains("集計を始める</button>"),
+        "{before}"
+    );
+    let other = Browser::logged_in(&world, Role::OtherCity).await;
+    assert!(!other.get("/statistics").await.text().contains("要介護２ 2人"), "each municipality its own");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn the_switch_over_is_confirmed_on_a_page_of_its_own_and_recorded_and_so_is_its_undoing() {
+    let world = World::new().await;
+    let handle = world.register(Role::Planner, Person::Hanako).await;
+    let page = format!("/p/{handle}");
+    let planner = Browser::logged_in(&world, Role::Planner).await;
+    let mut officer = Browser::logged_in(&world, Role::City).await;
+    let text = officer.get("/start").await.text();
+    assert!(text.contains("開始</span>") && text.contains("令和8年4月1日"), "{text}");
+    let silent = officer.submit("/start", "/start", &[("act", "undo"), ("reason", " ")]).await;
+    assert_eq!(silent.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(silent.text().contains("href=\"#reason\""), "{}", silent.text());
+    let undo = [("act", "undo"), ("reason", "日付をまちがえた")];
+    let sure = officer.submit("/start", "/start", &undo).await;
+    assert!(
+        sure.text().contains("まだ何も変えていません。") && sure.text().contains("すぐに見られなくなります"),
+        "{}",
+        sure.text()
+    );
+    assert_eq!(planner.get(&page).await.status, StatusCode::OK, "nothing was done");
+    let undo = [("act", "undo"), ("reason", "日付をまちがえた"), ("sure", "yes")];
+    assert_eq!(location(&officer.submit("/start", "/start", &undo).await), "/start?done=undo");
+    assert_ne!(planner.get(&page).await.status, StatusCode::OK);
+    let text = officer.get("/start").await.text();
+    assert!(text.contains("調整中</span>") && text.contains("基盤にいる被保険者</dt><dd>2<"), "{text}");
+    assert!(text.contains("照合の差異はありません。"), "{text}");
+    let planned = [("act", "planned"), ("date", "令和9年4月1日")];
+    assert_eq!(location(&officer.submit("/start", "/start", &planned).await), "/start?done=announce");
+    assert!(officer.get("/start").await.text().contains("予定</span>"));
+    assert_eq!(
+        officer.submit("/start", "/start", &[("act", "planned")]).await.status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    // The operator has the same page of each; another city's is not there.
+    let mut operator = Browser::logged_in(&world, Role::Operator).await;
+    let there = format!("/operator/insurers/{}", crate::world::city());
+    let confirm = operator.submit(&there, &there, &[("act", "start")]).await;
+    assert!(confirm.text().contains("利用を開始する</button>"), "{}", confirm.text());
+    let done = location(&operator.submit(&there, &there, &[("act", "start"), ("sure", "yes")]).await);
+    assert!(operator.get(&done).await.text().contains("利用を開始しました。"));
+    assert_eq!(planner.get(&page).await.status, StatusCode::OK);
+    for role in [Role::City, Role::OtherCity, Role::Planner] {
+        let mut browser = Browser::logged_in(&world, role).await;
+        assert_eq!(
+            browser.submit("/today", &there, &[("act", "undo"), ("reason", "x")]).await.status,
+            StatusCode::NOT_FOUND
+        );
+    }
+    assert!(world.recorded_of(Role::City, "insurer.start.undo").await, "the undoing");
+    assert!(world.recorded_of(Role::Operator, "insurer.start").await, "the start");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_city_sees_who_may_see_an_own_insured_now_and_on_what_ground() {
+    let world = World::new().await;
+    world.register_plan_maker(Role::Planner, Person::Hanako).await;
+    let officer = Browser::logged_in(&world, Role::City).await;
+    let handle = world.find(Person::Hanako).await;
+    let here = format!("/p/{handle}/access");
+    assert!(officer.get(&format!("/p/{handle}")).await.text().contains(&format!("href=\"{here}\"")));
+    let text = officer.get(&here).await.text();
+    assert!(text.contains("居宅介護支援事業所みほん") && text.contains("被保険者証の4項目"), "{text}");
+    assert!(text.contains("本人確認を済ませた担当事業所です") && text.contains("規則 P-100"), "{text}");
+    // The hospital was asked for an opinion and is registered for nobody.
+    assert!(text.contains("架空病院") && text.contains("規則 P-048"), "{text}");
+    assert!(text.contains("ケアプランを作る人がいる") && text.contains(">まだ<"), "{text}");
+    assert!(!text.contains("ヘルパーステーションみほん"), "who may not is not on it");
+    // An end shows at once; half a year after the request the hospital may no longer.
+    world.assign(Role::Helper, Person::Hanako, false).await;
+    let office = world.stolen_handle(Role::Helper, Person::Hanako.key()).await;
+    assert!(officer.get(&here).await.text().contains("ヘルパーステーションみほん"));
+    world.log_in(Role::Helper).await.delete(&format!("/api/v1/people/{office}/registration")).await;
+    let text = officer.get(&here).await.text();
+    assert!(text.find("見られなくなった事業所").unwrap() < text.find("ヘルパーステーションみほん").unwrap(), "{text}");
+    world.pass(60 * 86_400).await;
+    world.forget_log_ins();
+    let officer = Browser::logged_in(&world, Role::City).await;
+    assert!(!officer.get(&here).await.text().contains("架空病院"));
+    // Nobody else has such a page, of whomever.
+    for role in [Role::Planner, Role::OtherCity, Role::Operator] {
+        let stolen = world.stolen_handle(role, Person::Hanako.key()).await;
+        let browser = Browser::logged_in(&world, role).await;
+        let reply = browser.get(&format!("/p/{stolen}/access")).await;
+        assert!(reply.status.is_client_error() && !reply.text().contains("みほん"), "{role:?}: {}", reply.text());
+    }
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn the_rules_that_everybody_reads_are_those_by_which_is_decided() {
+    use kiban_policy::{Audience, Row, SharingTable};
+    let world = World::new().await;
+    let table = SharingTable::at(world.today()).unwrap();
+    for role in [Role::Planner, Role::Hospital, Role::City, Role::Prefecture, Role::Operator] {
+        let rules = world.log_in(role).await.get("/api/v1/rules").await.json();
+        assert_eq!(rules["version"], json!(table.version()));
+        for (kind, row) in rules["kinds"].as_array().unwrap().iter().zip(Row::ALL) {
+            for (cell, audience) in kind["cells"].as_array().unwrap().iter().zip(Audience::ALL) {
+                let decided = table.cell(row, audience);
+                let told = (&cell["sign"], &cell["reason"]);
+                assert_eq!(told, (&json!(decided.mark.sign()), &json!(decided.reason)), "{row:?} {audience:?}");
+            }
+        }
+        let page = Browser::logged_in(&world, role).await.get("/rules").await.text();
+        let cell = table.cell(Row::A1, Audience::CarePlanning);
+        assert!(page.contains(&cell.reason) && page.contains("認定調査票") && page.contains("訪問介護"), "{page}");
+        assert_eq!(page.matches("data-l=").count(), Row::ALL.len() * Audience::ALL.len());
+    }
     world.verify().await;
 }

@@ -440,9 +440,9 @@ impl Route {
         )
     }
 
-    /// Whether it takes a municipality's package, of any size, which may take half an hour.
+    /// Whether it takes a municipality's package, of any size, which may take half an hour, or reads one that is held.
     pub(crate) fn is_package(&self) -> bool {
-        self.name == "import_package"
+        matches!(self.name, "import_package" | "package_by_form" | "held_package_page" | "held_package_by_form")
     }
 
     /// What it counts as for the quota of its organisation.

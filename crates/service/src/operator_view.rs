@@ -5,7 +5,7 @@ use crate::{Caller, Context, Error, InsurerStart, Platform, StartFilter};
 use kiban_domain::assignment::DisasterMode;
 use kiban_domain::municipality::StartState;
 use kiban_domain::office::OfficeClass;
-use kiban_domain::{Date, InsurerNumber, OfficeNumber, Organization, Timestamp};
+use kiban_domain::{Date, InsurerNumber, OfficeNumber, Organization, Timestamp, dates};
 use kiban_policy::class_of;
 use kiban_store::Outcome;
 use serde::Serialize;
@@ -249,7 +249,7 @@ impl Platform {
             mode.areas.iter().map(|area| self.standing().paying_insurer(*area, today)).collect();
         let mut counts: BTreeMap<Organization, (i64, i64)> = BTreeMap::new();
         for insurer in insurers {
-            for count in self.store().disaster_counts(insurer).await? {
+            for count in self.store().disaster_counts(insurer, days_of(&mode)).await? {
                 if count.modes.iter().any(|one| one == id) {
                     let sum = counts.entry(count.organization).or_default();
                     *sum = (sum.0 + count.found, sum.1 + count.viewed);
@@ -324,6 +324,13 @@ fn place(start: StartState) -> usize {
         StartState::Planned(_) => 2,
         StartState::Started(_) => 3,
     }
+}
+
+/// From the beginning of the first day of a mode until the end of its last, in Japan.
+fn days_of(mode: &DisasterMode) -> (Timestamp, Timestamp) {
+    let begins = |day: Date| dates::instant_in_japan(day.at(0, 0, 0, 0));
+    let after = mode.period.to().and_then(|to| to.tomorrow().ok());
+    (begins(mode.period.from()).unwrap_or(Timestamp::MIN), after.and_then(begins).unwrap_or(Timestamp::MAX))
 }
 
 fn line_of(mode: DisasterMode, today: Date) -> DisasterLine {

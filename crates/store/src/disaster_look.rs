@@ -20,8 +20,8 @@ const OF_INSURER: &str =
      FROM disaster_look WHERE insurer_number = $1 AND (looked_at, look_id) < ($2, $3)
      ORDER BY looked_at DESC, look_id DESC LIMIT $4";
 const COUNTS: &str =
-    "SELECT organization, modes, COUNT(*), COUNT(viewed_at) FROM disaster_look WHERE insurer_number = $1
-     GROUP BY organization, modes ORDER BY organization, modes";
+    "SELECT organization, modes, COUNT(*), COUNT(viewed_at) FROM disaster_look
+     WHERE insurer_number = $1 AND looked_at >= $2 AND looked_at < $3 GROUP BY organization, modes ORDER BY organization, modes";
 const ONE: &str = "SELECT looked_at FROM disaster_look WHERE insurer_number = $1 AND look_id = $2";
 #[cfg(test)]
 pub(crate) const ALL: &[&str] = &[PUT, VIEWED, LATEST, OF_INSURER, COUNTS, ONE];
@@ -104,9 +104,14 @@ impl Store {
         readable("disaster_look", self.look_row(person.insurer, row, &keys))
     }
 
-    /// How often people of an insurer were found, by organisation. Counted as the rows stand; what proves each of them is the log.
-    pub async fn disaster_counts(&self, insurer: InsurerNumber) -> Result<Vec<DisasterCounted>, StoreError> {
-        let rows = self.engine.rows(COUNTS, args![insurer.as_str()]).await?;
+    /// How often people of an insurer were found from one instant until another, by organisation. Counted as the rows stand; what proves each of them is the log.
+    pub async fn disaster_counts(
+        &self,
+        insurer: InsurerNumber,
+        (from, until): (Timestamp, Timestamp),
+    ) -> Result<Vec<DisasterCounted>, StoreError> {
+        let values = args![insurer.as_str(), from.as_microsecond(), until.as_microsecond()];
+        let rows = self.engine.rows(COUNTS, values).await?;
         let counted = |row: &Row| {
             Ok(DisasterCounted {
                 organization: Organization::parse(&row.text(0)?)

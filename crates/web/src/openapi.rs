@@ -217,13 +217,13 @@ pub(crate) fn request_schema(route: &str) -> Option<&'static str> {
 }
 
 /// Whether a repetition under an `Idempotency-Key` is answered as the first time: every write, but not log-in, refresh and
-/// log-out, which are nobody's yet or no longer and whose tokens are not kept, not the three searches, which change nothing and are recorded each time, and not the two
-/// of a municipality that leave the same state however often they are sent, nor a renewal, which is known again by its key, nor
+/// log-out, which are nobody's yet or no longer and whose tokens are not kept, not the three searches, which change nothing and are recorded each time, and not the one
+/// of a municipality that leaves the same state however often it is sent, nor a renewal, which is known again by its key, nor
 /// what answers a password or tokens, which are not kept.
 pub(crate) fn takes_key(route: &Route) -> bool {
     let free =
         // A package is known again by its bytes: its receipt is the answer however often it comes.
-        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "renew_certificate", "count_statistics", "change_start", "import_package", "print_slips", "confirm_plan", "issue_portal_code", "register_proxy", "invite_account", "reset_password", "change_password", "answer_factor", "prove_again", "send_code", "offer_mail", "offer_factor", "set_up_factor", "remove_factor"];
+        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "renew_certificate", "change_start", "import_package", "print_slips", "confirm_plan", "issue_portal_code", "register_proxy", "invite_account", "reset_password", "change_password", "answer_factor", "prove_again", "send_code", "offer_mail", "offer_factor", "set_up_factor", "remove_factor"];
     route.listener == Listener::Organisations && route.method != axum::http::Method::GET && !free.contains(&route.name)
 }
 

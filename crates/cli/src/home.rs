@@ -7,7 +7,7 @@ use kiban_domain::life_trend::Reference;
 use kiban_pki::paper::NoticeKey;
 use kiban_pki::{Ca, tls};
 use kiban_service::{Config, Identification, Mailer, Platform};
-use kiban_store::{AuditSettings, MasterKey, SigningKey, Store};
+use kiban_store::{AuditSettings, MasterKey, SigningKey, Store, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use zeroize::Zeroizing;
@@ -142,6 +142,11 @@ impl Home {
         self.dir.join("anchor.key")
     }
 
+    /// What the audit log needs of this installation.
+    pub fn audit_settings(&self) -> Result<AuditSettings> {
+        Ok(AuditSettings { signing_key: self.signing_key()?, anchor_dir: self.anchor_dir(), clock: Arc::new(now) })
+    }
+
     /// Key that signs the anchors.
     pub fn signing_key(&self) -> Result<SigningKey> {
         Ok(SigningKey::load_or_create(&self.anchor_key())?)
@@ -205,9 +210,13 @@ impl Home {
     /// Opens the platform: migrates the database, starts the audit log.
     pub async fn platform(&self) -> Result<Platform> {
         let master = MasterKey::load_or_create(&self.master_key())?;
-        let audit =
-            AuditSettings { signing_key: self.signing_key()?, anchor_dir: self.anchor_dir(), clock: Arc::new(now) };
-        let store = Store::open(&self.database, master, audit).await.with_context(|| "データベースを開けません")?;
+        let audit = self.audit_settings()?;
+        let store = match Store::open(&self.database, master, audit).await {
+            Err(StoreError::Held(generation)) => anyhow::bail!(
+                "控え {generation} から復元したデータベースで、まだ受け入れられていません。kiban restore accept を実行してください"
+            ),
+            opened => opened.with_context(|| "データベースを開けません")?,
+        };
         let platform = Platform::open(store, self.limits()?, now()).await?;
         platform.seat_identification(self.identification()?);
         if let Some(mailer) = self.mailer()? {

@@ -1,6 +1,7 @@
 //! The one executable, `kiban`: every role of the platform is a command. This file names them; each has a file.
 
 mod audit;
+mod backup;
 mod bench;
 mod ca;
 mod card;
@@ -16,6 +17,7 @@ mod hosts;
 mod import;
 mod keys;
 mod lane;
+mod log;
 mod migrate;
 mod operate;
 mod oqs;
@@ -23,6 +25,7 @@ mod pmh;
 mod relocate;
 mod renew;
 mod replay;
+mod restore;
 mod serve;
 mod union_members;
 
@@ -69,6 +72,10 @@ enum Command {
     Move(relocate::Options),
     /// 鍵: 更新・封印し直し・分割保管・確認
     Keys(keys::Options),
+    /// 控え: とる・確かめる（5世代、1つは書込み禁止）
+    Backup(backup::Options),
+    /// 控えから復元し、運用者2人が受け入れるまで扉を開けません
+    Restore(restore::Options),
     /// 監査記録の検証・公開鍵・本人の一覧・廃棄
     Audit(audit::Options),
     /// 性能を測ります（リリースビルドで）
@@ -78,15 +85,7 @@ enum Command {
 }
 
 fn main() -> std::process::ExitCode {
-    // A panic's text may quote a value; its place is enough.
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
-        eprintln!("panic at {place}");
-    }));
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
-        .with_writer(std::io::stderr)
-        .init();
+    log::begin();
     match run(Arguments::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -116,6 +115,8 @@ fn run(arguments: Arguments) -> Result<std::process::ExitCode> {
             Command::Move(options) => relocate::run(options).await,
             Command::Connect(options) => connect::run(options).await,
             Command::Keys(options) => keys::run(options).await,
+            Command::Backup(options) => backup::run(options).await,
+            Command::Restore(options) => restore::run(options).await,
             Command::Audit(options) => audit::run(options).await,
             Command::Bench(options) => bench::run(options).await,
             Command::Sim(options) => import::write_city(&options),

@@ -238,6 +238,7 @@ mod tests {
             hosts: Hosts::default(),
             provider: None,
             watch: None,
+            metrics: None,
         };
         let running = start(&home, home.platform().await.unwrap(), &identities, &addresses).await.unwrap();
 
@@ -280,6 +281,7 @@ mod tests {
             hosts: Hosts::default(),
             provider: None,
             watch: None,
+            metrics: None,
         };
         let running = start(&home, home.platform().await.unwrap(), &identities, &addresses).await.unwrap();
         for trusted in [&before, root.certificate_der()] {

@@ -50,6 +50,9 @@ pub struct Options {
     /// 本人のログインの認証事業者の設定（JSON、docs/portal.md。省略すると本人の画面を開かない）
     #[arg(long)]
     provider: Option<PathBuf>,
+    /// 監視のための数値（Prometheus の形）を出す、この機械の中だけのアドレス（例 127.0.0.1:9464。省略すると出さない）
+    #[arg(long, value_parser = own_address)]
+    metrics: Option<SocketAddr>,
     /// 公開ページのアドレス（省略時は https://公開の待受けのホスト名:ポート）
     #[arg(long, value_parser = hosts::public_url)]
     public_url: Option<String>,
@@ -69,6 +72,17 @@ pub struct Addresses {
     pub provider: Option<PathBuf>,
     /// Sees every answer to an organisation; for the sandbox.
     pub watch: Option<Watch>,
+    /// Where figures are told, an address of this machine.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// Figures go over plain HTTP to whoever asks, so only to this machine.
+fn own_address(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| "127.0.0.1:9464 のように書いてください".to_owned())?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err("この機械の中のアドレス（127.0.0.1 か [::1]）にしてください。だれでも読めるためです".to_owned())
 }
 
 /// A running server.
@@ -79,6 +93,8 @@ pub struct Running {
     pub public: SocketAddr,
     /// Address of the closed line's listener, if there is one.
     pub line: Option<SocketAddr>,
+    /// Where figures are told, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// Renews the certificates of the listeners; looks by itself every hour.
     #[cfg(test)]
     pub renewals: Arc<Renewals>,
@@ -115,10 +131,17 @@ pub async fn start(
     let hosts = &addresses.hosts;
     let public_url = hosts.public_url(public.port());
     let clock: kiban_web::Clock = Arc::new(now);
+    let counted = kiban_web::Metrics::default();
+    let metrics = match addresses.metrics {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let told = metrics.as_ref().map(TcpListener::local_addr).transpose()?;
     let socket = |tcp, tls, host: &str| {
         let mut settings = Settings::new(&[host], &public_url, Arc::clone(&clock));
         settings.certificates = certificates.clone();
         settings.watch = addresses.watch.clone();
+        settings.metrics = counted.clone();
         Socket { tcp, tls, settings }
     };
     let (closed_line, line) = match addresses.line {
@@ -140,6 +163,7 @@ pub async fn start(
         closed_line,
         limits: Limits::default(),
         proxies: addresses.proxies.as_slice().into(),
+        metrics,
     };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(async move {
@@ -154,6 +178,7 @@ pub async fn start(
         organizations,
         public,
         line,
+        metrics: told,
         #[cfg(test)]
         renewals,
         renewing,
@@ -172,14 +197,6 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     hosts.check()?;
     let home = Home::open(&options.home, options.db.as_deref())?;
     tls::certificates(home.ca()?.certificate_pem()).map_err(|error| anyhow!(error.message_ja()))?;
-    let platform = home.platform().await?;
-    if platform.store().may_delete_audit().await? {
-        tracing::warn!(
-            "this role may delete from the audit log; in production serve as kiban_app (`kiban migrate --roles`)"
-        );
-    }
-    crate::keys::reindex_if_needed(&platform).await?;
-    let identities = (identity(&home, &hosts.organizations, now())?, identity(&home, &hosts.public, now())?);
     let addresses = Addresses {
         organizations: options.listen,
         public: options.public_listen,
@@ -188,14 +205,31 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         hosts,
         provider: options.provider,
         watch: None,
+        metrics: options.metrics,
     };
+    if let Some(code) = crate::restore::hold_until_accepted(&home, &addresses).await? {
+        return Ok(code);
+    }
+    let hosts = &addresses.hosts;
+    let platform = home.platform().await?;
+    if platform.store().may_delete_audit().await? {
+        tracing::warn!(
+            "this role may delete from the audit log; in production serve as kiban_app (`kiban migrate --roles`)"
+        );
+    }
+    crate::keys::reindex_if_needed(&platform).await?;
+    let identities = (identity(&home, &hosts.organizations, now())?, identity(&home, &hosts.public, now())?);
     let running = start(&home, platform, &identities, &addresses).await?;
     // Before anybody is told that it listens: who asks it to stop at once must be heard.
     let ended = asked_to_end()?;
     let line = running.line.map(|address| format!(" line={address}")).unwrap_or_default();
-    println!("listening organizations={} public={}{line}", running.organizations, running.public);
+    let metrics = running.metrics.map(|address| format!(" metrics={address}")).unwrap_or_default();
+    println!("listening organizations={} public={}{line}{metrics}", running.organizations, running.public);
+    tracing::info!("listening");
     ended.await;
+    tracing::info!("asked to end");
     running.stop().await?;
+    tracing::info!("ended");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -113,7 +113,7 @@ pub use kiban_formats::json_holds_individual_number;
 pub use kiban_formats::municipal::{LabelledItem, labelled};
 pub use kiban_formats::text::{holds_individual_number, is_hidden, is_private};
 pub use kiban_policy::{Rule, Way};
-pub use kiban_store::{Hides, Original, PersonLog, ReceiptCounts, SlipSide};
+pub use kiban_store::{Hides, Measures, Original, PersonLog, ReceiptCounts, SlipSide};
 pub use life_trend::LifeTrendView;
 pub use look_ups::LookUp;
 pub use mail::{MailSettings, MailTls, Mailer};

@@ -4,7 +4,7 @@ use crate::door::Door;
 use crate::engine::{Arg, Row, args};
 use crate::many::ManyRows;
 use crate::office::instant;
-use crate::{Keyring, Store, StoreError, Tx};
+use crate::{Closing, Keyring, Store, StoreError, Tx};
 use kiban_domain::assignment::{Assignment, EndReason, IdentityCheck};
 use kiban_domain::office::StaffId;
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, OfficeNumber, PersonKey, dates};
@@ -89,6 +89,10 @@ impl Tx {
             return Err(StoreError::Conflict("the registration was changed meanwhile"));
         }
         self.raw.run(PUT_MEMBER, args![&row.office, person.insurer.as_str(), person.insured.as_str()]).await?;
+        if new.ended.is_some() || before.is_some_and(|before| new.viewable_until < before.viewable_until) {
+            let (person, office, ended) = (new.person, new.office, new.ended);
+            self.note_closing(Closing::Assignment { person, office, viewable_until: row.viewable_until, ended });
+        }
         Ok(())
     }
 
@@ -150,7 +154,9 @@ impl Tx {
     /// there is none.
     pub async fn end_opinion_request(&mut self, person: PersonKey, natural_key: &str) -> Result<(), StoreError> {
         let key = args![person.insurer.as_str(), person.insured.as_str(), natural_key];
-        self.raw.run(END_REQUEST, key).await?;
+        if self.raw.run(END_REQUEST, key).await? > 0 {
+            self.note_closing(Closing::Opinion { person, natural_key: natural_key.to_owned() });
+        }
         Ok(())
     }
 }

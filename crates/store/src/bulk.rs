@@ -7,7 +7,7 @@ use crate::many::ManyRows;
 use crate::office::instant;
 use crate::person::{NewPerson, SealedPerson, TokenChange};
 use crate::record::SealedRecord;
-use crate::{InsurerKeys, Keyring, NewRecord, PersonHeader, Store, StoreError, Tx};
+use crate::{Closing, InsurerKeys, Keyring, NewRecord, PersonHeader, Store, StoreError, Tx};
 use kiban_domain::consent::ConsentAct;
 use kiban_domain::insured::{Insured, NORMALIZER_VERSION};
 use kiban_domain::{InsuredNumber, InsurerNumber, Kind, Organization, PersonKey, Timestamp};
@@ -180,6 +180,8 @@ pub struct SealedBlock {
     generations: (u32, i32),
     /// People whose search tokens are written anew or removed.
     stale_tokens: Vec<PersonKey>,
+    /// People of whom it says 不開示.
+    withheld: Vec<PersonKey>,
 }
 
 enum Rows {
@@ -224,6 +226,8 @@ impl Sealer {
     ) -> Result<SealedBlock, StoreError> {
         let renewed = |person: &&NewPerson| matches!(person.tokens, TokenChange::Replace | TokenChange::Remove);
         let stale_tokens = people.iter().filter(renewed).map(|person| person.insured.key).collect();
+        let withheld =
+            people.iter().filter(|person| person.insured.withheld).map(|person| person.insured.key).collect();
         let mut sealed = Vec::with_capacity(people.len());
         for person in people {
             sealed.push(SealedPerson::seal(&self.keyring, &self.keys, revision, person)?);
@@ -258,7 +262,7 @@ impl Sealer {
             Rows::Statements { revision, recorded_at: recorded_at.as_microsecond(), records: rows, people: sealed }
         };
         let insurer = self.keys.owner().to_owned();
-        Ok(SealedBlock { rows, insurer, generations: self.keys.generations(), stale_tokens })
+        Ok(SealedBlock { rows, insurer, generations: self.keys.generations(), stale_tokens, withheld })
     }
 }
 
@@ -280,6 +284,7 @@ impl Tx {
             return Err(StoreError::Conflict("the block is sealed under a key that is closed"));
         }
         self.drop_tokens(&block.stale_tokens).await?;
+        block.withheld.iter().for_each(|person| self.note_closing(Closing::Withheld { person: *person }));
         match &block.rows {
             Rows::Copy { records, people, tokens } => {
                 self.copy(COPY_PEOPLE, people).await?;

@@ -5,7 +5,7 @@ use crate::door::Door;
 use crate::engine::{Row, args};
 use crate::error::readable;
 use crate::standing::{Pages, Standing};
-use crate::{Keyring, Store, StoreError, Tx};
+use crate::{Closing, Keyring, Store, StoreError, Tx};
 use kiban_domain::{Organization, Timestamp};
 
 const PUT: &str =
@@ -56,6 +56,9 @@ impl Tx {
         let mac = door(fingerprint, &known.organization.to_string(), may_export).mac(&self.keys);
         self.raw.run(ALLOW, args![fingerprint, may_export, &mac]).await?;
         self.note_standing(Standing::Connector, fingerprint);
+        if !may_export {
+            self.note_closing(Closing::Export { fingerprint: fingerprint.to_owned() });
+        }
         Ok(Some(Connector { may_export, ..known }))
     }
 }

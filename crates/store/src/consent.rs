@@ -4,7 +4,7 @@ use crate::door::Door;
 use crate::engine::{Arg, Row, args};
 use crate::many::ManyRows;
 use crate::office::instant;
-use crate::{InsurerKeys, Keyring, Store, StoreError, Tx};
+use crate::{Closing, InsurerKeys, Keyring, Store, StoreError, Tx};
 use kiban_domain::consent::{ConsentAct, ConsentRecord};
 use kiban_domain::{Kind, PersonKey, Timestamp};
 use std::sync::LazyLock;
@@ -53,6 +53,10 @@ impl Tx {
     ) -> Result<u64, StoreError> {
         let mut sealed: Vec<Sealed> = Vec::with_capacity(acts.len());
         for (act_id, record) in acts {
+            if Closing::is_closed_by(record.act) {
+                let (act_id, record) = (act_id.clone(), Box::new(record.clone()));
+                self.note_closing(Closing::Consent { act_id, recorded_at, record });
+            }
             let keys = self.keys_of(record.person.insurer.as_str()).await?;
             let detail = serde_json::to_vec(record).map_err(|error| StoreError::Internal(error.to_string()))?;
             let detail = keys.seal(&consent_aad(&record.person, act_id), &detail);

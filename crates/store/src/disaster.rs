@@ -6,7 +6,7 @@ use crate::error::readable;
 use crate::office::instant;
 use crate::record::{period, period_numbers};
 use crate::standing::Standing;
-use crate::{Store, StoreError, Tx};
+use crate::{Closing, Store, StoreError, Tx};
 use kiban_domain::assignment::DisasterMode;
 use kiban_domain::ids::IdError;
 use kiban_domain::office::{OfficeClass, StaffId};
@@ -71,6 +71,9 @@ impl Tx {
             return Err(StoreError::Conflict("the mode was approved or closed meanwhile, or is another than proposed"));
         }
         self.note_standing(Standing::DisasterMode, &mode.id);
+        if let Some(at) = mode.closed_at {
+            self.note_closing(Closing::Disaster { mode: mode.id.clone(), at });
+        }
         Ok(())
     }
 }

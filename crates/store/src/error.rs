@@ -18,6 +18,9 @@ pub enum StoreError {
     /// The database is set up so that it may lose a commit.
     #[error("unsafe database set-up: {0}")]
     Unsafe(String),
+    /// The database was put back from a copy that nobody has accepted yet (docs/decisions/0011); which copy.
+    #[error("restored from {0} and not accepted; run `kiban restore accept`")]
+    Held(String),
     /// A file beside the database (keys, anchors, journal).
     #[error("file: {0}")]
     File(String),

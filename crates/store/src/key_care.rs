@@ -1194,6 +1194,8 @@ mod tests {
         ("audit_month", "people"),
         ("audit_purge", "runs"),
         ("audit_purge", "signature"),
+        ("restored", "gap"),
+        ("restored", "accepted"),
         ("receipt_counter", "mac"),
         ("connector", "mac"),
         ("disaster_look", "mac"),

@@ -6,11 +6,13 @@
 
 mod assignment;
 mod audit;
+mod backup;
 mod block;
 mod bulk;
 mod certificate_request;
 mod claim;
 mod clock;
+mod closing;
 mod connector;
 mod consent;
 mod counter;
@@ -33,6 +35,7 @@ mod keys_of_tables;
 mod lease;
 mod many;
 mod master;
+mod measures;
 mod migrations;
 mod notice;
 mod numbers;
@@ -48,6 +51,7 @@ mod receipt;
 mod record;
 mod relocate;
 mod report;
+mod restored;
 mod retention;
 mod review;
 mod roles;
@@ -67,11 +71,13 @@ mod written;
 
 pub use assignment::OpinionRequest;
 pub use audit::*;
+pub use backup::{Copied, copy_database, file_digest, put_back};
 pub use block::{Block, BlockPerson, LookCount};
 pub use bulk::{Present, PresentAct, PresentRecords, SealedBlock, Sealer};
 pub use certificate_request::CertificateRequest;
 pub use claim::{RowClaim, RowKey};
 pub use clock::ClockDrift;
+pub use closing::{CLOSINGS, Closing};
 pub use connector::Connector;
 pub use consent::StoredConsent;
 pub use disaster_look::{DisasterCounted, DisasterLook};
@@ -82,6 +88,7 @@ pub use key_care::{Cared, Checked, KeyCheck, SEALED_COLUMNS, verify_keys};
 pub use keyring::{InsurerKeys, KeyLimits, Keyring};
 pub use lease::{LEASE_SECONDS, Lease};
 pub use master::MasterKey;
+pub use measures::Measures;
 pub use notice::{NewNotice, Notice, WhichNotices};
 pub use numbers::{StoredLink, StoredMember};
 pub use office::{Account, CertificateRow, LockState};
@@ -94,6 +101,7 @@ pub use readiness::AppliedPackage;
 pub use receipt::{NewReceipt, Receipt, ReceiptCounts, ReceiptProgress, ReceiptState};
 pub use record::{NewRecord, RecordHeader, StoredRecord};
 pub use relocate::{MovedTable, move_database};
+pub use restored::{Acceptance, Accepted, Closed, Lost, LostSegments, Restored, Unaccepted, unaccepted};
 pub use retention::DueOriginal;
 pub use review::{RegistrationReview, ReviewCause};
 pub use roles::{APP_ROLE, Migrated, PURGE_ROLE, migrate_database};
@@ -132,6 +140,8 @@ pub struct Tx {
     held_keys: HashMap<String, Arc<InsurerKeys>>,
     /// Rows of the standing map it changes; they get their number just before the commit.
     standing: BTreeSet<(standing::Standing, String)>,
+    /// Doors it closes; they are in the journal before it is committed.
+    closings: Vec<Closing>,
     audit: AuditLog,
 }
 
@@ -150,10 +160,16 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let engine = Engine::open(address).await?;
         migrations::migrate(&engine, Some(&master)).await?;
+        restored::refuse_unaccepted(&engine, &audit.signing_key.public_key()).await?;
         let keys = Keyring::open(&engine, master, audit.clock.clone(), limits).await?;
         // A new key is written in its own transaction, which cannot begin inside another; an insurer's keys are made by its
         // first package (`keys_of` before `begin`), these at once.
         keys.keys_of(NO_INSURER).await?;
+        Self::start(engine, keys, audit).await
+    }
+
+    /// Starts the audit log over an opened database.
+    async fn start(engine: Engine, keys: Keyring, audit: AuditSettings) -> Result<Self, StoreError> {
         let audit = AuditLog::start(engine.clone(), keys.clone(), audit).await?;
         let gatherer = gather::Gatherer::new(engine.clone());
         Ok(Self { engine, keys, audit, gatherer })
@@ -190,6 +206,7 @@ impl Store {
             fresh_keys: HashMap::new(),
             held_keys: HashMap::new(),
             standing: BTreeSet::new(),
+            closings: Vec::new(),
             audit: self.audit.clone(),
         })
     }
@@ -247,6 +264,18 @@ impl Tx {
         Err(StoreError::Conflict("the key of the insurer changes at this moment"))
     }
 
+    /// Notes that a door is closed with this write.
+    pub(crate) fn note_closing(&mut self, closing: Closing) {
+        self.closings.push(closing);
+    }
+
+    /// Puts what is closed into the journal outside the database; a journal that cannot be written stops the write.
+    async fn keep_closings(&mut self, entry: Option<Position>) -> Result<(), StoreError> {
+        let closings = std::mem::take(&mut self.closings);
+        let Some(entry) = entry.filter(|_| !closings.is_empty()) else { return Ok(()) };
+        closing::keep(self.audit.folder(), self.keys.clone(), closing::Kept { entry, closings }).await
+    }
+
     /// Writes the entry into the same transaction and commits.
     pub async fn commit(self, entry: Entry) -> Result<(), StoreError> {
         self.commit_all(vec![entry]).await
@@ -263,6 +292,7 @@ impl Tx {
             slots.push(self.audit.stage(&mut self.raw, entry).await?);
         }
         standing::number_changes(&mut self.raw, &self.standing).await?;
+        self.keep_closings(slots.first().and_then(Slot::position)).await?;
         match self.raw.commit().await {
             Committed::Done => {
                 slots.into_iter().for_each(Slot::committed);

@@ -57,6 +57,7 @@ pub(crate) const STEPS: &[(&str, &str)] = &[
     ("20261122000320_standing_marks", include_str!("../migrations/20261122000320_standing_marks.sql")),
     ("20261123000010_switch_kinds", include_str!("../migrations/20261123000010_switch_kinds.sql")),
     ("20261123000011_ended_sessions", include_str!("../migrations/20261123000011_ended_sessions.sql")),
+    ("20261123000330_restored", include_str!("../migrations/20261123000330_restored.sql")),
 ];
 
 /// Brings the schema up to date; each step in its own transaction with its row in `schema_step`. The steps that were missing;

@@ -4,7 +4,7 @@ use crate::door::Door;
 use crate::engine::{Row, args};
 use crate::error::readable;
 use crate::standing::{Pages, Standing};
-use crate::{InsurerKeys, Keyring, Store, StoreError, Tx};
+use crate::{Closing, InsurerKeys, Keyring, Store, StoreError, Tx};
 use kiban_domain::office::{JobType, Office, Staff, StaffId};
 use kiban_domain::{CareManagerNumber, InsurerNumber, OfficeNumber, Organization, ServiceType, Timestamp};
 use std::fmt;
@@ -179,6 +179,9 @@ impl Tx {
             )
             .await?;
         self.note_standing(Standing::Office, &number);
+        if !active {
+            self.note_closing(Closing::Office { number: office.number });
+        }
         Ok(())
     }
 
@@ -201,6 +204,17 @@ impl Tx {
             return Err(StoreError::Conflict("the certificate is bound to somebody else"));
         }
         self.note_standing(Standing::Certificate, &row.fingerprint);
+        if let Some(at) = row.revoked_at {
+            self.note_closing(Closing::Certificate {
+                fingerprint: row.fingerprint.clone(),
+                organization,
+                terminal: row.terminal.clone(),
+                serial: row.serial.clone(),
+                not_after: row.not_after,
+                at,
+                reason: row.revoked_for.clone(),
+            });
+        }
         Ok(())
     }
 
@@ -214,6 +228,7 @@ impl Tx {
         let initial_until = account.initial_until.map(Timestamp::as_microsecond);
         let closed_at = account.closed_at.map(Timestamp::as_microsecond);
         let mac = account_door(account).mac(&self.keys);
+        let before = readable("staff", self.hold_account(&account.staff.id).await)?;
         let changed = self
             .raw
             .run(
@@ -237,6 +252,17 @@ impl Tx {
             return Err(StoreError::Conflict("the account belongs to another organisation"));
         }
         self.note_standing(Standing::Staff, id);
+        if before.is_some_and(|before| is_narrowed(&before, account)) {
+            self.note_closing(Closing::Account {
+                staff: id.to_owned(),
+                active: account.active,
+                closed_at: account.closed_at,
+                administrator: account.staff.administrator,
+                job: job.to_owned(),
+                password_hash: account.password_hash.clone(),
+                initial_until: account.initial_until,
+            });
+        }
         Ok(())
     }
 
@@ -451,6 +477,15 @@ fn lock_row(rows: &[Row]) -> Result<LockState, StoreError> {
 }
 
 /// An account; `None` when its MAC fails.
+/// Whether somebody who could log in before cannot do so any more, or not as before.
+fn is_narrowed(before: &Account, after: &Account) -> bool {
+    !after.active
+        || after.closed_at.is_some()
+        || before.password_hash != after.password_hash
+        || before.staff.job != after.staff.job
+        || before.staff.administrator && !after.staff.administrator
+}
+
 pub(crate) fn account_row(ring: &Keyring, row: &Row, keys: &InsurerKeys) -> Result<Option<Account>, StoreError> {
     let unreadable = || StoreError::Unreadable("staff");
     let (id, care_manager) = (row.text(0)?, row.text_or_null(4)?);

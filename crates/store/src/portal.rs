@@ -4,7 +4,7 @@ use crate::door::Door;
 use crate::engine::{Row, args};
 use crate::error::readable;
 use crate::office::instant;
-use crate::{InsurerKeys, Keyring, NO_INSURER, Store, StoreError, Tx};
+use crate::{Closing, InsurerKeys, Keyring, NO_INSURER, Store, StoreError, Tx};
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, PersonKey, Timestamp, dates};
 
 macro_rules! grants {
@@ -276,7 +276,13 @@ impl Tx {
         let mac = ended.door().mac(&self.keys);
         let (insurer, insured) = (grant.person.insurer.as_str(), grant.person.insured.as_str());
         let args = args![insurer, insured, &grant.id, now.as_microsecond(), why, &mac];
-        Ok(self.raw.run(END, args).await? == 1)
+        let is_ended = self.raw.run(END, args).await? == 1;
+        // The end of a refusal or a block opens.
+        if is_ended && !matches!(grant.role, PortalRole::FamilyRefused | PortalRole::Blocked) {
+            let (person, grant, why) = (grant.person, grant.id.clone(), why.to_owned());
+            self.note_closing(Closing::Proxy { person, grant, why, at: now });
+        }
+        Ok(is_ended)
     }
 
     /// Opens a log-in; only the keyed digest of its token is stored.

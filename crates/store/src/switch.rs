@@ -4,7 +4,7 @@
 use crate::door::Door;
 use crate::engine::{Row, args};
 use crate::office::instant;
-use crate::{Keyring, Store, StoreError, Tx};
+use crate::{Closing, Keyring, Store, StoreError, Tx};
 use kiban_domain::office::StaffId;
 use kiban_domain::{InsuredNumber, InsurerNumber, Kind, Organization, PersonKey, Timestamp};
 use std::collections::BTreeSet;
@@ -54,7 +54,7 @@ impl Hides {
     }
 
     /// What the columns of a row say. One that was altered outside the platform hides everything: the office wanted something hidden.
-    fn of(hidden: bool, kinds: Option<&str>) -> Self {
+    pub(crate) fn of(hidden: bool, kinds: Option<&str>) -> Self {
         let all: Option<BTreeSet<Kind>> = kinds.map(|text| text.split(',').filter_map(Kind::parse).collect());
         match (hidden, all) {
             (false, _) => Self::Nothing,
@@ -109,7 +109,13 @@ impl Tx {
         let organization = organization.to_string();
         let kinds = kinds.as_deref();
         let args = args![&organization, &staff.0, insurer, insured, hidden, kinds, changed_at, changed_by, &mac];
-        self.raw.run(PUT, args).await.map(drop)
+        self.raw.run(PUT, args).await?;
+        if switch.hides != Hides::Nothing {
+            let kinds = kinds.map(str::to_owned);
+            let (staff, person, changed) = (staff.0.clone(), *person, switch.changed.clone());
+            self.note_closing(Closing::Switch { organization, staff, person, kinds, changed });
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Files whose statements no request waits for: the keeping and proving of the log, its end, the care of keys, the start of
 /// a process, migrations, roles and the move. They are prepared like all others, and stand in no list.
-const BESIDE_REQUESTS: [&str; 13] = [
+const BESIDE_REQUESTS: [&str; 16] = [
     "audit/anchor.rs",
     "audit/log.rs",
     "audit/month.rs",
@@ -14,11 +14,14 @@ const BESIDE_REQUESTS: [&str; 13] = [
     "audit/purge.rs",
     "audit/segment.rs",
     "audit/verify.rs",
+    "backup.rs",
     "clock.rs",
     "engine.rs",
     "key_care.rs",
+    "measures.rs",
     "migrations.rs",
     "relocate.rs",
+    "restored.rs",
     "roles.rs",
 ];
 

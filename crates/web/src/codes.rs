@@ -110,6 +110,7 @@ pub static CODES: &[Code] = &[
         "unavailable",
         "混み合っているか停止している。登録や変更を送ったときは結果を確かめてから送り直す。`Retry-After`",
     ),
+    code(503, "restored", "控えから復元したところで、運用者が受け入れるまで使えない。`Retry-After`"),
     code(
         503,
         "outcome_unknown",

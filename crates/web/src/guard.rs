@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, he
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use kiban_service::{Context, Counts};
+use std::time::Instant;
 
 /// Header that names the request in the answer, in the audit log and in the log.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -42,10 +43,13 @@ pub(crate) async fn guard(State((app, listener)): State<(App, Listener)>, reques
     };
     let request_id = context.request_id.clone();
     let reader = reader_of(listener, &request);
-    let watched = app.settings.watch.clone().map(|watch| (watch, Seen::asked(listener, &request)));
+    let (watch, metrics) = (app.settings.watch.clone(), app.settings.metrics.clone());
+    let (seen, began) = (Seen::asked(listener, &request), Instant::now());
     let response = pass(app, listener, context, request, next).await.unwrap_or_else(Problem::into_response);
-    if let Some((watch, seen)) = watched {
-        watch(seen.answered(&response));
+    let seen = seen.answered(&response);
+    metrics.answered(&seen, began.elapsed());
+    if let Some(watch) = watch {
+        watch(seen);
     }
     finish(response, &request_id, reader)
 }

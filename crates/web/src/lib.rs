@@ -15,7 +15,9 @@ mod chart;
 pub mod codes;
 mod etag;
 mod guard;
+mod held;
 mod input;
+mod metrics;
 mod multipart;
 mod oidc;
 pub mod openapi;
@@ -30,6 +32,8 @@ mod slip_page;
 pub mod tls;
 mod watch;
 
+pub use held::HeldServer;
+pub use metrics::Metrics;
 pub use oidc::{ClaimNames, Provider, ProviderSettings};
 pub use problem::Problem;
 pub use router::{
@@ -78,6 +82,8 @@ pub struct Settings {
     pub provider: Option<Arc<Provider>>,
     /// Who sees every answer, in a sandbox for vendors; otherwise nobody.
     pub watch: Option<Watch>,
+    /// What is counted of every answer, the same for all listeners of a server.
+    pub metrics: Metrics,
 }
 
 impl Settings {
@@ -97,6 +103,7 @@ impl Settings {
             upload_time: Duration::from_secs(30 * 60),
             provider: None,
             watch: None,
+            metrics: Metrics::default(),
         }
     }
 }
@@ -135,6 +142,12 @@ impl ServerCertificates {
     /// The first end.
     pub fn set_end(&self, end: Timestamp) {
         self.0.store(end.as_second(), Ordering::Relaxed);
+    }
+
+    /// Seconds until the end; none where none is known.
+    pub(crate) fn seconds_left(&self, now: Timestamp) -> Option<f64> {
+        let end = self.0.load(Ordering::Relaxed);
+        (end != i64::MAX).then(|| (end - now.as_second()) as f64)
     }
 
     /// `ok`, or `ending` within fourteen days of the end and after it.

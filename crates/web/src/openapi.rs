@@ -408,7 +408,7 @@ fn shape(name: &str) -> Option<Shape> {
         "pick_up_certificate" => (R::Json("CertificateCode"), "200", C::Bytes),
         "revocation_list" => (R::Nothing, "200", C::Bytes),
         "notice_keys" => (R::Nothing, "200", C::Json("NoticeKeys")),
-        "health" => (R::Nothing, "200", C::Json("Health")),
+        "health" | "ready" => (R::Nothing, "200", C::Json("Health")),
         _ => return None,
     };
     let query: &[(&str, &str)] = match name {

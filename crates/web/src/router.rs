@@ -233,6 +233,7 @@ routes! {
     Public        get    GET    "/api/v1/insurers.csv"                       insurers_file         Anyone         "利用開始日の一覧（CSV）"                   insurers::file;
     Public        get    GET    "/notice-keys"                               notice_keys           Anyone         "お知らせのQRコードを確かめる公開鍵"        identification::notice_keys;
     Public        get    GET    "/health"                                    health                Anyone         "稼働の状態"                                public::health;
+    Public        get    GET    "/ready"                                     ready                 Anyone         "要求を送ってよいか（負荷分散装置のため）"  public::ready;
 }
 
 routes! {

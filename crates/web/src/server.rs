@@ -2,7 +2,9 @@
 //! minute, the map read again every two seconds, and an orderly end (decision 0006.27–29).
 
 use crate::tls::{self, Clients, Door, Limits, Network, PeerCertificate, Refusal, RefusedHandshake, Standing};
-use crate::{Clock, Listener, Ready, Settings, closed_line_router, organisations_router, public_router};
+use crate::{
+    Clock, Listener, Metrics, Ready, Settings, closed_line_router, metrics, organisations_router, public_router,
+};
 use arc_swap::ArcSwap;
 use kiban_service::{Context, Error, Platform, RefusedHandshakes, Work};
 use rustls::ServerConfig;
@@ -39,6 +41,8 @@ pub struct Server {
     pub limits: Limits,
     /// Load balancers that name the client by PROXY v2, for all of them; none by default (decision 0006.28).
     pub proxies: Arc<[Network]>,
+    /// Where figures are told over plain HTTP, an address of this machine; nowhere by default (docs/metrics.md).
+    pub metrics: Option<TcpListener>,
 }
 
 /// How often the standing map is read again.
@@ -56,16 +60,26 @@ impl Server {
     /// Serves until `stop` resolves: then health says not ready, no connection is accepted, running requests end, what
     /// was counted is recorded and the store is closed. Returns the number of connections that had to be cut.
     pub async fn run(self, platform: Platform, stop: impl Future<Output = ()>) -> Result<usize, Error> {
-        let Self { organisations, public, closed_line, limits, proxies } = self;
+        let Self { organisations, public, closed_line, limits, proxies, metrics } = self;
         let (ready, counters) = (Ready::default(), Arc::new(Counters::default()));
         let clock = Arc::clone(&organisations.settings.clock);
         let (stopping, _) = watch::channel(false);
+        let counted = organisations.settings.metrics.clone();
+        let told = metrics.map(|tcp| {
+            let source = metrics::Source {
+                platform: platform.clone(),
+                clock: Arc::clone(&clock),
+                metrics: counted.clone(),
+                certificates: organisations.settings.certificates.clone(),
+            };
+            tokio::spawn(metrics::serve(tcp, source, stopped(stopping.subscribe())))
+        });
         let door = |socket: &Socket, clients: Clients| Door {
             config: Arc::clone(&socket.tls),
             clients,
             limits: limits.clone(),
             proxies: Arc::clone(&proxies),
-            refused: counters.callback(),
+            refused: counters.callback(counted.clone()),
         };
         let certified = door(&organisations, Clients::Certified(standing(&platform, &clock, Listener::Organisations)));
         let line = closed_line.map(|socket| {
@@ -95,6 +109,9 @@ impl Server {
         house.await.map_err(lost)?;
         work.await.map_err(lost)?;
         reread.await.map_err(lost)?;
+        if let Some(told) = told {
+            told.await.map_err(lost)?;
+        }
         record(&platform, &clock, &counters).await;
         record_requests(&platform, &clock).await;
         platform.store().clone().close().await?;
@@ -261,9 +278,10 @@ async fn record(platform: &Platform, clock: &Clock, counters: &Counters) {
 struct Counters(Mutex<HashMap<(String, String), RefusedHandshakes>>);
 
 impl Counters {
-    fn callback(self: &Arc<Self>) -> Arc<dyn Fn(Refusal) + Send + Sync> {
+    fn callback(self: &Arc<Self>, counted: Metrics) -> Arc<dyn Fn(Refusal) + Send + Sync> {
         let counters = Arc::clone(self);
         Arc::new(move |refusal| {
+            counted.refused(&refusal);
             counters.add(RefusedHandshakes {
                 reason: refusal.reason.as_str().to_owned(),
                 source: refusal.source.to_string(),

@@ -58,6 +58,7 @@ impl Options {
             hosts: Hosts::default(),
             provider: None,
             watch: None,
+            metrics: None,
         }
     }
 }

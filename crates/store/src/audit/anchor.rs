@@ -5,7 +5,8 @@ use super::purge::Purged;
 use super::segment;
 use super::tree::{self, Hash};
 use crate::StoreError;
-use crate::engine::{Committed, Engine, Row, args};
+use crate::engine::{Committed, Engine, RawTx, Row, args};
+use crate::restored::gaps;
 use crate::seal::{create_secret_file, file_error, hex, key_of, random_key, read_secret_file, sha256, unhex};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ const FILE_NAME: &str = "anchors.jsonl";
 /// An idle log is still signed once a day (S-016).
 const DAY: i64 = 86_400_000_000;
 
+const PUT: &str = "INSERT INTO audit_anchor (number, at, previous, heads, signature) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
 const NEWEST: &str = "SELECT number, at, previous, heads, signature FROM audit_anchor ORDER BY number DESC LIMIT 1";
 const BY_NUMBER: &str = "SELECT number, at, previous, heads, signature FROM audit_anchor WHERE number = $1";
 const AFTER: &str =
@@ -89,7 +91,12 @@ impl SigningKey {
         Some(Self(pair.ok()?))
     }
 
-    pub(super) fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+    /// Signs the manifest of a copy of the database.
+    pub fn sign_manifest(&self, manifest: &[u8]) -> Vec<u8> {
+        self.sign(&manifest_bytes(manifest))
+    }
+
+    pub(crate) fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         self.0.sign(bytes).as_ref().to_vec()
     }
 
@@ -196,7 +203,16 @@ impl Anchor {
     }
 }
 
-pub(super) fn is_signed(key: &PublicKey, bytes: &[u8], signature: &[u8]) -> bool {
+fn manifest_bytes(manifest: &[u8]) -> Vec<u8> {
+    [b"kiban backup 1\n", manifest].concat()
+}
+
+/// Whether the manifest of a copy is signed by this key.
+pub fn is_signed_manifest(key: &PublicKey, manifest: &[u8], signature: &[u8]) -> bool {
+    is_signed(key, &manifest_bytes(manifest), signature)
+}
+
+pub(crate) fn is_signed(key: &PublicKey, bytes: &[u8], signature: &[u8]) -> bool {
     UnparsedPublicKey::new(&ED25519, key).verify(bytes, signature).is_ok()
 }
 
@@ -292,14 +308,20 @@ pub(crate) async fn before(engine: &Engine, at: i64) -> Result<i64, StoreError> 
     rows.first().map(|row| row.big(0)).transpose().map(Option::unwrap_or_default)
 }
 
+/// Puts anchors that only the outside still has back into the database, as they were signed.
+pub(crate) async fn put_lost(tx: &mut RawTx, anchors: &[Anchor]) -> Result<(), StoreError> {
+    for anchor in anchors {
+        let heads = heads_to_bytes(&anchor.heads);
+        tx.run(PUT, args![anchor.number, anchor.at, &anchor.previous, &heads, &anchor.signature]).await?;
+    }
+    Ok(())
+}
+
 /// Stores an anchor; false when another process was faster.
 async fn store(engine: &Engine, anchor: &Anchor) -> Result<bool, StoreError> {
     let mut tx = engine.begin().await?;
     let stored = tx
-        .run(
-            "INSERT INTO audit_anchor (number, at, previous, heads, signature) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-            args![anchor.number, anchor.at, &anchor.previous, &heads_to_bytes(&anchor.heads), &anchor.signature],
-        )
+        .run(PUT, args![anchor.number, anchor.at, &anchor.previous, &heads_to_bytes(&anchor.heads), &anchor.signature])
         .await?;
     match tx.commit().await {
         Committed::Done => Ok(stored == 1),
@@ -354,6 +376,10 @@ pub(crate) async fn refuse_older_log(engine: &Engine, key: &PublicKey, folder: &
         }
         Some(inside) if inside != outside => return refuse("the one in the database is another".to_owned()),
         Some(_) => {}
+    }
+    // Its entries are lost, and two operators have said so.
+    if gaps(engine, key).await?.covers(outside.number) {
+        return Ok(());
     }
     let purged = Purged::read(engine, key).await?;
     for head in &outside.heads {

@@ -12,6 +12,7 @@ use crate::StoreError;
 use crate::engine::{Committed, Engine, RawTx, WRITER_WAIT, args};
 use crate::seal::{Clock, file_error};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -77,6 +78,8 @@ pub(super) struct Inner {
     /// Last month that has its part of the log.
     months_until: Mutex<Option<Month>>,
     pace: Pace,
+    /// When the last group was durable, microseconds; 0 before the first.
+    durable_at: AtomicI64,
 }
 
 struct Waiting {
@@ -135,6 +138,7 @@ impl AuditLog {
             tasks: Mutex::default(),
             months_until: Mutex::default(),
             pace,
+            durable_at: AtomicI64::new(0),
         });
         warn(inner.make_months().await);
         inner.open_writer().await?;
@@ -197,8 +201,24 @@ impl AuditLog {
         lock(&self.0.queue).is_none()
     }
 
-    pub(super) fn signing_key(&self) -> &SigningKey {
+    pub(crate) fn signing_key(&self) -> &SigningKey {
         &self.0.signing_key
+    }
+
+    /// Entries that wait, and how many may.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let free = lock(&self.0.queue).as_ref().map_or(QUEUE, mpsc::Sender::capacity);
+        (QUEUE - free, QUEUE)
+    }
+
+    /// When the last group was durable, microseconds; none before the first.
+    pub(crate) fn durable_at(&self) -> Option<i64> {
+        Some(self.0.durable_at.load(Ordering::Relaxed)).filter(|at| *at > 0)
+    }
+
+    /// Folder outside the database.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.0.anchor_dir.clone()
     }
 
     /// The key that verifies the anchors.
@@ -475,6 +495,7 @@ async fn write_batch(inner: &Inner, writer: &Arc<Writer>, batch: Vec<Waiting>) {
     }
     match tokio::time::timeout_at(until, tx.commit()).await {
         Ok(Committed::Done) => {
+            inner.durable_at.store((inner.clock)().as_microsecond(), Ordering::Relaxed);
             for (row, reply) in rows.iter().zip(replies) {
                 writer.settle(row.position, None);
                 let _ = reply.send(Ok(row.position));

@@ -10,6 +10,7 @@ use super::tree::{self, HOLE, Hash};
 use crate::Keyring;
 use crate::StoreError;
 use crate::engine::{Engine, args};
+use crate::restored::gaps;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -59,6 +60,8 @@ pub struct VerifyReport {
     pub trees: u64,
     /// Anchors in the database.
     pub anchors: u64,
+    /// Of these, those whose entries were lost by a restore that two operators accepted.
+    pub anchors_of_lost: u64,
     /// Anchors in the file outside.
     pub anchors_outside: u64,
     /// When the newest anchor was signed, microseconds UTC.
@@ -119,6 +122,7 @@ async fn check_anchors(
 ) -> Result<Heads, StoreError> {
     report.anchors_outside = outside.len() as u64;
     let mut outside = outside.iter().peekable();
+    let gaps = gaps(engine, key).await?;
     let mut heads = Heads::new();
     let (mut number, mut previous) = (0, HOLE);
     loop {
@@ -143,7 +147,11 @@ async fn check_anchors(
                 report.add(None, None, None, format!("anchor {} differs from the one outside", inside.number));
                 note_heads(&mut heads, copy);
             }
-            note_heads(&mut heads, &inside);
+            if gaps.covers(inside.number) {
+                report.anchors_of_lost += 1;
+            } else {
+                note_heads(&mut heads, &inside);
+            }
             report.anchors += 1;
             report.last_anchor_at = Some(inside.at);
             (number, previous) = (inside.number, inside.hash());

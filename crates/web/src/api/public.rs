@@ -21,6 +21,12 @@ pub(crate) async fn health(State(app): State<App>, Extension(context): Extension
     }
 }
 
+/// The same question, asked by whoever sends requests here: a database that was restored and not accepted lives and is not
+/// ready ([`crate::HeldServer`]).
+pub(crate) async fn ready(app: State<App>, context: Extension<Context>) -> Answer {
+    health(app, context).await
+}
+
 pub(crate) async fn description(_peer: Certified) -> Answer {
     ok(crate::openapi::document())
 }

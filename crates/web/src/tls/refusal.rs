@@ -62,6 +62,29 @@ pub enum RefusedHandshake {
 }
 
 impl RefusedHandshake {
+    /// Every one of them.
+    pub const ALL: [Self; 19] = [
+        Self::Unknown,
+        Self::Revoked,
+        Self::Expired,
+        Self::OfficeInactive,
+        Self::ClosedLineOnly,
+        Self::StandingUnknown,
+        Self::NotYetValid,
+        Self::NoCertificate,
+        Self::OtherCa,
+        Self::WrongPurpose,
+        Self::BadCertificate,
+        Self::OldTls,
+        Self::RefusedByClient,
+        Self::NotTls,
+        Self::NoProxyHeader,
+        Self::Disconnected,
+        Self::TimedOut,
+        Self::TooManyFromAddress,
+        Self::TooManyWithCertificate,
+    ];
+
     /// The word for counters and the audit log.
     pub fn as_str(self) -> &'static str {
         match self {

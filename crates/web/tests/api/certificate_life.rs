@@ -123,8 +123,14 @@ impl Place {
         let at = |socket: &Socket| socket.tcp.local_addr().unwrap();
         let (inside, closed, outside) = (at(&organisations), at(&line), at(&public));
         let (stop, stopped) = oneshot::channel::<()>();
-        let server =
-            Server { organisations, public, closed_line: Some(line), limits: Limits::default(), proxies: [].into() };
+        let server = Server {
+            organisations,
+            public,
+            closed_line: Some(line),
+            limits: Limits::default(),
+            metrics: None,
+            proxies: [].into(),
+        };
         let running = tokio::spawn(server.run(platform.clone(), async {
             let _ = stopped.await;
         }));

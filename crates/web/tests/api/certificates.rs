@@ -116,7 +116,14 @@ async fn each_certificate_that_is_not_good_is_refused_before_http_and_recorded_w
     let public = socket(server_config_public(&server).unwrap()).await;
     let inside = organisations.tcp.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = Server { organisations, public, closed_line: None, limits: Limits::default(), proxies: [].into() };
+    let server = Server {
+        organisations,
+        public,
+        closed_line: None,
+        limits: Limits::default(),
+        metrics: None,
+        proxies: [].into(),
+    };
     let running = tokio::spawn(server.run(platform.clone(), async {
         let _ = stopped.await;
     }));

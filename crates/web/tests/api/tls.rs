@@ -98,7 +98,8 @@ async fn a_terminal_with_a_certificate_works_and_one_without_does_not_get_as_far
     let (inside, outside) = (organisations.tcp.local_addr().unwrap(), public.tcp.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
     let proxies = ["127.0.0.2/31".parse().unwrap()].into();
-    let server = Server { organisations, public, closed_line: Some(line), limits: Limits::default(), proxies };
+    let server =
+        Server { organisations, public, closed_line: Some(line), limits: Limits::default(), metrics: None, proxies };
     let running = tokio::spawn(server.run(platform.clone(), async {
         let _ = stopped.await;
     }));

@@ -138,8 +138,14 @@ async fn serve(address: &str, dir: &TempDir, test: &impl AsyncFn(&Office)) {
     let public = socket(server_config_public(&server).unwrap()).await;
     let inside = organisations.tcp.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let server =
-        Server { organisations, public, closed_line: None, limits: Limits::default(), proxies: Default::default() };
+    let server = Server {
+        organisations,
+        public,
+        closed_line: None,
+        limits: Limits::default(),
+        metrics: None,
+        proxies: Default::default(),
+    };
     let running = tokio::spawn(server.run(platform.clone(), async {
         let _ = stopped.await;
     }));

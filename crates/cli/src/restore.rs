@@ -120,7 +120,7 @@ async fn put_back(home: &Home, generation: &Path, dry_run: bool, anchors_from_ba
 }
 
 async fn accept(home: &Home, approve: &[String], reason: &str, closings: &[PathBuf]) -> Result<ExitCode> {
-    for path in closings.iter().filter(|path| !path.exists()) {
+    if let Some(path) = closings.iter().find(|path| !path.exists()) {
         bail!("閉鎖記録 {} がありません", path.display());
     }
     let master = MasterKey::load(&home.master_key())?;

@@ -4,6 +4,7 @@
 //! - [`tls`]: the only TLS settings of the platform: 1.3, client certificate, no resumption;
 //! - [`card`]: what an identification app on a terminal states about a card it has read;
 //! - [`paper`]: the signed line in the QR code of the notice on paper;
+//! - [`passkey`]: what an authenticator says when a passkey is made and used;
 //! - [`pkcs12`]: certificate and key in one encrypted file;
 //! - [`read`]: what a certificate says about itself.
 //!
@@ -12,11 +13,13 @@
 
 mod ca;
 pub mod card;
+mod cbor;
 mod csr;
 mod der;
 mod error;
 mod files;
 pub mod paper;
+pub mod passkey;
 pub mod pkcs12;
 pub mod read;
 pub mod reader;

@@ -14,6 +14,8 @@ pub struct Hosts {
     pub line: String,
     /// Address of the public pages when it is not host and port of the listener, such as behind a load balancer.
     pub public_url: Option<String>,
+    /// The same of the organisations' pages: passkeys are good for exactly this address.
+    pub url: Option<String>,
 }
 
 /// Names that need no directory: every machine knows that they are itself.
@@ -26,7 +28,7 @@ pub const LINE: &str = "line.localhost";
 impl Default for Hosts {
     fn default() -> Self {
         let [organizations, public, line] = [OFFICE, PORTAL, LINE].map(str::to_owned);
-        Self { organizations, public, line, public_url: None }
+        Self { organizations, public, line, public_url: None, url: None }
     }
 }
 
@@ -39,7 +41,21 @@ impl Hosts {
                 bail!("待受けごとに別のホスト名にしてください（{name} が2つあります）");
             }
         }
+        let named = self.url.as_deref().map(kiban_service::PasskeySite::of);
+        if let Some(site) = named.filter(|site| site.rp_id != self.organizations) {
+            bail!(
+                "--url は、--host のホスト名（{}）のアドレスにしてください（{} は別の名前です）",
+                self.organizations,
+                site.rp_id
+            );
+        }
         Ok(())
+    }
+
+    /// Where passkeys are used; `port` is that of the organisations' listener.
+    pub fn site(&self, port: u16) -> kiban_service::PasskeySite {
+        let own = format!("https://{}:{port}", self.organizations);
+        kiban_service::PasskeySite::of(self.url.as_deref().unwrap_or(&own))
     }
 
     /// Address of the public pages; `port` is that of the listener.
@@ -101,5 +117,12 @@ mod tests {
         assert!(public_url("http://kaigo.example.jp").is_err() && public_url("https://x/\"").is_err());
         hosts.line = OFFICE.to_owned();
         assert!(hosts.check().unwrap_err().to_string().contains("office.localhost が2つ"));
+        // The address browsers see, which a passkey is bound to.
+        let mut hosts = Hosts::default();
+        assert_eq!(hosts.site(8443).origin, "https://office.localhost:8443");
+        hosts.url = Some("https://office.localhost/".to_owned());
+        assert!(hosts.check().is_ok() && hosts.site(8443).origin == "https://office.localhost");
+        hosts.url = Some("https://other.localhost".to_owned());
+        assert!(hosts.check().unwrap_err().to_string().contains("other.localhost は別の名前"));
     }
 }

@@ -56,6 +56,10 @@ pub struct Options {
     /// 公開ページのアドレス（省略時は https://公開の待受けのホスト名:ポート）
     #[arg(long, value_parser = hosts::public_url)]
     public_url: Option<String>,
+    /// 機関用の画面をブラウザーで開くアドレス（省略時は https://機関用の待受けのホスト名:ポート）。
+    /// 負荷分散装置などでポートが違うときに指定。パスキーはこのアドレスでだけ使える
+    #[arg(long, value_parser = hosts::public_url)]
+    url: Option<String>,
 }
 
 /// Where to listen; port 0 takes a free one.
@@ -157,8 +161,11 @@ pub async fn start(
         let provider = kiban_web::Provider::open(file, Arc::clone(&clock)).map_err(|fault| anyhow!(fault))?;
         outside.settings.provider = Some(Arc::new(provider));
     }
+    let mut organisations =
+        socket(inside, renewals.hold(&hosts.organizations, &server.0, CERTIFIED)?, &hosts.organizations);
+    organisations.settings.site = hosts.site(organizations.port());
     let server = Server {
-        organisations: socket(inside, renewals.hold(&hosts.organizations, &server.0, CERTIFIED)?, &hosts.organizations),
+        organisations,
         public: outside,
         closed_line,
         limits: Limits::default(),
@@ -193,6 +200,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         public: options.public_host,
         line: options.line_host,
         public_url: options.public_url,
+        url: options.url,
     };
     hosts.check()?;
     let home = Home::open(&options.home, options.db.as_deref())?;

@@ -39,13 +39,15 @@ pub enum NoticeKind {
     SubmissionReturned,
     /// To an office: another office sent it a plan, slips or results (P-142).
     SlipReceived,
+    /// To the organisation's administrators: the counter of a passkey did not go on, so that there may be a copy of it (P-183).
+    PasskeyCopied,
     /// To the municipality and the office: the person or a proxy acted at the person's own door (T-2).
     PersonActed,
 }
 
 impl NoticeKind {
     /// All kinds.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::MassViewing,
         Self::NightViewing,
         Self::ForeignAttempts,
@@ -58,6 +60,7 @@ impl NoticeKind {
         Self::DisasterLooks,
         Self::DisasterLimit,
         Self::RefreshReused,
+        Self::PasskeyCopied,
         Self::SlipReceived,
         Self::CertificateApplied,
         Self::CertificateEnding,
@@ -78,6 +81,7 @@ impl NoticeKind {
             Self::DisasterLooks => "disaster_looks",
             Self::DisasterLimit => "disaster_limit",
             Self::RefreshReused => "refresh_reused",
+            Self::PasskeyCopied => "passkey_copied",
             Self::RegistrationReview => "registration_review",
             Self::CertificateApplied => "certificate_applied",
             Self::CertificateEnding => "certificate_ending",
@@ -106,6 +110,7 @@ impl NoticeKind {
             Self::DisasterLooks => "災害時モードで被保険者が検索されました",
             Self::DisasterLimit => "災害時の検索・閲覧が回数の上限に達しました",
             Self::RefreshReused => "使い終わった更新トークンが使われたため、そのログインを終わらせました",
+            Self::PasskeyCopied => "職員のパスキーが、複製されて使われたおそれがあります。その答えは受け付けていません",
             Self::RegistrationReview => "担当事業所登録を市区町村が見直しています",
             Self::CertificateApplied => "電子証明書の申込みがありました",
             Self::CertificateEnding => "電子証明書の期限が近づいています",
@@ -145,6 +150,9 @@ impl NoticeKind {
             }
             Self::RefreshReused => {
                 "ソフトが同じ更新トークンを二度送っていないか、ベンダーに確かめてください。心当たりがないときはトークンが盗まれた可能性があります。端末を調べ、運用者に電子証明書の失効を相談してください"
+            }
+            Self::PasskeyCopied => {
+                "その職員に、パスキーのある端末や鍵を人に渡したり、なくしたりしていないか確かめてください。そのパスキーを削除して作り直し、心当たりがないときはアカウントを止めて、運用者に連絡してください"
             }
             Self::RegistrationReview => {
                 "閲覧期限までに前の月の精算を終え、担当が続く場合は市区町村に連絡してください。担当が終わったときは登録を終了してください"

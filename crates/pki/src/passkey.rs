@@ -352,7 +352,7 @@ pub fn bytes_of(text: &str) -> Option<Vec<u8>> {
         c => c,
     };
     let mut padded: String = text.chars().map(plain).collect();
-    while padded.len() % 4 != 0 {
+    while !padded.len().is_multiple_of(4) {
         padded.push('=');
     }
     base64::decode(&padded)

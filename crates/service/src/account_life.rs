@@ -200,8 +200,9 @@ impl Platform {
             tx.end_sessions_of(new.organization, &id, context.now).await?;
         }
         let (organization, initial_until, closed_at) = (new.organization, None, None);
-        let has_factor = before.is_some_and(|before| before.has_factor);
-        let account = Account { staff, organization, password_hash, active, initial_until, closed_at, has_factor };
+        let (has_factor, has_passkey) = before.map_or((false, false), |before| (before.has_factor, before.has_passkey));
+        let account =
+            Account { staff, organization, password_hash, active, initial_until, closed_at, has_factor, has_passkey };
         tx.put_account(&account).await?;
         let entry = Entry::new(context.now, &context.request_id, by, "account.put", Outcome::Done);
         tx.commit(Entry { organization: Some(organization.to_string()), staff: Some(id.0.clone()), ..entry }).await?;
@@ -266,6 +267,7 @@ impl Platform {
             initial_until: Some(valid_until),
             closed_at: None,
             has_factor: false,
+            has_passkey: false,
         };
         tx.put_account(&account).await?;
         self.commit_care(
@@ -332,7 +334,10 @@ impl Platform {
         }
         let reset = Account { password_hash, initial_until: Some(valid_until), ..before.clone() };
         match factor_lost {
-            true => tx.set_factor(&reset, None, &[]).await?,
+            true => {
+                tx.drop_passkeys(&reset).await?;
+                tx.set_factor(&Account { has_passkey: false, ..reset }, None, &[]).await?;
+            }
             false => tx.put_account(&reset).await?,
         }
         let detail = Some(serde_json::json!({ "second_factor_removed": factor_lost }).to_string());
@@ -635,7 +640,7 @@ fn line(account: Account, last: &HashMap<StaffId, Timestamp>, own: &StaffId) -> 
         initial_until: account.initial_until,
         last_log_in: last.get(&account.staff.id).copied(),
         closed_at: account.closed_at,
-        second_factor: account.has_factor,
+        second_factor: account.asks_factor(),
         own: account.staff.id == *own,
         name: account.staff.name,
     }

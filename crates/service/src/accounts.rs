@@ -212,7 +212,7 @@ impl Platform {
         context: &Context,
     ) -> Result<LoggedIn, Error> {
         let new = NewTokens::make(&random_id()?)?;
-        let awaits_factor = account.has_factor && software.is_none();
+        let awaits_factor = account.asks_factor() && software.is_none();
         let mut session = new_session(&new, peer, &account.staff.id, software, context.now);
         if awaits_factor {
             session.expires_at = context.now + jiff::SignedDuration::from_mins(WAITING_MINUTES);
@@ -221,7 +221,8 @@ impl Platform {
         let mut tx = self.store().begin().await?;
         // Disabled since its password was compared, given another one or a second factor: no session outlives the act.
         let same = |now: Account| {
-            now.active && now.password_hash == account.password_hash && now.has_factor == account.has_factor
+            let factors = (now.has_factor, now.has_passkey) == (account.has_factor, account.has_passkey);
+            now.active && now.password_hash == account.password_hash && factors
         };
         if !tx.hold_account(&account.staff.id).await?.is_some_and(same) {
             let entry =
@@ -230,7 +231,7 @@ impl Platform {
             return Err(Error::WrongPassword { left: 0, minutes: 0 });
         }
         // Who knows the password only, a program too, must not guess codes for ever: there the right code begins anew.
-        if !account.has_factor {
+        if !account.asks_factor() {
             tx.clear_terminal_failures(account.organization, &account.staff.id, &peer.fingerprint).await?;
         }
         tx.put_session(account.organization, new.tokens(), &session).await?;

@@ -35,6 +35,9 @@ pub enum Error {
     /// The code of the second factor does not fit, or was used: failures left and minutes, as with a password.
     #[error("wrong code")]
     WrongCode((i32, i64)),
+    /// The answer of a passkey does not fit: failures left and minutes, as with a password, and the rule.
+    #[error("a passkey was refused by {1}")]
+    WrongPasskey((i32, i64), &'static str),
     /// This terminal waits after failed log-ins with the account; seconds.
     #[error("locked")]
     Locked(u64),

@@ -5,7 +5,7 @@
 use crate::second_factor::FactorProof;
 use crate::{Caller, Context, Error, LoggedIn, Platform};
 use kiban_policy::{UseCase, Way};
-use kiban_store::{Entry, Outcome};
+use kiban_store::{Entry, Outcome, PasskeyPurpose};
 
 impl Platform {
     /// Whether whoever is logged in proved it a short while ago.
@@ -25,9 +25,9 @@ impl Platform {
         Err(Error::Unauthenticated(code))
     }
 
-    /// Whether proving it takes a code of the second factor too.
+    /// Whether proving it takes the second factor too.
     pub fn has_second_factor(&self, caller: &Caller) -> bool {
-        self.standing().account(&caller.staff.id).is_some_and(|account| account.has_factor)
+        self.standing().account(&caller.staff.id).is_some_and(|account| account.asks_factor())
     }
 
     /// Takes the password, and a code where a second factor is set up, once more: this log-in ends and goes on under new tokens
@@ -44,9 +44,14 @@ impl Platform {
 
     async fn put_proof(&self, caller: &Caller, proof: FactorProof, context: &Context) -> Result<LoggedIn, Error> {
         let account = self.own_password(caller, proof.password, context).await?;
-        let mut tx = match account.has_factor {
-            true => self.use_code(&caller.peer, (caller.organization, &caller.staff.id), &proof.code, context).await?.0,
-            false => self.store().begin().await?,
+        let mut tx = match (account.asks_factor(), &proof.passkey) {
+            (true, Some((answer, site))) => {
+                self.use_passkey(caller, PasskeyPurpose::Prove, answer, site, context).await?.0
+            }
+            (true, None) => {
+                self.use_code(&caller.peer, (caller.organization, &caller.staff.id), &proof.code, context).await?.0
+            }
+            (false, _) => self.store().begin().await?,
         };
         let held = self.hold_same(&mut tx, &account).await?;
         let entry = caller.entry(context, "session.proof", Outcome::Done);

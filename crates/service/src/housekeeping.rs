@@ -3,6 +3,7 @@
 //! and what has reached its last day (`retention`).
 
 use crate::accounts::FORGOTTEN_AFTER;
+use crate::passkey::QUESTION_MINUTES;
 use crate::{Context, Error, Platform};
 use kiban_domain::dates::day_in_japan;
 use kiban_store::{Entry, Outcome};
@@ -35,7 +36,9 @@ impl Platform {
         let over = context.now - jiff::SignedDuration::from_hours(24 * config.session_days);
         let sessions = tx.forget_sessions(over).await?;
         let counts = tx.forget_mismatches(day_in_japan(context.now - KEPT_AFTER_END)).await?;
-        if answers + notices + slips + drafts + failures + portal_sessions + sessions + counts == 0 {
+        let questions = context.now - jiff::SignedDuration::from_mins(QUESTION_MINUTES);
+        let questions = tx.forget_passkey_challenges(questions).await?;
+        if answers + notices + slips + drafts + failures + portal_sessions + sessions + counts + questions == 0 {
             return Ok(());
         }
         let detail = serde_json::json!({
@@ -47,6 +50,7 @@ impl Platform {
             "portal_sessions": portal_sessions,
             "sessions": sessions,
             "counts": counts,
+            "passkey_questions": questions,
         });
         let entry = Entry::new(context.now, &context.request_id, "server", "keep_house", Outcome::Done);
         Ok(tx.commit(Entry { detail: Some(detail.to_string()), ..entry }).await?)

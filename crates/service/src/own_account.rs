@@ -55,7 +55,7 @@ impl Platform {
         tx.put_account(&Account { password_hash, initial_until: None, ..held.clone() }).await?;
         tx.end_sessions_of(held.organization, id, context.now).await?;
         // Guesses of codes at this screen stay counted.
-        if !held.has_factor {
+        if !held.asks_factor() {
             tx.clear_login_failures(held.organization, id).await?;
         }
         tx.put_session(held.organization, tokens.tokens(), &session).await?;

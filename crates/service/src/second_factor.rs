@@ -1,16 +1,18 @@
-//! 第二要素 at a screen (P-183, P-184, S-005): an authenticator app or codes by e-mail (`mail_factor`), and recovery codes for the day it is lost. A log-in with the right
+//! 第二要素 at a screen (P-183, P-184, S-005): an authenticator app or codes by e-mail (`mail_factor`), passkeys (`passkey`), and recovery codes for the day they are lost. A log-in with the right
 //! password waits for the code and is good for nothing else until it comes. A vendor's program logs in by certificate and
 //! password as before: the certificate is what it has, the password what its person knows, and what it may do is narrow (P-165).
 
 use crate::accounts::{Lock, log_in_entry, new_session};
 use crate::mail_factor::address_of;
+use crate::passkey::PasskeyAnswer;
 use crate::refresh::NewTokens;
 use crate::totp::{DIGITS, base32, step_of};
 use crate::{Caller, Context, Error, LoggedIn, Peer, Platform, random, random_id};
 use kiban_domain::Organization;
 use kiban_domain::office::{JobType, StaffId};
+use kiban_pki::passkey::Site;
 use kiban_policy::{UseCase, Way};
-use kiban_store::{Account, Entry, Outcome, SecondFactor, Tx};
+use kiban_store::{Account, Entry, Outcome, PasskeyPurpose, SecondFactor, Tx};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -69,6 +71,8 @@ pub struct FactorState {
     pub totp: bool,
     /// Codes come by e-mail.
     pub mail: bool,
+    /// How many passkeys there are.
+    pub passkeys: usize,
     /// This installation sends mails.
     pub mail_offered: bool,
     /// Recovery codes that are left.
@@ -96,6 +100,13 @@ fn recovery_codes() -> Result<Vec<Zeroizing<String>>, Error> {
     (0..RECOVERY_CODES).map(|_| code()).collect()
 }
 
+/// New recovery codes, as they are kept and as they are told.
+pub(crate) fn recovery_codes_as_told() -> Result<(Vec<Zeroizing<String>>, Vec<String>), Error> {
+    let codes = recovery_codes()?;
+    let told = codes.iter().map(|code| grouped(code)).collect();
+    Ok((codes, told))
+}
+
 /// In groups of four, as they are written down.
 fn grouped(code: &str) -> String {
     let signs: Vec<char> = code.chars().collect();
@@ -105,7 +116,7 @@ fn grouped(code: &str) -> String {
 impl Platform {
     /// Whether somebody must set up a second factor before anything else.
     pub(crate) fn needs_factor(&self, account: &Account) -> bool {
-        !account.has_factor && self.inner.config.second_factor.asks(account)
+        !account.asks_factor() && self.inner.config.second_factor.asks(account)
     }
 
     /// How the caller stands with the second factor.
@@ -117,6 +128,7 @@ impl Platform {
         let state = FactorState {
             totp: matches!(factor, Some(SecondFactor::App(_))),
             mail: matches!(factor, Some(SecondFactor::Mail(_))),
+            passkeys: self.store().passkeys(caller.organization, id).await?.len(),
             mail_offered: self.sends_mail(),
             recovery_codes_left: self.store().recovery_codes_left(caller.organization, id).await?,
             required: self.needs_factor(&account),
@@ -170,14 +182,17 @@ impl Platform {
             self.store().audit().append(caller.entry(context, "factor.set", Outcome::Refused)).await?;
             return Err(Error::Conflict(IS_SET));
         }
-        let (codes, mut tx) = (recovery_codes()?, self.store().begin().await?);
+        if account.has_passkey {
+            self.require_fresh(caller, context).await?;
+        }
+        let ((codes, told), mut tx) = (recovery_codes_as_told()?, self.store().begin().await?);
         let held = self.hold_same(&mut tx, &account).await?;
         let tx = match &proof.address {
             None => self.put_app(tx, caller, &held, (&proof.code, &codes), context).await?,
             Some(address) => self.put_mail(tx, caller, &held, (address, &proof.code, &codes), context).await?,
         };
         self.commit_factor(tx, caller, "factor.set", context).await?;
-        Ok(codes.iter().map(|code| grouped(code)).collect())
+        Ok(told)
     }
 
     async fn put_app(
@@ -222,7 +237,13 @@ impl Platform {
     }
 
     /// Commits a change of the second factor; every other log-in of the account ends.
-    async fn commit_factor(&self, mut tx: Tx, caller: &Caller, action: &str, context: &Context) -> Result<(), Error> {
+    pub(crate) async fn commit_factor(
+        &self,
+        mut tx: Tx,
+        caller: &Caller,
+        action: &str,
+        context: &Context,
+    ) -> Result<(), Error> {
         let (organization, id) = (caller.organization, &caller.staff.id);
         let open = self.store().sessions_of(organization, id, context.now).await?;
         for session in open.iter().filter(|session| session.id != caller.session) {
@@ -252,11 +273,15 @@ impl Platform {
             return Err(Error::Conflict("第二要素は、設定してありません"));
         }
         let whose = (caller.organization, &caller.staff.id);
-        let (mut tx, _, _) =
-            self.use_code(&caller.peer, whose, &proof.code, context).await.map_err(|error| match error {
-                Error::WrongCode(_) => Error::item("code", "数字か回復コードと違います。入力を確かめてください"),
-                other => other,
-            })?;
+        let mut tx = match &proof.passkey {
+            Some((answer, site)) => self.use_passkey(caller, PasskeyPurpose::Prove, answer, site, context).await?.0,
+            None => {
+                let used = self.use_code(&caller.peer, whose, &proof.code, context).await;
+                let text = "数字か回復コードと違います。入力を確かめてください";
+                let told = |error| if matches!(error, Error::WrongCode(_)) { Error::item("code", text) } else { error };
+                used.map_err(told)?.0
+            }
+        };
         let held = self.hold_same(&mut tx, &account).await?;
         tx.set_factor(&held, None, &[]).await?;
         self.commit_factor(tx, caller, "factor.remove", context).await
@@ -282,7 +307,10 @@ impl Platform {
     /// The account as it is at this moment, if its password is still the one that was checked and the second factor stands as it did.
     pub(crate) async fn hold_same(&self, tx: &mut Tx, checked: &Account) -> Result<Account, Error> {
         let held = tx.hold_account(&checked.staff.id).await?;
-        let same = |now: &Account| now.password_hash == checked.password_hash && now.has_factor == checked.has_factor;
+        let same = |now: &Account| {
+            let factors = (now.has_factor, now.has_passkey) == (checked.has_factor, checked.has_passkey);
+            now.password_hash == checked.password_hash && factors
+        };
         let held = held.filter(|now| now.active && same(now));
         held.ok_or(Error::Conflict("アカウントが、いま変わりました。ログインし直してください"))
     }
@@ -297,9 +325,9 @@ impl Platform {
         context: &Context,
     ) -> Result<(Tx, Account, &'static str), Error> {
         let code = plain(typed);
-        let factor = self.store().second_factor(id).await?.ok_or(Error::Unauthenticated("login_required"))?;
+        let factor = self.store().second_factor(id).await?;
         let mut tx = self.store().begin().await?;
-        let held = tx.hold_account(id).await?.filter(|now| now.active && now.has_factor);
+        let held = tx.hold_account(id).await?.filter(|now| now.active && now.asks_factor());
         let held = held.ok_or(Error::Unauthenticated("login_required"))?;
         let lock = tx.hold_lock_state(organization, id, &peer.fingerprint).await?;
         let lock = Lock::of(lock, &self.inner.config, context.now);
@@ -310,12 +338,12 @@ impl Platform {
             return Err(Error::Locked(lock.seconds));
         }
         let step = match &factor {
-            SecondFactor::App(secret) => step_of(secret, &code, context.now),
-            SecondFactor::Mail(_) => None,
+            Some(SecondFactor::App(secret)) => step_of(secret, &code, context.now),
+            Some(SecondFactor::Mail(_)) | None => None,
         };
         let (fits, rule) = match (step, &factor) {
             (Some(step), _) => (tx.use_step(organization, id, step).await?, "totp"),
-            (None, SecondFactor::Mail(address)) if code.len() == DIGITS => {
+            (None, Some(SecondFactor::Mail(address))) if code.len() == DIGITS => {
                 let whose = (organization, id, peer.fingerprint.as_str());
                 (self.use_mail_code(&mut tx, whose, (address, &code), context).await?, "mail_code")
             }
@@ -374,4 +402,6 @@ pub struct FactorProof {
     pub code: String,
     /// To receive codes by e-mail from now on: the address this one was sent to.
     pub address: Option<String>,
+    /// In place of the code, to prove oneself once more: the answer of a passkey, and where it was asked.
+    pub passkey: Option<(PasskeyAnswer, Site)>,
 }

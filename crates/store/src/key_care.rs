@@ -11,7 +11,9 @@ use crate::migrations::finish;
 use crate::record::RecordAad;
 use crate::seal::{SealKeys, generation_of, hex, random_bytes};
 use crate::{Entry, KeptAnswer, NO_INSURER, Outcome, ReceiptState, Store, StoreError, Tx};
-use crate::{consent, disaster_look, notice, opinion_draft, person, portal, receipt, report, slip, submission, upload};
+use crate::{
+    consent, disaster_look, notice, opinion_draft, passkey, person, portal, receipt, report, slip, submission, upload,
+};
 use kiban_domain::insured::NORMALIZER_VERSION;
 use kiban_domain::notice::NoticeKind;
 use kiban_domain::{InsuredNumber, InsurerNumber, Kind, PersonKey};
@@ -98,6 +100,11 @@ const SET_RESULT: &str =
     "UPDATE receipt SET result = $3 WHERE insurer_number = $1 AND receipt_number = $2 AND result = $4";
 const SET_NAME: &str = "UPDATE staff SET name = $2 WHERE staff_id = $1 AND name = $3";
 const SET_TOTP: &str = "UPDATE staff SET totp = $2 WHERE staff_id = $1 AND totp = $3";
+const OLD_PASSKEYS: &str = "SELECT organization, staff_id, passkey_id, content FROM passkey
+     WHERE (organization, staff_id, passkey_id) > ($1, $2, $3) AND substr(content, 2, 4) < $4
+     ORDER BY organization, staff_id, passkey_id LIMIT $5";
+const SET_PASSKEY: &str = "UPDATE passkey SET content = $4
+     WHERE organization = $1 AND staff_id = $2 AND passkey_id = $3 AND content = $5";
 const SET_ANSWER: &str =
     "UPDATE idempotency SET answer = $3 WHERE organization = $1 AND key_digest = $2 AND answer = $4";
 const RETIRE: &str = "DELETE FROM data_key
@@ -154,6 +161,8 @@ pub(crate) const ALL: &[&str] = &[
     SET_RESULT,
     SET_NAME,
     SET_TOTP,
+    OLD_PASSKEYS,
+    SET_PASSKEY,
     SET_ANSWER,
     RETIRE,
     OLDER,
@@ -188,6 +197,7 @@ pub const SEALED_COLUMNS: &[(&str, &str)] = &[
     ("slip", "files"),
     ("staff", "name"),
     ("staff", "totp"),
+    ("passkey", "content"),
     ("idempotency", "answer"),
 ];
 
@@ -288,6 +298,7 @@ impl Store {
         let mut done = 0;
         if owner == NO_INSURER {
             self.reseal_staff(&mut done, progress).await?;
+            self.reseal_passkeys(&mut done, progress).await?;
             self.reseal_slips(&mut done, progress).await?;
         } else {
             let insurer = InsurerNumber::parse(owner).map_err(|_| StoreError::Unreadable("insurer number"))?;
@@ -592,6 +603,25 @@ impl Store {
         }
     }
 
+    async fn reseal_passkeys(&self, done: &mut u64, progress: &mut (dyn FnMut(u64) + Send)) -> Result<(), StoreError> {
+        let mut after = (String::new(), String::new(), String::new());
+        loop {
+            let mut reseal = Reseal::begin(self, NO_INSURER).await?;
+            let newest = reseal.keys.sealing().to_be_bytes();
+            let rows = self.engine.rows(OLD_PASSKEYS, args![&after.0, &after.1, &after.2, &newest, BLOCK]).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = (last.text(0)?, last.text(1)?, last.text(2)?);
+            for row in &rows {
+                let (organization, staff, id, old) = (row.text(0)?, row.text(1)?, row.text(2)?, row.blob(3)?);
+                if let Some(new) = reseal.anew(&passkey::purpose(&staff, &id), &old)? {
+                    reseal.set(SET_PASSKEY, args![&organization, &staff, &id, &new, &old]).await?;
+                }
+            }
+            reseal.finish(self, done).await?;
+            progress(*done);
+        }
+    }
+
     async fn reseal_slips(&self, done: &mut u64, progress: &mut (dyn FnMut(u64) + Send)) -> Result<(), StoreError> {
         let mut after = (String::new(), String::new());
         loop {
@@ -872,6 +902,7 @@ pub(crate) const UNDER: &[(&str, &str, bool, &str)] = &[
         true,
         "SELECT content FROM opinion_draft WHERE insurer_number = $1 AND substr(content, 2, 4) BETWEEN $2 AND $3 LIMIT 1",
     ),
+    ("passkey", "content", false, "SELECT content FROM passkey WHERE substr(content, 2, 4) BETWEEN $1 AND $2 LIMIT 1"),
     ("slip", "about", false, "SELECT about FROM slip WHERE substr(about, 2, 4) BETWEEN $1 AND $2 LIMIT 1"),
     ("slip", "files", false, "SELECT files FROM slip WHERE substr(files, 2, 4) BETWEEN $1 AND $2 LIMIT 1"),
     ("staff", "totp", false, "SELECT totp FROM staff WHERE substr(totp, 2, 4) BETWEEN $1 AND $2 LIMIT 1"),
@@ -1148,6 +1179,7 @@ mod tests {
         ("staff", "mac"),
         ("recovery_code", "digest"),
         ("mail_code", "digest"),
+        ("passkey_challenge", "nonce"),
         ("portal_grant", "code"),
         ("portal_grant", "subject"),
         ("portal_grant", "mac"),

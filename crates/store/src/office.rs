@@ -42,20 +42,20 @@ const PUT_STAFF: &str = "INSERT INTO staff (staff_id, organization, job, name, c
        password_hash = excluded.password_hash, active = excluded.active, mac = excluded.mac,
        administrator = excluded.administrator, initial_until = excluded.initial_until, closed_at = excluded.closed_at
      WHERE staff.organization = excluded.organization";
-const STAFF: &str = "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END
+const STAFF: &str = "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END + CASE WHEN has_passkey THEN 2 ELSE 0 END
      FROM staff WHERE staff_id = $1";
-const STAFF_OF: &str = "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END
+const STAFF_OF: &str = "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END + CASE WHEN has_passkey THEN 2 ELSE 0 END
      FROM staff WHERE organization = $1 ORDER BY staff_id";
 const STAFF_STANDING: &str =
-    "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END
+    "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END + CASE WHEN has_passkey THEN 2 ELSE 0 END
      FROM staff WHERE staff_id > $1 ORDER BY staff_id LIMIT $2";
 pub(crate) const CHANGED_STAFF: &str =
-    "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END, item, number
+    "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END + CASE WHEN has_passkey THEN 2 ELSE 0 END, item, number
      FROM standing_change LEFT JOIN staff ON staff_id = item
      WHERE kind = 'staff' AND (number, item) > ($1, $2) ORDER BY number, item LIMIT $3";
 /// Holds the row until the transaction ends, on either engine.
 const HOLD_STAFF: &str = "UPDATE staff SET active = active WHERE staff_id = $1
-     RETURNING staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END";
+     RETURNING staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END + CASE WHEN has_passkey THEN 2 ELSE 0 END";
 const LOCK: &str =
     "SELECT failures, last_failure_at FROM staff_lock WHERE organization = $1 AND staff_id = $2 AND fingerprint = $3";
 const COUNT_FAILURE: &str = "INSERT INTO staff_lock (organization, staff_id, fingerprint, failures, last_failure_at) VALUES ($1, $2, $3, 1, $4)
@@ -131,8 +131,17 @@ pub struct Account {
     pub initial_until: Option<Timestamp>,
     /// When the person left; such an account is never opened again.
     pub closed_at: Option<Timestamp>,
-    /// Whether a second factor is set up ([`Tx::set_factor`] changes it).
+    /// Whether an authenticator app or codes by e-mail are set up ([`Tx::set_factor`] changes it).
     pub has_factor: bool,
+    /// Whether it has passkeys ([`Tx::put_passkey`], [`Tx::drop_passkey`]).
+    pub has_passkey: bool,
+}
+
+impl Account {
+    /// Whether a log-in at a screen takes a second factor.
+    pub fn asks_factor(&self) -> bool {
+        self.has_factor || self.has_passkey
+    }
 }
 
 /// Without name and hash: it may end up in a log.
@@ -503,7 +512,8 @@ pub(crate) fn account_row(ring: &Keyring, row: &Row, keys: &InsurerKeys) -> Resu
         active: row.boolean(6)?,
         initial_until: row.big_or_null(9)?.map(instant).transpose()?,
         closed_at: row.big_or_null(10)?.map(instant).transpose()?,
-        has_factor: row.int(11)? == 1,
+        has_factor: row.int(11)? & 1 != 0,
+        has_passkey: row.int(11)? & 2 != 0,
     };
     if !account_door(&account).fits(ring, &row.blob(7)?) {
         return Ok(None);
@@ -563,5 +573,8 @@ fn account_door(account: &Account) -> Door {
     if let Some(at) = account.closed_at {
         door = door.text("closed").number(at.as_microsecond());
     }
-    if account.has_factor { door.text("totp") } else { door }
+    if account.has_factor {
+        door = door.text("totp");
+    }
+    if account.has_passkey { door.text("passkey") } else { door }
 }

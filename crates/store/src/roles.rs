@@ -15,8 +15,8 @@ pub const PURGE_ROLE: &str = "kiban_purge";
 const ONLY_GROWING: &str = "'record', 'record_original', 'consent_act', 'office_person', 'person_link', 'audit', 'audit_seen', 'audit_segment', 'audit_anchor', 'audit_month', 'audit_purge'";
 
 /// Tables of which a server or a command removes rows: what is for a while only, members of 広域連合 entered by mistake, rows of
-/// packages that are in by now, opinions that were sent meanwhile, log-ins that are over, counts of days before, and the search tokens of people. Of every other one it adds and changes rows and removes none.
-const MAY_SHRINK: &str = "'person_token', 'opinion_request', 'staff_lock', 'recovery_code', 'union_member', 'notice', 'idempotency', 'upload', 'upload_file', 'upload_piece', 'slip', 'slip_document', 'open_row', 'row_again', 'opinion_draft', 'portal_session', 'mismatch', 'session'";
+/// packages that are in by now, opinions that were sent meanwhile, log-ins that are over, counts of days before, passkeys and what they were asked, and the search tokens of people. Of every other one it adds and changes rows and removes none.
+const MAY_SHRINK: &str = "'person_token', 'opinion_request', 'staff_lock', 'recovery_code', 'union_member', 'notice', 'idempotency', 'upload', 'upload_file', 'upload_piece', 'slip', 'slip_document', 'open_row', 'row_again', 'opinion_draft', 'portal_session', 'mismatch', 'session', 'passkey', 'passkey_challenge'";
 
 /// Keys: a server makes them, counts their messages and closes them. What they are wrapped in and that they are there is the
 /// owner's; so are sealing anew, the end of a key and the change of the master key (`kiban keys`).

@@ -93,21 +93,35 @@ fn code_text(staff: &StaffId, code: &str) -> Zeroizing<Vec<u8>> {
 }
 
 impl Tx {
-    /// Sets up a second factor with its recovery codes in place of the one before, or takes it away. `account` as it was held in
-    /// this transaction.
+    /// Sets up a second factor with its recovery codes in place of the one before, or takes it away, and the codes with it unless they are
+    /// good for passkeys too. `account` as it was held in this transaction.
     pub async fn set_factor(
         &mut self,
         account: &Account,
         factor: Option<&SecondFactor>,
         recovery_codes: &[Zeroizing<String>],
     ) -> Result<(), StoreError> {
-        let (id, organization) = (&account.staff.id, account.organization.to_string());
+        let id = &account.staff.id;
         let keys = self.keys_of(NO_INSURER).await?;
         let sealed = factor.map(|factor| keys.seal(&factor.purpose(&id.0), &factor.plain()));
         self.put_account(&Account { has_factor: factor.is_some(), ..account.clone() }).await?;
         self.raw.run(SET_SECRET, args![&id.0, sealed.as_deref()]).await?;
+        if factor.is_none() && account.has_passkey {
+            return Ok(());
+        }
+        self.set_recovery_codes(account, recovery_codes).await
+    }
+
+    /// Gives an account recovery codes in place of those before.
+    pub async fn set_recovery_codes(
+        &mut self,
+        account: &Account,
+        codes: &[Zeroizing<String>],
+    ) -> Result<(), StoreError> {
+        let (id, organization) = (&account.staff.id, account.organization.to_string());
+        let keys = self.keys_of(NO_INSURER).await?;
         self.raw.run(DROP_CODES, args![&organization, &id.0]).await?;
-        for code in recovery_codes {
+        for code in codes {
             let digest = keys.digest(&code_text(id, code));
             self.raw.run(ADD_CODE, args![&organization, &id.0, &digest]).await?;
         }

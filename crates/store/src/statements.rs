@@ -6,7 +6,8 @@ use crate::roles::{APP_ROLE, migrate_database};
 use crate::written::{For, written};
 use crate::{
     assignment, block, bulk, certificate_request, claim, connector, consent, counter, disaster, disaster_look, gather,
-    history, insurer, lease, migrations, notice, numbers, office, open_row, opinion_draft, person, plan, portal,
+    history, insurer, lease, migrations, notice, numbers, office, open_row, opinion_draft, passkey, person, plan,
+    portal,
 };
 use crate::{
     readiness, receipt, record, report, retention, review, second_factor, session, slip, standing, submission, switch,
@@ -46,6 +47,7 @@ const SHARED: &[&[&str]] = &[
     counter::ALL,
     session::ALL,
     second_factor::ALL,
+    passkey::ALL,
     standing::ALL,
     notice::ALL,
     slip::ALL,

@@ -41,7 +41,7 @@ pub static CODES: &[Code] = &[
     code(
         401,
         "second_factor_required",
-        "パスワードは合った。`token`（10分）で `POST /api/v1/session/factor` に認証アプリの数字か回復コードを送る。この token でほかのことはできない",
+        "パスワードは合った。`token`（10分）で `POST /api/v1/session/factor` に認証アプリの数字か回復コード、またはパスキーの答えを送る。この token でほかのことはできない",
     ),
     code(401, "second_factor_setup_required", "第二要素の設定が求められている。設定するまで、ほかのことはできない"),
     code(
@@ -50,6 +50,11 @@ pub static CODES: &[Code] = &[
         "大切な操作（docs/accounts.md の一覧）。パスワード（と第二要素）を確かめてから15分（`proof_minutes`）を過ぎている。`POST /api/v1/session/proof` で確かめ直し、新しいトークンでもう一度送る",
     ),
     code(401, "wrong_code", "認証アプリの数字か回復コードが違う、または使い終わっている"),
+    code(
+        401,
+        "wrong_passkey",
+        "パスキーの答えを受け付けない。`rule` が理由（`passkey_challenge` は時間切れか使い終わり、`passkey_counter` は複製のおそれ）",
+    ),
     code(401, "idle", "画面だけ。しばらく操作がなかったため、ログインが終わった"),
     code(401, "person_session", "本人の画面にログインしていない、または終わった"),
     code(401, "person_choice", "本人の画面で、だれの情報を見るかが決まっていない"),

@@ -45,7 +45,7 @@ pub use watch::{Seen, Watch};
 
 use crate::places::Places;
 use jiff::Timestamp;
-use kiban_service::Platform;
+use kiban_service::{PasskeySite, Platform};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
@@ -62,6 +62,8 @@ pub struct Settings {
     pub clock: Clock,
     /// When the certificates of the listeners end, for `/health`; the same for all listeners of a server.
     pub certificates: ServerCertificates,
+    /// Where passkeys are used: this listener as browsers name it. Its first host over port 443 unless it is set.
+    pub site: PasskeySite,
     /// Address of the public listener for links, such as `https://kiban.example.jp`.
     pub public_url: String,
     /// Requests at the same time. 256.
@@ -93,6 +95,7 @@ impl Settings {
             hosts: hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             clock,
             certificates: ServerCertificates::default(),
+            site: PasskeySite::of(&format!("https://{}", hosts.first().copied().unwrap_or_default())),
             public_url: public_url.to_owned(),
             in_flight: 256,
             per_certificate: 32,

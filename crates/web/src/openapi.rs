@@ -217,13 +217,13 @@ pub(crate) fn request_schema(route: &str) -> Option<&'static str> {
 }
 
 /// Whether a repetition under an `Idempotency-Key` is answered as the first time: every write, but not log-in, refresh and
-/// log-out, which are nobody's yet or no longer and whose tokens are not kept, not the three searches, which change nothing and are recorded each time, and not the one
-/// of a municipality that leaves the same state however often it is sent, nor a renewal, which is known again by its key, nor
+/// log-out, which are nobody's yet or no longer and whose tokens are not kept, not the three searches, which change nothing and are recorded each time, and not the two
+/// of a municipality that leave the same state however often they are sent, nor a renewal, which is known again by its key, nor
 /// what answers a password or tokens, which are not kept.
 pub(crate) fn takes_key(route: &Route) -> bool {
     let free =
         // A package is known again by its bytes: its receipt is the answer however often it comes.
-        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "renew_certificate", "change_start", "import_package", "print_slips", "confirm_plan", "issue_portal_code", "register_proxy", "invite_account", "reset_password", "change_password", "answer_factor", "prove_again", "send_code", "offer_mail", "offer_factor", "set_up_factor", "remove_factor"];
+        ["log_in", "log_in_program", "refresh_session", "log_out", "find_insured", "eligibility", "search_disaster", "renew_certificate", "count_statistics", "change_start", "import_package", "print_slips", "confirm_plan", "issue_portal_code", "register_proxy", "invite_account", "reset_password", "change_password", "answer_factor", "prove_again", "send_code", "offer_mail", "offer_factor", "set_up_factor", "remove_factor", "ask_passkey", "offer_passkey", "add_passkey"];
     route.listener == Listener::Organisations && route.method != axum::http::Method::GET && !free.contains(&route.name)
 }
 
@@ -254,8 +254,9 @@ fn refusals(route: &Route, shape: &Shape) -> Vec<u16> {
     let is_read = route.method == axum::http::Method::GET;
     let has_body = !matches!(shape.request, Request::Nothing);
     let has_certificate = route.listener != Listener::Public;
-    // What is begun under a key of its own may be refused for the key.
-    let has_items = has_body || takes_key(route) || !shape.query.is_empty() || route.name == "count_statistics";
+    // Under its key the count of figures tells how far they are, whatever the day is by then.
+    let has_key = takes_key(route) || route.name == "count_statistics";
+    let has_items = has_body || has_key || !shape.query.is_empty();
     let may = [
         (400, has_body),
         (401, has_certificate),
@@ -337,6 +338,11 @@ fn shape(name: &str) -> Option<Shape> {
         "offer_mail" => (R::Json("MailAddress"), "204", C::Nothing),
         "offer_factor" => (R::Nothing, "200", C::Json("FactorOffer")),
         "set_up_factor" => (R::Json("FactorSetUp"), "200", C::Json("RecoveryCodes")),
+        "passkeys" => (R::Nothing, "200", C::Json("Passkeys")),
+        "ask_passkey" => (R::Nothing, "200", C::Json("PasskeyQuestion")),
+        "offer_passkey" => (R::Nothing, "200", C::Json("PasskeyOffer")),
+        "add_passkey" => (R::Json("NewPasskey"), "200", C::Json("RecoveryCodes")),
+        "remove_passkey" => (R::Nothing, "204", C::Nothing),
         "remove_factor" => (R::Json("FactorRemoval"), "204", C::Nothing),
         "change_password" => (R::Json("PasswordChange"), "200", C::Json("Session")),
         "issue_portal_code" => (R::Nothing, "201", C::Json("PortalCode")),

@@ -128,6 +128,28 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "wrong_code", "数字が違います", &detail).challenge()
     }
 
+    fn wrong_passkey(left: i32, minutes: i64, rule: &'static str) -> Self {
+        let next = until_lock(left, minutes);
+        let why = match rule {
+            "passkey_challenge" => "時間が過ぎたか、もう使った答えです。もう一度はじめてください。",
+            "passkey_counter" => {
+                "このパスキーは、複製されたおそれがあるため受け付けません。管理者に伝え、ほかの第二要素を使ってください。"
+            }
+            "passkey_not_present" | "passkey_not_verified" => {
+                "端末での本人の確認（PIN・指・顔）がありません。確認のできる端末で、もう一度はじめてください。"
+            }
+            _ => "このアカウントに登録したパスキーを選んで、もう一度はじめてください。",
+        };
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "wrong_passkey",
+            "パスキーで確かめられませんでした",
+            &format!("{why}{next}"),
+        )
+        .challenge()
+        .with("rule", rule)
+    }
+
     fn locked(seconds: u64) -> Self {
         let detail = format!(
             "この端末では、あと{}待ってからログインしてください。事業所のほかの端末では使えます。パスワードを忘れたときは、管理者に仮のパスワードを出してもらってください",
@@ -304,6 +326,7 @@ impl From<Error> for Problem {
             Error::Unauthenticated("person_log_in") => Self::person_log_in(),
             Error::WrongPassword { left, minutes } => Self::wrong_password(left, minutes),
             Error::WrongCode((left, minutes)) => Self::wrong_code(left, minutes),
+            Error::WrongPasskey((left, minutes), rule) => Self::wrong_passkey(left, minutes, rule),
             Error::Locked(seconds) => Self::locked(seconds),
             Error::Unauthenticated(code) => Self::unauthenticated(code),
             Error::TooMany(seconds) => Self::new(

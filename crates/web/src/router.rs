@@ -107,9 +107,10 @@ routes! {
     ROUTES;
     Organisations post   POST   "/api/v1/session"                            log_in                Certificate    "職員のログイン（画面）"                    session::log_in;
     Organisations post   POST   "/api/v1/token"                              log_in_program        Certificate    "職員の代理で動くソフトのログイン"          session::log_in_program;
-    Organisations post   POST   "/api/v1/session/factor" answer_factor Staff "ログインの第二段階（認証アプリの数字か回復コード）" session::answer_factor;
+    Organisations post   POST   "/api/v1/session/factor" answer_factor Staff "ログインの第二段階（認証アプリの数字か回復コード、パスキー）" session::answer_factor;
     Organisations post   POST   "/api/v1/session/proof" prove_again Staff "大切な操作の前の確かめ直し。新しいトークンを答える" session::prove_again;
     Organisations post   POST   "/api/v1/session/factor/mail" send_code Staff "第二要素の数字をもう一度メールで送る" session::send_code;
+    Organisations post   POST   "/api/v1/session/factor/passkey" ask_passkey Staff "第二要素のパスキーに答えさせる値（1回、5分）" session::ask_passkey;
     Organisations post   POST   "/api/v1/session/refresh"                    refresh_session        Certificate    "ログインの延長（更新トークン）"            session::refresh;
     Organisations delete DELETE "/api/v1/session"                            log_out               Staff          "ログアウト"                                session::log_out;
     Organisations post   POST   "/api/v1/people"                             register_office       Offices        "本人確認（4項目）と担当事業所登録"         people::register;
@@ -205,6 +206,10 @@ routes! {
     Organisations post   POST   "/api/v1/account/factor/mail" offer_mail Staff "第二要素の数字を受け取るメールアドレスに、確かめの数字を送る" accounts::offer_mail;
     Organisations put    PUT    "/api/v1/account/factor" set_up_factor Staff "第二要素の設定。回復コードを一度だけ答える" accounts::set_up_factor;
     Organisations post   POST   "/api/v1/account/factor/remove" remove_factor Staff "第二要素をやめる" accounts::remove_factor;
+    Organisations get    GET    "/api/v1/account/passkeys" passkeys Staff "自分のパスキーの一覧" accounts::passkeys;
+    Organisations post   POST   "/api/v1/account/passkeys/offer" offer_passkey Staff "パスキーを作らせる値（1回、5分）" accounts::offer_passkey;
+    Organisations post   POST   "/api/v1/account/passkeys" add_passkey Staff "作ったパスキーの登録。はじめての第二要素なら、回復コードを一度だけ答える" accounts::add_passkey;
+    Organisations delete DELETE "/api/v1/account/passkeys/{passkey}" remove_passkey Staff "パスキーの削除" accounts::remove_passkey;
     Organisations get    GET    "/api/v1/insurers/{insurer}/start"           view_start            CityOrOperator "利用開始の状態と、開始に必要なこと"         insurers::view_start;
     Organisations put    PUT    "/api/v1/insurers/{insurer}/start"           change_start          CityOrOperator "利用開始の予告・開始・取消"                insurers::change_start;
     Organisations get    GET    "/api/v1/certificates"                       certificates           Staff          "電子証明書の一覧（運用者は機関を指定できる）" certificates::list;
@@ -249,6 +254,11 @@ routes! {
     Organisations post   POST   "/account/factor" factor_by_form Staff "第二要素" pages::account::set_up_factor;
     Organisations post   POST   "/account/factor/mail" factor_mail_by_form Staff "数字をメールで送る" pages::account::factor_mail;
     Organisations post   POST   "/account/factor/remove" factor_away_by_form Staff "第二要素をやめる" pages::account::remove_factor;
+    Organisations post   POST   "/login/passkey" passkey_question Staff "パスキーに答えさせる値" pages::passkey::question;
+    Organisations post   POST   "/account/factor/passkey" passkey_by_form Staff "パスキーを作る" pages::passkey::make;
+    Organisations post   POST   "/account/factor/passkey-offer" passkey_offer_of_page Staff "パスキーを作らせる値" pages::passkey::offer;
+    Organisations post   POST   "/account/factor/passkey-away" passkey_away_by_form Staff "パスキーの削除" pages::passkey::remove;
+    Organisations get    GET    "/passkey.js" passkey_script Anyone "パスキーを使う" pages::passkey::script;
     Organisations get    GET    "/account/sessions" own_sessions_page Staff "自分のログイン" pages::account::sessions;
     Organisations post   POST   "/account/sessions" end_own_session_by_form Staff "ログインを終わらせる" pages::account::end_session;
     Organisations get    GET    "/admin" admin_page Staff "管理メニュー" pages::admin::menu;
@@ -400,6 +410,8 @@ pub static GRAVE: &[&str] = &[
     "approve_certificate",
     "refuse_certificate",
     "application_by_form",
+    "remove_passkey",
+    "passkey_away_by_form",
     "lift_withheld",
     "decide_office",
     "register_proxy",
@@ -461,18 +473,28 @@ impl Route {
         self.audience.needs_log_in() && GRAVE.contains(&self.name)
     }
 
+    /// Whether it is asked like what weighs much of somebody who has a second factor already: it adds another one.
+    pub(crate) fn is_grave_beside_factors(&self) -> bool {
+        self.name == "passkey_by_form"
+    }
+
     /// How far a log-in must have come for it.
     pub(crate) fn stage(&self) -> Stage {
         match self.name {
-            "answer_factor" | "send_code" | "code_page" | "code_by_form" | "code_again_by_form" | "log_out"
-            | "log_out_by_form" => Stage::Code,
+            "answer_factor" | "send_code" | "ask_passkey" | "code_page" | "code_by_form" | "code_again_by_form"
+            | "passkey_question" | "log_out" | "log_out_by_form" => Stage::Code,
             "change_password" | "password_page" | "password_by_form" => Stage::Password,
             "factor_state"
             | "offer_factor"
             | "offer_mail"
             | "set_up_factor"
+            | "passkeys"
+            | "offer_passkey"
+            | "add_passkey"
             | "factor_page"
             | "factor_by_form"
+            | "passkey_by_form"
+            | "passkey_offer_of_page"
             | "factor_mail_by_form" => Stage::Factor,
             _ if self.is_grave() => Stage::Fresh,
             _ => Stage::Through,

@@ -105,6 +105,7 @@ async fn put_accounts(platform: &Platform, offices: &[Office], round: &str) -> R
                 initial_until: None,
                 closed_at: None,
                 has_factor: false,
+                has_passkey: false,
             })
             .await?;
         }

@@ -312,6 +312,7 @@ pub fn account(name: &str) -> Account {
         initial_until: None,
         closed_at: None,
         has_factor: false,
+        has_passkey: false,
     }
 }
 

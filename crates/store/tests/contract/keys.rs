@@ -9,7 +9,7 @@ use kiban_domain::plan_request::SubmissionState;
 use kiban_domain::{InsurerNumber, Kind, Organization};
 use kiban_store::{
     Account, AuditSettings, Checked, DisasterLook, Idempotent, KeptAnswer, KeyLimits, MasterKey, NO_INSURER, NewNotice,
-    NewPerson, NewSubmission, Original, PortalRole, ReceiptCounts, ReceiptState, SEALED_COLUMNS, SearchToken,
+    NewPerson, NewSubmission, Original, Passkey, PortalRole, ReceiptCounts, ReceiptState, SEALED_COLUMNS, SearchToken,
     SearchTokens, SigningKey, Store, StoreError, UploadFile, verify_keys,
 };
 use std::path::PathBuf;
@@ -150,7 +150,13 @@ fn account(name: &str) -> Account {
         initial_until: None,
         closed_at: None,
         has_factor: false,
+        has_passkey: false,
     }
+}
+
+fn passkey() -> Passkey {
+    let (id, name) = ("p1".to_owned(), "架空の端末".to_owned());
+    Passkey { id, name, credential: vec![1; 32], key: vec![2; 77], counter: 0, made_at: at(0), used_at: None }
 }
 
 fn nobodys_answer() -> KeptAnswer {
@@ -240,7 +246,8 @@ async fn fill(world: &World) {
     world
         .write(async |tx| {
             tx.put_account(&third).await?;
-            tx.set_factor(&third, Some(&app()), &[]).await
+            tx.set_factor(&third, Some(&app()), &[]).await?;
+            tx.put_passkey(&Account { has_factor: true, ..third.clone() }, &passkey()).await
         })
         .await
         .unwrap();
@@ -291,6 +298,7 @@ async fn everything_opens(store: &Store) {
     let third = store.accounts().await.unwrap().remove(0).staff;
     assert_eq!(third.name, "架空 三郎");
     assert!(store.second_factor(&third.id).await.unwrap() == Some(app()));
+    assert_eq!(store.passkeys(Organization::Office(office()), &third.id).await.unwrap(), [passkey()]);
     assert_eq!(store.statistics(insurer(), 20261122).await.unwrap().unwrap(), b"{}");
     for (key, answer) in [(b"key", nobodys_answer()), (b"KEY", hanakos_answer())] {
         let found = store.remembered(Organization::Office(office()), key, b"request").await.unwrap();

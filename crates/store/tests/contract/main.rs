@@ -16,6 +16,7 @@ mod life;
 mod logins;
 mod looks;
 mod notices;
+mod passkeys;
 mod people;
 mod portal;
 mod records;

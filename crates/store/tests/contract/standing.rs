@@ -33,6 +33,7 @@ fn account(active: bool) -> Account {
         initial_until: None,
         closed_at: None,
         has_factor: false,
+        has_passkey: false,
     }
 }
 

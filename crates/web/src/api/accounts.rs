@@ -9,7 +9,9 @@ use crate::{App, Problem};
 use axum::extract::{Path, State};
 use kiban_domain::office::JobType;
 use kiban_domain::{CareManagerNumber, Organization};
-use kiban_service::{FactorProof, Invitation, ItemFault, PasswordChange};
+use kiban_service::{
+    FactorProof, Invitation, ItemFault, LONGEST_PASSKEY_TEXT, NewPasskey, PasskeyAnswer, PasswordChange, passkey_bytes,
+};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -73,7 +75,61 @@ pub(crate) struct Lost {
 #[serde(deny_unknown_fields)]
 pub(crate) struct FactorAway {
     password: String,
+    #[serde(default)]
     code: String,
+    passkey: Option<PasskeyAnswerBody>,
+}
+
+/// The answer of a passkey; bytes in base64url.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PasskeyAnswerBody {
+    pub(crate) credential: String,
+    pub(crate) client_data: String,
+    pub(crate) authenticator_data: String,
+    pub(crate) signature: String,
+    pub(crate) user_handle: Option<String>,
+}
+
+impl PasskeyAnswerBody {
+    pub(crate) fn read(self) -> Result<PasskeyAnswer, Problem> {
+        Ok(PasskeyAnswer {
+            credential: bytes("credential", &self.credential)?,
+            client_data: bytes("client_data", &self.client_data)?,
+            authenticator_data: bytes("authenticator_data", &self.authenticator_data)?,
+            signature: bytes("signature", &self.signature)?,
+            user_handle: self.user_handle.map(|text| bytes("user_handle", &text)).transpose()?,
+        })
+    }
+}
+
+/// A passkey that was made.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewPasskeyBody {
+    pub(crate) name: String,
+    pub(crate) password: String,
+    pub(crate) client_data: String,
+    pub(crate) attestation: String,
+}
+
+impl NewPasskeyBody {
+    pub(crate) fn read(self) -> Result<NewPasskey, Problem> {
+        Ok(NewPasskey {
+            client_data: bytes("client_data", &self.client_data)?,
+            attestation: bytes("attestation", &self.attestation)?,
+            name: self.name,
+            password: self.password,
+        })
+    }
+}
+
+/// Bytes in base64url.
+fn bytes(item: &str, text: &str) -> Result<Vec<u8>, Problem> {
+    let read = passkey_bytes(text).filter(|_| text.len() <= LONGEST_PASSKEY_TEXT);
+    read.ok_or_else(|| {
+        Problem::invalid(vec![ItemFault::new(item, "base64url（= なし）で、端末の答えのまま送ってください")])
+    })
 }
 
 /// Setting one up.
@@ -193,14 +249,49 @@ pub(crate) async fn offer_factor(State(app): State<App>, who: Authenticated) -> 
 }
 
 pub(crate) async fn set_up_factor(State(app): State<App>, who: Authenticated, body: Json<FactorBody>) -> Answer {
-    let proof = body.value.map(|body| FactorProof { password: body.password, code: body.code, address: body.address });
+    let proof = body.value.map(|body| FactorProof {
+        password: body.password,
+        code: body.code,
+        address: body.address,
+        passkey: None,
+    });
     let codes = app.platform.set_up_factor(&who.caller, proof, &who.context).await?;
     ok(json!({ "recovery_codes": codes }))
 }
 
 pub(crate) async fn remove_factor(State(app): State<App>, who: Authenticated, body: Json<FactorAway>) -> Answer {
-    let proof = body.value.map(|body| FactorProof { password: body.password, code: body.code, address: None });
+    let proof = body.value.and_then(|body| {
+        let passkey = with_site(&app, body.passkey)?;
+        Ok(FactorProof { password: body.password, code: body.code, address: None, passkey })
+    });
     app.platform.remove_factor(&who.caller, proof, &who.context).await?;
+    done()
+}
+
+/// An answer of a passkey with where it was asked.
+pub(crate) fn with_site(
+    app: &App,
+    body: Option<PasskeyAnswerBody>,
+) -> Result<Option<(PasskeyAnswer, kiban_service::PasskeySite)>, Problem> {
+    body.map(|body| Ok((body.read()?, app.settings.site.clone()))).transpose()
+}
+
+pub(crate) async fn passkeys(State(app): State<App>, who: Authenticated) -> Answer {
+    ok(json!({ "passkeys": app.platform.passkeys(&who.caller, &who.context).await? }))
+}
+
+pub(crate) async fn offer_passkey(State(app): State<App>, who: Authenticated) -> Answer {
+    ok(app.platform.offer_passkey(&who.caller, &app.settings.site, &who.context).await?)
+}
+
+pub(crate) async fn add_passkey(State(app): State<App>, who: Authenticated, body: Json<NewPasskeyBody>) -> Answer {
+    let new = body.value.and_then(NewPasskeyBody::read);
+    let codes = app.platform.add_passkey(&who.caller, new, &app.settings.site, &who.context).await?;
+    ok(json!({ "recovery_codes": codes }))
+}
+
+pub(crate) async fn remove_passkey(State(app): State<App>, who: Authenticated, Path(passkey): Path<String>) -> Answer {
+    app.platform.remove_passkey(&who.caller, &passkey, &who.context).await?;
     done()
 }
 

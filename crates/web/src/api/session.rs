@@ -1,5 +1,6 @@
 //! Log-in, refresh and log-out (P-164): a person at a screen, or a vendor's program that names itself.
 
+use super::accounts::{PasskeyAnswerBody, with_site};
 use super::{Answer, done, ok};
 use crate::caller::{Authenticated, Certified};
 use crate::input::Json;
@@ -52,11 +53,23 @@ pub(crate) async fn log_in_program(State(app): State<App>, peer: Certified, body
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FactorAnswer {
-    code: String,
+    code: Option<String>,
+    passkey: Option<PasskeyAnswerBody>,
 }
 
 pub(crate) async fn answer_factor(State(app): State<App>, who: Authenticated, body: Json<FactorAnswer>) -> Answer {
-    logged_in(app.platform.answer_factor(&who.caller, &body.value?.code, &who.context).await?)
+    let FactorAnswer { code, passkey } = body.value?;
+    logged_in(match (code, passkey) {
+        (Some(code), None) => app.platform.answer_factor(&who.caller, &code, &who.context).await?,
+        (None, Some(answer)) => {
+            let (answer, site) = (answer.read()?, &app.settings.site);
+            app.platform.answer_passkey(&who.caller, &answer, site, &who.context).await?
+        }
+        _ => {
+            let text = "code か passkey のどちらか1つを送ってください";
+            return Err(Problem::invalid(vec![kiban_service::ItemFault::new("code", text)]));
+        }
+    })
 }
 
 /// Who is there, once more.
@@ -66,11 +79,19 @@ pub(crate) struct Proof {
     password: String,
     #[serde(default)]
     code: String,
+    passkey: Option<PasskeyAnswerBody>,
 }
 
 pub(crate) async fn prove_again(State(app): State<App>, who: Authenticated, body: Json<Proof>) -> Answer {
-    let proof = body.value.map(|body| FactorProof { password: body.password, code: body.code, address: None });
+    let proof = body.value.and_then(|body| {
+        let passkey = with_site(&app, body.passkey)?;
+        Ok(FactorProof { password: body.password, code: body.code, address: None, passkey })
+    });
     logged_in(app.platform.prove_again(&who.caller, proof, &who.context).await?)
+}
+
+pub(crate) async fn ask_passkey(State(app): State<App>, who: Authenticated) -> Answer {
+    ok(app.platform.ask_passkey(&who.caller, &app.settings.site, &who.context).await?)
 }
 
 pub(crate) async fn send_code(State(app): State<App>, who: Authenticated) -> Answer {

@@ -7,7 +7,7 @@ use crate::{App, Problem};
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use kiban_service::{FactorProof, Mailed, PasswordChange, SessionLine};
+use kiban_service::{FactorProof, Mailed, PasskeyLine, PasswordChange, SessionLine};
 use qrcode::QrCode;
 
 #[derive(Template)]
@@ -82,17 +82,26 @@ struct FactorPage {
     mailed: String,
     is_required: bool,
     codes_left: i64,
+    passkeys: Vec<PasskeyRow>,
     /// The secret in groups of four, for typing; empty when one is set up.
     secret: String,
     qr: Qr,
     errors: Vec<(String, String)>,
 }
 
+/// A passkey, in words.
+struct PasskeyRow {
+    passkey: String,
+    name: String,
+    made: String,
+    used: String,
+}
+
 #[derive(Template)]
 #[template(path = "recovery.html")]
-struct RecoveryPage {
-    page: Frame,
-    codes: Vec<String>,
+pub(super) struct RecoveryPage {
+    pub(super) page: Frame,
+    pub(super) codes: Vec<String>,
 }
 
 /// A QR code as one path: a square for each dark module, in units of modules, with the quiet zone of four.
@@ -123,6 +132,16 @@ async fn factor_page(app: &App, visitor: &Visitor) -> Result<FactorPage, Problem
     }
     let (mut secret, mut qr) = (String::new(), Qr::default());
     let is_set = state.totp || state.mail;
+    let mut passkeys = Vec::new();
+    if state.passkeys > 0 {
+        let row = |line: PasskeyLine| PasskeyRow {
+            passkey: line.passkey,
+            name: line.name,
+            made: words::day(line.made_on),
+            used: line.last_used_on.map_or_else(|| "まだ".to_owned(), words::day),
+        };
+        passkeys = app.platform.passkeys(caller, context).await?.into_iter().map(row).collect();
+    }
     if !is_set {
         let offer = app.platform.offer_factor(caller, context).await?;
         qr = Qr::of(&offer.uri)?;
@@ -138,6 +157,7 @@ async fn factor_page(app: &App, visitor: &Visitor) -> Result<FactorPage, Problem
         mailed: String::new(),
         is_required: state.required,
         codes_left: state.recovery_codes_left,
+        passkeys,
         secret,
         qr,
         errors: Vec::new(),
@@ -150,7 +170,12 @@ pub(crate) async fn factor_form(State(app): State<App>, visitor: Visitor) -> Res
 
 fn proof(form: &Form) -> Result<FactorProof, Problem> {
     let address = Some(form.get("address").to_owned()).filter(|address| !address.is_empty());
-    Ok(FactorProof { password: form.as_typed("password").to_owned(), code: form.get("code").to_owned(), address })
+    Ok(FactorProof {
+        password: form.as_typed("password").to_owned(),
+        code: form.get("code").to_owned(),
+        address,
+        passkey: None,
+    })
 }
 
 /// Shows the recovery codes in its answer: they are told once, so there is no page to come back to.

@@ -1,7 +1,8 @@
 //! Log-in of a person at a screen (P-210): the certificate was checked before the page; account and password follow.
 
+use super::passkey::answer_of;
 use super::visitor::{Away, Posted, Visitor, cookie, no_cookie, require_own_page, to};
-use super::{Frame, Who, show};
+use super::{Frame, Who, show, show_with_script};
 use crate::api::Answer;
 use crate::caller::Certified;
 use crate::input::{Form, Query};
@@ -86,6 +87,9 @@ struct CodePage {
     page: Frame,
     error: Option<String>,
     by_mail: bool,
+    has_passkey: bool,
+    /// An app or e-mail, beside the recovery codes.
+    has_code: bool,
     /// What became of the mail, where there was one.
     mailed: String,
 }
@@ -105,13 +109,19 @@ async fn code_page(app: &App, visitor: &Visitor, error: Option<String>) -> Resul
     let frame = visitor.frame(app, "数字の入力", "P-210", "");
     let page = Frame { body: "main--read", menu: &[], has_errors: error.is_some(), ..frame };
     let by_mail = app.platform.factor_is_mail(&visitor.caller).await?;
-    Ok(CodePage { page, error, by_mail, mailed: String::new() })
+    let (has_passkey, has_code) =
+        (app.platform.has_passkey(&visitor.caller), app.platform.has_code_factor(&visitor.caller));
+    Ok(CodePage { page, error, by_mail, has_passkey, has_code, mailed: String::new() })
 }
 
 pub(crate) async fn code_form(State(app): State<App>, visitor: Visitor, Query(query): Query<CodeQuery>) -> Answer {
     let mut html = code_page(&app, &visitor, None).await?;
     html.mailed = query.ok().and_then(|query| query.mailed).unwrap_or_default();
-    show(&html)
+    show_code(&html)
+}
+
+fn show_code(html: &CodePage) -> Answer {
+    if html.has_passkey { show_with_script(html) } else { show(html) }
 }
 
 /// Sends another code.
@@ -123,18 +133,24 @@ pub(crate) async fn send_code(State(app): State<App>, posted: Posted) -> Result<
 
 pub(crate) async fn answer_code(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
     let Posted { visitor, form } = posted;
-    match app.platform.answer_factor(&visitor.caller, form.get("code"), &visitor.context).await {
+    let answered = match answer_of(&form)? {
+        Some(answer) => {
+            app.platform.answer_passkey(&visitor.caller, &answer, &app.settings.site, &visitor.context).await
+        }
+        None => app.platform.answer_factor(&visitor.caller, form.get("code"), &visitor.context).await,
+    };
+    match answered {
         Ok(session) => {
             let seconds = (session.expires_at.as_second() - visitor.context.now.as_second()).max(0);
             Ok(to(after(&session), Some(cookie(&session.token, seconds))))
         }
         Err(error) => {
             let problem = Problem::from(error);
-            if !matches!(problem.code, "wrong_code" | "locked") {
+            if !matches!(problem.code, "wrong_code" | "wrong_passkey" | "locked") {
                 return Err(problem.into());
             }
             let text = format!("{}。{}", problem.title, problem.detail);
-            let mut response = show(&code_page(&app, &visitor, Some(text)).await?)?;
+            let mut response = show_code(&code_page(&app, &visitor, Some(text)).await?)?;
             *response.status_mut() = problem.status;
             Ok(response)
         }

@@ -20,6 +20,7 @@ pub(crate) mod me;
 pub(crate) mod operator;
 pub(crate) mod opinion;
 pub(crate) mod packages;
+pub(crate) mod passkey;
 pub(crate) mod person;
 pub(crate) mod plans;
 mod proof;

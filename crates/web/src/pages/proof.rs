@@ -1,8 +1,9 @@
 //! 確かめ直し (S-013): the form of what weighs much that comes a while after the log-in is answered with the question for the password,
 //! and goes on from there with all that was typed. Whoever is asked once is not asked again for the rest of the time.
 
+use super::passkey::answer_of;
 use super::visitor::{Away, Renewed, Visitor};
-use super::{Frame, show};
+use super::{Frame, show, show_with_script};
 use crate::input::Form;
 use crate::router::{Listener, route_of};
 use crate::{App, Problem};
@@ -13,6 +14,10 @@ use kiban_service::{FactorProof, Mailed, Stage};
 
 /// The fields of the question; no form of what weighs much has others of these names.
 const OWN_FIELDS: [&str; 4] = ["form_token", "password", "code", "send"];
+
+fn is_own(name: &str) -> bool {
+    OWN_FIELDS.contains(&name) || super::passkey::FIELDS.contains(&name)
+}
 
 #[derive(Template)]
 #[template(path = "proof.html")]
@@ -25,6 +30,9 @@ struct ProofPage<'a> {
     fields: Vec<(&'a str, &'a str)>,
     needs_code: bool,
     by_mail: bool,
+    has_passkey: bool,
+    /// An app or e-mail, beside the recovery codes.
+    has_code: bool,
     /// What became of the mail with the code.
     mailed: String,
     error: Option<String>,
@@ -40,8 +48,10 @@ pub(crate) async fn require(app: &App, parts: &Parts, visitor: &mut Visitor, for
     let proven = match answers {
         true => {
             let code = form.get("code").to_owned();
-            let proof: Result<_, Problem> =
-                Ok(FactorProof { password: form.as_typed("password").to_owned(), code, address: None });
+            let proof = answer_of(form).map(|answer| {
+                let passkey = answer.map(|answer| (answer, app.settings.site.clone()));
+                FactorProof { password: form.as_typed("password").to_owned(), code, address: None, passkey }
+            });
             app.platform.prove_again(&visitor.caller, proof, &visitor.context).await
         }
         false => Err(match app.platform.require_fresh(&visitor.caller, &visitor.context).await {
@@ -67,7 +77,7 @@ pub(crate) async fn require(app: &App, parts: &Parts, visitor: &mut Visitor, for
 async fn ask(app: &App, parts: &Parts, visitor: &Visitor, form: &Form, problem: Problem) -> Result<Away, Problem> {
     let error = match problem.code {
         "fresh_proof_required" => None,
-        "wrong_code" | "locked" => Some(format!("{}。{}", problem.title, problem.detail)),
+        "wrong_code" | "wrong_passkey" | "locked" => Some(format!("{}。{}", problem.title, problem.detail)),
         "invalid" => problem.items().into_iter().next().map(|(_, message)| message),
         _ => return Err(problem),
     };
@@ -83,13 +93,15 @@ async fn ask(app: &App, parts: &Parts, visitor: &Visitor, form: &Form, problem: 
         page: Frame { body: "main--read", has_errors: error.is_some(), ..frame },
         path,
         back: if route_of(Listener::Organisations, &Method::GET, path).is_some() { path } else { parent },
-        fields: form.fields().filter(|(name, _)| !OWN_FIELDS.contains(name)).collect(),
+        fields: form.fields().filter(|(name, _)| !is_own(name)).collect(),
         needs_code: app.platform.has_second_factor(&visitor.caller),
         by_mail,
+        has_passkey: app.platform.has_passkey(&visitor.caller),
+        has_code: app.platform.has_code_factor(&visitor.caller),
         mailed: mailed.to_owned(),
         error,
     };
-    let mut response = show(&html)?;
+    let mut response = if html.has_passkey { show_with_script(&html)? } else { show(&html)? };
     *response.status_mut() = problem.status;
     Ok(Away::Prove(Box::new(response)))
 }

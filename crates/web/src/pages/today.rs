@@ -205,11 +205,13 @@ fn of_notice(notice: &NoticeView, is_administrator: bool) -> Task {
         (None, NoticeKind::SubmissionReturned) if notice.facts["kind"] == "A2" => "/opinions".to_owned(),
         (None, NoticeKind::SubmissionReturned) => "/requests".to_owned(),
         (None, NoticeKind::CertificateEnding | NoticeKind::CertificateRenewed) => "/admin/certificates".to_owned(),
-        (None, NoticeKind::MassViewing | NoticeKind::NightViewing | NoticeKind::ForeignAttempts)
-            if is_administrator =>
-        {
-            "/admin/people".to_owned()
-        }
+        (
+            None,
+            NoticeKind::MassViewing
+            | NoticeKind::NightViewing
+            | NoticeKind::ForeignAttempts
+            | NoticeKind::PasskeyCopied,
+        ) if is_administrator => "/admin/people".to_owned(),
         (None, _) => "/admin".to_owned(),
     };
     let why = format!("{}。{}", words::moment(notice.raised_at), notice.next);

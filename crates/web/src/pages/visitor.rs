@@ -5,6 +5,7 @@ use super::{Banner, Frame, Who, proof, words};
 use crate::caller::{connection, stage_of};
 use crate::input::{Form, files_of_page};
 use crate::record::LoggedInAs;
+use crate::router::{Listener, Route, route_of};
 use crate::{App, Problem};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -114,7 +115,10 @@ impl FromRequest<App> for Posted {
         if form.get("form_token") != visitor.form_token() {
             return Err(foreign().into());
         }
-        if stage_of(&parts) > Stage::Through {
+        let route = route_of(Listener::Organisations, &parts.method, parts.uri.path());
+        let beside =
+            route.is_some_and(Route::is_grave_beside_factors) && app.platform.has_second_factor(&visitor.caller);
+        if stage_of(&parts) > Stage::Through || beside {
             proof::require(app, &parts, &mut visitor, &form).await?;
         }
         Ok(Self { visitor, form })

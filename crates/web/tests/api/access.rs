@@ -240,6 +240,10 @@ async fn first_parameter(world: &World, route: &Route, role: Role) -> String {
         let is_operator = matches!(role, Role::Operator | Role::SecondOperator) && !route.path.contains("{session}");
         return if is_operator { Role::Helper } else { role }.organization().to_string();
     }
+    if route.path.starts_with("/api/v1/account/passkeys") {
+        // Nobody has one.
+        return "0".repeat(32);
+    }
     if route.path.starts_with("/api/v1/certificates") {
         // A terminal nobody needs any more.
         let fingerprint = kiban_service::random_id().unwrap().repeat(2);
@@ -283,6 +287,7 @@ pub fn body(world: &World, name: &str, role: Role) -> Option<Value> {
         // Nobody's app: right is only the password.
         "set_up_factor" => json!({ "password": PASSWORD, "code": "000000" }),
         "remove_factor" => json!({ "password": PASSWORD, "code": "000000" }),
+        "add_passkey" => json!({ "name": "見本", "password": PASSWORD, "client_data": "AAAA", "attestation": "AAAA" }),
         "change_password" => json!({ "old_password": PASSWORD, "new_password": "aoi-sora-to-neko-7" }),
         "register_proxy" => json!({
             "role": "legal", "name": "架空 長子", "birth": "1970-01-02", "relation": "成年後見人",

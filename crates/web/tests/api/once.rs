@@ -52,6 +52,11 @@ fn takes_no_key(route: &Route) -> bool {
         "offer_factor",
         "set_up_factor",
         "remove_factor",
+        "ask_passkey",
+        "offer_passkey",
+        "add_passkey",
+        // There is none that everybody has.
+        "remove_passkey",
         // What is shown is good once or its route needs a terminal; `identification` tries them.
         "card_challenge",
         "register_by_card",

@@ -15,7 +15,7 @@ pub struct Browser<'a> {
 }
 
 impl<'a> Browser<'a> {
-    fn of(world: &'a World, role: Role) -> Self {
+    pub fn of(world: &'a World, role: Role) -> Self {
         Self { client: world.with_certificate(role), cookie: None, origin: Some(format!("https://{HOST}")) }
     }
 
@@ -379,6 +379,10 @@ fn may_send(page: &Route, role: Role) -> bool {
         | "factor_by_form"
         | "factor_mail_by_form"
         | "factor_away_by_form"
+        | "passkey_question"
+        | "passkey_by_form"
+        | "passkey_offer_of_page"
+        | "passkey_away_by_form"
         | "end_own_session_by_form"
         | "password_by_form"
         | "notice_by_form" => true,
@@ -443,7 +447,8 @@ fn is_open(page: &Route, role: Role) -> bool {
         | "admin_certificates_page"
         | "own_sessions_page"
         | "today_page"
-        | "script" => true,
+        | "script"
+        | "passkey_script" => true,
         // Of the roles the offices' accounts and one of the operator's are administrators; only offices have a colleague.
         "people_page" | "invite_page" => is_office || role == Role::Operator,
         "colleague_page" => is_office,

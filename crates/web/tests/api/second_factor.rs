@@ -123,7 +123,7 @@ async fn a_recovery_code_opens_once_and_an_administrator_takes_a_lost_factor_awa
     let state = full.get("/api/v1/account/factor").await.json();
     assert_eq!(
         state,
-        json!({ "totp": true, "mail": false, "mail_offered": false, "recovery_codes_left": 9, "required": false })
+        json!({ "totp": true, "mail": false, "passkeys": 0, "mail_offered": false, "recovery_codes_left": 9, "required": false })
     );
     let half = waiting(&terminal, &log_in(&terminal, COLLEAGUE).await);
     assert_eq!(answer(&half, &codes[3]).await.refusal(), (401, "wrong_code".to_owned()));

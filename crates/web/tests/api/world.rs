@@ -576,6 +576,7 @@ pub fn account(role: Role) -> Account {
         initial_until: None,
         closed_at: None,
         has_factor: false,
+        has_passkey: false,
     }
 }
 

@@ -81,3 +81,17 @@ async fn a_disaster_mode_is_proposed_by_one_approved_by_another_and_its_end_is_r
     assert_eq!(city.submit("/today", &page, &[("act", "close")]).await.status, StatusCode::NOT_FOUND);
     world.verify().await;
 }
+
+#[tokio::test]
+async fn the_newest_anchor_of_the_log_is_shown_as_it_was_signed() {
+    let world = World::new().await;
+    let operator = Browser::logged_in(&world, Role::Operator).await;
+    let anchor = world.platform.store().audit().anchor_now().await.unwrap();
+    let page = operator.get("/operator/audit").await.text();
+    let hash: String = anchor.hash().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(
+        page.contains(&hash) && page.contains("署名はこの基盤の鍵に合います") && page.contains("版 2025-07"),
+        "{page}"
+    );
+    world.verify().await;
+}

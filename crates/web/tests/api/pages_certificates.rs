@@ -20,7 +20,7 @@ async fn world(days_left: i64) -> (World, TempDir) {
 }
 
 fn csr() -> String {
-    request_for(&new_key().unwrap()).unwrap()
+    request_for(&new_key().unwrap(), "terminal").unwrap()
 }
 
 /// Somebody of the helper's who is no administrator.

@@ -107,7 +107,7 @@ async fn a_result_of_many_problems_is_told_by_pages_and_saved_without_formulas()
     let first = officer.get(&here).await.text();
     assert!(first.contains("1件目から100件目まで") && first.contains(&format!("{here}?page=2")), "{first}");
     let last = officer.get(&format!("{here}?page=3")).await.text();
-    assert!(last.contains("次の100件") == false && last.contains("前の100件"), "{last}");
+    assert!(!last.contains("次の100件") && last.contains("前の100件"), "{last}");
     assert_eq!(officer.get(&format!("{here}?page=99")).await.text(), last, "behind the end is the last one");
     let file = officer.get(&format!("{here}/result.csv")).await;
     assert!(file.headers["content-disposition"].to_str().unwrap().starts_with("attachment"));

@@ -47,7 +47,6 @@
         const saved = await answer.json();
         form.elements.version.value = saved.version;
         told.textContent = saved.saved;
-        document.dispatchEvent(new Event("kiban-used"));
         return;
       }
       if (answer.redirected) {

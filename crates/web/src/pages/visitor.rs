@@ -162,7 +162,6 @@ impl Visitor {
             menu: menu(&self.caller),
             here,
             form_token: self.form_token(),
-            idle_minutes: app.platform.idle_warning(&self.caller),
             public_url: app.settings.public_url.clone(),
             ..Frame::default()
         }

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use kiban_web::{Audience, Listener, ROUTES};
 
 /// What a municipality's program is for.
-const WORK: [&str; 10] = [
+const WORK: [&str; 11] = [
     "import_package",
     "receipt",
     "receipts",
@@ -16,6 +16,8 @@ const WORK: [&str; 10] = [
     "fetch_submission",
     "accept_submission",
     "return_submission",
+    // The table of who sees what, which holds nothing of anybody.
+    "rules",
     // Ends the log-in it never had.
     "log_out",
 ];

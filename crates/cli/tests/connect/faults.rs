@@ -347,15 +347,6 @@ fn what_the_platform_cannot_take_now_is_sent_later() {
         drop(other);
         assert!(running.ended().await.success());
         assert_applied(&world, "順番待ち", 1);
-        // All the places for files are taken.
-        world.drop_package("満員", &world.package(2));
-        let first = world.town.terminal(Who::Manager).begin_form(world.office, "/api/v1/plans").await;
-        let second = world.town.terminal(Who::Stranger).begin_form(world.office, "/api/v1/life").await;
-        let mut running = Running::start(&world, "city", "once");
-        running.says("状態 503").await;
-        drop((first, second));
-        assert!(running.ended().await.success());
-        assert_applied(&world, "満員", 1);
         // The city is not prepared: the package stays with the connector until it is.
         operate(&world, &["start", &insurer, "undecided", "--reason", "試験のため"]).await;
         world.drop_package("未定", &world.package(3));
@@ -366,7 +357,7 @@ fn what_the_platform_cannot_take_now_is_sent_later() {
         assert!(running.ended().await.success());
         assert_applied(&world, "未定", 1);
         assert_at_rest(&world);
-        assert_eq!(standing(&world).await.0, 1 + 3);
+        assert_eq!(standing(&world).await.0, 1 + 2);
     });
 }
 

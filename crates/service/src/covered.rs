@@ -3,8 +3,15 @@
 use std::path::Path;
 
 /// File and how often. In each the entry is durable before anything of the value is answered.
-const PLACES: [(&str, usize); 5] =
-    [("consent.rs", 1), ("disaster.rs", 1), ("opinion_work.rs", 2), ("people.rs", 2), ("request_work.rs", 1)];
+const PLACES: [(&str, usize); 7] = [
+    ("consent.rs", 1),
+    ("disaster.rs", 1),
+    ("opinion_work.rs", 2),
+    ("people.rs", 2),
+    ("request_work.rs", 1),
+    ("submission.rs", 1),
+    ("switches.rs", 1),
+];
 
 #[test]
 fn values_are_opened_ahead_of_their_entry_in_the_named_places_only() {

@@ -156,7 +156,7 @@ for who in care-manager:session:care_manager1 care-manager:token:care_manager1 h
         --request-cert "$certificates/$name.crt" --request-cert-key "$certificates/$name.key" \
         --exclude-path-regex "$public|^/api/v1/opinions.*\$" \
         --exclude-operation-id log_out --exclude-operation-id log_in --exclude-operation-id log_in_program \
-        --exclude-operation-id change_password --exclude-operation-id set_up_factor --exclude-operation-id remove_factor \
+        --exclude-operation-id change_password --exclude-operation-id set_up_factor --exclude-operation-id remove_factor --exclude-operation-id add_passkey \
         --exclude-operation-id reset_password --exclude-operation-id close_account --exclude-operation-id switch_account \
         --exclude-operation-id end_account_session --exclude-operation-id answer_factor --exclude-operation-id prove_again --exclude-operation-id revoke_certificate
 done

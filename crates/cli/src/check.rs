@@ -3,7 +3,9 @@
 use crate::home::now;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use kiban_domain::service_type::ServiceCodes;
 use kiban_domain::{InsurerNumber, OfficeNumber, Timestamp};
+use kiban_formats::care_plan::Reading;
 use kiban_formats::life::{self, Stage};
 use kiban_formats::municipal::{self, MunicipalRow, Source, Usages};
 use kiban_formats::{Problem, Problems, care_plan, claims, opinion_csv};
@@ -37,6 +39,19 @@ pub struct Options {
     /// パッケージを送る市区町村の保険者番号（6桁）。目録がほかの保険者のものでないかも調べる
     #[arg(long, value_name = "番号")]
     insurer: Option<InsurerNumber>,
+    /// ケアプランのサービスコードを確かめる表（タブ区切り。docs/files.md）。設置フォルダーの service_codes.tsv と同じもの
+    #[arg(long, value_name = "ファイル")]
+    service_codes: Option<PathBuf>,
+}
+
+impl Options {
+    /// The table of service codes, if one was given.
+    fn codes(&self) -> Result<Option<ServiceCodes>> {
+        let Some(path) = &self.service_codes else { return Ok(None) };
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).with_context(|| format!("{shown} を読めません"))?;
+        ServiceCodes::parse(&text).map(Some).map_err(|fault| anyhow::anyhow!("{shown} の{fault}"))
+    }
 }
 
 /// The list of expected problems that lies in the folder of a faulty example: not part of what is sent.
@@ -168,12 +183,11 @@ fn judge_care_files(files: &[(String, Vec<u8>)], options: &Options) -> Result<Ju
         read += records as u64;
         problems.extend(found);
     };
-    let mut plans = Vec::new();
+    let (mut plans, mut sheets) = (Vec::new(), Vec::new());
+    let codes = options.codes()?;
     for (name, bytes) in files {
         if life::is_life(bytes) {
-            let stage = if options.draft { Stage::Draft } else { Stage::Final };
-            let (file, found) = life::read(name, bytes, stage);
-            add("LIFE", file.map_or(0, |file| file.rows.len()), found);
+            sheets.push((name, bytes));
         } else if claims::is_claims(bytes) {
             let (file, found) = claims::read(name, bytes);
             add("給付実績・請求", file.map_or(0, |file| file.months.len()), found);
@@ -185,7 +199,7 @@ fn judge_care_files(files: &[(String, Vec<u8>)], options: &Options) -> Result<Ju
             add("医見書 CSV 1.1", rows.len(), found);
         } else if care_plan::is_json(bytes) {
             let (records, found) = match care_plan::from_json(name, bytes) {
-                Ok(written) => documents(&written),
+                Ok(written) => documents(&written, codes.as_ref()),
                 Err(found) => (0, found),
             };
             add("ケアプランの JSON（本プロジェクト独自）", records, found);
@@ -193,16 +207,21 @@ fn judge_care_files(files: &[(String, Vec<u8>)], options: &Options) -> Result<Ju
             plans.push((name.clone(), bytes.clone()));
         }
     }
+    if !sheets.is_empty() {
+        let stage = if options.draft { Stage::Draft } else { Stage::Final };
+        let (read, found) = life::read_set(&sheets, stage);
+        add("LIFE", read.iter().map(|(_, file)| file.rows.len()).sum(), found);
+    }
     if !plans.is_empty() {
-        let (records, found) = documents(&plans);
+        let (records, found) = documents(&plans, codes.as_ref());
         add("ケアプラン標準仕様 4.1", records, found);
     }
     Ok((formats.join("・"), read, problems))
 }
 
 /// How many documents a set of care-plan files holds, and what is wrong with it.
-fn documents(files: &[(String, Vec<u8>)]) -> (usize, Vec<Problem>) {
-    let (received, problems) = care_plan::read_set(files);
+fn documents(files: &[(String, Vec<u8>)], codes: Option<&ServiceCodes>) -> (usize, Vec<Problem>) {
+    let (received, problems) = care_plan::read_set_by(files, Reading { codes, ..Reading::default() });
     let records = received.plans.len() + received.slips.len() + received.actuals.len() + received.withdrawals.len();
     let records = records + received.basics.len() + received.preventive_plans.len() + received.facility_plans.len();
     (records, problems)
@@ -284,7 +303,7 @@ mod tests {
     }
 
     fn of(paths: Vec<PathBuf>) -> Options {
-        Options { paths, json: false, draft: false, institution: None, insurer: None }
+        Options { paths, json: false, draft: false, institution: None, insurer: None, service_codes: None }
     }
 
     /// A day after every example was made.

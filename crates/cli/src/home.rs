@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result};
 use kiban_domain::Timestamp;
 use kiban_domain::life_trend::Reference;
+use kiban_domain::service_type::ServiceCodes;
 use kiban_pki::paper::NoticeKey;
 use kiban_pki::{Ca, tls};
 use kiban_service::{Config, Identification, Mailer, Platform};
@@ -152,8 +153,8 @@ impl Home {
         Ok(SigningKey::load_or_create(&self.anchor_key())?)
     }
 
-    /// The figures of the platform: the defaults, changed by `limits.tsv` and `life_reference.tsv` of the installation if they
-    /// are there.
+    /// The figures of the platform: the defaults, changed by `limits.tsv`, `life_reference.tsv` and `service_codes.tsv` of the
+    /// installation if they are there.
     pub fn limits(&self) -> Result<Config> {
         let mut config = Config::default();
         if let Some((path, text)) = self.text_of("limits.tsv")? {
@@ -163,6 +164,11 @@ impl Home {
             let reference = Reference::parse(&text);
             let reference = reference.map_err(|fault| anyhow::anyhow!("{} の{fault}", path.display()))?;
             config.life_reference = Arc::new(reference);
+        }
+        if let Some((path, text)) = self.text_of("service_codes.tsv")? {
+            let codes = ServiceCodes::parse(&text);
+            let codes = codes.map_err(|fault| anyhow::anyhow!("{} の{fault}", path.display()))?;
+            config.service_codes = Some(Arc::new(codes));
         }
         Ok(config)
     }
@@ -276,6 +282,16 @@ mod tests {
         let taken = home.limits().unwrap().life_reference;
         assert_eq!(*taken, Reference::parse(TABLE).unwrap());
         assert_ne!(*taken, Reference::sample());
+        // サービスコード表 is there or not.
+        assert_eq!(home.limits().unwrap().service_codes, None);
+        let codes = folder.path().join("service_codes.tsv");
+        let text = "# title: 見本\n# months: 202404-202703\ncode\tname\tfrom\tto\n111211\t身体\t202404\t\n";
+        std::fs::write(&codes, text).unwrap();
+        assert_eq!(home.limits().unwrap().service_codes.map(|codes| codes.count()), Some(1));
+        std::fs::write(&codes, format!("{text}1112\t身体\t202404\t\n")).unwrap();
+        let fault = home.limits().unwrap_err().to_string();
+        assert!(fault.contains("service_codes.tsv") && fault.contains("5行目"), "{fault}");
+        std::fs::remove_file(&codes).unwrap();
         // One that cannot be read is named, with its line; the built-in one does not stand in for it.
         std::fs::write(&path, format!("{TABLE}barthel\tx\n")).unwrap();
         let fault = home.limits().unwrap_err().to_string();

@@ -164,3 +164,45 @@ fn a_folder_of_several_kinds_is_judged_file_by_file() {
     let format = report["format"].as_str().unwrap();
     assert!(["ケアプラン標準仕様 4.1", "LIFE", "給付実績・請求"].iter().all(|part| format.contains(part)), "{format}");
 }
+
+/// A newer LIFE form among those that can be read keeps only its own file out, as on the platform.
+#[test]
+fn a_life_form_that_is_not_known_yet_is_passed_over_among_others() {
+    let place = tempfile::tempdir().unwrap();
+    let known = std::fs::read_to_string(example("life/FORM_0500_2021_1_20261110.csv")).unwrap();
+    let newer = place.path().join("FORM_0500_2024.csv");
+    std::fs::write(&newer, known.replacen("FORM_0500_2021", "FORM_0500_2024", 1)).unwrap();
+    let (code, report) = judge(place.path());
+    assert_eq!((code, rules(&report)), (1, vec!["unknown_form"]), "{report}");
+    std::fs::write(place.path().join("FORM_0500_2021.csv"), known).unwrap();
+    let (code, report) = judge(place.path());
+    assert_eq!((code, rules(&report), report["records"].as_i64()), (0, vec!["unknown_form"], Some(1)), "{report}");
+    assert_eq!(report["problems"][0]["severity"], "warning");
+}
+
+/// The table of service codes of an installation, given to the check.
+#[test]
+fn service_codes_are_held_against_a_table_that_is_given() {
+    let place = tempfile::tempdir().unwrap();
+    let table = place.path().join("service_codes.tsv");
+    let rows = ["111211", "114001", "116275"].map(|code| format!("{code}\t見本\t202404\t\n"));
+    let text =
+        |rows: &[String]| format!("# title: 見本\n# months: 202404-202703\ncode\tname\tfrom\tto\n{}", rows.concat());
+    let actuals = example("care-plan/valid/actuals");
+    let judge = || {
+        let (code, said) = run("check", &["--json", "--service-codes", table.to_str().unwrap()], &[&actuals]);
+        (code, said)
+    };
+    std::fs::write(&table, text(&rows)).unwrap();
+    let (code, said) = judge();
+    let report: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, rules(&report)), (0, vec![]), "{said}");
+    std::fs::write(&table, text(&rows[1..])).unwrap();
+    let (code, said) = judge();
+    let report: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, rules(&report)), (1, vec!["service_code"]), "{said}");
+    std::fs::write(&table, "# title: 見本\n").unwrap();
+    let (code, said) = judge();
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("service_codes.tsv の") && said.contains("# months:"), "{said}");
+}

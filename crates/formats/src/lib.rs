@@ -33,4 +33,4 @@ pub mod union_members;
 mod xml;
 
 pub use json_text::json_holds_individual_number;
-pub use problem::{Problem, Problems, Severity};
+pub use problem::{Problem, Problems, Severity, too_many_people};

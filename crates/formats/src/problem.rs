@@ -124,6 +124,12 @@ impl Problem {
 /// Rule of a possible 個人番号.
 pub(crate) const INDIVIDUAL_NUMBER: &str = "individual_number";
 
+/// The problem of an upload with more people than one may have: all of them lie in one transaction.
+pub fn too_many_people(people: usize, most: usize) -> Option<Problem> {
+    let text = format!("1回に送れるのは{most}人までです（{people}人でした）。分けて送ってください");
+    (people > most).then(|| Problem::of_file("", "too_many_people", text))
+}
+
 /// Problems of one file, at most [`Problems::LIMIT`] of them in full; the rest is counted. Of every rule the first one is
 /// always kept, so that nobody misses a 個人番号 or a row of another insurer behind a thousand smaller faults.
 #[derive(Debug)]

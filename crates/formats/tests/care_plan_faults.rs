@@ -5,7 +5,9 @@
 
 mod support;
 
-use kiban_formats::care_plan::{self, Received};
+use kiban_domain::care_plan::ServiceSlip;
+use kiban_domain::service_type::ServiceCodes;
+use kiban_formats::care_plan::{self, Reading, Received};
 use kiban_formats::{Problem, Severity};
 use support::{Files, care_plan as folder, cp932};
 
@@ -241,4 +243,109 @@ fn a_row_with_another_day_of_making_is_told() {
         assert_eq!(places(&problems), [("made_on_differs", 2, 4, item, "20260326")]);
         assert!(problems[0].expected.contains("20260325 として読みました"));
     }
+}
+
+/// The rows of a file again, about somebody else.
+fn also_about_another(files: &mut Files, start: &str) {
+    let bytes = &mut file(files, start).1;
+    let mut again = vec![(String::new(), bytes.clone())];
+    replace_all(&mut again, "0001234567", "0001234568");
+    bytes.extend(again.remove(0).1);
+}
+
+#[test]
+fn everybody_in_a_set_has_a_row_of_their_own_in_each_file_of_it() {
+    for (sub, document, others) in
+        [("slip", "UPPLAN", ["UPSIKYU", "UPHOSOKU"]), ("plan", "UP1KYO", ["UP2KYO", "UPHOSOKU"])]
+    {
+        let mut files = folder(sub);
+        also_about_another(&mut files, document);
+        others.iter().for_each(|start| also_about_another(&mut files, start));
+        assert!(care_plan::read_set(&files).1.is_empty(), "{sub}: {:?}", care_plan::read_set(&files).1);
+        let mut files = folder(sub);
+        also_about_another(&mut files, document);
+        also_about_another(&mut files, others[0]);
+        let problems = refused(&files);
+        let told: Vec<_> = problems.iter().map(|p| (p.rule.as_ref(), p.item.as_str(), p.found.as_str())).collect();
+        assert_eq!(told, [("supplement_missing", "被保険者番号", "0001234568")]);
+        let rows = folder(sub).iter().find(|(name, _)| name.starts_with(document)).unwrap().1.clone();
+        let lines = rows.iter().filter(|b| **b == b'\n').count() as u64;
+        assert_eq!(problems[0].line, lines + 1, "the first row of the other one");
+    }
+    // Of somebody without a row in 第7表 only that is told once more than what differs, and no such set is written.
+    let mut files = folder("slip");
+    also_about_another(&mut files, "UPPLAN");
+    also_about_another(&mut files, "UPHOSOKU");
+    let (received, problems) = care_plan::read_set(&files);
+    let told: Vec<_> =
+        problems.iter().filter(|p| p.rule == "no_table7").map(|p| (p.found.as_str(), p.is_error())).collect();
+    assert_eq!((received.slips.len(), told), (2, vec![("0001234568", false)]));
+    let slips: Vec<_> = received.slips.into_iter().map(|sent| sent.value).collect();
+    let sending = care_plan::PlanFileName::parse(&files[0].0).unwrap().sending;
+    let refused = care_plan::write_slip_set(&slips, &sending).unwrap_err();
+    assert_eq!(refused.iter().map(|p| p.rule.as_ref()).collect::<Vec<_>>(), ["no_table7"]);
+    let without: Vec<_> = slips.into_iter().map(|slip| ServiceSlip { supplement: None, ..slip }).collect();
+    assert!(care_plan::write_slip_set(&without, &sending).is_err());
+}
+
+#[test]
+fn a_limit_by_a_type_that_is_unknown_or_not_given_in_that_month_is_told() {
+    let (mut files, layout) = (folder("slip"), 19);
+    let bytes = &mut file(&mut files, "UPHOSOKU").1;
+    let mut columns: Vec<Vec<u8>> = bytes.split(|b| *b == b',').map(<[u8]>::to_vec).collect();
+    let blank = columns[layout].clone();
+    for (code, words) in [("99", "サービス種類コードはありません"), ("53", "対象年月 202604 には使えない"), ("32", "")]
+    {
+        columns[layout] = code.as_bytes().to_vec();
+        *bytes = columns.join(&b","[..]);
+        let with = vec![("UPHOSOKU".to_owned(), bytes.clone())];
+        let mut all = folder("slip");
+        file(&mut all, "UPHOSOKU").1 = with[0].1.clone();
+        let problems = care_plan::read_set(&all).1;
+        let told: Vec<_> = problems.iter().map(|p| (p.rule.as_ref(), p.line, p.column, p.found.as_str())).collect();
+        match words {
+            "" => assert_eq!(told, [], "{code} has a limit of its own or not; whether it is exchanged is not asked"),
+            words => {
+                assert_eq!(told, [("service_code", 1, 20, code)]);
+                assert!(problems[0].message_ja().contains(words), "{}", problems[0].message_ja());
+            }
+        }
+    }
+    assert_eq!(blank, b"");
+}
+
+#[test]
+fn where_there_is_a_table_of_codes_each_code_is_one_of_its_month() {
+    let table = "# title: 見本の表\n# months: 202604-202703\ncode\tname\tfrom\tto\n114001\t初回\t202604\t\n116275\t処遇\t202604\t\n";
+    let reading = |codes| Reading { codes: Some(codes), ..Reading::default() };
+    let without = ServiceCodes::parse(table).unwrap();
+    let with = ServiceCodes::parse(&format!("{table}111211\t身体2\t202604\t\n")).unwrap();
+    let late = ServiceCodes::parse(&format!("{table}111211\t身体2\t202605\t\n")).unwrap();
+    let files = folder("actuals");
+    assert!(care_plan::read_set_by(&files, reading(&with)).1.is_empty());
+    for (codes, words) in [(&without, "サービスコード表（見本の表）にありません"), (&late, "202605〜")]
+    {
+        let (received, problems) = care_plan::read_set_by(&files, reading(codes));
+        assert_eq!(documents(&received), 0);
+        assert_eq!(places(&problems), [("service_code", 1, 15, "サービスコード", "111211")]);
+        assert!(problems[0].message_ja().contains(words), "{}", problems[0].message_ja());
+    }
+    // The totals of 第7表 are no codes, and of types that are not in the table nothing is said.
+    let (slip, told) = care_plan::read_set_by(&folder("slip"), reading(&with));
+    assert_eq!((documents(&slip), told), (1, vec![]));
+}
+
+#[test]
+fn of_too_many_people_or_rows_nothing_is_made() {
+    let mut files = folder("plan");
+    ["UP1KYO", "UP2KYO", "UP3KYO", "UPHOSOKU"].iter().for_each(|start| also_about_another(&mut files, start));
+    let rows: usize = files.iter().map(|(_, bytes)| bytes.iter().filter(|b| **b == b'\n').count()).sum();
+    let read = |people, rows| {
+        let (received, problems) = care_plan::read_set_by(&files, Reading { people, rows, codes: None });
+        let told: Vec<_> = problems.iter().map(|p| (p.rule.to_string(), p.is_error())).collect();
+        (received.plans.len(), told)
+    };
+    assert_eq!(read(2, rows), (2, vec![]));
+    assert_eq!(read(1, rows), (0, vec![("too_many_people".to_owned(), true)]));
+    assert_eq!(read(2, rows - 1), (0, vec![("too_many_rows".to_owned(), true)]));
 }

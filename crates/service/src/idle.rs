@@ -5,13 +5,15 @@
 use crate::caller::fingerprint_bytes;
 use crate::{Caller, Context, Error, Peer, Platform, Stage};
 use kiban_domain::Timestamp;
-use kiban_policy::Way;
+use kiban_policy::{UseCase, Way};
 use kiban_store::Outcome;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 /// Log-ins remembered; beyond that the log is asked again.
 const MOST: usize = 20_000;
+/// Minutes before the end at which a page says so.
+const WARNING_MINUTES: i64 = 2;
 
 /// The last request of each log-in, by its id.
 #[derive(Default)]
@@ -51,6 +53,20 @@ impl Platform {
         }
         self.inner.last_seen.note(&caller.session, context.now);
         Ok(caller)
+    }
+
+    /// Minutes without a request after which this log-in ends, where there is time to say so before; 0 where there is not, or where it ends
+    /// otherwise.
+    pub fn idle_warning(&self, caller: &Caller) -> i64 {
+        let minutes = self.inner.config.idle_minutes;
+        if minutes > WARNING_MINUTES && !caller.awaits_factor { minutes } else { 0 }
+    }
+
+    /// Somebody said that they are still there.
+    pub async fn stay(&self, caller: &Caller, context: &Context) -> Result<(), Error> {
+        caller.require_way(UseCase::Accounts, self.table_at(context.now)?)?;
+        self.store().audit().append(caller.entry(context, "session.stay", Outcome::Done)).await?;
+        Ok(())
     }
 
     async fn was_there(&self, caller: &Caller, since: Timestamp) -> Result<bool, Error> {

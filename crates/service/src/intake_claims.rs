@@ -7,10 +7,10 @@
 
 use crate::intake::{IntakeResult, PackageReport, bundle, is_safe_name};
 use crate::intake_plans::upload_entry;
-use crate::{Caller, Context, Error, Platform, random_id};
+use crate::{Caller, Context, Error, Platform, elsewhere, random_id};
 use kiban_domain::assignment::Assignment;
 use kiban_domain::dates::ServiceMonth;
-use kiban_domain::{InsurerNumber, OfficeNumber, PersonKey};
+use kiban_domain::{Date, InsurerNumber, OfficeNumber, PersonKey};
 use kiban_formats::Problem;
 use kiban_formats::claims::{self, ClaimMonth};
 use kiban_policy::{Rule, UseCase};
@@ -43,7 +43,8 @@ impl Platform {
         context: &Context,
     ) -> Result<IntakeResult, Error> {
         let insurer = self.claims_insurer(caller, context)?;
-        let upload = self.read_claims(insurer, &files, context);
+        let (platform, today) = (self.clone(), context.today());
+        let upload = elsewhere(move || platform.read_claims(insurer, &files, today)).await?;
         let read = i64::try_from(upload.months.len()).unwrap_or(i64::MAX);
         if upload.problems.iter().any(Problem::is_error) {
             let counts = ReceiptCounts { read, refused: read, ..ReceiptCounts::default() };
@@ -96,9 +97,10 @@ impl Platform {
         caller.municipality().ok_or_else(|| Error::rule(Rule::NotWriter, table))
     }
 
-    fn read_claims(&self, insurer: InsurerNumber, files: &[(String, Vec<u8>)], context: &Context) -> ClaimUpload {
+    /// Of a municipality. It keeps a processor busy.
+    fn read_claims(&self, insurer: InsurerNumber, files: &[(String, Vec<u8>)], today: Date) -> ClaimUpload {
         let mut upload = ClaimUpload { bytes: bundle(files), ..ClaimUpload::default() };
-        let this_month = ServiceMonth::of(context.today());
+        let this_month = ServiceMonth::of(today);
         for (name, bytes) in files {
             if !is_safe_name(name) {
                 let text = "ファイル名を短くし、番号を含めないでください";
@@ -108,7 +110,7 @@ impl Platform {
             upload.problems.extend(problems);
             for (claim, line) in file.into_iter().flat_map(|file| file.months) {
                 let at = |rule, text| Problem::of_file(name, rule, text).at_line(line);
-                if self.standing().paying_insurer(claim.person.insurer, context.today()) != insurer {
+                if self.standing().paying_insurer(claim.person.insurer, today) != insurer {
                     upload.problems.push(at("insurer", FOREIGN));
                 } else if claim.month > this_month {
                     upload.problems.push(at("future", FUTURE));

@@ -9,12 +9,12 @@ use crate::decision::{Case, Question};
 use crate::intake::{IntakeResult, PackageReport, bundle, is_safe_name, may_import};
 use crate::intake_plans::{add, home_of, told, upload_entry};
 use crate::submission::{RETENTION_YEARS, years_after};
-use crate::{Caller, Context, Error, Platform, random_id};
+use crate::{Caller, Context, Error, Platform, elsewhere, random_id};
 use kiban_domain::certification::CareLevel;
 use kiban_domain::dates::{Period, yyyymmdd};
 use kiban_domain::life::LifeSheet;
 use kiban_domain::office::Office;
-use kiban_domain::{Date, InsurerNumber, Kind, Organization, PersonKey, ServiceType};
+use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, Organization, PersonKey, ServiceType};
 use kiban_formats::Problem;
 use kiban_formats::life::table::Part;
 use kiban_formats::life::{self, LifeFile, LifeRow, Stage, sheet};
@@ -28,6 +28,7 @@ const FUTURE: &str = "評価日が今日より後です。日付を確認して�
 const NO_USER: &str = "同じ送信の利用者情報（SERVICE_USER_INFO）にこの人がいません。要介護度なしで登録します";
 const NOT_SHARED: &str = "この様式の内容は基盤では共有しません。検査だけして、保存しません";
 const NOTHING: &str = "取り込める様式がありません。科学的介護推進情報（FORM_0000）のファイルを、利用者情報（SERVICE_USER_INFO）といっしょに送ってください";
+const SHEET_OF_ANOTHER: &str = "この外部システム管理番号の前の票は、いまは担当利用者でない人の下にあるため、この送信では移せません（この人の票は登録します）。前の票の扱いは市区町村に相談してください";
 const NOBODY: &str = "担当利用者として登録されている人の行がありません。先に本人確認と担当事業所登録をしてください";
 
 /// One row of a shared form.
@@ -74,7 +75,8 @@ impl Platform {
         context: &Context,
     ) -> Result<IntakeResult, Error> {
         let office = self.life_office(caller, context)?;
-        let mut upload = self.read_life(office, &files, context);
+        let (platform, number, today) = (self.clone(), office.number, context.today());
+        let mut upload = elsewhere(move || platform.read_life(number, &files, today)).await?;
         let people = upload.documents.iter().map(|document| document.person).collect::<BTreeSet<_>>().len();
         upload.problems.extend(self.too_many_people(people));
         if upload.has_errors() {
@@ -85,17 +87,23 @@ impl Platform {
             upload.problems.push(Problem::of_file("", "not_assigned", NOBODY));
             return self.refuse_life(caller, office, &upload, context).await;
         }
-        let parts = self.parts_of_life(&upload, &cases).await?;
-        if let Some(before) = self.life_before(caller, &parts).await? {
-            return self.repeat_upload(caller, home_of(office, context), before, context).await;
-        }
-        match self.store_life(caller, office, (&upload, &cases, &parts), context).await {
-            // Somebody sent the same files at the same time.
-            Err(Error::Conflict(text)) => match self.life_before(caller, &parts).await? {
-                Some(before) => self.repeat_upload(caller, home_of(office, context), before, context).await,
-                None => Err(Error::Conflict(text)),
-            },
-            other => other,
+        let mut parts = self.parts_of_life(&upload, &cases).await?;
+        let moved = self.life_elsewhere(caller, &mut upload, (&cases, &parts), context).await?;
+        // Twice: somebody else may send the same files at the same moment.
+        let mut attempts = 2;
+        loop {
+            let before = self.life_before(caller, &mut parts).await?;
+            attempts -= 1;
+            let people = (&cases, &moved);
+            match self.store_life(caller, office, (&upload, people, &parts), before.is_some(), context).await {
+                Ok(Some(result)) => return Ok(result),
+                Ok(None) => {
+                    let before = before.ok_or_else(|| Error::Internal("no upload before this one".to_owned()))?;
+                    return self.repeat_upload(caller, home_of(office, context), before, context).await;
+                }
+                Err(Error::Conflict(_)) if attempts > 0 => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -110,21 +118,18 @@ impl Platform {
         self.refuse_upload(caller, home, "import.life", (&upload.bytes, upload.refused()), context).await
     }
 
-    fn read_life(&self, office: &Office, files: &[(String, Vec<u8>)], context: &Context) -> LifeUpload {
+    /// For an office. It keeps a processor busy.
+    fn read_life(&self, office: OfficeNumber, files: &[(String, Vec<u8>)], today: Date) -> LifeUpload {
         let mut upload = LifeUpload { bytes: bundle(files), ..LifeUpload::default() };
-        let mut read: Vec<(&str, LifeFile)> = Vec::new();
-        for (name, bytes) in files {
-            if !is_safe_name(name) {
-                let text = "ファイル名を短くし、番号を含めないでください";
-                upload.problems.push(Problem::of_file(name, "file_name", text));
-            }
-            let (file, problems) = life::read(name, bytes, Stage::Final);
-            upload.problems.extend(problems);
-            read.extend(file.map(|file| (name.as_str(), file)));
+        for (name, _) in files.iter().filter(|(name, _)| !is_safe_name(name)) {
+            let text = "ファイル名を短くし、番号を含めないでください";
+            upload.problems.push(Problem::of_file(name, "file_name", text));
         }
+        let (read, problems) = life::read_set(files, Stage::Final);
+        upload.problems.extend(problems);
         let users = users_of(&read);
         for (name, file) in read {
-            self.take_file(&mut upload, office, (name, file), &users, context);
+            self.take_file(&mut upload, office, (name, file), &users, today);
         }
         if upload.documents.is_empty() && !upload.has_errors() {
             upload.problems.push(Problem::of_file("", "empty", NOTHING));
@@ -135,15 +140,15 @@ impl Platform {
     fn take_file(
         &self,
         upload: &mut LifeUpload,
-        office: &Office,
+        office: OfficeNumber,
         (name, file): (&str, LifeFile),
         users: &Users,
-        context: &Context,
+        today: Date,
     ) {
         let counts = upload.kinds.entry(file.form.data_type.to_owned()).or_default();
         counts.read += i64::try_from(file.rows.len()).unwrap_or_default();
         let at = |row: &LifeRow, rule, text| Problem::of_file(name, rule, text).at_line(row.line);
-        for row in file.rows.iter().filter(|row| row.key.office != office.number) {
+        for row in file.rows.iter().filter(|row| row.key.office != office) {
             upload.problems.push(at(row, "sender", FOREIGN));
         }
         if file.form.part == Part::Nothing {
@@ -155,14 +160,14 @@ impl Platform {
         }
         for row in file.rows {
             let Some(evaluated_on) = sheet::evaluated_on(&row) else { continue };
-            if evaluated_on > context.today() {
+            if evaluated_on > today {
                 upload.problems.push(at(&row, "future", FUTURE));
             }
             let user = users.get(&(row.key.service, row.person));
             if user.is_none() && !users.is_empty() {
                 upload.problems.push(at(&row, "unknown_user", NO_USER).warning());
             }
-            let paying = self.standing().paying_insurer(row.person.insurer, context.today());
+            let paying = self.standing().paying_insurer(row.person.insurer, today);
             upload.documents.push(LifeDocument {
                 file: name.to_owned(),
                 form: file.form.data_type,
@@ -176,12 +181,7 @@ impl Platform {
 
     /// The people the office may register sheets for. Rows of others are named by their place, in the same words for an
     /// unknown number and for somebody else's user, and left out.
-    async fn cases_of_life(
-        &self,
-        caller: &Caller,
-        upload: &mut LifeUpload,
-        context: &Context,
-    ) -> Result<BTreeMap<PersonKey, Case>, Error> {
+    async fn cases_of_life(&self, caller: &Caller, upload: &mut LifeUpload, context: &Context) -> Result<Cases, Error> {
         let question = Question::create(Kind::C1);
         let (mut cases, mut refused) = (BTreeMap::new(), BTreeMap::new());
         let people: BTreeSet<PersonKey> = upload.documents.iter().map(|document| document.person).collect();
@@ -213,7 +213,7 @@ impl Platform {
     async fn parts_of_life(
         &self,
         upload: &LifeUpload,
-        cases: &BTreeMap<PersonKey, Case>,
+        cases: &Cases,
     ) -> Result<BTreeMap<InsurerNumber, InsurerPart>, Error> {
         let mut parts = BTreeMap::new();
         for person in cases.keys() {
@@ -230,24 +230,73 @@ impl Platform {
         Ok(parts)
     }
 
+    /// Whose sheets of this office came with a number that is now about somebody else: LIFE knows a row by its number, so they
+    /// move. Somebody who is no longer registered for the office is told of, not touched.
+    async fn life_elsewhere(
+        &self,
+        caller: &Caller,
+        upload: &mut LifeUpload,
+        (cases, parts): (&Cases, &BTreeMap<InsurerNumber, InsurerPart>),
+        context: &Context,
+    ) -> Result<Moved, Error> {
+        let mut moved = Moved::default();
+        let mut numbers: BTreeMap<InsurerNumber, BTreeMap<String, &LifeDocument>> = BTreeMap::new();
+        for document in &upload.documents {
+            let insurer = document.person.insurer;
+            let Some(part) = parts.get(&insurer) else { continue };
+            numbers.entry(insurer).or_default().insert(mark_of(&document.row, &part.keys), document);
+        }
+        let mut refused = Vec::new();
+        for (insurer, numbers) in numbers {
+            let marks: Vec<String> = numbers.keys().cloned().collect();
+            for (insured, mark) in self.store().people_of_life_marks(insurer, caller.organization, &marks).await? {
+                let other = PersonKey { insurer, insured };
+                let Some(document) = numbers.get(&mark).filter(|document| document.person != other) else { continue };
+                if !cases.contains_key(&other) && !moved.cases.contains_key(&other) {
+                    let case = self.case(caller, other, context).await?;
+                    if !case.decide(Question::create(Kind::C1)).is_allowed() {
+                        let problem = Problem::of_file(&document.file, "sheet_of_another", SHEET_OF_ANOTHER);
+                        refused.push(problem.at_line(document.row.line).warning());
+                        continue;
+                    }
+                    moved.cases.insert(other, case);
+                }
+                moved.people.entry((insurer, mark)).or_default().push(other);
+            }
+        }
+        upload.problems.extend(refused);
+        Ok(moved)
+    }
+
+    /// The last receipt of the same files about the same people. What came between may have overwritten them, and then they are
+    /// laid over again: the parts get the digest for that.
     async fn life_before(
         &self,
         caller: &Caller,
-        parts: &BTreeMap<InsurerNumber, InsurerPart>,
+        parts: &mut BTreeMap<InsurerNumber, InsurerPart>,
     ) -> Result<Option<Receipt>, Error> {
-        let Some((insurer, part)) = parts.first_key_value() else { return Ok(None) };
-        Ok(self.store().receipt_by_digest(*insurer, caller.organization, &part.digest).await?)
+        let mut last = None;
+        while let Some((insurer, part)) = parts.first_key_value() {
+            let found = self.store().receipt_by_digest(*insurer, caller.organization, &part.digest).await?;
+            let Some(receipt) = found else { break };
+            for part in parts.values_mut() {
+                part.digest = part.keys.digest(&[&part.digest[..], b" after ", receipt.public_id.as_bytes()].concat());
+            }
+            last = Some(receipt);
+        }
+        Ok(last)
     }
 
-    /// Everything in one transaction. The receipts come first: each holds the others of its insurer back, so that what is
-    /// laid over is what stands.
+    /// Everything in one transaction, or nothing of what was sent before and changes nothing now. The receipts come first: each
+    /// holds the others of its insurer back, so that what is laid over is what stands.
     async fn store_life(
         &self,
         caller: &Caller,
         office: &Office,
-        (upload, cases, parts): (&LifeUpload, &BTreeMap<PersonKey, Case>, &BTreeMap<InsurerNumber, InsurerPart>),
+        (upload, (cases, moved), parts): (&LifeUpload, (&Cases, &Moved), &BTreeMap<InsurerNumber, InsurerPart>),
+        was_sent: bool,
         context: &Context,
-    ) -> Result<IntakeResult, Error> {
+    ) -> Result<Option<IntakeResult>, Error> {
         let public_id = random_id()?;
         let mut tx = self.store().begin().await?;
         let mut numbers = BTreeMap::new();
@@ -265,23 +314,38 @@ impl Platform {
         let mut kinds = upload.kinds.clone();
         let mut insurers: BTreeMap<InsurerNumber, ReceiptCounts> = BTreeMap::new();
         let mut entries = Vec::new();
-        for (person, case) in cases {
-            let (Some(part), Some(number)) = (parts.get(&person.insurer), numbers.get(&person.insurer)) else {
-                continue;
-            };
-            let mut sheets = Sheets::of(&mut tx, *person, caller.organization).await?;
-            for document in upload.documents.iter().filter(|document| document.person == *person) {
-                let changed = sheets.lay(document, &part.keys);
-                for counts in
-                    [kinds.entry(document.form.to_owned()).or_default(), insurers.entry(person.insurer).or_default()]
-                {
-                    if changed { counts.applied += 1 } else { counts.unchanged += 1 }
+        let mut changes = false;
+        let mut all: BTreeMap<PersonKey, Sheets> = BTreeMap::new();
+        for document in &upload.documents {
+            let Some(part) = parts.get(&document.person.insurer) else { continue };
+            let mark = mark_of(&document.row, &part.keys);
+            let mut before = None;
+            if !sheets_of(&mut all, &mut tx, document.person, caller).await?.has(&mark) {
+                // The insured number of the row was corrected.
+                for other in moved.people.get(&(document.person.insurer, mark.clone())).into_iter().flatten() {
+                    before = before.or(sheets_of(&mut all, &mut tx, *other, caller).await?.take(&mark));
                 }
-                insurers.entry(person.insurer).or_default().read += 1;
             }
+            let changed = sheets_of(&mut all, &mut tx, document.person, caller).await?.lay(document, mark, before);
+            changes |= changed;
+            for counts in [
+                kinds.entry(document.form.to_owned()).or_default(),
+                insurers.entry(document.person.insurer).or_default(),
+            ] {
+                if changed { counts.applied += 1 } else { counts.unchanged += 1 }
+            }
+            insurers.entry(document.person.insurer).or_default().read += 1;
+        }
+        for (person, sheets) in all {
+            let Some(number) = numbers.get(&person.insurer) else { continue };
             let records = sheets.records()?;
             tx.put_records(*number, context.now, &records).await?;
-            entries.push(person_entry(caller, case, &records, &public_id, context));
+            let own = cases.get(&person);
+            let from = moved.cases.get(&person).filter(|_| !records.is_empty());
+            entries.extend(own.or(from).map(|case| person_entry(caller, case, &records, &public_id, context)));
+        }
+        if was_sent && !changes {
+            return Ok(None);
         }
         let report = upload.report(&kinds, &insurers);
         let json = serde_json::to_vec(&report).map_err(|error| Error::Internal(error.to_string()))?;
@@ -304,7 +368,7 @@ impl Platform {
             missing: None,
         };
         self.commit_under(home_of(office, context), tx, entries, &result, context).await?;
-        Ok(result)
+        Ok(Some(result))
     }
 }
 
@@ -344,12 +408,36 @@ fn users_of(files: &[(&str, LifeFile)]) -> Users {
     rows.map(|row| ((row.key.service, row.person), sheet::care_level(row))).collect()
 }
 
+type Cases = BTreeMap<PersonKey, Case>;
+
+/// Who has sheets under the numbers of an upload that are about somebody else now, and their cases where they are not in it.
+#[derive(Default)]
+struct Moved {
+    people: BTreeMap<(InsurerNumber, String), Vec<PersonKey>>,
+    cases: Cases,
+}
+
+/// The sheets of a person, read when they are first asked for.
+async fn sheets_of<'a>(
+    all: &'a mut BTreeMap<PersonKey, Sheets>,
+    tx: &mut Tx,
+    person: PersonKey,
+    caller: &Caller,
+) -> Result<&'a mut Sheets, Error> {
+    match all.entry(person) {
+        btree_map::Entry::Occupied(there) => Ok(there.into_mut()),
+        btree_map::Entry::Vacant(place) => Ok(place.insert(Sheets::of(tx, person, caller.organization).await?)),
+    }
+}
+
 /// The sheets of one person that one office made, by their keys; none under a key that is to be taken back.
 struct Sheets {
     person: PersonKey,
     creator: Organization,
     stood: BTreeMap<String, LifeSheet>,
     now: BTreeMap<String, Option<LifeSheet>>,
+    /// Under which key the sheet of a mark lies at the moment.
+    places: HashMap<String, String>,
 }
 
 impl Sheets {
@@ -359,17 +447,20 @@ impl Sheets {
         let sheet = |payload: &[u8]| serde_json::from_slice(payload).map_err(|e| Error::Internal(e.to_string()));
         let stood: Result<BTreeMap<String, LifeSheet>, Error> =
             own.map(|record| Ok((record.header.natural_key.clone(), sheet(&record.payload)?))).collect();
-        Ok(Self { person, creator, stood: stood?, now: BTreeMap::new() })
+        let stood = stood?;
+        // Of several the one of the first day.
+        let places = stood.keys().rev().filter_map(|key| Some((mark_in(key)?.to_owned(), key.clone()))).collect();
+        Ok(Self { person, creator, stood, now: BTreeMap::new(), places })
     }
 
-    /// Lays a row over the sheet that came with the same number, or over an empty one; whether it changes anything.
-    fn lay(&mut self, document: &LifeDocument, keys: &InsurerKeys) -> bool {
+    /// Lays a row over the sheet that came with the same number, here or with somebody else before, or over an empty one;
+    /// whether it changes anything.
+    fn lay(&mut self, document: &LifeDocument, mark: String, elsewhere: Option<LifeSheet>) -> bool {
         let row = &document.row;
-        let mark = mark_of(row, keys);
-        let before = self.find(&mark);
-        let (key_before, mut sheet) = match before {
-            Some((key, sheet)) => (Some(key), sheet),
-            None => (None, LifeSheet::new(self.person, row.key.service, document.evaluated_on)),
+        let (key_before, mut sheet) = match (self.find(&mark), elsewhere) {
+            (Some((key, sheet)), _) => (Some(key), sheet),
+            (None, Some(sheet)) => (None, LifeSheet { person: self.person, ..sheet }),
+            (None, None) => (None, LifeSheet::new(self.person, row.key.service, document.evaluated_on)),
         };
         let as_it_was = sheet.clone();
         sheet::apply(&mut sheet, row);
@@ -382,18 +473,27 @@ impl Sheets {
         if let Some(other) = key_before.filter(|before| *before != key) {
             self.now.insert(other, None);
         }
+        self.places.insert(mark, key.clone());
         self.now.insert(key, Some(sheet));
         true
     }
 
+    fn has(&self, mark: &str) -> bool {
+        self.find(mark).is_some()
+    }
+
+    /// Takes the sheet of a number away.
+    fn take(&mut self, mark: &str) -> Option<LifeSheet> {
+        let (key, sheet) = self.find(mark)?;
+        self.now.insert(key, None);
+        self.places.remove(mark);
+        Some(sheet)
+    }
+
     fn find(&self, mark: &str) -> Option<(String, LifeSheet)> {
-        let fits = |key: &str| key.ends_with(mark);
-        let changed = self.now.iter().find(|(key, sheet)| fits(key) && sheet.is_some());
-        if let Some((key, Some(sheet))) = changed {
-            return Some((key.clone(), sheet.clone()));
-        }
-        let stood = self.stood.iter().find(|(key, _)| fits(key) && !self.now.contains_key(*key));
-        stood.map(|(key, sheet)| (key.clone(), sheet.clone()))
+        let key = self.places.get(mark)?;
+        let sheet = self.now.get(key).map_or_else(|| self.stood.get(key), Option::as_ref);
+        Some((key.clone(), sheet?.clone()))
     }
 
     /// What is to be written.
@@ -417,6 +517,11 @@ impl Sheets {
         }
         Ok(records)
     }
+}
+
+/// The mark in the key of a sheet, behind its day.
+fn mark_in(key: &str) -> Option<&str> {
+    key.strip_prefix("sheet-")?.split_once('-').map(|(_, mark)| mark)
 }
 
 /// Service and 外部システム管理番号 of an office as a key may show them: the number is the office's own and may be anything,

@@ -9,14 +9,14 @@
 use crate::decision::{Case, Question};
 use crate::intake::{IntakeResult, PackageReport, answer, bundle, is_safe_name, may_import};
 use crate::plan_documents::{PlanChanges, PlanDocument, PresentPlans, documents};
-use crate::{Caller, Context, Error, Platform, random_id};
+use crate::{Caller, Context, Error, Platform, elsewhere, random_id};
 use kiban_domain::office::Office;
-use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, PersonKey, municipality};
-use kiban_formats::Problem;
-use kiban_formats::care_plan::{PlanFileKind, PlanFileName, Received, Sent, read_set};
+use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, Organization, PersonKey, municipality};
+use kiban_formats::care_plan::{PlanFileKind, PlanFileName, Reading, Received, Sent, read_set_by};
+use kiban_formats::{Problem, too_many_people};
 use kiban_policy::{UseCase, Writer};
 use kiban_store::{Entry, InsurerKeys, NewReceipt, Outcome, Receipt, ReceiptCounts, ReceiptState, Tx};
-use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::collections::{BTreeMap, btree_map};
 use std::sync::Arc;
 
 const NOT_ASSIGNED: &str = "この利用者は、この事業所の担当利用者として登録されていません。番号を確認し、先に本人確認と担当事業所登録をしてください";
@@ -78,12 +78,13 @@ impl Platform {
         if ![Kind::Cp1, Kind::Cp2].iter().any(|kind| may_import(*kind, Writer::Office(*class), table)) {
             return Err(Error::rule(kiban_policy::Rule::NotWriter, table));
         }
-        let mut upload = self.read_plans(caller, office, &files, context)?;
+        let (platform, organization, number) = (self.clone(), caller.organization, office.number);
+        let today = context.today();
+        let read = elsewhere(move || platform.read_plans(organization, number, &files, today)).await?;
+        let mut upload = read?;
         if let Some(agreed_on) = agreed_on {
             upload.agree(agreed_on)?;
         }
-        let people = upload.documents.iter().map(PlanDocument::person).collect::<BTreeSet<_>>().len();
-        upload.problems.extend(self.too_many_people(people));
         if upload.has_errors() {
             return self.refuse_plans(caller, office, &upload, context).await;
         }
@@ -105,32 +106,37 @@ impl Platform {
 
     /// The problem of an upload with more people than one may have: all of them lie in one transaction.
     pub(crate) fn too_many_people(&self, people: usize) -> Option<Problem> {
-        let most = usize::try_from(self.inner.config.upload_people).unwrap_or(usize::MAX);
-        let text = format!("1回に送れるのは{most}人までです（{people}人でした）。分けて送ってください");
-        (people > most).then(|| Problem::of_file("", "too_many_people", text))
+        too_many_people(people, self.reading().people)
     }
 
+    /// By what files of the exchange are read: within the bounds of an upload, with the service codes of the installation.
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        let config = &self.inner.config;
+        let most = |figure: i32| usize::try_from(figure).unwrap_or(usize::MAX);
+        let (people, rows) = (most(config.upload_people), most(config.upload_rows));
+        Reading { people, rows, codes: config.service_codes.as_deref() }
+    }
+
+    /// For an organization and its office. It keeps a processor busy.
     fn read_plans(
         &self,
-        caller: &Caller,
-        office: &Office,
+        organization: Organization,
+        office: OfficeNumber,
         files: &[(String, Vec<u8>)],
-        context: &Context,
+        today: Date,
     ) -> Result<PlanUpload, Error> {
-        let (received, mut problems) = read_set(files);
+        let (received, mut problems) = read_set_by(files, self.reading());
         for (name, _) in files {
-            let foreign = PlanFileName::parse(name).is_ok_and(|parsed| !may_send(&parsed, office.number));
+            let foreign = PlanFileName::parse(name).is_ok_and(|parsed| !may_send(&parsed, office));
             if foreign || !is_safe_name(name) {
                 problems.push(Problem::of_file(name, "sender", FOREIGN));
             }
         }
         problems.extend(self.unknown_offices_of(&received));
         let standing = self.standing();
-        let paying = |person: PersonKey| PersonKey {
-            insurer: standing.paying_insurer(person.insurer, context.today()),
-            ..person
-        };
-        let documents = documents(&received, caller.organization, &paying)?;
+        let paying =
+            |person: PersonKey| PersonKey { insurer: standing.paying_insurer(person.insurer, today), ..person };
+        let documents = documents(&received, organization, &paying)?;
         if documents.is_empty() && !problems.iter().any(Problem::is_error) {
             problems.push(Problem::of_file("", "empty", NOTHING));
         }

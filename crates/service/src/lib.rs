@@ -159,6 +159,7 @@ pub use view::{Document, KindView, Offers, PersonPage, PlanMaker, WhyKind};
 pub use withheld::LiftWithheld;
 
 use kiban_domain::life_trend::Reference;
+use kiban_domain::service_type::ServiceCodes;
 use kiban_domain::{Timestamp, dates};
 use kiban_policy::SharingTable;
 use kiban_store::Store;
@@ -248,10 +249,14 @@ pub struct Config {
     pub slip_sets: i32,
     /// People in one upload of plans or of LIFE.
     pub upload_people: i32,
+    /// Rows of all files of an upload of plans, or of a set between offices.
+    pub upload_rows: i32,
     /// Days after its sending after which a message between offices is deleted, whatever became of it (P-201).
     pub slip_days: i64,
     /// 比較表 beside the trend of LIFE.
     pub life_reference: Arc<Reference>,
+    /// サービスコード表 of the installation, if it has one.
+    pub service_codes: Option<Arc<ServiceCodes>>,
 }
 
 impl Default for Config {
@@ -297,8 +302,10 @@ impl Default for Config {
             returned_days: 180,
             slip_sets: 2_000,
             upload_people: 2_000,
+            upload_rows: 200_000,
             slip_days: 180,
             life_reference: Arc::new(Reference::sample()),
+            service_codes: None,
         }
     }
 }
@@ -382,6 +389,11 @@ impl Platform {
     pub(crate) fn running(&self) -> &running::Running {
         &self.inner.running
     }
+}
+
+/// Work that keeps a processor busy for a while, elsewhere than where requests are answered.
+pub(crate) async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// A random id of 128 bits in lower-case hexadecimal: request ids, receipts, submissions.

@@ -80,6 +80,7 @@ impl Config {
             "notice_days" => self.notice_days = number.into(),
             "slip_sets" => self.slip_sets = number,
             "upload_people" => self.upload_people = number,
+            "upload_rows" => self.upload_rows = number,
             "slip_days" => self.slip_days = number.into(),
             _ => return Err(format!("{name} という設定はありません")),
         }

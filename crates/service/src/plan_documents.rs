@@ -245,6 +245,7 @@ pub(crate) type PresentPlans = HashMap<PersonKey, HashMap<String, PresentPlan>>;
 
 const SUPERSEDED: &str = "より新しいファイル連番の内容が登録済みです。それより前に作られたこの内容は登録しません";
 const REPLACED: &str = "同じ送信の中に、より新しいファイル連番のファイルがあります。そちらで置き換えました";
+const SAME_SERIAL: &str = "同じ送信の中に、同じファイル連番で内容の違うものがあります（別の宛先の組など）。送信先の番号が大きいほうで置き換えました。どちらが正しいか確かめてください";
 const UNKNOWN_TARGET: &str = "取り消す対象が登録されていません。番号と日付（年月）を確認してください。ほかの事業所が登録したものは取り消せません";
 
 impl PlanChanges {
@@ -262,8 +263,17 @@ impl PlanChanges {
         let mut changes = Self::default();
         for (at, document) in documents.iter().enumerate() {
             changes.count(document, |counts| counts.read += 1);
-            if last.get(&key(document)) != Some(&at) {
-                changes.leave(document, Some(("superseded", REPLACED)));
+            let holds = last.get(&key(document)).and_then(|at| documents.get(*at));
+            if let Some(holds) = holds.filter(|_| last.get(&key(document)) != Some(&at)) {
+                // A set for each of several offices says the same of a person under one serial.
+                let is_same =
+                    holds.record.deleted == document.record.deleted && holds.record.payload == document.record.payload;
+                let text = match holds.serial() == document.serial() {
+                    true if is_same => None,
+                    true => Some(("superseded", SAME_SERIAL)),
+                    false => Some(("superseded", REPLACED)),
+                };
+                changes.leave(document, text);
                 if !document.record.deleted {
                     filled.insert(key(document));
                 }

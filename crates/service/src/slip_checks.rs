@@ -166,6 +166,7 @@ impl Platform {
         let sender = caller.organization.office();
         let table = self.table_at(context.now)?;
         let parts = Part::of(set);
+        let plans = PlansOfSet::of(set);
         let mut warnings = Vec::new();
         for part in &parts {
             match part {
@@ -177,8 +178,7 @@ impl Platform {
                 Part::Withdrawal(_) => {}
                 Part::Slip(slip) => {
                     check_slip(*part, slip, set.to, &mut warnings);
-                    let plan = set.received.plans.iter().find(|plan| plan.person == slip.person);
-                    if let Some(plan) = plan {
+                    if let Some(plan) = plans.for_slip(slip) {
                         warnings.extend(outside_plan(*part, &slip.lines, plan, table));
                     }
                 }
@@ -189,7 +189,7 @@ impl Platform {
                 }
             }
         }
-        warnings.extend(self.compare_slips(caller, set, &parts, context).await?);
+        warnings.extend(self.compare_slips(caller, set, (&parts, &plans), context).await?);
         Ok(Checked { warnings })
     }
 
@@ -199,7 +199,7 @@ impl Platform {
         &self,
         caller: &Caller,
         set: &SlipSet,
-        parts: &[Part<'_>],
+        (parts, plans): (&[Part<'_>], &PlansOfSet<'_>),
         context: &Context,
     ) -> Result<Vec<Problem>, Error> {
         let standing = self.standing();
@@ -215,7 +215,7 @@ impl Platform {
             let mut looks = Looks::new();
             for (person, known) in self.known_people(caller, some, set.to, context).await? {
                 let parts = people.get(&person).map_or(&[][..], Vec::as_slice);
-                warnings.extend(compare_person(caller, &known, parts, &mut looks, context)?);
+                warnings.extend(compare_person(caller, &known, (parts, plans), &mut looks, context)?);
             }
             let looks = looks.into_iter().map(|((insurer, kind), (found, subjects))| {
                 let entry = caller.entry(context, "compare", Outcome::Allowed);
@@ -264,6 +264,24 @@ struct Known {
     receiver: bool,
 }
 
+/// The plans of a set by person, in the order of their days.
+struct PlansOfSet<'s>(BTreeMap<PersonKey, BTreeMap<Date, &'s CarePlan>>);
+
+impl<'s> PlansOfSet<'s> {
+    fn of(set: &'s SlipSet) -> Self {
+        let mut plans: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for plan in &set.received.plans {
+            plans.entry(plan.person).or_default().insert(plan.changed_on, &plan.value);
+        }
+        Self(plans)
+    }
+
+    /// The plan a slip is to carry out: the one changed last by the end of its month.
+    fn for_slip(&self, slip: &ServiceSlip) -> Option<&'s CarePlan> {
+        self.0.get(&slip.person)?.range(..=slip.month.last_day()).next_back().map(|(_, plan)| *plan)
+    }
+}
+
 /// What was found by insurer and kind, still unreleased, and whose it was.
 type Looks = BTreeMap<(InsurerNumber, Kind), (Unreleased<Vec<Problem>>, Vec<String>)>;
 
@@ -271,7 +289,7 @@ type Looks = BTreeMap<(InsurerNumber, Kind), (Unreleased<Vec<Problem>>, Vec<Stri
 fn compare_person(
     caller: &Caller,
     Known { case, unopened, receiver }: &Known,
-    parts: &[Part<'_>],
+    (parts, plans): (&[Part<'_>], &PlansOfSet<'_>),
     looks: &mut Looks,
     context: &Context,
 ) -> Result<Vec<Problem>, Error> {
@@ -300,7 +318,8 @@ fn compare_person(
         Ok(())
     };
     look(Kind::A3a, &|records| {
-        let cards = certified(&records);
+        // Where the municipality has sent no card, there is nothing to compare with.
+        let Some(cards) = certified(&records) else { return Vec::new() };
         parts.iter().flat_map(|part| compare_card(*part, &cards, context.today())).collect()
     })?;
     look(Kind::Cp1, &|records| {
@@ -312,7 +331,9 @@ fn compare_person(
                 .unwrap_or_default(),
             _ => Vec::new(),
         };
-        parts.iter().flat_map(against).collect()
+        // What comes with a plan of its own is held against that one.
+        let alone = parts.iter().filter(|part| !matches!(part, Part::Slip(slip) if plans.for_slip(slip).is_some()));
+        alone.flat_map(against).collect()
     })?;
     // Results go to the care manager, who is registered as such or not: that is theirs to know. What is taken back may be so
     // because the addressee has nothing to do with the person any more.
@@ -426,27 +447,48 @@ fn covered_services(plan: &CarePlan) -> Vec<&PlannedService> {
 }
 
 /// Services of a slip that no covered line of 第2表 names. A line that names an office must name this one, and no other kind
-/// of service; a line without an office must name the kind.
+/// of service; a line without an office must name the kind. Each line of the plan is read once, and what it says of a サービス種類
+/// once for each type: both tables may be as long as a set may be.
 fn outside_plan(part: Part<'_>, lines: &[SlipLine], plan: &CarePlan, table: &SharingTable) -> Vec<Problem> {
-    let planned = covered_services(plan);
+    let planned: Vec<(Option<OfficeNumber>, Vec<&str>)> =
+        covered_services(plan).into_iter().map(|service| (service.office, named_types(&service.kind, table))).collect();
     if planned.is_empty() {
         return Vec::new();
     }
-    let is_planned = |line: &SlipLine| {
-        planned.iter().any(|service| {
-            let names_type = names_type(&service.kind, &line.service_code, table);
-            match service.office {
-                Some(office) => office == line.office && names_type != Some(false),
-                None => names_type == Some(true) || type_name(&line.service_code, table).is_none(),
-            }
-        })
-    };
+    let mut by_type: BTreeMap<&str, Allowed> = BTreeMap::new();
     let mut told = BTreeSet::new();
-    let outside = lines.iter().filter(|line| !is_planned(line));
-    outside
-        .filter(|line| told.insert((line.office.to_string(), &line.service_code)))
-        .map(|line| part.warn_at("service_code", &line.service_code, "outside_plan", OUTSIDE_PLAN))
-        .collect()
+    let mut found = Vec::new();
+    for line in lines {
+        let code = line.service_code.get(..2).unwrap_or_default();
+        let allowed = by_type.entry(code).or_insert_with(|| Allowed::by(&planned, type_name(code, table)));
+        if !allowed.anywhere && !allowed.at.contains(&line.office) && told.insert((line.office, &line.service_code)) {
+            found.push(part.warn_at("service_code", &line.service_code, "outside_plan", OUTSIDE_PLAN));
+        }
+    }
+    found
+}
+
+/// Where a plan has a サービス種類 given.
+struct Allowed {
+    anywhere: bool,
+    at: BTreeSet<OfficeNumber>,
+}
+
+impl Allowed {
+    /// By lines with the office and the types they name; `name` is that of the type, none where a municipality names it.
+    fn by(planned: &[(Option<OfficeNumber>, Vec<&str>)], name: Option<&str>) -> Self {
+        // Whether the text of a line names the type: 「通所介護」 names 地域密着型通所介護 too. None when it cannot be told, as of 「デイ」.
+        let names = |named: &[&str]| {
+            let name = name.filter(|_| !named.is_empty())?;
+            Some(named.iter().any(|known| name.contains(known)))
+        };
+        let elsewhere = planned.iter().filter(|(office, _)| office.is_none());
+        let with_office = planned.iter().filter(|(_, named)| names(named) != Some(false));
+        Self {
+            anywhere: elsewhere.into_iter().any(|(_, named)| name.is_none() || names(named) == Some(true)),
+            at: with_office.filter_map(|(office, _)| *office).collect(),
+        }
+    }
 }
 
 /// 名称 of the サービス種類 of a service code; none of what a municipality names itself (総合事業).
@@ -456,31 +498,41 @@ fn type_name<'t>(code: &str, table: &'t SharingTable) -> Option<&'t str> {
     (!rule.code.starts_with('A')).then_some(rule.name.as_str())
 }
 
-/// Whether サービス種別, which is free text, names the サービス種類 of a service code: 「通所介護」 names 地域密着型通所介護 too. None
-/// when it cannot be told, as of 「デイ」.
-fn names_type(text: &str, code: &str, table: &SharingTable) -> Option<bool> {
-    let name = type_name(code, table)?;
+/// The known サービス種類 that サービス種別, which is free text, names.
+fn named_types<'t>(text: &str, table: &'t SharingTable) -> Vec<&'t str> {
     let known = service_type_rules(table).iter().filter_map(|rule| rule.name.split('（').next());
-    let mut named = known.filter(|known| text.contains(known)).peekable();
-    named.peek()?;
-    Some(named.any(|known| name.contains(known)))
+    known.filter(|known| text.contains(known)).collect()
 }
 
-fn certified(cards: &[StoredRecord]) -> Vec<CertifiedLevel> {
+/// The certifications on a person's cards, newest card first; none where the person has no card here.
+fn certified(cards: &[StoredRecord]) -> Option<Vec<CertifiedLevel>> {
     let read = |record: &StoredRecord| serde_json::from_slice::<InsuranceCard>(&record.payload).ok()?.certified;
-    cards.iter().filter_map(read).collect()
+    (!cards.is_empty()).then(|| cards.iter().filter_map(read).collect())
+}
+
+/// The certifications that hold on some day of a run of days: of those valid on a day the one decided last, of one day's
+/// decisions the newest card. Which one it is changes only where one begins or has ended.
+fn holding(cards: &[CertifiedLevel], first: Date, last: Option<Date>) -> Vec<&CertifiedLevel> {
+    let ends = |card: &CertifiedLevel| {
+        let valid = card.valid?;
+        Some([Some(valid.from()), valid.to().and_then(|to| to.tomorrow().ok())])
+    };
+    let turns = cards.iter().filter_map(ends).flatten().flatten();
+    let days = turns.filter(|day| *day > first && last.is_none_or(|last| *day <= last)).chain([first]);
+    let on = |day: Date| {
+        let valid = |(_, card): &(usize, &CertifiedLevel)| card.valid.is_none_or(|valid| valid.contains(day));
+        cards.iter().enumerate().rev().filter(valid).max_by_key(|(_, card)| card.decided_on).map(|(at, _)| at)
+    };
+    let held: BTreeSet<usize> = days.filter_map(on).collect();
+    held.into_iter().map(|at| &cards[at]).collect()
 }
 
 /// A part against the certifications on the person's cards.
 fn compare_card(part: Part<'_>, cards: &[CertifiedLevel], today: Date) -> Vec<Problem> {
     let Some((first, last)) = part.days(today) else { return Vec::new() };
-    let overlaps = |card: &&CertifiedLevel| {
-        card.valid.is_none_or(|valid| valid.from() <= last && valid.to().is_none_or(|to| to >= first))
-    };
-    // Of certifications for the same days the one decided last holds; an older one may still cover other days of a month.
-    let in_force: Vec<&CertifiedLevel> = cards.iter().filter(overlaps).collect();
+    let in_force = holding(cards, first, Some(last));
     if in_force.is_empty() {
-        return if cards.is_empty() { Vec::new() } else { vec![part.warn("not_certified", NOT_CERTIFIED)] };
+        return vec![part.warn("not_certified", NOT_CERTIFIED)];
     }
     let mut found = Vec::new();
     if let Some((_, code)) = part.level().filter(|(level, _)| in_force.iter().all(|card| card.level != *level)) {
@@ -492,14 +544,16 @@ fn compare_card(part: Part<'_>, cards: &[CertifiedLevel], today: Date) -> Vec<Pr
     {
         found.push(part.warn_at("limit_units", &limit.to_string(), "limit_differs", OTHER_LIMIT));
     }
-    found.extend(other_period(part, cards));
+    // A plan may be made for the certification that comes next.
+    let until = matches!(part, Part::Slip(_)).then_some(last);
+    found.extend(other_period(part, &holding(cards, first, until)));
     found
 }
 
 /// A period that is that of none of the certifications. Of an item that is blank, and of a card without an end, nothing is said.
-fn other_period(part: Part<'_>, cards: &[CertifiedLevel]) -> Option<Problem> {
+fn other_period(part: Part<'_>, cards: &[&CertifiedLevel]) -> Option<Problem> {
     let (from, to, item) = part.period();
-    let period = |card: &CertifiedLevel| match part {
+    let period = |card: &&CertifiedLevel| match part {
         Part::Slip(_) => card.limit_period.or(card.valid),
         _ => card.valid,
     };
@@ -555,5 +609,89 @@ mod tests {
         assert!(told.expected.contains("5032 単位を 5467 単位超えています"), "{}", told.expected);
         slip.value.supplement = None;
         assert!(over_limit(Part::Slip(&slip), &slip).is_none());
+    }
+
+    /// A card of history: 区分 decided on a day, valid and limited for some days.
+    fn card(level: CareLevel, limit: u32, decided: &str, from: &str, to: &str) -> CertifiedLevel {
+        let day = |text: &str| text.parse::<Date>().unwrap();
+        let valid = Some(Period::new(day(from), Some(day(to))).unwrap());
+        CertifiedLevel {
+            level,
+            decided_on: day(decided),
+            valid,
+            limit_units: Some(limit),
+            limit_period: valid,
+            service_limits: vec![],
+            board_opinion: None,
+        }
+    }
+
+    #[test]
+    fn of_the_certifications_of_a_month_those_decided_last_for_its_days_count() {
+        let before = card(CareLevel::Care2, 19_705, "2025-12-15", "2026-01-01", "2026-12-31");
+        let changed = card(CareLevel::Care3, 27_048, "2026-11-20", "2026-11-11", "2027-10-31");
+        let mut slip = example();
+        let mut told = |month: &str, by: &CertifiedLevel, cards: &[&CertifiedLevel]| {
+            slip.value.month = kiban_domain::dates::ServiceMonth::parse(month).unwrap();
+            let supplement = slip.value.supplement.as_mut().unwrap();
+            let period = by.limit_period.unwrap();
+            (supplement.level, supplement.limit_units) =
+                (Some(by.level), by.limit_units.map(|units| units.try_into().unwrap()));
+            (supplement.limit_from, supplement.limit_to) = (Some(period.from()), period.to());
+            let cards: Vec<CertifiedLevel> = cards.iter().copied().cloned().collect();
+            let found = compare_card(Part::Slip(&slip), &cards, "2026-11-22".parse().unwrap());
+            found.into_iter().map(|problem| problem.rule.into_owned()).collect::<Vec<_>>()
+        };
+        const NONE: [&str; 0] = [];
+        const ALL: [&str; 3] = ["level_differs", "limit_differs", "period_differs"];
+        for cards in [[&changed, &before], [&before, &changed]] {
+            // In the month of the change both may stand, before it only the old one, from December on only the new one.
+            for (month, old, new) in [
+                ("202610", &NONE[..], &ALL[..]),
+                ("202611", &NONE, &NONE),
+                ("202612", &ALL, &NONE),
+                ("202701", &ALL, &NONE),
+            ] {
+                assert_eq!(told(month, &before, &cards), old, "{month}");
+                assert_eq!(told(month, &changed, &cards), new, "{month}");
+            }
+            assert_eq!(told("202711", &changed, &cards), ["not_certified"]);
+        }
+        // Of one day's decisions that of the newest card, which comes first.
+        let corrected = card(CareLevel::Care4, 30_938, "2025-12-15", "2026-01-01", "2026-12-31");
+        assert_eq!(told("202605", &corrected, &[&corrected, &before]), NONE);
+        assert_eq!(told("202605", &before, &[&corrected, &before]), ["level_differs", "limit_differs"]);
+        // A card without a certification: there is none.
+        assert_eq!(told("202605", &before, &[]), ["not_certified"]);
+    }
+
+    #[test]
+    fn a_slip_of_very_many_services_is_held_against_a_plan_of_very_many() {
+        const MANY: usize = 20_000;
+        let table = SharingTable::at("2026-11-22".parse().unwrap()).unwrap();
+        let slip = example();
+        let line = slip.lines[0].clone();
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/care-plan/valid/plan");
+        let files: Vec<(String, Vec<u8>)> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()))
+            .collect();
+        let mut plan = read_set(&files).0.plans.remove(0).value;
+        let short = &mut plan.table2.needs[0].long_goals[0].short_goals[0];
+        let service = short.services[0].clone();
+        let other = |n: usize| OfficeNumber::parse(&format!("99{n:08}")).unwrap();
+        let planned = |n: usize| PlannedService {
+            office: Some(other(n)),
+            coverage: Some(Coverage::Covered),
+            kind: "訪問介護".to_owned(),
+            ..service.clone()
+        };
+        short.services = (0..MANY).map(planned).collect();
+        let lines: Vec<SlipLine> =
+            (0..MANY).map(|n| SlipLine { office: other(MANY - 1 - n), ..line.clone() }).collect();
+        assert_eq!(outside_plan(Part::Slip(&slip), &lines, &plan, table).len(), 0);
+        let lines: Vec<SlipLine> = (0..MANY).map(|n| SlipLine { office: other(MANY + n), ..line.clone() }).collect();
+        assert_eq!(outside_plan(Part::Slip(&slip), &lines, &plan, table).len(), MANY);
     }
 }

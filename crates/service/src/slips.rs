@@ -10,7 +10,7 @@ use crate::notices::Tell;
 use crate::plan_documents::{PlanDocument, named_documents};
 use crate::slip_checks::Checked;
 use crate::submission::hex;
-use crate::{Caller, Context, Error, Platform, random_id};
+use crate::{Caller, Context, Error, Platform, elsewhere, random_id};
 use kiban_domain::care_plan::ServiceSlip;
 use kiban_domain::dates::ServiceMonth;
 use kiban_domain::notice::NoticeKind;
@@ -18,7 +18,7 @@ use kiban_domain::office::OfficeClass;
 use kiban_domain::slip::{SlipContent, SlipState};
 use kiban_domain::{Date, OfficeNumber, Organization, PersonKey, Timestamp};
 use kiban_formats::Problem;
-use kiban_formats::care_plan::{PlanFileKind, PlanFileName, Received, read_set};
+use kiban_formats::care_plan::{PlanFileKind, PlanFileName, Received, read_set_by};
 use kiban_policy::{
     Disclosure, Rule, SharingTable, SlipAct, SlipDecision, SlipFacts, SlipParty, UseCase, class_of, decide_slip,
     may_receive_slips,
@@ -177,6 +177,7 @@ pub(crate) struct SlipSet {
     pub(crate) documents: Vec<PlanDocument>,
     pub(crate) to: OfficeNumber,
     serial: String,
+    types: String,
     content: SlipContent,
     month: Option<ServiceMonth>,
     warnings: Vec<Problem>,
@@ -330,6 +331,7 @@ impl Platform {
                 receiver: wanted.to,
                 sent_at: context.now,
                 serial: number(&set.serial),
+                types: set.types.clone(),
                 content: set.content,
                 month: set.month,
                 reply_to: wanted.reply_to.clone(),
@@ -354,9 +356,8 @@ impl Platform {
         context: &Context,
     ) -> Result<SlipSet, Error> {
         // Elsewhere: a set of many people would keep others waiting.
-        let read = Arc::clone(files);
-        let read = tokio::task::spawn_blocking(move || read_set(&read)).await;
-        let (received, mut problems) = read.map_err(|error| Error::Internal(error.to_string()))?;
+        let (platform, read) = (self.clone(), Arc::clone(files));
+        let (received, mut problems) = elsewhere(move || read_set_by(&read, platform.reading())).await?;
         // 第6表 against 第7表 is asked with what the platform knows besides (`slip_checks`), and told once.
         problems.retain(|problem| problem.rule != "table7_mismatch");
         let names: Vec<(&str, PlanFileName)> =
@@ -398,6 +399,7 @@ impl Platform {
             to,
             month: names.iter().find_map(|(_, parsed)| parsed.month),
             content: content_of(first.kind),
+            types: types_of(&first),
             serial: first.sending.serial,
             warnings: problems,
         })
@@ -424,7 +426,7 @@ impl Platform {
         digest: &[u8; 32],
         context: &Context,
     ) -> Result<Option<SentSlip>, Error> {
-        let Some(slip) = self.store().slip_of_serial(set.to, sender, number(&set.serial)).await? else {
+        let Some(slip) = self.store().slip_of_serial(set.to, sender, (number(&set.serial), &set.types)).await? else {
             return Ok(None);
         };
         if slip.digest != digest {
@@ -461,9 +463,10 @@ impl Platform {
             let document = tokens.get(<&[u8; 32]>::try_from(token.as_slice()).ok()?)?;
             Some(document.problem("unknown_target", NOT_SENT_HERE).warning())
         }));
-        let (earlier, later): (Vec<OtherSlip>, Vec<_>) =
-            others.into_iter().partition(|other| other.serial < new.serial);
-        if !later.is_empty() {
+        // One of the same serial is the set of another サービス種類: neither comes after the other.
+        let is_later = others.iter().any(|other| other.serial > new.serial);
+        let earlier: Vec<OtherSlip> = others.into_iter().filter(|other| other.serial < new.serial).collect();
+        if is_later {
             problems.push(Problem::of_file(&files[0].0, "superseded", SUPERSEDED).warning());
         }
         let about = About {
@@ -828,6 +831,12 @@ fn content_of(kind: PlanFileKind) -> SlipContent {
 fn slip_file(name: &str, bytes: &[u8]) -> SlipFile {
     let sha256 = hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
     SlipFile { name: name.to_owned(), size: bytes.len(), sha256 }
+}
+
+/// サービス種類 of both offices in a name, none of 202208.
+fn types_of(name: &PlanFileName) -> String {
+    let types = [name.sending.sender_type, name.sending.receiver_type].into_iter().flatten();
+    types.map(|service| service.to_string()).collect::<Vec<_>>().join(" ")
 }
 
 /// 14 digits; the name was read, so they are.

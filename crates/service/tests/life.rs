@@ -96,6 +96,69 @@ async fn sheets_are_laid_over_one_another_and_the_same_files_are_known_again() {
     }
 }
 
+/// LIFE: the same number again overwrites, whichever file it came in before.
+#[tokio::test]
+async fn a_file_that_was_overwritten_and_comes_again_is_laid_over_again() {
+    for address in addresses().await {
+        let desk = Desk::new(address).await;
+        let weight = async || {
+            let sheets = desk.sheets(0).await;
+            assert_eq!(sheets.len(), 1);
+            sheets[0].nutrition.weight.as_ref().unwrap().as_str().to_owned()
+        };
+        let (one, two) = ([desk.row(0, "A-1", "20260801", "1", "45.0")], [desk.row(0, "A-1", "20260801", "1", "46.0")]);
+        let first = desk.send(&one, 0).await.unwrap();
+        desk.send(&two, 30).await.unwrap();
+        assert_eq!(weight().await, "46.0");
+        let again = desk.send(&one, 60).await.unwrap();
+        assert_eq!((counts(&again), again.repeated, weight().await), ([1, 1, 0, 0], false, "45.0".to_owned()));
+        assert_ne!(again.receipt, first.receipt);
+        // What stands already is the answer of the last time.
+        let repeated = desk.send(&one, 90).await.unwrap();
+        assert_eq!(repeated, IntakeResult { repeated: true, ..again });
+        assert!(!desk.send(&two, 120).await.unwrap().repeated);
+        assert_eq!(weight().await, "46.0");
+    }
+}
+
+/// LIFE knows a row by the office's number: with another insured number it is about somebody else now.
+#[tokio::test]
+async fn a_row_whose_insured_number_is_corrected_moves_its_sheet() {
+    for address in addresses().await {
+        let desk = Desk::new(address).await;
+        let days = async |person: usize| {
+            let sheets = desk.sheets(person).await;
+            let told = |sheet: &LifeSheet| {
+                let weight = sheet.nutrition.weight.as_ref().map(|weight| weight.as_str().to_owned());
+                (sheet.evaluated_on, sheet.adl.barthel.get(&1).copied(), weight)
+            };
+            sheets.iter().map(told).collect::<Vec<_>>()
+        };
+        let (first, second) = (date(2026, 8, 1), date(2026, 8, 2));
+        desk.send(&[desk.row(0, "A-1", "20260801", "1", "45.0"), desk.row(0, "A-2", "20260802", "2", "44.0")], 0)
+            .await
+            .unwrap();
+        // Corrected, with the weight left empty: that stays.
+        let corrected = desk.send(&[desk.row(1, "A-1", "20260801", "2", "")], 30).await.unwrap();
+        assert_eq!((counts(&corrected), corrected.report.problems.len()), ([1, 1, 0, 0], 1), "{corrected:?}");
+        assert_eq!(days(0).await, [(second, Some(10), Some("44.0".to_owned()))]);
+        assert_eq!(days(1).await, [(first, Some(10), Some("45.0".to_owned()))]);
+        // Both change places in one file, and back again with the first one's.
+        let swap = [desk.row(0, "A-1", "20260801", "0", ""), desk.row(1, "A-2", "20260802", "", "")];
+        assert_eq!(counts(&desk.send(&swap, 60).await.unwrap()), [2, 2, 0, 0]);
+        assert_eq!(days(0).await, [(first, Some(0), Some("45.0".to_owned()))]);
+        assert_eq!(days(1).await, [(second, Some(10), Some("44.0".to_owned()))]);
+        // Each of the two finds what happened.
+        let log = async |person: usize| {
+            let person = desk.people[person].0.insured.key;
+            let (insurer, insured) = (person.insurer.to_string(), person.insured.to_string());
+            let log = desk.world.platform.store().audit().about_person(&insurer, &insured, 50, None).await.unwrap();
+            log.iter().filter(|entry| entry.action == "import.life").count()
+        };
+        assert_eq!((log(0).await, log(1).await), (3, 2));
+    }
+}
+
 #[tokio::test]
 async fn uploads_at_the_same_time_lose_nothing() {
     for address in addresses().await {

@@ -464,6 +464,29 @@ async fn the_last_of_a_key_within_one_upload_holds() {
     assert_eq!(desk.policies(1, 1).await, Vec::<String>::new());
 }
 
+/// A care manager imports a month: the same plan went to several offices under one serial.
+#[tokio::test]
+async fn sets_for_several_offices_under_one_serial_are_no_later_versions_of_one_another() {
+    let desk = Desk::new(None).await;
+    let plan = |policy: &str| {
+        let mut plan = care_plan(&desk.generator, &desk.people[0]).unwrap();
+        plan.table1.policy = policy.to_owned();
+        plan
+    };
+    let set = |to: &str, policy: &str| {
+        let receiver = kiban_domain::OfficeNumber::parse(to).unwrap();
+        write_plan_set(&[plan(policy)], &Sending { receiver, ..sending(FIRST) }).unwrap()
+    };
+    let same = desk.upload(joined([set("9970000031", "同じ"), set("9970000049", "同じ")])).await;
+    assert_eq!((same.state, counts(&same), rules(&same).len()), ("applied", [2, 1, 1, 0], 0), "{same:?}");
+    let other = joined([set("9970000031", "小さい番号"), set("9970000049", "大きい番号")]);
+    let other = desk.upload_at(other, 5).await;
+    assert_eq!(rules(&other), ["superseded"]);
+    let told = problem(&other, "superseded");
+    assert!(told.message.contains("同じファイル連番で内容の違うもの"), "{told:?}");
+    assert_eq!(desk.policies(0, 9).await, ["大きい番号"]);
+}
+
 #[tokio::test]
 async fn each_person_who_is_not_the_offices_user_is_told_with_line_and_number() {
     let desk = Desk::new(None).await;

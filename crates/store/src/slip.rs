@@ -15,8 +15,8 @@ use kiban_domain::{OfficeNumber, Timestamp};
 use std::sync::LazyLock;
 
 const PUT: &str = "INSERT INTO slip (receiver, slip_id, sender, serial, content, month, state, sent_at, sent_by, fetched_at, fetched_by, withdrawn_at,
-       reply_to, answered_at, answer, digest, mac, about, files)
-     VALUES ($1, $2, $3, $4, $5, $6, 'sent', $7, $8, NULL, NULL, NULL, $9, NULL, NULL, $10, $11, $12, $13) ON CONFLICT DO NOTHING";
+       reply_to, answered_at, answer, digest, mac, about, files, types)
+     VALUES ($1, $2, $3, $4, $5, $6, 'sent', $7, $8, NULL, NULL, NULL, $9, NULL, NULL, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING";
 const PUT_DOCUMENT: &str =
     "INSERT INTO slip_document (receiver, slip_id, token, serial, withdraws, sent_at) VALUES ($1, $2, $3, $4, $5, $6)";
 const OTHERS: &str = "SELECT DISTINCT d.slip_id, d.serial FROM slip_document n
@@ -34,7 +34,7 @@ const SENT: &str = "SELECT receiver, slip_id, sender, serial, content, month, st
      FROM slip WHERE sender = $1 AND slip_id = $2";
 const OF_SERIAL: &str = "SELECT receiver, slip_id, sender, serial, content, month, state, sent_at, sent_by, fetched_at, withdrawn_at, reply_to,
        answered_at, answer, digest, mac, about
-     FROM slip WHERE receiver = $1 AND sender = $2 AND serial = $3 AND state <> 'withdrawn'";
+     FROM slip WHERE receiver = $1 AND sender = $2 AND serial = $3 AND types IN ('', $4) AND state <> 'withdrawn' ORDER BY types";
 const RECEIVED_PAGE: &str = "SELECT receiver, slip_id, sender, serial, content, month, state, sent_at, sent_by, fetched_at, withdrawn_at, reply_to,
        answered_at, answer, digest, mac, about
      FROM slip WHERE receiver = $1 AND state = $2 AND (sent_at, slip_id) > ($3, $4) ORDER BY sent_at, slip_id LIMIT $5";
@@ -97,6 +97,8 @@ pub struct NewSlip {
     pub sent_at: Timestamp,
     /// ファイル連番 as a number.
     pub serial: i64,
+    /// サービス種類 of both offices in the names of the files; empty where they have none.
+    pub types: String,
     /// 予定 or 実績.
     pub content: SlipContent,
     /// 対象年月; none for 第1–3表.
@@ -210,7 +212,7 @@ impl Tx {
         Ok((others, unknown))
     }
 
-    /// Sends a message; false when one with this serial is there between the two offices, and not taken back.
+    /// Sends a message; false when one with this serial and types is there between the two offices, and not taken back.
     pub async fn put_slip(&mut self, new: &NewSlip) -> Result<bool, StoreError> {
         let keys = self.keys_of(NO_INSURER).await?;
         let (receiver, sender) = (new.receiver.to_string(), new.sender.to_string());
@@ -236,7 +238,8 @@ impl Tx {
                     &new.digest,
                     &mac,
                     &about,
-                    &files
+                    &files,
+                    &new.types
                 ],
             )
             .await?;
@@ -307,10 +310,10 @@ impl Store {
         &self,
         receiver: OfficeNumber,
         sender: OfficeNumber,
-        serial: i64,
+        (serial, types): (i64, &str),
     ) -> Result<Option<Slip>, StoreError> {
         let (receiver, sender) = (receiver.to_string(), sender.to_string());
-        let rows = self.engine.rows(OF_SERIAL, args![&receiver, &sender, serial]).await?;
+        let rows = self.engine.rows(OF_SERIAL, args![&receiver, &sender, serial, types]).await?;
         Ok(self.slips(&rows).await?.pop())
     }
 

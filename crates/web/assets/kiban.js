@@ -47,6 +47,7 @@
         const saved = await answer.json();
         form.elements.version.value = saved.version;
         told.textContent = saved.saved;
+        document.dispatchEvent(new Event("kiban-used"));
         return;
       }
       if (answer.redirected) {

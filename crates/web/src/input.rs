@@ -20,8 +20,10 @@ use tokio::time::Instant;
 
 /// Longest JSON body: 1 MiB.
 pub(crate) const JSON_LIMIT: usize = 1 << 20;
-/// Longest upload that is held in memory: 256 MiB.
+/// Longest upload of a municipality that is held in memory: 256 MiB.
 pub(crate) const UPLOAD_LIMIT: usize = 256 << 20;
+/// Longest upload of an office, of plans or of LIFE: 32 MiB. What is made of it takes some thirty times that.
+pub(crate) const OFFICE_LIMIT: usize = 32 << 20;
 /// Longest set of the exchange: 4 MiB. It has the time of any other request and places of its own, more than two for a month end.
 pub(crate) const SLIP_LIMIT: usize = 4 << 20;
 /// Longest package, which is not: 4 GiB.

@@ -259,10 +259,17 @@ routes! {
     Organisations post   POST   "/account/factor/passkey-offer" passkey_offer_of_page Staff "パスキーを作らせる値" pages::passkey::offer;
     Organisations post   POST   "/account/factor/passkey-away" passkey_away_by_form Staff "パスキーの削除" pages::passkey::remove;
     Organisations get    GET    "/passkey.js" passkey_script Anyone "パスキーを使う" pages::passkey::script;
+    Organisations post   POST   "/account/stay" stay_by_form Staff "まだ使っている" pages::account::stay;
+    Organisations get    GET    "/idle.js" idle_script Anyone "終わる前の知らせ" pages::passkey::idle_script;
     Organisations get    GET    "/account/sessions" own_sessions_page Staff "自分のログイン" pages::account::sessions;
     Organisations post   POST   "/account/sessions" end_own_session_by_form Staff "ログインを終わらせる" pages::account::end_session;
     Organisations get    GET    "/admin" admin_page Staff "管理メニュー" pages::admin::menu;
-    Organisations get    GET    "/admin/certificates" admin_certificates_page Staff "電子証明書" pages::admin::certificates;
+    Organisations get    GET    "/admin/certificates" admin_certificates_page Staff "電子証明書" pages::certificates::list;
+    Organisations post   POST   "/admin/certificates" certificate_asked_by_form Staff "端末の電子証明書を申し込む" pages::certificates::apply;
+    Organisations get    GET    "/admin/certificates/renewal" renewal_page Staff "電子証明書の更新" pages::certificates::list;
+    Organisations post   POST   "/admin/certificates/renewal" renewal_by_form Staff "電子証明書の更新" pages::certificates::renew;
+    Organisations get    GET    "/admin/certificates/{serial}" certificate_page Staff "電子証明書の失効" pages::certificates::one;
+    Organisations post   POST   "/admin/certificates/{serial}" revocation_by_form Staff "電子証明書の失効" pages::certificates::revoke;
     Organisations get    GET    "/admin/applications" applications_page Operators "電子証明書の申込み" pages::applications::list;
     Organisations post   POST   "/admin/applications/{application}" application_by_form Operators "電子証明書の申込みの確認・承認" pages::applications::act;
     Public        get    GET    "/apply" apply_page Anyone "電子証明書を申し込む" pages::apply::form;
@@ -410,6 +417,10 @@ pub static GRAVE: &[&str] = &[
     "approve_certificate",
     "refuse_certificate",
     "application_by_form",
+    "held_package_by_form",
+    "certificate_asked_by_form",
+    "renewal_by_form",
+    "revocation_by_form",
     "remove_passkey",
     "passkey_away_by_form",
     "lift_withheld",
@@ -483,7 +494,7 @@ impl Route {
         match self.name {
             "answer_factor" | "send_code" | "ask_passkey" | "code_page" | "code_by_form" | "code_again_by_form"
             | "passkey_question" | "log_out" | "log_out_by_form" => Stage::Code,
-            "change_password" | "password_page" | "password_by_form" => Stage::Password,
+            "change_password" | "password_page" | "password_by_form" | "stay_by_form" => Stage::Password,
             "factor_state"
             | "offer_factor"
             | "offer_mail"

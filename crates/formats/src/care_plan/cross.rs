@@ -9,7 +9,7 @@ use kiban_domain::care_plan::{GRAND_TOTAL, is_total};
 use std::cmp::Ordering;
 
 /// A person by the characters of both numbers, so that two of them compare as one number does.
-type Person = u128;
+pub type Person = u128;
 
 /// A service of a person: 事業所, サテライト, サービスコード, 福祉用具 twice, 単位数.
 type Service<'a> = [&'a str; 6];
@@ -69,7 +69,7 @@ fn told(file: &ReadFile<'_>, line: &Line<'_>, key: &str, text: String) -> Proble
 }
 
 /// 保険者番号 and 被保険者番号 of a sound row, six characters and ten.
-fn person(insurer: &str, insured: &str) -> Person {
+pub fn person(insurer: &str, insured: &str) -> Person {
     insurer.bytes().chain(insured.bytes()).fold(0, |all, byte| all << 8 | u128::from(byte))
 }
 

@@ -22,16 +22,17 @@ pub use origin::{Origin, Sent};
 
 use crate::layout::{self, Dialect, Fields, FileLayout, Record, RowRef};
 use crate::record::Rows;
-use crate::{Problem, Problems, check, text};
+use crate::{Problem, Problems, check, text, too_many_people};
 use kiban_domain::care_plan::facility::{FacilityPlan, FacilityService, FacilityTable1, FacilityTable2};
 use kiban_domain::care_plan::preventive::{BasicInformation, FamilyPicture, PreventivePlan};
 use kiban_domain::care_plan::{
     CarePlan, PlanWithdrawal, PlannedService, ServiceActuals, ServiceSlip, Supplement, Table1, Table2, Table3,
 };
 use kiban_domain::dates::ServiceMonth;
+use kiban_domain::service_type::ServiceCodes;
 use kiban_domain::{Date, OfficeNumber, PersonKey};
 use rules::ReadFile;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What the files of a message hold, in the order of their serials.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,24 +55,54 @@ pub struct Received {
     pub offices: Vec<Sent<OfficeNumber>>,
 }
 
+/// By what files are read besides the rules of the standard. The default bounds nothing and knows no table of codes.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading<'a> {
+    /// Most people of what is read; of more nothing is made.
+    pub people: usize,
+    /// Most rows of all files; more are not even read.
+    pub rows: usize,
+    /// The service codes by month, where somebody has them.
+    pub codes: Option<&'a ServiceCodes>,
+}
+
+impl Default for Reading<'_> {
+    fn default() -> Self {
+        Self { people: usize::MAX, rows: usize::MAX, codes: None }
+    }
+}
+
 /// Reads any mix of files of the exchange.
 pub fn read_set<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> (Received, Vec<Problem>) {
+    read_set_by(files, Reading::default())
+}
+
+/// The same within bounds, and with the service codes held against a table. The memory of what is read grows with its rows,
+/// that of what is made of them with its people too; both are counted before.
+pub fn read_set_by<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)], reading: Reading<'_>) -> (Received, Vec<Problem>) {
     let mut received = Received::default();
-    let problems = check_units(files, |unit| take(unit, &mut received));
+    let problems = check_units(files, reading, |unit| take(unit, &mut received));
     (received, problems)
 }
 
 /// Reads and checks any mix of files of the exchange by the same rules, without making anything of what they hold.
 pub fn check_set<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> Vec<Problem> {
-    check_units(files, |_| {})
+    check_units(files, Reading::default(), |_| {})
 }
 
 /// Reads and checks, and hands out each unit that has no error.
-fn check_units<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)], mut take: impl FnMut(&[ReadFile<'_>])) -> Vec<Problem> {
+fn check_units<N: AsRef<str>, B: AsRef<[u8]>>(
+    files: &[(N, B)],
+    reading: Reading<'_>,
+    mut take: impl FnMut(&[ReadFile<'_>]),
+) -> Vec<Problem> {
+    if let Some(problem) = too_many_rows(files, reading.rows) {
+        return vec![problem];
+    }
     let mut problems = Vec::new();
     let mut read = Vec::new();
     for (name, bytes) in files {
-        match read_file(name.as_ref(), bytes.as_ref()) {
+        match read_file(name.as_ref(), bytes.as_ref(), reading.codes) {
             Ok(file) => read.push(file),
             Err(problem) => {
                 problems.push(*problem);
@@ -81,14 +112,39 @@ fn check_units<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)], mut take: impl F
             }
         }
     }
-    for mut unit in units(read) {
-        rules::check_unit(&mut unit);
-        if unit.iter().all(|file| file.problems.errors() == 0) {
-            take(&unit);
-        }
-        problems.extend(unit.into_iter().flat_map(|file| file.problems.finish()));
+    let mut units = units(read);
+    units.iter_mut().for_each(|unit| rules::check_unit(unit));
+    let is_sound = |unit: &&Vec<ReadFile<'_>>| unit.iter().all(|file| file.problems.errors() == 0);
+    let people = if reading.people == usize::MAX { 0 } else { people_of(units.iter().filter(is_sound).flatten()) };
+    if people <= reading.people {
+        units.iter().filter(is_sound).for_each(|unit| take(unit));
     }
+    problems.extend(units.into_iter().flatten().flat_map(|file| file.problems.finish()));
+    problems.extend(too_many_people(people, reading.people));
     problems
+}
+
+/// The problem of files with more rows than these. A line end within a text counts as one: so many there are never.
+fn too_many_rows<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)], most: usize) -> Option<Problem> {
+    let rows = |bytes: &[u8]| {
+        let [lines, returns, objects] = [b'\n', b'\r', b'{'].map(|end| bytes.iter().filter(|b| **b == end).count());
+        lines.max(returns).max(objects)
+    };
+    let of_rows =
+        files.iter().filter(|(name, _)| PlanFileKind::of_name(name.as_ref()).is_some_and(|kind| kind.has_rows()));
+    let rows: usize = of_rows.map(|(_, bytes)| rows(bytes.as_ref())).sum();
+    let text = format!("1回に送れるのは{most}行までです（約{rows}行ありました）。分けて送ってください");
+    (rows > most).then(|| Problem::of_file("", "too_many_rows", text))
+}
+
+/// How many people the rows of files name.
+fn people_of<'a, 'f: 'a>(files: impl Iterator<Item = &'a ReadFile<'f>>) -> usize {
+    let mut people = HashSet::new();
+    for file in files.filter(|file| file.kind.has_rows()) {
+        let [insurer, insured] = ["insurer", "insured"].map(|key| file.index(key));
+        people.extend(file.rows.iter().map(|row| cross::person(row.get(insurer), row.get(insured))));
+    }
+    people.len()
 }
 
 /// Reads UP1KYO + UP2KYO + UP3KYO + UPHOSOKU into plans.
@@ -104,7 +160,7 @@ pub fn read_slip_set<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> (Vec<Se
 }
 
 /// Reads one file by the layout its name begins with. Only a file of which nothing can be said is an error here.
-fn read_file<'a>(name: &str, bytes: &[u8]) -> Result<ReadFile<'a>, Box<Problem>> {
+fn read_file<'a>(name: &str, bytes: &[u8], codes: Option<&ServiceCodes>) -> Result<ReadFile<'a>, Box<Problem>> {
     if bytes.starts_with(b"PK\x03\x04") {
         let text = "圧縮したファイル(ZIP)は受け付けません。展開して、中のファイルを送ってください";
         return Err(Box::new(Problem::of_file(name, "unsupported_file", text)));
@@ -133,7 +189,7 @@ fn read_file<'a>(name: &str, bytes: &[u8]) -> Result<ReadFile<'a>, Box<Problem>>
         problems.push(if may_be_empty(kind) { problem.warning() } else { problem });
     }
     let mut file = ReadFile { kind, version, name: parsed, layout, rows, picture: None, problems };
-    rules::check_file(&mut file);
+    rules::check_file(&mut file, codes);
     Ok(file)
 }
 
@@ -181,6 +237,13 @@ fn check_name(
             }
         };
         return Err(Box::new(Problem::of_file(name, "file_name", text)));
+    }
+    for service in [parsed.sending.sender_type, parsed.sending.receiver_type].into_iter().flatten() {
+        let month = parsed.month.map(|month| month.to_string()).unwrap_or_default();
+        let misfit = rules::misfit_of_type(&service.to_string(), &month).filter(|(_, _, is_error)| *is_error);
+        if let Some((_, text, _)) = misfit {
+            return Err(Box::new(Problem::of_file(name, "file_name", format!("ファイル名の {service}: {text}"))));
+        }
     }
     if parsed.types_look_swapped() {
         let text = "送信元と送信先のサービス種類コードが逆のようです。実績はサービス事業所から居宅介護支援(43)・介護予防支援(46)へ、ほかはその逆に送ります。事業所番号のとおりに読みました";
@@ -289,8 +352,8 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
     let mut plan_order = Vec::new();
     let mut slips: ByKey<(PersonKey, ServiceMonth), Sent<ServiceSlip>> = ByKey::new();
     let mut actuals: ByKey<(PersonKey, ServiceMonth), Sent<ServiceActuals>> = ByKey::new();
-    let mut basics: Vec<Sent<BasicInformation>> = Vec::new();
-    let mut preventive: Vec<Sent<PreventivePlan>> = Vec::new();
+    let mut basics: ByKey<(PersonKey, Date), Sent<BasicInformation>> = ByKey::new();
+    let mut preventive: ByKey<(PersonKey, Date), Sent<PreventivePlan>> = ByKey::new();
     let mut supplements: Vec<(PersonKey, Supplement, Origin)> = Vec::new();
     for file in &files {
         let layout = file.layout;
@@ -355,31 +418,32 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
                     received.withdrawals.extend(read.map(|value| Sent { value, origin: origin() }));
                 }
                 PlanFileKind::BasicInformation => {
-                    let read = preventive::basic_information(layout, row);
-                    basics.extend(read.map(|value| Sent { value, origin: origin() }));
+                    if let Some(value) = preventive::basic_information(layout, row) {
+                        basics.of((value.person, value.consulted_on), || Sent { value, origin: origin() });
+                    }
                 }
                 PlanFileKind::BasicDay => {
                     if let Some((person, day, row)) = preventive::day_row(layout, row)
-                        && let Some(basic) = basic_of(&mut basics, person, day)
+                        && let Some(basic) = basics.find((person, day))
                     {
-                        basic.day.push(row);
+                        basic.value.day.push(row);
                     }
                 }
                 PlanFileKind::BasicIllness => {
                     if let Some((person, day, illness)) = preventive::illness(layout, row)
-                        && let Some(basic) = basic_of(&mut basics, person, day)
+                        && let Some(basic) = basics.find((person, day))
                     {
-                        basic.illnesses.push(illness);
+                        basic.value.illnesses.push(illness);
                     }
                 }
                 PlanFileKind::PreventivePlan => {
-                    let read = preventive::preventive_plan(layout, row);
-                    preventive.extend(read.map(|value| Sent { value, origin: origin() }));
+                    if let Some(value) = preventive::preventive_plan(layout, row) {
+                        preventive.of((value.person, value.changed_on), || Sent { value, origin: origin() });
+                    }
                 }
                 PlanFileKind::PreventiveSupport => {
                     if let Some((person, day, row)) = preventive::support_row(layout, row)
-                        && let Some(plan) =
-                            preventive.iter_mut().find(|p| p.value.person == person && p.value.changed_on == day)
+                        && let Some(plan) = preventive.find((person, day))
                     {
                         preventive::add_support(&mut plan.value.issues, row);
                     }
@@ -406,10 +470,10 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
             }
         }
     }
-    for file in &files {
-        let (name, picture) = (file.problems.file(), file.picture.as_ref());
-        let is_named = |basic: &&mut Sent<BasicInformation>| basic.value.items.picture_name.eq_ignore_ascii_case(name);
-        if let (Some(picture), Some(basic)) = (picture, basics.iter_mut().find(is_named)) {
+    let pictures = files.iter().filter_map(|file| Some((file.problems.file().to_lowercase(), file.picture.as_ref()?)));
+    let mut pictures: HashMap<String, &FamilyPicture> = pictures.collect();
+    for basic in basics.iter_mut() {
+        if let Some(picture) = pictures.remove(&basic.value.items.picture_name.to_lowercase()) {
             basic.value.picture = Some(picture.clone());
             basic.value.items.picture_name.clear();
         }
@@ -431,14 +495,9 @@ fn take(unit: &[ReadFile<'_>], received: &mut Received) {
     }
     received.slips.extend(slips.into_values());
     received.actuals.extend(actuals.into_values());
-    received.basics.append(&mut basics);
-    received.preventive_plans.append(&mut preventive);
+    received.basics.extend(basics.into_values());
+    received.preventive_plans.extend(preventive.into_values());
     received.offices.append(&mut origin::named_offices(&files));
-}
-
-fn basic_of(basics: &mut [Sent<BasicInformation>], person: PersonKey, day: Date) -> Option<&mut BasicInformation> {
-    let found = basics.iter_mut().find(|basic| basic.value.person == person && basic.value.consulted_on == day);
-    found.map(|basic| &mut basic.value)
 }
 
 fn slip_of(
@@ -479,8 +538,7 @@ impl<K: Ord + Copy, V> ByKey<K, V> {
 
     /// The value of a key, a new one where there is none.
     fn of(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
-        let near = [self.at, self.at + 1].into_iter().find(|at| self.values.get(*at).is_some_and(|(k, _)| *k == key));
-        self.at = near.or_else(|| self.places.get(&key).copied()).unwrap_or_else(|| {
+        self.at = self.place(&key).unwrap_or_else(|| {
             self.values.push((key, new()));
             self.places.insert(key, self.values.len() - 1);
             self.values.len() - 1
@@ -488,9 +546,24 @@ impl<K: Ord + Copy, V> ByKey<K, V> {
         &mut self.values[self.at].1
     }
 
+    /// The value of a key, if there is one.
+    fn find(&mut self, key: K) -> Option<&mut V> {
+        self.at = self.place(&key)?;
+        self.last()
+    }
+
+    fn place(&self, key: &K) -> Option<usize> {
+        let near = [self.at, self.at + 1].into_iter().find(|at| self.values.get(*at).is_some_and(|(k, _)| k == key));
+        near.or_else(|| self.places.get(key).copied())
+    }
+
     /// The value asked for last.
     fn last(&mut self) -> Option<&mut V> {
         self.values.get_mut(self.at).map(|(_, value)| value)
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.values.iter_mut().map(|(_, value)| value)
     }
 
     fn into_values(self) -> impl Iterator<Item = V> {

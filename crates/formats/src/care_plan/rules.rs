@@ -7,7 +7,7 @@ use crate::{Problem, Problems};
 use kiban_domain::care_plan::preventive::FamilyPicture;
 use kiban_domain::care_plan::{GRAND_TOTAL, is_total};
 use kiban_domain::dates::ServiceMonth;
-use kiban_domain::service_type::service_type;
+use kiban_domain::service_type::{ServiceCodes, service_type};
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -45,7 +45,7 @@ impl ReadFile<'_> {
 }
 
 /// Rules of one file.
-pub fn check_file(file: &mut ReadFile<'_>) {
+pub fn check_file(file: &mut ReadFile<'_>, codes: Option<&ServiceCodes>) {
     check_month(file);
     check_version(file);
     match file.kind {
@@ -62,16 +62,17 @@ pub fn check_file(file: &mut ReadFile<'_>) {
             unique(file, &["insurer", "insured", "changed_on", "month"], "changed_on");
             ordered(file, "limit_from", "limit_to");
             supplement_key(file);
+            limited_types(file);
         }
         PlanFileKind::Slip | PlanFileKind::Actuals => {
             equipment_code(file);
-            service_codes(file, "service_code");
+            service_codes(file, "service_code", codes);
             days_in_month(file);
             identical_rows(file, &["insured", "day", "from", "service_code", "office"]);
         }
         PlanFileKind::Table7 => {
             equipment_code(file);
-            service_codes(file, "service_code");
+            service_codes(file, "service_code", codes);
             grand_total(file);
             total_rows(file);
         }
@@ -79,7 +80,7 @@ pub fn check_file(file: &mut ReadFile<'_>) {
         PlanFileKind::WithdrawSlip => unique(file, &["insurer", "insured", "month"], "month"),
         PlanFileKind::WithdrawActuals => {
             unique(file, &["insurer", "insured", "month", "office", "service"], "service");
-            service_codes(file, "service");
+            service_codes(file, "service", None);
         }
         PlanFileKind::BasicInformation => {
             unique(file, &["insurer", "insured", "consulted_on"], "consulted_on");
@@ -170,42 +171,51 @@ fn unique(file: &mut ReadFile<'_>, keys: &[&str], told_at: &str) {
     file.push_all(found);
 }
 
-/// A row found by some of its values, and the same as another only by all of them.
-struct Whole<'a, 'c> {
+/// A row by its values in some columns.
+struct By<'a, 'c> {
     row: RowRef<'a>,
     columns: &'c [usize],
 }
 
-impl Hash for Whole<'_, '_> {
+impl Hash for By<'_, '_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.columns.iter().for_each(|at| self.row.get(*at).hash(state));
     }
 }
 
-impl PartialEq for Whole<'_, '_> {
+impl PartialEq for By<'_, '_> {
     fn eq(&self, other: &Self) -> bool {
-        self.row.is_like(other.row)
+        self.columns.iter().all(|at| self.row.repeats(other.row, *at))
     }
 }
 
-impl Eq for Whole<'_, '_> {}
+impl Eq for By<'_, '_> {}
 
-/// Rows of tables without a key that say the same twice: both are kept, and told. `keys` are those in which rows mostly differ.
+/// Rows of tables without a key that say the same twice: both are kept, and told. `keys` are those in which rows mostly differ;
+/// by all its values a row is looked for only where they do not, each row once, however many have the same keys.
 fn identical_rows(file: &mut ReadFile<'_>, keys: &[&str]) {
-    let columns: Vec<usize> = keys.iter().map(|key| file.index(key)).collect();
-    let mut seen: HashSet<Whole<'_, '_>> = HashSet::with_capacity(file.rows.iter().size_hint().0);
+    let few: Vec<usize> = keys.iter().map(|key| file.index(key)).collect();
+    let all: Vec<usize> = (0..file.layout.items.len()).collect();
+    let mut seen: HashSet<By<'_, '_>> = HashSet::with_capacity(file.rows.iter().size_hint().0);
+    let mut others: HashSet<By<'_, '_>> = HashSet::new();
     let mut found = Vec::new();
     for row in file.rows.iter().filter(|row| row.is_sound()) {
-        let whole = Whole { row, columns: &columns };
-        if let Some(first) = seen.get(&whole) {
-            let text = format!(
-                "{}行目とまったく同じ行です。二重に入っていないか確認してください（両方とも読みました）",
-                first.row.line()
-            );
-            found.push(file.problem(row, "insured", "identical_row", text).found(row.get(columns[0])).warning());
-        } else {
-            seen.insert(whole);
-        }
+        let by_few = By { row, columns: &few };
+        let Some(near) = seen.get(&by_few) else {
+            seen.insert(by_few);
+            continue;
+        };
+        let whole = By { row, columns: &all };
+        let first = if row.is_like(near.row) { Some(near) } else { others.get(&whole) };
+        let Some(first) = first else {
+            others.insert(whole);
+            continue;
+        };
+        let text = format!(
+            "{}行目とまったく同じ行です。二重に入っていないか確認してください（両方とも読みました）",
+            first.row.line()
+        );
+        found.push(file.problem(row, "insured", "identical_row", text).found(row.get(few[0])).warning());
     }
     file.push_all(found);
 }
@@ -316,9 +326,9 @@ fn check_version(file: &mut ReadFile<'_>) {
     file.problems.push(problem);
 }
 
-/// Six characters that begin with a サービス種類 given in the month, one that is exchanged; in 第7表 also the marks of totals.
-/// Each code is told once.
-fn service_codes(file: &mut ReadFile<'_>, key: &str) {
+/// Six characters that begin with a サービス種類 given in the month, one that is exchanged, and where there is a table of codes a
+/// code of the month; in 第7表 also the marks of totals. Each code is told once.
+fn service_codes(file: &mut ReadFile<'_>, key: &str, codes: Option<&ServiceCodes>) {
     let (code, month) = (file.index(key), file.index("month"));
     let mut judged = HashSet::new();
     let mut found = Vec::new();
@@ -330,15 +340,31 @@ fn service_codes(file: &mut ReadFile<'_>, key: &str) {
             continue;
         }
         last = service;
-        if file.kind == PlanFileKind::Table7 && service == GRAND_TOTAL {
-            continue;
-        }
-        let Some((rule, text, is_error)) = misfit_of_service(service, key == "service", row.get(month)) else {
-            continue;
+        let misfit = match (key, file.kind) {
+            ("service", _) => misfit_of_type(service, row.get(month)),
+            (_, PlanFileKind::Table7) if service == GRAND_TOTAL => None,
+            (_, PlanFileKind::Table7) if is_total(service) => misfit_of_type(&service[..2], row.get(month)),
+            _ => misfit_of_code(service, row.get(month), codes),
         };
+        let Some((rule, text, is_error)) = misfit else { continue };
         let problem = file.problem(row, key, rule, text).found(service);
         found.push(if is_error { problem } else { problem.warning() });
     }
+    file.push_all(found);
+}
+
+/// サービス種類 of the limits by type of 利用者補足情報, 1 to 9. Whether it is exchanged is not asked.
+fn limited_types(file: &mut ReadFile<'_>) {
+    let month = file.index("month");
+    let mut found = Vec::new();
+    for key in (1..=9).map(|n| format!("limit{n}_service")) {
+        let at = file.index(&key);
+        for row in file.rows.iter().filter(|row| row.is_sound() && !row.get(at).is_empty()) {
+            let misfit = misfit_of_type(row.get(at), row.get(month)).filter(|(rule, ..)| *rule != OUT_OF_SCOPE);
+            found.extend(misfit.map(|(rule, text, _)| file.problem(row, &key, rule, text).found(row.get(at))));
+        }
+    }
+    found.sort_by_key(|problem| problem.line);
     file.push_all(found);
 }
 
@@ -346,7 +372,7 @@ fn service_codes(file: &mut ReadFile<'_>, key: &str) {
 pub const OUT_OF_SCOPE: &str = "out_of_scope";
 
 /// Rules of what is read with a warning, because real software sends it, and never written: a receiver need not take it.
-const NEVER_WRITTEN: [&str; 4] = [OUT_OF_SCOPE, "required", "total_row", "picture"];
+const NEVER_WRITTEN: [&str; 5] = [OUT_OF_SCOPE, "required", "total_row", "picture", "no_table7"];
 
 /// Whether a problem is one of them.
 pub fn is_never_written(problem: &Problem) -> bool {
@@ -354,13 +380,27 @@ pub fn is_never_written(problem: &Problem) -> bool {
 }
 
 /// Rule, what to do, and whether it is an error.
-fn misfit_of_service(code: &str, type_only: bool, month: &str) -> Option<(&'static str, String, bool)> {
-    let is_form = code.len() == 6 && code.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
-    if !type_only && !is_form {
-        let text = "サービスコードは半角の英大文字と数字6文字（種類2桁と項目4桁）で入れてください";
-        return Some(("service_code", text.to_owned(), true));
+type Misfit = (&'static str, String, bool);
+
+fn misfit_of_code(code: &str, month: &str, codes: Option<&ServiceCodes>) -> Option<Misfit> {
+    let error = |text: &str| Some(("service_code", text.to_owned(), true));
+    if code.len() != 6 || !code.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()) {
+        return error("サービスコードは半角の英大文字と数字6文字（種類2桁と項目4桁）で入れてください");
     }
-    let Some(entry) = service_type(code.get(..2).unwrap_or_default()) else {
+    if is_total(code) {
+        return error(
+            "合計の行の印（TTAAAA・TTEEEE・TTZZZZ・999999）は、第7表だけのものです。サービスコードを入れるか、行を取り除いてください",
+        );
+    }
+    misfit_of_type(code.get(..2)?, month).or_else(|| {
+        let text = codes?.misfit(code, ServiceMonth::parse(month).ok()?)?;
+        Some(("service_code", text, true))
+    })
+}
+
+/// The same of the サービス種類, the first two characters. Without a month only whether there is such a type.
+pub fn misfit_of_type(code: &str, month: &str) -> Option<Misfit> {
+    let Some(entry) = service_type(code) else {
         let text = "このサービス種類コードはありません。先頭2桁を確認してください";
         return Some(("service_code", text.to_owned(), true));
     };
@@ -472,6 +512,58 @@ pub fn check_unit(files: &mut [ReadFile<'_>]) {
     for (parent, key, children) in LINKS {
         check_parents(files, parent, key, children);
     }
+    supplements(files, PlanFileKind::Table1, "changed_on");
+    supplements(files, PlanFileKind::Slip, "month");
+    second_sheets(files);
+}
+
+/// Every document has its 利用者補足情報, in a set of several people too: without it nothing says for whom it is and up to what
+/// limit.
+fn supplements(files: &mut [ReadFile<'_>], parent: PlanFileKind, key: &str) {
+    let text = "この利用者の利用者補足情報（UPHOSOKU）の行がありません。保険者番号・被保険者番号・日付（年月）が同じ行を加えてください";
+    let tell = |file: &ReadFile<'_>, row: RowRef<'_>| {
+        Some(file.problem(row, "insured", "supplement_missing", text).found(row.get(file.index("insured"))))
+    };
+    without(files, (parent, key, PlanFileKind::Supplement), tell);
+}
+
+/// Every person of 第6表 stands in 第7表 too, but for 居宅療養管理指導 (31, 34), which counts against no limit.
+fn second_sheets(files: &mut [ReadFile<'_>]) {
+    let text = "この利用者の行が第7表（UPSIKYU）にありません。第7表も出力して加えてください";
+    let tell = |file: &ReadFile<'_>, row: RowRef<'_>| {
+        let (insured, code) = (row.get(file.index("insured")), row.get(file.index("service_code")));
+        let counts = !(code.starts_with("31") || code.starts_with("34"));
+        counts.then(|| file.problem(row, "insured", "no_table7", text).found(insured).warning())
+    };
+    without(files, (PlanFileKind::Slip, "month", PlanFileKind::Table7), tell);
+}
+
+/// Tells each document, at the first of its rows of which something is to be told, that another sound file of the unit has no
+/// row for.
+fn without(
+    files: &mut [ReadFile<'_>],
+    (parent, key, child): (PlanFileKind, &str, PlanFileKind),
+    tell: impl Fn(&ReadFile<'_>, RowRef<'_>) -> Option<Problem>,
+) {
+    let at = |kind| files.iter().position(|file| file.kind == kind && file.problems.errors() == 0);
+    let (Some(parent), Some(child)) = (at(parent), at(child)) else { return };
+    let of_child = link(&files[child], key);
+    let mut there = Keys::of(files[child].rows.iter().map(|row| of_child.map(|at| row.get(at))));
+    let file = &files[parent];
+    let of_parent = link(file, key);
+    let mut told = HashSet::new();
+    let mut found = Vec::new();
+    for row in file.rows.iter() {
+        let keys = of_parent.map(|at| row.get(at));
+        if there.contains(&keys) || told.contains(&keys) {
+            continue;
+        }
+        if let Some(problem) = tell(file, row) {
+            told.insert(keys);
+            found.push(problem);
+        }
+    }
+    files[parent].push_all(found);
 }
 
 /// The files without which these are no unit.

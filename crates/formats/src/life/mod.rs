@@ -96,12 +96,45 @@ pub fn read(file: &str, bytes: &[u8], stage: Stage) -> (Option<LifeFile>, Vec<Pr
     (read, problems.finish())
 }
 
+/// Rule of a data type that is not in the table.
+const UNKNOWN_FORM: &str = "unknown_form";
+
+/// Reads files that come together. A form that is not in the table, such as a newer one, is passed over with a warning where
+/// there are files that can be read: an office drops the whole export of its software.
+pub fn read_set<'n, N: AsRef<str>, B: AsRef<[u8]>>(
+    files: &'n [(N, B)],
+    stage: Stage,
+) -> (Vec<(&'n str, LifeFile)>, Vec<Problem>) {
+    let (mut read, mut problems) = (Vec::new(), Vec::new());
+    for (name, bytes) in files {
+        let (file, found) = self::read(name.as_ref(), bytes.as_ref(), stage);
+        read.extend(file.map(|file| (name.as_ref(), file)));
+        problems.extend(found);
+    }
+    if !read.is_empty() {
+        for problem in problems.iter_mut().filter(|problem| problem.rule == UNKNOWN_FORM) {
+            let text = format!("このファイルは読まずに、ほかのファイルを取り込みます。{}", problem.expected);
+            *problem = Problem { expected: text, ..problem.clone() }.warning();
+        }
+    }
+    (read, problems)
+}
+
 /// CR alone ends a line too, in a file that has no LF at all.
 fn line_ends(bytes: &[u8]) -> Cow<'_, [u8]> {
     if bytes.contains(&b'\n') || !bytes.contains(&b'\r') {
         return Cow::Borrowed(bytes);
     }
     Cow::Owned(bytes.iter().map(|byte| if *byte == b'\r' { b'\n' } else { *byte }).collect())
+}
+
+/// `FORM_0900_2024` and the like.
+fn is_form_id(data_type: &str) -> bool {
+    let digits = |part: &str| part.len() == 4 && part.bytes().all(|b| b.is_ascii_digit());
+    data_type
+        .strip_prefix("FORM_")
+        .and_then(|rest| rest.split_once('_'))
+        .is_some_and(|(form, year)| digits(form.get(..4).unwrap_or_default()) && digits(year))
 }
 
 struct Reader<'a> {
@@ -130,7 +163,8 @@ impl<'a> Reader<'a> {
         let Some(form) = table::form(data_type.trim()) else {
             let known: Vec<&str> = table::forms().iter().map(|form| form.data_type).collect();
             let text = format!("受け付けられるデータ種別は次のとおりです: {}", known.join("、"));
-            problems.push(Problem::of_file(problems.file(), "data_type", text).at_line(1).found(data_type));
+            let rule = if is_form_id(data_type.trim()) { UNKNOWN_FORM } else { "data_type" };
+            problems.push(Problem::of_file(problems.file(), rule, text).at_line(1).found(data_type));
             return None;
         };
         let Some(ids) = next_values(&mut scanner, &mut raw, encoding) else {

@@ -18,6 +18,7 @@ pub fn slip(id: &str, serial: i64) -> NewSlip {
         receiver: other_office(),
         sent_at: at(serial % 1_000),
         serial,
+        types: "43 11".to_owned(),
         content: SlipContent::Plan,
         month: Some(ServiceMonth::parse("202611").unwrap()),
         reply_to: None,
@@ -80,11 +81,16 @@ async fn one_set_is_there_once_until_it_is_taken_back() {
     on_each_engine(async |world| {
         assert!(put(&world, &slip("a", SERIAL)).await);
         assert!(!put(&world, &slip("b", SERIAL)).await, "the same serial between the same offices");
-        let known = world.store.slip_of_serial(other_office(), office(), SERIAL).await.unwrap().unwrap();
+        let other = NewSlip { types: "43 A2".to_owned(), ..slip("other type", SERIAL) };
+        put(&world, &other).await;
+        let of_type = |types: &'static str| world.store.slip_of_serial(other_office(), office(), (SERIAL, types));
+        assert_eq!(of_type("43 A2").await.unwrap().unwrap().id, "other type", "a set of each サービス種類");
+        assert_eq!(of_type("43 17").await.unwrap(), None);
+        let known = world.store.slip_of_serial(other_office(), office(), (SERIAL, "43 11")).await.unwrap().unwrap();
         assert_eq!((known.id.as_str(), known.digest), ("a", vec![7; 32]));
         let a = sent(&world.store, "a").await;
         assert!(world.write(async |tx| tx.withdraw_slip(&a, at(9)).await).await.unwrap());
-        assert_eq!(world.store.slip_of_serial(other_office(), office(), SERIAL).await.unwrap(), None);
+        assert_eq!(world.store.slip_of_serial(other_office(), office(), (SERIAL, "43 11")).await.unwrap(), None);
         let a = sent(&world.store, "a").await;
         assert_eq!((a.state, a.withdrawn_at), (SlipState::Withdrawn, Some(at(9))));
         assert_eq!(world.store.slip_files(&a).await.unwrap(), None, "its content is gone");

@@ -2,7 +2,7 @@
 
 use super::{Answer, ok, once};
 use crate::caller::Authenticated;
-use crate::input::{Files, Incoming, PACKAGE_LIMIT, Query, count_files};
+use crate::input::{Files, Incoming, OFFICE_LIMIT, PACKAGE_LIMIT, Query, count_files, files};
 use crate::multipart::Event;
 use crate::pages::visitor::foreign;
 use crate::{App, Problem};
@@ -87,14 +87,14 @@ async fn hand_on(upload: &mut Upload, incoming: &mut Incoming, token: Option<&st
 
 pub(crate) async fn plans(State(app): State<App>, who: Authenticated, request: Request) -> Answer {
     app.platform.may_send_plans(&who.caller, &who.context)?;
-    let Files(files) = Files::from_request(request, &app).await?;
+    let files = files(request, OFFICE_LIMIT).await?;
     let context = who.keyed(&digest_of_files(&files))?;
     judged(once(&app, &who, &context, app.platform.import_plans(&who.caller, files, &context)).await?)
 }
 
 pub(crate) async fn life(State(app): State<App>, who: Authenticated, request: Request) -> Answer {
     app.platform.may_send_life(&who.caller, &who.context)?;
-    let Files(files) = Files::from_request(request, &app).await?;
+    let files = files(request, OFFICE_LIMIT).await?;
     let context = who.keyed(&digest_of_files(&files))?;
     judged(once(&app, &who, &context, app.platform.import_life(&who.caller, files, &context)).await?)
 }

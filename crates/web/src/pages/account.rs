@@ -232,6 +232,12 @@ async fn factor_again(app: &App, visitor: &Visitor, address: &str, problem: Prob
     Ok(response)
 }
 
+/// What the button of the warning sends.
+pub(crate) async fn stay(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
+    app.platform.stay(&posted.visitor.caller, &posted.visitor.context).await.map_err(Problem::from)?;
+    Ok(crate::api::done()?)
+}
+
 #[derive(Template)]
 #[template(path = "sessions.html")]
 struct SessionsPage {

@@ -1,5 +1,5 @@
 //! 管理メニュー (P-211): the office with its number and name, printable; the people who use the platform there (P-012, S-011), their
-//! yearly review (P-187); the certificates.
+//! yearly review (P-187).
 
 use super::account::SessionRow;
 use super::visitor::{Away, Posted, Visitor, to};
@@ -25,21 +25,6 @@ struct AdminPage {
     is_operator: bool,
     /// The accounts were not gone through for a year.
     review_due: bool,
-}
-
-#[derive(Template)]
-#[template(path = "certificates.html")]
-struct CertificatesPage {
-    page: Frame,
-    rows: Vec<CertificateRow>,
-}
-
-struct CertificateRow {
-    terminal: String,
-    serial: String,
-    until: String,
-    state: &'static str,
-    own: bool,
 }
 
 #[derive(Template)]
@@ -155,21 +140,6 @@ pub(crate) async fn menu(State(app): State<App>, visitor: Visitor) -> Result<Res
     let is_operator = caller.organization == Organization::Operator;
     let html = AdminPage { page, facts, is_administrator, is_operator, review_due };
     Ok(show(&html)?)
-}
-
-pub(crate) async fn certificates(State(app): State<App>, visitor: Visitor) -> Result<Response, Away> {
-    let Visitor { caller, context, .. } = &visitor;
-    let lines = app.platform.certificates::<Problem>(caller, Ok(None), context).await?;
-    let row = |line: kiban_service::CertificateLine| CertificateRow {
-        terminal: line.terminal,
-        serial: line.serial,
-        until: words::day_of(line.not_after),
-        state: line.state_name,
-        own: line.own,
-    };
-    let rows = lines.certificates.into_iter().map(row).collect();
-    let page = visitor.frame(&app, "電子証明書", "P-211", "/admin");
-    Ok(show(&CertificatesPage { page, rows })?)
 }
 
 pub(crate) async fn people(State(app): State<App>, visitor: Visitor) -> Result<Response, Away> {

@@ -2,7 +2,7 @@
 
 use super::passkey::answer_of;
 use super::visitor::{Away, Posted, Visitor, cookie, no_cookie, require_own_page, to};
-use super::{Frame, Who, show, show_with_script};
+use super::{Frame, Who, show};
 use crate::api::Answer;
 use crate::caller::Certified;
 use crate::input::{Form, Query};
@@ -117,11 +117,7 @@ async fn code_page(app: &App, visitor: &Visitor, error: Option<String>) -> Resul
 pub(crate) async fn code_form(State(app): State<App>, visitor: Visitor, Query(query): Query<CodeQuery>) -> Answer {
     let mut html = code_page(&app, &visitor, None).await?;
     html.mailed = query.ok().and_then(|query| query.mailed).unwrap_or_default();
-    show_code(&html)
-}
-
-fn show_code(html: &CodePage) -> Answer {
-    if html.has_passkey { show_with_script(html) } else { show(html) }
+    show(&html)
 }
 
 /// Sends another code.
@@ -150,7 +146,7 @@ pub(crate) async fn answer_code(State(app): State<App>, posted: Posted) -> Resul
                 return Err(problem.into());
             }
             let text = format!("{}。{}", problem.title, problem.detail);
-            let mut response = show_code(&code_page(&app, &visitor, Some(text)).await?)?;
+            let mut response = show(&code_page(&app, &visitor, Some(text)).await?)?;
             *response.status_mut() = problem.status;
             Ok(response)
         }

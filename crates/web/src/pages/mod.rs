@@ -8,6 +8,7 @@ pub(crate) mod account;
 pub(crate) mod admin;
 pub(crate) mod applications;
 pub(crate) mod apply;
+pub(crate) mod certificates;
 pub(crate) mod consent;
 pub(crate) mod disaster;
 pub(crate) mod door;
@@ -62,6 +63,8 @@ pub(crate) struct Frame {
     here: &'static str,
     /// Proves that a form comes from a page of this log-in; empty without one.
     form_token: String,
+    /// Minutes after which a log-in nobody uses ends, for the page to say so before; 0 where it does not.
+    idle_minutes: i64,
     public_url: String,
     has_errors: bool,
 }
@@ -116,13 +119,12 @@ pub(crate) struct IsPage;
 #[derive(Clone, Copy)]
 pub(crate) struct HasScript;
 
-/// A page with a script.
-fn show_with_script(template: &impl Template) -> Answer {
-    Ok((Extension(HasScript), show(template)?).into_response())
-}
-
 fn show(template: &impl Template) -> Answer {
     match template.render() {
+        // What somebody typed is escaped, so that only our own templates have one.
+        Ok(html) if html.contains("<script src=\"/") => {
+            Ok((Extension(HasScript), Extension(IsPage), Html(html)).into_response())
+        }
         Ok(html) => Ok((Extension(IsPage), Html(html)).into_response()),
         Err(error) => Err(Problem::internal(format!("a page was not rendered: {error}"))),
     }

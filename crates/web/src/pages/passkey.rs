@@ -3,7 +3,7 @@
 
 use super::account::RecoveryPage;
 use super::visitor::{Away, Posted, Visitor, to};
-use super::{Frame, show, show_with_script};
+use super::{Frame, show};
 use crate::api::accounts::{NewPasskeyBody, PasskeyAnswerBody};
 use crate::api::{Answer, ok};
 use crate::input::Form;
@@ -34,6 +34,12 @@ pub(super) fn answer_of(form: &Form) -> Result<Option<PasskeyAnswer>, Problem> {
     }
     let user_handle = Some(user_handle).filter(|told| !told.is_empty());
     PasskeyAnswerBody { credential, client_data, authenticator_data, signature, user_handle }.read().map(Some)
+}
+
+/// The script that says when a log-in is about to end.
+pub(crate) async fn idle_script() -> Answer {
+    let text = include_str!("../../assets/idle.js");
+    Ok(([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], text).into_response())
 }
 
 /// The script of the pages that use a passkey.
@@ -69,7 +75,7 @@ fn page(app: &App, visitor: &Visitor, name: &str, errors: Vec<(String, String)>)
 pub(crate) async fn make(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
     let Posted { visitor, form } = posted;
     if form.get("attestation").is_empty() {
-        return Ok(show_with_script(&page(&app, &visitor, "", Vec::new()))?);
+        return Ok(show(&page(&app, &visitor, "", Vec::new()))?);
     }
     let name = form.get("name").to_owned();
     let body = NewPasskeyBody {
@@ -86,7 +92,7 @@ pub(crate) async fn make(State(app): State<App>, posted: Posted) -> Result<Respo
         }
         Err(problem) if problem.items().is_empty() => Err(problem.into()),
         Err(problem) => {
-            let mut response = show_with_script(&page(&app, &visitor, &name, problem.items()))?;
+            let mut response = show(&page(&app, &visitor, &name, problem.items()))?;
             *response.status_mut() = problem.status;
             Ok(response)
         }

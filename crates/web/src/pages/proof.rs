@@ -3,7 +3,7 @@
 
 use super::passkey::answer_of;
 use super::visitor::{Away, Renewed, Visitor};
-use super::{Frame, show, show_with_script};
+use super::{Frame, show};
 use crate::input::Form;
 use crate::router::{Listener, route_of};
 use crate::{App, Problem};
@@ -101,7 +101,7 @@ async fn ask(app: &App, parts: &Parts, visitor: &Visitor, form: &Form, problem: 
         mailed: mailed.to_owned(),
         error,
     };
-    let mut response = if html.has_passkey { show_with_script(&html)? } else { show(&html)? };
+    let mut response = show(&html)?;
     *response.status_mut() = problem.status;
     Ok(Away::Prove(Box::new(response)))
 }

@@ -162,6 +162,7 @@ impl Visitor {
             menu: menu(&self.caller),
             here,
             form_token: self.form_token(),
+            idle_minutes: app.platform.idle_warning(&self.caller),
             public_url: app.settings.public_url.clone(),
             ..Frame::default()
         }

@@ -7,7 +7,7 @@ use crate::second_factor::{answer, app_code, log_in, set_up, waiting};
 use crate::world::{COLLEAGUE, Client, PASSWORD, Person, Reply, Role, World, later_city};
 use axum::http::StatusCode;
 use kiban_service::Config;
-use kiban_web::{GRAVE, Listener, PAGES, ROUTES};
+use kiban_web::{Audience, GRAVE, Listener, PAGES, ROUTES};
 use serde_json::{Value, json};
 
 const QUARTER: i64 = 15 * 60;
@@ -218,18 +218,23 @@ async fn a_care_manager_out_visiting_is_asked_once_before_the_consent_and_nothin
 #[tokio::test]
 async fn every_form_of_what_weighs_much_asks_first() {
     let world = World::new().await;
-    let (planner, operator) =
-        (Browser::logged_in(&world, Role::Planner).await, Browser::logged_in(&world, Role::Operator).await);
+    let (mut planner, mut city, mut operator) = (
+        Browser::logged_in(&world, Role::Planner).await,
+        Browser::logged_in(&world, Role::City).await,
+        Browser::logged_in(&world, Role::Operator).await,
+    );
     for _ in 0..2 {
         world.pass(10 * 60).await;
-        for browser in [&planner, &operator] {
+        for browser in [&planner, &city, &operator] {
             assert_eq!(browser.get("/admin").await.status, StatusCode::OK);
         }
     }
-    let (mut planner, mut operator) = (planner, operator);
     for page in PAGES.iter().filter(|page| GRAVE.contains(&page.name)) {
-        let is_operators = page.audience == kiban_web::Audience::Operators;
-        let browser = if is_operators { &mut operator } else { &mut planner };
+        let browser = match page.audience {
+            Audience::Operators => &mut operator,
+            Audience::Municipalities => &mut city,
+            _ => &mut planner,
+        };
         let path = page.path.replace("{handle}", "x").replace("{account}", COLLEAGUE).replace("{application}", "x");
         let path = path.replace("{insurer}", crate::world::city().as_str()).replace("{disaster}", "x");
         let reply = browser.submit("/admin", &path, &[("act", "approve")]).await;

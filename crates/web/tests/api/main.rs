@@ -32,6 +32,7 @@ mod once;
 mod opinions;
 mod order;
 mod pages;
+mod pages_certificates;
 mod pages_city;
 mod pages_day;
 mod pages_disaster;

@@ -379,13 +379,17 @@ fn may_send(page: &Route, role: Role) -> bool {
         | "factor_by_form"
         | "factor_mail_by_form"
         | "factor_away_by_form"
+        | "stay_by_form"
         | "passkey_question"
         | "passkey_by_form"
         | "passkey_offer_of_page"
         | "passkey_away_by_form"
         | "end_own_session_by_form"
         | "password_by_form"
-        | "notice_by_form" => true,
+        | "notice_by_form"
+        | "renewal_by_form" => true,
+        "certificate_asked_by_form" => is_office || matches!(role, Role::Operator | Role::SecondOperator),
+        "revocation_by_form" => false,
         // Administrators, as with the pages.
         "review_by_form" | "invite_by_form" => is_office || role == Role::Operator,
         "change_colleague_by_form" => is_office,
@@ -426,6 +430,7 @@ pub fn path_of(page: &Route, handle: &str) -> String {
         .replace("{file}", "UPPLAN.CSV")
         .replace("{handle}", handle)
         .replace("{account}", COLLEAGUE)
+        .replace("{serial}", &"0".repeat(32))
         .replace("{chapter}", "basics");
     path.replace("{receipt}", &"0".repeat(32)).replace("{application}", &"0".repeat(32))
 }
@@ -445,11 +450,15 @@ fn is_open(page: &Route, role: Role) -> bool {
         | "code_page"
         | "admin_page"
         | "admin_certificates_page"
+        | "renewal_page"
         | "own_sessions_page"
         | "today_page"
         | "script"
-        | "passkey_script" => true,
+        | "passkey_script"
+        | "idle_script" => true,
         // Of the roles the offices' accounts and one of the operator's are administrators; only offices have a colleague.
+        // Nobody has one of this number.
+        "certificate_page" => false,
         "people_page" | "invite_page" => is_office || role == Role::Operator,
         "colleague_page" => is_office,
         "applications_page" => matches!(role, Role::Operator | Role::SecondOperator),
@@ -629,6 +638,37 @@ async fn an_app_is_set_up_by_its_qr_code_and_asked_for_at_the_next_log_in() {
     let now = code(&world);
     assert_eq!(location(&next.submit("/login/code", "/login/code", &[("code", &now)]).await), "/today");
     assert!(next.get("/users").await.status.is_success());
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_page_says_before_a_log_in_ends_and_only_who_presses_the_button_stays() {
+    let world = World::new().await;
+    let mut browser = Browser::logged_in(&world, Role::Planner).await;
+    let page = browser.get("/users").await;
+    assert!(
+        page.text().contains("id=\"idle\" data-minutes=\"15\"") && page.text().contains("hidden><div"),
+        "{}",
+        page.text()
+    );
+    let policy = page.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+    assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{policy}");
+    let script = browser.get("/idle.js").await;
+    assert!(script.status.is_success() && script.text().contains("\"submit\""), "{}", script.text());
+    let token = form_token(&page);
+    for _ in 0..3 {
+        world.pass(14 * 60).await;
+        // The script itself asks for nothing that counts.
+        browser.get("/idle.js").await;
+        let reply = browser.post("/account/stay", &[("form_token", &token)]).await;
+        assert_eq!(reply.status, StatusCode::NO_CONTENT, "{}", reply.text());
+    }
+    world.pass(14 * 60).await;
+    browser.get("/idle.js").await;
+    world.pass(60 + 1).await;
+    assert_eq!(location(&browser.post("/account/stay", &[("form_token", &token)]).await), "/login?why=idle");
+    // Before somebody is logged in nothing ends.
+    assert!(!Browser::of(&world, Role::Planner).get("/login").await.text().contains("id=\"idle\""));
     world.verify().await;
 }
 

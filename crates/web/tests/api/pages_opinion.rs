@@ -435,22 +435,32 @@ async fn a_refusal_of_the_physician_on_a_returned_opinion_of_the_old_form_stays_
     world.verify().await;
 }
 
+/// T-28: scripts are files of our own. The form has one, the pages of a log-in the one that says when it ends, others none.
 #[tokio::test]
-async fn only_the_pages_of_the_form_may_run_a_script() {
+async fn a_page_runs_the_scripts_it_needs_and_no_other() {
     let world = World::new().await;
     let doctor = Browser::logged_in(&world, Role::Hospital).await;
     let at = work(&doctor).await;
-    for (path, has_script) in [
-        (format!("{at}/basics"), true),
-        (format!("{at}/remarks"), true),
-        (format!("{at}/send"), false),
-        ("/opinions".to_owned(), false),
-        ("/today".to_owned(), false),
-        ("/login".to_owned(), false),
+    for (path, scripts) in [
+        (format!("{at}/basics"), &["/kiban.js", "/idle.js"][..]),
+        (format!("{at}/remarks"), &["/kiban.js", "/idle.js"]),
+        (format!("{at}/send"), &["/idle.js"]),
+        ("/opinions".to_owned(), &["/idle.js"]),
+        ("/today".to_owned(), &["/idle.js"]),
     ] {
         let page = doctor.get(&path).await;
+        assert_eq!(scripts_of(&page.text()), scripts, "{path}");
         let policy = page.headers["content-security-policy"].to_str().unwrap();
-        assert_eq!(page.text().contains("<script"), has_script, "{path}");
-        assert_eq!(policy.contains("script-src 'self'; connect-src 'self'"), has_script, "{path}: {policy}");
+        assert!(policy.contains("script-src 'self'; connect-src 'self'") && !policy.contains("unsafe"), "{path}: {policy}");
     }
+    let login = Browser::of(&world, Role::Hospital).get("/login").await;
+    assert!(!login.text().contains("<script"), "{}", login.text());
+    let policy = login.headers["content-security-policy"].to_str().unwrap();
+    assert!(!policy.contains("script-src") && policy.contains("default-src 'none'"), "{policy}");
+}
+
+/// The files of the scripts of a page. Any script that is not a file fails.
+fn scripts_of(page: &str) -> Vec<&str> {
+    let after = page.split("<script").skip(1);
+    after.map(|tag| tag.strip_prefix(" src=\"").and_then(|tag| tag.split_once("\" defer></script>")).expect(tag).0).collect()
 }

@@ -385,6 +385,79 @@ async fn an_upload_of_plans_holds_so_many_people_at_most() {
     let told =
         problems.iter().find(|problem| problem["rule"] == "too_many_people").unwrap_or_else(|| panic!("{refused}"));
     assert!(told["message"].as_str().unwrap().contains("1人まで"), "{told}");
+    // A set to another office is bound as an upload is, before anybody in it is looked up.
+    let refused = planner.upload(&path_to(Role::Helper), &files).await;
+    assert_eq!(refused.refusal(), (422, "refused_files".to_owned()));
+    let problems = refused.json()["problems"].clone();
+    let is_told = problems.as_array().unwrap().iter().any(|problem| problem["rule"] == "too_many_people");
+    assert!(is_told, "{problems}");
+}
+
+#[tokio::test]
+async fn what_an_office_sends_is_bound_in_rows_and_bytes() {
+    let world = World::of(Config { upload_rows: 3, ..Config::default() }, |_| {}).await;
+    let planner = world.log_in(Role::Planner).await;
+    let files = set(Role::Planner, Role::Helper, serial());
+    let refused = planner.upload("/api/v1/plans", &files).await.json();
+    assert_eq!(refused["result"]["report"]["problems"][0]["rule"], json!("too_many_rows"), "{refused}");
+    let refused = planner.upload(&path_to(Role::Helper), &files).await.json();
+    assert_eq!(refused["problems"][0]["rule"], json!("too_many_rows"), "{refused}");
+    let large = vec![("UP1KYO.CSV".to_owned(), vec![b'x'; (32 << 20) + 1])];
+    for path in ["/api/v1/plans", "/api/v1/life"] {
+        let refused = planner.upload(path, &large).await;
+        assert_eq!(refused.refusal(), (413, "too_large".to_owned()), "{path}");
+    }
+}
+
+/// A サービスコード表 of the installation: what is none of the month is refused where it is sent and where it is registered.
+#[tokio::test]
+async fn a_service_code_that_is_none_of_the_month_is_refused_where_there_is_a_table() {
+    let table = |codes: &str| {
+        let text = format!("# title: 見本の表\n# months: 202604-202703\ncode\tname\tfrom\tto\n{codes}");
+        Some(std::sync::Arc::new(kiban_domain::service_type::ServiceCodes::parse(&text).unwrap()))
+    };
+    for (codes, told) in [("111211\t身体\t202604\t\n", None), ("111111\t身体\t202604\t\n", Some("service_code"))] {
+        let world = World::of(Config { service_codes: table(codes), ..Config::default() }, |_| {}).await;
+        let planner = world.log_in(Role::Planner).await;
+        let files = set(Role::Planner, Role::Helper, serial());
+        let sent = planner.upload(&path_to(Role::Helper), &files).await.json();
+        let registered = planner.upload("/api/v1/plans", &files).await.json();
+        let has =
+            |problems: &Value| problems.as_array().is_some_and(|all| all.iter().any(|p| p["rule"] == "service_code"));
+        assert_eq!(has(&sent["problems"]), told.is_some(), "{sent}");
+        assert_eq!(has(&registered["result"]["report"]["problems"]), told.is_some(), "{registered}");
+    }
+}
+
+/// The plan that comes with a slip is the one it is held against, not the one that is registered.
+#[tokio::test]
+async fn a_slip_with_its_new_plan_is_not_held_against_the_plan_before() {
+    let world = World::new().await;
+    let planner = world.log_in(Role::Planner).await;
+    world.register_plan_maker(Role::Planner, Person::Hanako).await;
+    world.register(Role::Helper, Person::Hanako).await;
+    let before = plan(Role::Planner, Role::Helper, serial(), Person::Hanako.key());
+    assert_eq!(planner.upload("/api/v1/plans", &before).await.json()["state"], json!("applied"));
+    let together = |number: u64, changed_on: &str| {
+        let change = |plan: &mut CarePlan| {
+            set_services(plan, &[(Some(Coverage::Covered), Some(Role::Helper), "訪問介護")]);
+            plan.changed_on = day(changed_on);
+            if let Some(supplement) = &mut plan.supplement {
+                supplement.changed_on = Some(plan.changed_on);
+            }
+        };
+        let mut files = plan_of(Role::Planner, Role::Helper, number, Person::Hanako.key(), change);
+        files.extend(set(Role::Planner, Role::Helper, number));
+        files
+    };
+    let told = async |files: Files| {
+        let sent = send(&planner, Role::Helper, &files).await;
+        rules(&sent).iter().filter(|rule| **rule == "outside_plan").count()
+    };
+    assert_eq!(told(set(Role::Planner, Role::Helper, serial())).await, 1, "the plan before names nothing of it");
+    assert_eq!(told(together(serial(), "2026-11-01")).await, 0);
+    assert_eq!(told(together(serial(), "2026-12-01")).await, 1, "a plan from December on is none for November");
+    world.verify().await;
 }
 
 #[tokio::test]
@@ -430,6 +503,32 @@ async fn the_same_set_is_sent_once_and_another_under_its_serial_not_at_all() {
     let other = set_of(Role::Planner, Role::Helper, number, &[Person::Hidden.key()], |_| {});
     assert_eq!(planner.upload(&path_to(Role::Helper), &other).await.refusal(), (409, "conflict".to_owned()));
     assert_eq!(listed(&planner, "sent").await.len(), 1);
+    world.verify().await;
+}
+
+/// ケアプラン標準仕様 4.1: a set for each office number and サービス種類; software exports both in the same second.
+#[tokio::test]
+async fn sets_of_two_service_types_of_one_office_share_a_serial() {
+    let world = World::new().await;
+    let planner = world.log_in(Role::Planner).await;
+    let number = serial();
+    let of_type = |service: &str| {
+        let sending = Sending {
+            receiver_type: Some(ServiceType::parse(service).unwrap()),
+            ..sending(Role::Planner, Role::Helper, number)
+        };
+        write_slip_set(&[slip(Person::Hanako.key(), sending.sender, sending.receiver)], &sending).unwrap()
+    };
+    let first = send(&planner, Role::Helper, &of_type("11")).await;
+    let second = send(&planner, Role::Helper, &of_type("A2")).await;
+    assert_ne!(id(&first), id(&second));
+    assert!(!rules(&second).contains(&"superseded"), "{second}");
+    assert_eq!(second["replaces"], json!([]));
+    for (service, sent) in [("11", &first), ("A2", &second)] {
+        let again = send(&planner, Role::Helper, &of_type(service)).await;
+        assert_eq!((id(&again), &again["repeated"]), (id(sent), &json!(true)), "{service}");
+    }
+    assert_eq!(listed(&planner, "sent").await.len(), 2);
     world.verify().await;
 }
 

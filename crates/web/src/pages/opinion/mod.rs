@@ -10,7 +10,7 @@ pub(crate) use file::{form as file_form, take as take_file};
 use self::fields::{CHAPTERS, Field, Shape, Typed};
 use self::work::{Heading, Located, Origin, Sheet, city_name, kept, typed_in};
 use super::visitor::{Away, Posted, Visitor, to};
-use super::{Frame, show, show_with_script, words};
+use super::{Frame, show, words};
 use crate::input::{Form, Query};
 use crate::{App, Problem};
 use askama::Template;
@@ -183,7 +183,7 @@ pub(crate) async fn chapter(
     let was_checked = wanted.is_ok_and(|wanted| wanted.check.is_some());
     let typed = sheet.typed(CHAPTERS[place].0);
     let html = chapter_page(&app, &visitor, &handle, &sheet, (place, &typed, was_checked));
-    Ok(show_with_script(&html)?)
+    Ok(show(&html)?)
 }
 
 fn chapter_page(
@@ -355,7 +355,7 @@ async fn saved_elsewhere(
     let text = "ほかの画面で先に保存されています。ちがうところに「ほかの画面」の内容を並べました。この画面の内容でよければ、もう一度保存してください。";
     html.errors = vec![("", text.to_owned())];
     html.page.has_errors = true;
-    let mut response = show_with_script(&html)?;
+    let mut response = show(&html)?;
     *response.status_mut() = StatusCode::CONFLICT;
     Ok(response)
 }

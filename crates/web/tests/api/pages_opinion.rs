@@ -451,7 +451,10 @@ async fn a_page_runs_the_scripts_it_needs_and_no_other() {
         let page = doctor.get(&path).await;
         assert_eq!(scripts_of(&page.text()), scripts, "{path}");
         let policy = page.headers["content-security-policy"].to_str().unwrap();
-        assert!(policy.contains("script-src 'self'; connect-src 'self'") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert!(
+            policy.contains("script-src 'self'; connect-src 'self'") && !policy.contains("unsafe"),
+            "{path}: {policy}"
+        );
     }
     let login = Browser::of(&world, Role::Hospital).get("/login").await;
     assert!(!login.text().contains("<script"), "{}", login.text());
@@ -462,5 +465,7 @@ async fn a_page_runs_the_scripts_it_needs_and_no_other() {
 /// The files of the scripts of a page. Any script that is not a file fails.
 fn scripts_of(page: &str) -> Vec<&str> {
     let after = page.split("<script").skip(1);
-    after.map(|tag| tag.strip_prefix(" src=\"").and_then(|tag| tag.split_once("\" defer></script>")).expect(tag).0).collect()
+    after
+        .map(|tag| tag.strip_prefix(" src=\"").and_then(|tag| tag.split_once("\" defer></script>")).expect(tag).0)
+        .collect()
 }

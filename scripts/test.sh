@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every test of the project: both databases, the exhaustive proof of the access decision, the demo, the kill test.
-# On Debian it installs what it needs (PostgreSQL, strace, curl, node, npm, systemd-analyze and softhsm2) when run as root; elsewhere it says what is missing.
+# On Debian it installs what it needs (PostgreSQL, strace, curl, node, npm, systemd-analyze, softhsm2, chromium and a Japanese font) when run as root; elsewhere it says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,6 +16,8 @@ need node nodejs
 need npm npm
 need systemd-analyze systemd
 need softhsm2-util softhsm2
+need chromium chromium
+[ -d /usr/share/fonts/opentype/noto ] || missing+=(fonts-noto-cjk)
 if [ "${#missing[@]}" -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "installing: ${missing[*]}"
@@ -44,3 +46,5 @@ cargo clippy --workspace --all-targets --quiet -- -D warnings
 cargo test --workspace
 # The description of the API against a real server; 3: there is no Python package index to install it from.
 scripts/schemathesis.sh 5 || { [ $? -eq 3 ] && [ -z "${CI:-}" ]; }
+# The pages in a real browser; 3: there is none here.
+scripts/browser.sh || { [ $? -eq 3 ] && [ -z "${CI:-}" ]; }

@@ -1,0 +1,187 @@
+// The pages in a real browser (Chromium), over real TLS with the certificates of a demo: every page that can be reached from
+// the start page of each role, at a desktop's and at a telephone's width, and the main paths without a script and by keyboard.
+//
+// usage: node browser.mjs CERTIFICATES OFFICE_URL PUBLIC_URL [FOLDER FOR SCREENSHOTS]
+import { chromium } from "playwright-core";
+import { readFileSync, mkdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import dns from "node:dns";
+
+// Every name under .localhost is this machine, whatever its resolver says.
+const here = (host) => (host.endsWith(".localhost") ? "127.0.0.1" : host);
+for (const resolver of [dns, dns.promises]) {
+  const real = resolver.lookup;
+  resolver.lookup = (host, ...rest) => real(here(host), ...rest);
+}
+
+const [certificates, office, open, shots] = process.argv.slice(2);
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const PASSWORD = "mihon-dake-no-aikotoba-2026";
+const ROLES = {
+  "care-manager": "care_manager1",
+  "home-help": "care_worker1",
+  hospital: "physician1",
+  city: "municipal_officer1",
+  operator: "operator_staff1",
+};
+/** Bytes of a page with everything it loads, without fonts. */
+const WEIGHT = 150_000;
+
+let faults = 0;
+const fault = (where, what) => {
+  faults += 1;
+  console.log(`  ✗ ${where}: ${what}`);
+};
+
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+
+/** A window of somebody's own: no cookie of another, the certificate of their terminal. */
+async function window_of(role, more = {}) {
+  const clientCertificates = role && [
+    { origin: office, certPath: `${certificates}/${role}.crt`, keyPath: `${certificates}/${role}.key` },
+  ];
+  const context = await browser.newContext({
+    ignoreHTTPSErrors: true, // The certification authority of the demo is not installed here; curl and the tests check it.
+    locale: "ja-JP",
+    timezoneId: "Asia/Tokyo",
+    viewport: { width: 1280, height: 900 },
+    clientCertificates: clientCertificates || undefined,
+    ...more,
+  });
+  return context.newPage();
+}
+
+async function log_in(page, account) {
+  await page.goto(`${office}/login`);
+  await page.fill("#account", account);
+  await page.fill("#password", PASSWORD);
+  await page.click("main button[type=submit]");
+  if (!page.url().endsWith("/today")) fault(account, `the log-in led to ${page.url()}`);
+}
+
+/** A page by its kind: /p/{…}/looks is looked at for one person. */
+const kind_of = (path) => path.split("?")[0].replace(/(?<=\/)[0-9a-f]{16,}(?=\/|$)/g, "{}").replace(/(?<=\/(insurers|people|rules)\/)[^/]+/, "{}");
+
+async function look(page, base, path, name, from) {
+  const where = `${name} ${kind_of(path)}${from ? ` (from ${kind_of(from)})` : ""}`;
+  const told = [];
+  const hear = (message) => message.type() === "error" && !message.location().url.endsWith("/favicon.ico") && told.push(message.text());
+  const broken = (error) => told.push(error.message);
+  let weight = 0;
+  const weigh = async (answer) => (weight += (await answer.body().catch(() => Buffer.alloc(0))).length);
+  page.on("console", hear).on("pageerror", broken).on("response", weigh);
+  await page.setViewportSize({ width: 1280, height: 900 });
+  const answer = await page.goto(base + path);
+  if (answer.status() !== 200) fault(where, `answered ${answer.status()}`);
+  await page.evaluate(axe);
+  const violations = await page.evaluate(async () => (await window.axe.run()).violations.map((one) => `${one.id}: ${one.nodes[0].html.slice(0, 200)}`));
+  for (const one of violations) fault(where, `axe ${one}`);
+  const headings = await page.locator("h1").count();
+  if (headings !== 1) fault(where, `${headings} headings h1`);
+  if (weight > WEIGHT) fault(where, `${weight} bytes`);
+  const links = await page.$$eval("a[href]", (all) => all.filter((a) => !a.hasAttribute("download")).map((a) => a.href));
+  const shot = shots && `${shots}/${name}${kind_of(path).replace(/[^a-z0-9]+/g, "_")}`;
+  for (const width of [1280, 390]) {
+    await page.setViewportSize({ width, height: 900 });
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    if (over > 0) fault(where, `${over} px wider than the window at ${width} px`);
+    if (shot) await page.screenshot({ path: `${shot}-${width}.png`, fullPage: true });
+  }
+  page.off("console", hear).off("pageerror", broken).off("response", weigh);
+  for (const one of told) fault(where, `said ${one}`);
+  return links;
+}
+
+/** Every kind of page that links lead to from the first ones on. */
+async function crawl(page, base, first, name) {
+  const seen = new Set();
+  const waiting = first.map((path) => [path]);
+  while (waiting.length) {
+    const [path, from] = waiting.shift();
+    const kind = kind_of(path);
+    if (seen.has(kind)) continue;
+    seen.add(kind);
+    for (const link of await look(page, base, path, name, from)) {
+      const url = new URL(link);
+      const is_file = /\.(csv|json|svg|txt|crl|pem|p12|cer)$|\/(files|original|download)\b/i.test(url.pathname);
+      if (url.origin === base && !is_file) waiting.push([url.pathname + url.search, path]);
+    }
+  }
+  console.log(`${name}: ${seen.size} kinds of pages`);
+  return seen.size;
+}
+
+if (shots) mkdirSync(shots, { recursive: true });
+let pages = 0;
+for (const [role, account] of Object.entries(ROLES)) {
+  const page = await window_of(role);
+  await log_in(page, account);
+  pages += await crawl(page, office, ["/today"], role);
+  await page.context().close();
+}
+const nobody = await window_of(null);
+pages += await crawl(nobody, open, ["/", "/start-dates", "/apply"], "nobody");
+await nobody.context().close();
+
+// Without a script: a home helper registers somebody whose card lies on the table, and sees the page.
+const planner = await window_of("care-manager", { javaScriptEnabled: false });
+await log_in(planner, ROLES["care-manager"]);
+await planner.goto(`${office}/users`);
+await planner.locator('main a[href^="/p/"]').first().click();
+const text = await planner.locator("main").innerText();
+const card = {
+  insurer_number: text.match(/(?<!\d)\d{6}(?!\d)/)?.[0],
+  insured_number: text.match(/(?<!\d)\d{10}(?!\d)/)?.[0],
+  kana: text.match(/[ァ-ヶー]+ [ァ-ヶー]+/)?.[0],
+  birth: text.match(/(明治|大正|昭和|平成)(元|\d+)年\d+月\d+日/)?.[0],
+};
+if (Object.values(card).some((value) => !value)) fault("the card", `not read from the page: ${JSON.stringify(card)}`);
+await planner.context().close();
+
+const helper = await window_of("home-help", { javaScriptEnabled: false });
+await log_in(helper, ROLES["home-help"]);
+const type = async (values) => {
+  await helper.goto(`${office}/users/new`);
+  for (const [name, value] of Object.entries(values)) await helper.fill(`#${name}`, value);
+};
+const send = () => helper.click("main form button.btn--main");
+await type({ ...card, birth: "昭和17年13月8日" });
+await helper.check('input[name="sex"][value="female"]');
+await send();
+if (!(await helper.title()).startsWith("エラー：")) fault("a wrong birthday", await helper.title());
+if ((await helper.inputValue("#kana")) !== card.kana) fault("a wrong birthday", "what was typed is gone");
+for (const sex of ["female", "male"]) {
+  await type(card);
+  await helper.check(`input[name="sex"][value="${sex}"]`);
+  await send();
+  if (/\/p\//.test(helper.url())) break;
+}
+if (!/\/p\//.test(helper.url())) fault("registration without a script", `ended at ${helper.url()}`);
+if (/\d{10}/.test(helper.url().replace(/[0-9a-f]{16,}/, ""))) fault("registration", `a number in ${helper.url()}`);
+await helper.context().close();
+
+// By keyboard alone: the first stop is the way past the menu; the log-in and the list need no mouse.
+const keyboard = await window_of("care-manager");
+await keyboard.goto(`${office}/login`);
+await keyboard.keyboard.press("Tab");
+if ((await keyboard.evaluate(() => document.activeElement.textContent)) !== "本文へ進む") fault("keyboard", "the first stop is not 本文へ進む");
+const reach = async (selector) => {
+  for (let stops = 0; stops < 60; stops += 1) {
+    if (await keyboard.evaluate((wanted) => document.activeElement.matches(wanted), selector)) return;
+    await keyboard.keyboard.press("Tab");
+  }
+  fault("keyboard", `${selector} cannot be reached at ${keyboard.url()}`);
+};
+await reach("#account");
+await keyboard.keyboard.type(ROLES["care-manager"]);
+await reach("#password");
+await keyboard.keyboard.type(PASSWORD);
+await Promise.all([keyboard.waitForURL("**/today"), keyboard.keyboard.press("Enter")]);
+await keyboard.goto(`${office}/users`);
+await reach('main a[href^="/p/"]');
+await Promise.all([keyboard.waitForURL("**/p/**"), keyboard.keyboard.press("Enter")]);
+await keyboard.context().close();
+
+await browser.close();
+console.log(faults ? `${faults} faults on ${pages} kinds of pages` : `${pages} kinds of pages: nothing to mend`);
+process.exit(faults ? 1 : 0);

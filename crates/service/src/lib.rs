@@ -251,6 +251,8 @@ pub struct Config {
     pub upload_people: i32,
     /// Rows of all files of an upload of plans, or of a set between offices.
     pub upload_rows: i32,
+    /// Entries of the log read for one answer about the looks of the own staff; then the answer says where it goes on.
+    pub staff_look_entries: i32,
     /// Days after its sending after which a message between offices is deleted, whatever became of it (P-201).
     pub slip_days: i64,
     /// 比較表 beside the trend of LIFE.
@@ -303,6 +305,7 @@ impl Default for Config {
             slip_sets: 2_000,
             upload_people: 2_000,
             upload_rows: 200_000,
+            staff_look_entries: 5_000,
             slip_days: 180,
             life_reference: Arc::new(Reference::sample()),
             service_codes: None,

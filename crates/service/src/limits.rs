@@ -81,6 +81,7 @@ impl Config {
             "slip_sets" => self.slip_sets = number,
             "upload_people" => self.upload_people = number,
             "upload_rows" => self.upload_rows = number,
+            "staff_look_entries" => self.staff_look_entries = number,
             "slip_days" => self.slip_days = number.into(),
             _ => return Err(format!("{name} という設定はありません")),
         }

@@ -12,8 +12,6 @@ use std::collections::BTreeSet;
 
 /// Days of one question at most.
 pub const STAFF_LOOK_DAYS: i64 = 31;
-/// Entries that are read for one answer at most; then the answer says where it goes on.
-const MOST: usize = 5_000;
 /// Read at a time.
 const BLOCK: u32 = 500;
 
@@ -118,7 +116,8 @@ impl Platform {
         let limit = usize::try_from(ask.limit).unwrap_or_default();
         let (mut found, mut read, mut is_end) = (Vec::new(), 0, false);
         let organization = caller.organization.to_string();
-        'read: while read < MOST {
+        let most = usize::try_from(self.inner.config.staff_look_entries).unwrap_or_default();
+        'read: while read < most {
             let block = self.store().audit().of_organization(&organization, BLOCK, Some(before)).await?;
             for entry in &block {
                 if entry.at < oldest {

@@ -144,26 +144,25 @@ impl Platform {
         limit: i32,
         context: &Context,
     ) -> Result<Vec<SwitchLine>, Error> {
-        let only = account.map(|account| crate::accounts::staff_id(caller.organization, account)).transpose()?;
-        let mut after = match after.and_then(|after| after.split_once('.')) {
+        let named = |account| {
+            let staff = crate::accounts::staff_id(caller.organization, account);
+            staff.map_err(|_| Error::item("account", "アカウント名が正しくありません"))
+        };
+        let only = account.map(named).transpose()?;
+        let after = match after.and_then(|after| after.split_once('.')) {
             Some((handle, account)) => {
                 let person = self.person_of(caller, handle).await?;
-                Some((crate::accounts::staff_id(caller.organization, account)?, person))
+                Some((named(account)?, person))
             }
             None => None,
         };
-        let mut found: Vec<StaffSwitch> = Vec::new();
-        loop {
-            let place = after.as_ref().map(|(staff, person)| (staff, *person));
-            let some = self.store().switches_of(caller.organization, place, limit).await?;
-            let is_last = some.len() < limit as usize;
-            after = some.last().map(|last| (last.staff.clone(), last.person));
-            found.extend(some.into_iter().filter(|one| only.as_ref().is_none_or(|only| *only == one.staff)));
-            if is_last || found.len() >= limit as usize {
-                break;
-            }
+        // A place in another account's list is none in this one.
+        let is_elsewhere = |(staff, _): &(StaffId, PersonKey)| only.as_ref().is_some_and(|only| only != staff);
+        if after.as_ref().is_some_and(is_elsewhere) {
+            return Err(Error::item("after", "前のページの next を指定してください"));
         }
-        found.truncate(limit as usize);
+        let place = after.as_ref().map(|(staff, person)| (staff, *person));
+        let found = self.store().switches_of(caller.organization, only.as_ref(), place, limit).await?;
         let people = found.iter().map(|one| one.person).collect();
         let names = self.names_of(caller, people, caller.entry(context, "switches", Outcome::Allowed), context).await?;
         let mut lines = Vec::with_capacity(found.len());

@@ -17,8 +17,14 @@ const OF_ORGANIZATION: &str =
     "SELECT staff_id, insurer_number, insured_number, hidden, kinds, changed_at, changed_by, mac FROM staff_switch
      WHERE organization = $1 AND (staff_id, insurer_number, insured_number) > ($2, $3, $4)
      ORDER BY staff_id, insurer_number, insured_number LIMIT $5";
+const OF_STAFF: &str =
+    "SELECT staff_id, insurer_number, insured_number, hidden, kinds, changed_at, changed_by, mac FROM staff_switch
+     WHERE organization = $1 AND staff_id = $2 AND (insurer_number, insured_number) > ($3, $4)
+     ORDER BY insurer_number, insured_number LIMIT $5";
+/// Rows read at a time at least: those that hide nothing any more stay in the table.
+const BLOCK: i32 = 200;
 #[cfg(test)]
-pub(crate) const ALL: &[&str] = &[PUT, OF_ORGANIZATION];
+pub(crate) const ALL: &[&str] = &[PUT, OF_ORGANIZATION, OF_STAFF];
 
 /// What is hidden.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,10 +126,12 @@ impl Tx {
 }
 
 impl Store {
-    /// The switches of an office that hide something, by staff and person, after one of them; a damaged one hides everything.
+    /// The switches of an office, or of one account of it, that hide something, by staff and person, after one of them; a damaged one
+    /// hides everything.
     pub async fn switches_of(
         &self,
         organization: Organization,
+        only: Option<&StaffId>,
         after: Option<(&StaffId, PersonKey)>,
         limit: i32,
     ) -> Result<Vec<StaffSwitch>, StoreError> {
@@ -131,12 +139,15 @@ impl Store {
         let place = |(staff, person): (&StaffId, PersonKey)| {
             (staff.0.clone(), person.insurer.to_string(), person.insured.to_string())
         };
+        let statement = if only.is_some() { OF_STAFF } else { OF_ORGANIZATION };
+        let begin = || (only.map(|only| only.0.clone()).unwrap_or_default(), String::new(), String::new());
         let mut after = after.map(place);
+        let block = limit.max(BLOCK);
         let mut found = Vec::new();
         loop {
-            let (staff, insurer, insured) = after.take().unwrap_or_default();
-            let args = args![&organization, &staff, &insurer, &insured, limit];
-            let rows = self.engine.rows(OF_ORGANIZATION, args).await?;
+            let (staff, insurer, insured) = after.take().unwrap_or_else(begin);
+            let args = args![&organization, &staff, &insurer, &insured, block];
+            let rows = self.engine.rows(statement, args).await?;
             for row in &rows {
                 let switch = switch_row(&self.keys, row)?;
                 if switch.hides != Hides::Nothing {
@@ -148,7 +159,7 @@ impl Store {
             }
             match rows.last() {
                 // Those that hide nothing any more are passed over, so a page is short only at the end.
-                Some(last) if rows.len() == limit as usize => {
+                Some(last) if rows.len() == block as usize => {
                     after = Some((last.text(0)?, last.text(1)?, last.text(2)?));
                 }
                 _ => return Ok(found),

@@ -70,15 +70,26 @@ async fn every_fact_written_is_gathered() {
             .unwrap();
         let facts = world.facts().await;
         assert_eq!((facts.switched_off, facts.switched_off_kinds), (false, [Kind::C1, Kind::E2].into()));
-        let listed = world.store.switches_of(Organization::Office(office()), None, 10).await.unwrap();
+        let listed = world.store.switches_of(Organization::Office(office()), None, None, 10).await.unwrap();
         assert_eq!(listed, [switch(&staff, Hides::Kinds([Kind::C1, Kind::E2].into()))]);
+        let of = async |id: &str| {
+            let staff = StaffId(id.to_owned());
+            world.store.switches_of(Organization::Office(office()), Some(&staff), None, 10).await.unwrap()
+        };
+        assert_eq!(of(&staff.0).await, listed);
+        let place = Some((&staff, hanako()));
+        let rest = world.store.switches_of(Organization::Office(office()), Some(&staff), place, 10).await.unwrap();
+        assert_eq!(rest, []);
+        // Another account, whose name begins the same or sorts before it, has none of them.
+        assert_eq!(of(&format!("{}0", staff.0)).await, []);
+        assert_eq!(of(&staff.0[..staff.0.len() - 1]).await, []);
         world
             .write(async |tx| tx.put_switch(Organization::Office(office()), &switch(&staff, Hides::Nothing)).await)
             .await
             .unwrap();
         let facts = world.facts().await;
         assert!(!facts.switched_off && facts.switched_off_kinds.is_empty());
-        assert_eq!(world.store.switches_of(Organization::Office(office()), None, 10).await.unwrap(), []);
+        assert_eq!(world.store.switches_of(Organization::Office(office()), None, None, 10).await.unwrap(), []);
     })
     .await;
 }

@@ -11,7 +11,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use kiban_domain::InsurerNumber;
 use kiban_domain::office::OfficeClass;
-use kiban_service::{AuditHeads, DisasterLine, InsurerLine, OfficeLine};
+use kiban_service::{AuditHeads, DisasterLine, InsurerLine, ItemFault, OfficeLine};
 use serde::Deserialize;
 
 const HERE: &str = "/operator";
@@ -230,24 +230,29 @@ fn numbers(text: &str) -> Vec<String> {
     parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
-fn proposal(form: &Form) -> Proposal {
-    Proposal {
+/// A kind of office that is none of ours would leave fewer kinds, and none at all means all of them.
+fn proposal(form: &Form) -> Result<Proposal, Problem> {
+    let classes: Option<Vec<OfficeClass>> = form.all("classes").iter().map(|code| OfficeClass::parse(code)).collect();
+    let Some(classes) = classes else {
+        return Err(Problem::invalid(vec![ItemFault::new("classes", "事業所の種類を、もう一度選んでください")]));
+    };
+    Ok(Proposal {
         event: form.get("event").to_owned(),
         areas: numbers(form.get("areas")),
-        classes: form.all("classes").iter().filter_map(|code| OfficeClass::parse(code)).collect(),
+        classes,
         offices: numbers(form.get("offices")),
         hosts: numbers(form.get("hosts")),
         without_consent: form.get("without_consent") == "yes",
         from: form.get("from").to_owned(),
         to: form.get("to").to_owned(),
-    }
+    })
 }
 
 const FIELDS: [&str; 6] = ["event", "areas", "offices", "hosts", "from", "to"];
 
 pub(crate) async fn propose(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
     let Posted { visitor, form } = posted;
-    let proposal = proposal(&form).check();
+    let proposal = proposal(&form).and_then(|proposal| proposal.check());
     let problem = match app.platform.propose_disaster(&visitor.caller, proposal, &visitor.context).await {
         Ok(_) => return Ok(to("/operator/disasters?done=propose", None)),
         Err(problem) => problem,

@@ -19,6 +19,8 @@ const PAGE: i32 = 100;
 /// Lines read at a time for the file, and the most in it.
 const BLOCK: i32 = 200;
 const MOST: usize = 5_000;
+/// Reads for one file at most: where few of many entries are asked for, it is the days that must be fewer.
+const ROUNDS: usize = 40;
 const SCREEN: &str = "P-211";
 
 #[derive(Template)]
@@ -154,20 +156,23 @@ pub(crate) async fn file(
     let wanted = Wanted { after: None, ..wanted.unwrap_or_default() };
     let (caller, context) = (&visitor.caller, &visitor.context);
     let (mut body, mut lines, mut after) = (csv::begin(HEADER), 0, None);
-    loop {
+    let narrower = |text: String| Problem::invalid(vec![ItemFault::new("from", text)]);
+    for _ in 0..ROUNDS {
         let ask = wanted.ask(BLOCK).map(|ask| StaffLooksAsk { after: after.take(), ..ask });
         let StaffLooks { look_ups, next, .. } = app.platform.staff_looks(caller, ask, context).await?;
         lines += look_ups.len();
         body.extend(look_ups.iter().map(|look| csv::line(line(look))));
         if lines > MOST {
             let text = format!("{MOST}件を超えます。日か人をしぼってから、保存してください");
-            return Err(Problem::invalid(vec![ItemFault::new("from", text)]).into());
+            return Err(narrower(text).into());
         }
         match next {
             Some(next) => after = Some(next),
             None => return Ok(csv::file("staff-looks.csv", body)),
         }
     }
+    Err(narrower("この期間の記録は多すぎて、一度に調べられません。日をしぼってから、保存してください".to_owned())
+        .into())
 }
 
 fn line(look: &StaffLook) -> [String; 13] {

@@ -45,6 +45,12 @@ async fn a_disaster_mode_is_proposed_by_one_approved_by_another_and_its_end_is_r
         "{text}"
     );
     let right = [("event", "見本地震"), ("areas", area.as_str()), ("from", "令和8年11月24日"), ("to", "2026-11-30")];
+    // A kind of office that is none would leave none, which means every kind.
+    let unknown = [right[0], right[1], right[2], right[3], ("classes", "carr")];
+    let told = first.submit(list, list, &unknown).await;
+    assert_eq!(told.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(told.text().contains("事業所の種類を、もう一度選んでください"), "{}", told.text());
+    assert!(first.get(list).await.text().contains("まだ開いたことがありません。"));
     let long = [right[0], right[1], right[2], ("to", "2027-11-30")];
     assert!(first.submit(list, list, &long).await.text().contains("期間は14日以内"));
     assert_eq!(location(&first.submit(list, list, &right).await), "/operator/disasters?done=propose");

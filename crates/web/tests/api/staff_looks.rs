@@ -3,6 +3,7 @@
 use crate::pages::Browser;
 use crate::world::{COLLEAGUE, Person, Role, World, account_of};
 use axum::http::StatusCode;
+use kiban_service::Config;
 use serde_json::{Value, json};
 
 fn lines(reply: &Value) -> &Vec<Value> {
@@ -139,5 +140,23 @@ async fn the_page_filters_and_the_file_holds_no_formula() {
     assert!(text.starts_with("\u{feff}日時,アカウント,職員,"), "{text}");
     assert!(text.contains("'=HYPERLINK") && !text.contains(",=HYPERLINK") && !text.contains(",\"=HYPERLINK"), "{text}");
     assert!(text.contains("架空 花子") && text.contains("consent_missing"), "{text}");
+    world.verify().await;
+}
+
+/// T-14: a filter that meets nothing does not make one request read the whole log.
+#[tokio::test]
+async fn the_file_of_a_filter_that_meets_nothing_ends_after_so_many_entries() {
+    let world = World::of(Config { staff_look_entries: 1, ..Config::default() }, |_| {}).await;
+    let chief = Browser::logged_in(&world, Role::Helper).await;
+    let file = "/admin/looks.csv?account=nobody1";
+    assert_eq!(chief.get(file).await.status, StatusCode::OK, "a few entries are read to their end");
+    for _ in 0..50 {
+        chief.get("/users").await;
+    }
+    let told = chief.get(file).await;
+    assert_eq!(told.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(told.text().contains("日をしぼって"), "{}", told.text());
+    // The page says where it goes on.
+    assert!(chief.get("/admin/looks?account=nobody1").await.text().contains("続きを見る"));
     world.verify().await;
 }

@@ -298,7 +298,7 @@ fn a_limit_by_a_type_that_is_unknown_or_not_given_in_that_month_is_told() {
     {
         columns[layout] = code.as_bytes().to_vec();
         *bytes = columns.join(&b","[..]);
-        let with = vec![("UPHOSOKU".to_owned(), bytes.clone())];
+        let with = [("UPHOSOKU".to_owned(), bytes.clone())];
         let mut all = folder("slip");
         file(&mut all, "UPHOSOKU").1 = with[0].1.clone();
         let problems = care_plan::read_set(&all).1;

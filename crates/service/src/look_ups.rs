@@ -38,7 +38,7 @@ impl Platform {
         let person = self.person_of(caller, handle).await?;
         let case = self.case(caller, person, context).await?;
         let all = case.is_own_municipality();
-        if !all && !case.is_assigned() {
+        if !case.still_concerns_caller() {
             let entry = caller.entry_about(context, person, "look_ups", Outcome::Refused);
             self.store().audit().append(Entry { rule: Some("not_assigned".to_owned()), ..entry }).await?;
             return Err(Error::Unknown);

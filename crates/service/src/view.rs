@@ -103,6 +103,8 @@ pub struct PersonPage {
 pub struct Offers {
     /// Whether the person's consent may be taken here; asked only while a kind is hidden for lack of it.
     pub takes_consent: bool,
+    /// Whether a registration of this office could be ended here.
+    pub ends_registration: bool,
     /// ※1: who makes the person's plan; none for whoever makes nobody's.
     pub plan_maker: Option<PlanMaker>,
 }
@@ -190,7 +192,11 @@ impl Platform {
         let takes_consent = lacks_consent
             && self.takes_consents(caller, context)?
             && self.may_open_consent(caller, &case, context).await?;
-        let offers = Offers { takes_consent, plan_maker: self.plan_maker_of(caller, &case, context)? };
+        let offers = Offers {
+            takes_consent,
+            ends_registration: case.is_assigned(),
+            plan_maker: self.plan_maker_of(caller, &case, context)?,
+        };
         Ok(PersonPage { person, kinds, hidden: opened.hidden, warnings, why, opinion_accepted_on, offers })
     }
 

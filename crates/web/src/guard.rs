@@ -37,13 +37,17 @@ const WITH_SCRIPT: &str = "default-src 'none'; style-src 'self'; script-src 'sel
 
 /// The outermost layer of both routers.
 pub(crate) async fn guard(State((app, listener)): State<(App, Listener)>, request: Request, next: Next) -> Response {
-    let context = match Context::new((app.settings.clock)()) {
+    let settings = app.settings.clone();
+    let context = match Context::new((settings.clock)()) {
         Ok(context) => context,
-        Err(error) => return finish(Problem::from(error).into_response(), "00000000000000000000000000000000", None),
+        Err(error) => {
+            let response = Problem::from(error).into_response();
+            return finish(response, "00000000000000000000000000000000", None, &settings.public_url);
+        }
     };
     let request_id = context.request_id.clone();
     let reader = reader_of(listener, &request);
-    let (watch, metrics) = (app.settings.watch.clone(), app.settings.metrics.clone());
+    let (watch, metrics) = (&settings.watch, &settings.metrics);
     let (seen, began) = (Seen::asked(listener, &request), Instant::now());
     let response = pass(app, listener, context, request, next).await.unwrap_or_else(Problem::into_response);
     let seen = seen.answered(&response);
@@ -51,7 +55,7 @@ pub(crate) async fn guard(State((app, listener)): State<(App, Listener)>, reques
     if let Some(watch) = watch {
         watch(seen);
     }
-    finish(response, &request_id, reader)
+    finish(response, &request_id, reader, &settings.public_url)
 }
 
 /// Who waits for the answer in front of a browser, so that a problem is a page.
@@ -156,13 +160,14 @@ fn without_port(host: &str) -> String {
 }
 
 /// Writes the problem document if there is one, and the headers.
-fn finish(mut response: Response, request_id: &str, reader: Option<Reader>) -> Response {
+fn finish(mut response: Response, request_id: &str, reader: Option<Reader>, public_url: &str) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         if let Some(log) = problem.for_log() {
             tracing::error!(request_id, status = problem.status.as_u16(), code = problem.code, error = log, "problem");
         }
         let allow = response.headers_mut().remove(header::ALLOW);
-        let (page, wait) = (reader.and_then(|reader| pages::problem(&problem, reader, request_id)), problem.wait());
+        let (page, wait) =
+            (reader.and_then(|reader| pages::problem(&problem, reader, request_id, public_url)), problem.wait());
         response = page.unwrap_or_else(|| problem.render(request_id));
         if let Some(wait) = wait {
             response.headers_mut().insert(header::RETRY_AFTER, wait);

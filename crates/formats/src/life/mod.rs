@@ -101,10 +101,10 @@ const UNKNOWN_FORM: &str = "unknown_form";
 
 /// Reads files that come together. A form that is not in the table, such as a newer one, is passed over with a warning where
 /// there are files that can be read: an office drops the whole export of its software.
-pub fn read_set<'n, N: AsRef<str>, B: AsRef<[u8]>>(
-    files: &'n [(N, B)],
+pub fn read_set<N: AsRef<str>, B: AsRef<[u8]>>(
+    files: &[(N, B)],
     stage: Stage,
-) -> (Vec<(&'n str, LifeFile)>, Vec<Problem>) {
+) -> (Vec<(&str, LifeFile)>, Vec<Problem>) {
     let (mut read, mut problems) = (Vec::new(), Vec::new());
     for (name, bytes) in files {
         let (file, found) = self::read(name.as_ref(), bytes.as_ref(), stage);

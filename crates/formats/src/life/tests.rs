@@ -320,7 +320,7 @@ fn a_form_that_is_not_known_yet_keeps_only_its_own_file_out() {
     assert_eq!(read, [("old.csv".to_owned(), 1)]);
     assert_eq!(told, [("new.csv".to_owned(), "unknown_form".to_owned(), 1, false)]);
     // Alone there is nothing to take, and what is no id of a form is a fault.
-    assert_eq!(of(&[("new.csv", &newer)]).1[0].3, true);
+    assert!(of(&[("new.csv", &newer)]).1[0].3);
     let other = known.replace("FORM_0900_2021", "FORM");
     assert_eq!(of(&[("x.csv", &other), ("old.csv", &known)]).1[0].1, "data_type");
 }
@@ -488,9 +488,11 @@ fn values_of(row: &LifeRow) -> (u64, Values) {
     (row.line, values)
 }
 
+type PlainRows = Vec<(u64, Option<Values>)>;
+
 /// The rows of a file with their lines, read in the plainest way; a row whose columns are not those of the head has no values, and
 /// a file that is no CSV at all no rows.
-fn plainly(bytes: &[u8]) -> Option<(Option<&'static LifeForm>, Vec<(u64, Option<Values>)>)> {
+fn plainly(bytes: &[u8]) -> Option<(Option<&'static LifeForm>, PlainRows)> {
     let body = bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(bytes);
     let text = match std::str::from_utf8(body) {
         Ok(text) => text.to_owned(),

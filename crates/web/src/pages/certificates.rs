@@ -156,11 +156,13 @@ async fn again(
 /// Shows the new certificate in its answer; the same request again is answered with the same one.
 pub(crate) async fn renew(
     State(app): State<App>,
-    Extension(certificate): Extension<PeerCertificate>,
+    certificate: Option<Extension<PeerCertificate>>,
     posted: Posted,
 ) -> Result<Response, Away> {
     let Posted { visitor, form } = posted;
     let Visitor { caller, context, .. } = &visitor;
+    // Whoever is logged in came with one.
+    let Extension(certificate) = certificate.ok_or_else(Problem::unknown)?;
     let csr = form.get("csr").to_owned();
     let renewed = app.platform.renew_certificate::<Problem>(caller, Ok(csr.clone()), &certificate.key_digest, context);
     let application = match renewed.await {

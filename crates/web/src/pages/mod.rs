@@ -141,7 +141,7 @@ struct ProblemPage<'a> {
 }
 
 /// A problem the way a browser shows it. `None` when that fails: the document then takes its place.
-pub(crate) fn problem(problem: &Problem, reader: Reader, request_id: &str) -> Option<Response> {
+pub(crate) fn problem(problem: &Problem, reader: Reader, request_id: &str, public_url: &str) -> Option<Response> {
     if reader == Reader::Person {
         return me::problem(problem, request_id);
     }
@@ -150,7 +150,13 @@ pub(crate) fn problem(problem: &Problem, reader: Reader, request_id: &str) -> Op
         "unknown" => ("ページが見つかりません。または、見ることができません。", "担当利用者の一覧から開いてください。"),
         _ => (problem.title.as_str(), problem.detail.as_str()),
     };
-    let page = Frame { title: title.to_owned(), body: "main--read", has_errors: true, ..Frame::default() };
+    let page = Frame {
+        title: title.to_owned(),
+        body: "main--read",
+        has_errors: true,
+        public_url: public_url.to_owned(),
+        ..Frame::default()
+    };
     let items = problem.items().into_iter().map(|(_, message)| message).collect();
     let is_log_in = matches!(problem.code, "login_required" | "binding");
     let html = ProblemPage { page, detail, items, is_log_in, request_id }.render().ok()?;

@@ -40,8 +40,7 @@ struct PersonHtml {
     /// Consents are taken, narrowed or withdrawn here at all.
     may_change_consent: bool,
     may_end: bool,
-    /// The municipality's: codes and proxies of the person's own door.
-    has_door: bool,
+    is_city: bool,
     /// 届出を書く, for those who file them.
     may_file: bool,
     /// `nobody`, `me` or `colleague` makes the person's plan; empty for whoever makes nobody's.
@@ -197,8 +196,8 @@ pub(crate) async fn show_person(
         cards,
         may_take_consent: view.offers.takes_consent,
         may_change_consent: is_taker,
-        may_end: is_office,
-        has_door: matches!(visitor.caller.organization, Organization::Municipality(_)),
+        may_end: view.offers.ends_registration,
+        is_city: matches!(visitor.caller.organization, Organization::Municipality(_)),
         may_file: app.platform.files_requests(&visitor.caller, &visitor.context).map_err(Problem::from)?,
         plan_maker: match view.offers.plan_maker {
             Some(PlanMaker::Nobody) => "nobody",

@@ -435,6 +435,29 @@ async fn a_refusal_of_the_physician_on_a_returned_opinion_of_the_old_form_stays_
     world.verify().await;
 }
 
+/// P-048, P-110: a hospital that was asked for an opinion has no registration to end, but reads its own looks.
+#[tokio::test]
+async fn a_hospital_that_was_asked_reads_its_own_looks_and_every_link_of_a_page_leads_somewhere() {
+    let world = World::new().await;
+    let doctor = Browser::logged_in(&world, Role::Hospital).await;
+    let person = work(&doctor).await.replace("/opinions/", "/p/");
+    let page = doctor.get(&person).await;
+    assert!(page.text().contains(&format!("href=\"{person}/looks\"")), "{}", page.text());
+    assert!(!page.text().contains(&format!("href=\"{person}/end\"")), "{}", page.text());
+    let looks = doctor.get(&format!("{person}/looks")).await;
+    assert_eq!(looks.status, StatusCode::OK);
+    assert!(looks.text().contains("この事業所の記録です"), "{}", looks.text());
+    // What is not there is a page whose links lead to the public address, not to more that is not there.
+    let lost = doctor.get(&format!("{person}/nothing")).await;
+    assert_eq!(lost.status, StatusCode::NOT_FOUND);
+    assert!(
+        lost.text().contains("利用開始日の一覧") && !lost.text().contains("href=\"/start-dates\""),
+        "{}",
+        lost.text()
+    );
+    world.verify().await;
+}
+
 /// T-28: scripts are files of our own. The form has one, the pages of a log-in the one that says when it ends, others none.
 #[tokio::test]
 async fn a_page_runs_the_scripts_it_needs_and_no_other() {

@@ -525,8 +525,10 @@ async fn sets_of_two_service_types_of_one_office_share_a_serial() {
     assert!(!rules(&second).contains(&"superseded"), "{second}");
     assert_eq!(second["replaces"], json!([]));
     for (service, sent) in [("11", &first), ("A2", &second)] {
-        let again = send(&planner, Role::Helper, &of_type(service)).await;
-        assert_eq!((id(&again), &again["repeated"]), (id(sent), &json!(true)), "{service}");
+        let again = planner.upload(&path_to(Role::Helper), &of_type(service)).await;
+        assert_eq!(again.status, StatusCode::OK, "{service}: {}", again.text());
+        let again = again.json();
+        assert_eq!((id(&again["slip"]), &again["repeated"]), (id(sent), &json!(true)), "{service}");
     }
     assert_eq!(listed(&planner, "sent").await.len(), 2);
     world.verify().await;

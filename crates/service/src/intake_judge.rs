@@ -111,12 +111,33 @@ struct Present {
     acts: HashMap<InsuredNumber, Vec<PresentAct>>,
     newest: HashMap<(InsuredNumber, Kind), String>,
     claims: HashMap<RowKey, RowClaim>,
-    /// Rows that are not in, of whatever receipt.
-    open: Vec<StoredOpenRow>,
+    open: PresentOpen,
     /// People with a version that was set aside, and whether one says 不開示: that holds unseen, too (T-1 c).
     unseen: HashMap<InsuredNumber, bool>,
     /// Acts that were set aside.
     unseen_acts: HashSet<String>,
+}
+
+/// Rows that are not in, of whatever receipt.
+#[derive(Default)]
+struct PresentOpen {
+    /// Receipts that brought one, by its key.
+    by_key: HashMap<FileKey, Vec<i64>>,
+    /// Those that still wait, by whom they wait for.
+    waiting: HashMap<InsuredNumber, Vec<(FileKey, i64)>>,
+}
+
+impl PresentOpen {
+    fn of(rows: Vec<StoredOpenRow>, now: Timestamp) -> Self {
+        let mut open = Self::default();
+        for row in rows {
+            if row.waits && row.received_at + WAITS >= now {
+                open.waiting.entry(row.key.0).or_default().push((row.key.clone(), row.receipt));
+            }
+            open.by_key.entry(row.key).or_default().push(row.receipt);
+        }
+        open
+    }
 }
 
 impl Present {
@@ -328,7 +349,7 @@ impl Judge {
             let is_in = judged.open.len() == refused;
             self.clear(&place, is_in, &present, &mut judged);
             if is_in && is_person && !was_known {
-                self.take_up(&place, &present, &mut judged);
+                Self::take_up(&place, &present, &mut judged);
             }
             if let Some((row, record)) = counted.zip(judged.records.get(records)) {
                 let is_recorded = present.newest.contains_key(&(row.key.insured, record.kind));
@@ -341,22 +362,21 @@ impl Judge {
 
     /// What was not in under the key of a row, and is settled by it.
     fn clear(&self, place: &Place, is_in: bool, present: &Present, judged: &mut Judged) {
+        if present.open.by_key.is_empty() {
+            return;
+        }
         let key = place.file_key();
-        for open in present.open.iter().filter(|open| open.key == key) {
-            let is_read_again = self.again.as_ref().is_some_and(|(again, _)| again.of == open.receipt);
-            if is_read_again || is_in && self.since.made(open.receipt) != Ordering::Greater {
-                judged.cleared.push((key.clone(), open.receipt));
+        for receipt in present.open.by_key.get(&key).into_iter().flatten() {
+            let is_read_again = self.again.as_ref().is_some_and(|(again, _)| again.of == *receipt);
+            if is_read_again || is_in && self.since.made(*receipt) != Ordering::Greater {
+                judged.cleared.push((key.clone(), *receipt));
             }
         }
     }
 
     /// What waited for somebody who is there now.
-    fn take_up(&self, place: &Place, present: &Present, judged: &mut Judged) {
-        let waited = present
-            .open
-            .iter()
-            .filter(|open| open.waits && open.key.0 == place.key.insured && open.received_at + WAITS >= self.now);
-        judged.again.extend(waited.map(|open| (open.key.clone(), open.receipt)));
+    fn take_up(place: &Place, present: &Present, judged: &mut Judged) {
+        judged.again.extend(present.open.waiting.get(&place.key.insured).into_iter().flatten().cloned());
     }
 
     /// Whether something made later is there under the key of a row that is not in.
@@ -381,7 +401,7 @@ impl Judge {
         numbers.sort();
         numbers.dedup();
         let store = self.platform.store();
-        let open = if self.has_open { store.open_rows(self.insurer, &numbers).await? } else { Vec::new() };
+        let open = if self.has_open { self.open_rows(rows, &numbers).await? } else { PresentOpen::default() };
         if self.is_initial {
             return Ok(Present { open, ..Present::default() });
         }
@@ -394,7 +414,7 @@ impl Judge {
         let people = store.present_people(self.insurer, &numbers).await?;
         // Of somebody who is not there nothing is there.
         numbers.retain(|number| people.contains_key(number));
-        let is_asked = |row: &&MunicipalRow| !self.aside.is_empty() || matches!(row.value, MunicipalValue::Consent(_));
+        let is_asked = |row: &&MunicipalRow| !self.aside.is_empty() || intake_kinds::has_act(&row.value);
         let consenting: HashSet<InsuredNumber> = rows.iter().filter(is_asked).map(|row| row.key.insured).collect();
         let consenting: Vec<InsuredNumber> = numbers.iter().copied().filter(|n| consenting.contains(n)).collect();
         let (records, acts, claims) = tokio::try_join!(
@@ -411,6 +431,15 @@ impl Judge {
             }
         }
         Ok(present)
+    }
+
+    /// What is not in of the 種別 of a block, and what waits for people it may bring.
+    async fn open_rows(&self, rows: &[MunicipalRow], people: &[InsuredNumber]) -> Result<PresentOpen, Error> {
+        let kinds: HashSet<&str> = rows.iter().map(|row| row.value.kind().code()).collect();
+        let brings = kinds.contains(MunicipalKind::Insured.code());
+        let kinds: Vec<&str> = kinds.into_iter().collect();
+        let open = self.platform.store().open_rows(self.insurer, people, &kinds, brings).await?;
+        Ok(PresentOpen::of(open, self.now))
     }
 
     fn is_known(&self, insured: InsuredNumber, present: &Present) -> bool {

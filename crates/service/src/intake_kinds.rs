@@ -35,6 +35,15 @@ pub(crate) fn author_of(value: &MunicipalValue) -> Option<Organization> {
     }
 }
 
+/// Whether a row is, or carries, an act of consent.
+pub(crate) fn has_act(value: &MunicipalValue) -> bool {
+    match value {
+        MunicipalValue::Consent(_) => true,
+        MunicipalValue::Application(application) => application.consent.is_some(),
+        _ => false,
+    }
+}
+
 /// The municipal consent of a ticked 同意欄 (P-071). Deleting the application takes nothing back: acts are never deleted.
 pub(crate) fn consent_column(person: PersonKey, change: Change, value: &MunicipalValue) -> Option<ConsentRecord> {
     match value {

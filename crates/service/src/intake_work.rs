@@ -377,10 +377,7 @@ impl Platform {
         tx.put_block(&sealed).await?;
         tx.put_claims(insurer, &judged.claims).await?;
         tx.put_open_rows(insurer, number, &judged.open).await?;
-        for ((insured, kind, history), receipt) in &judged.displaced {
-            let (insured, kind, history) = (Some(*insured), kind.clone(), *history);
-            tx.put_open_rows(insurer, *receipt, &[OpenRow { insured, kind, history, waits: false }]).await?;
-        }
+        tx.put_displaced_rows(insurer, &judged.displaced).await?;
         tx.clear_open_rows(insurer, &judged.cleared).await?;
         tx.put_rows_again(insurer, number, &judged.again).await?;
         for (person, natural_key) in &judged.ended_requests {

@@ -249,24 +249,26 @@ async fn a_renumbered_person_has_both_numbers_and_a_stranger_is_tied_to_nobody()
 
 #[tokio::test]
 async fn a_union_sends_for_its_members_once_the_operator_knows_them() {
-    let world = World::new(None).await;
-    let member = InsurerNumber::parse("232074").unwrap();
-    let mut insured = world.cast.consenting.insured.clone();
-    insured.card_insurer = member;
-    let early = world.import(package(&world, 0).insured(&[corrected(&insured, 1)]).finish().unwrap()).await;
-    assert_eq!((rules(&early), early.report.counts.refused), (vec!["card_insurer"], 1));
+    for address in addresses().await {
+        let world = World::new(address).await;
+        let member = InsurerNumber::parse("232074").unwrap();
+        let mut insured = world.cast.consenting.insured.clone();
+        insured.card_insurer = member;
+        let early = world.import(package(&world, 0).insured(&[corrected(&insured, 1)]).finish().unwrap()).await;
+        assert_eq!((rules(&early), early.report.counts.refused), (vec!["card_insurer"], 1));
 
-    let always = Period::new(jiff::civil::date(2018, 4, 1), None).unwrap();
-    let membership = [StoredMember { union: world.city.insurer, member, period: always }];
-    world.platform.put_union_members(&membership, "cli", &context()).await.unwrap();
-    let result = world.import(package(&world, 0).insured(&[corrected(&insured, 1)]).finish().unwrap()).await;
-    assert_eq!((result.repeated, result.report.counts.applied), (false, 1), "{:?}", rules(&result));
-    // Whoever types the number on the card finds the person of the union (P-038).
-    world.start().await;
-    let manager = world.office(Role::Planning, JobType::CareManager).await;
-    let mut typed = items(&world.cast.consenting, false);
-    typed.card_insurer = member;
-    assert!(world.platform.register_office(&manager, asked(typed), &context()).await.is_ok());
+        let always = Period::new(jiff::civil::date(2018, 4, 1), None).unwrap();
+        let membership = [StoredMember { union: world.city.insurer, member, period: always }];
+        world.platform.put_union_members(&membership, "cli", &context()).await.unwrap();
+        let result = world.import(package(&world, 0).insured(&[corrected(&insured, 1)]).finish().unwrap()).await;
+        assert_eq!((result.repeated, result.report.counts.applied), (false, 1), "{:?}", rules(&result));
+        // Whoever types the number on the card finds the person of the union (P-038).
+        world.start().await;
+        let manager = world.office(Role::Planning, JobType::CareManager).await;
+        let mut typed = items(&world.cast.consenting, false);
+        typed.card_insurer = member;
+        assert!(world.platform.register_office(&manager, asked(typed), &context()).await.is_ok());
+    }
 }
 
 #[tokio::test]

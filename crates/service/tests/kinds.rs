@@ -127,7 +127,11 @@ async fn a_ticked_consent_column_opens_what_needs_consent_and_an_older_one_undoe
         corrected.applicant.telephone = None;
         let rows = [row(person, 90, Change::Corrected, corrected)];
         let result = world.import(package(&world, 2).records(&rows).finish().unwrap()).await;
-        assert_eq!((result.report.counts.applied, rules(&result)), (1, vec![]));
+        // The city hears that its column no longer holds, at the column's own day.
+        assert_eq!((result.report.counts.applied, rules(&result)), (1, vec!["consent_differs"]));
+        let told = &result.report.problems[0];
+        assert_eq!((told.line, told.item.as_str(), told.severity.as_str()), (2, "同意日", "warning"));
+        assert!(told.message.contains("撤回（2026-11-20"), "{}", told.message);
         assert!(!sees_survey().await);
 
         // A column dated after its package was made, or after the receipt, is refused with its row (P-071).

@@ -59,10 +59,18 @@ pub(crate) const ALL_POSTGRES: &[&str] = &[
     ACTS_POSTGRES,
     crate::claim::POSTGRES,
     crate::open_row::POSTGRES,
+    crate::open_row::CLEAR_POSTGRES,
 ];
 #[cfg(test)]
-pub(crate) const ALL_SQLITE: &[&str] =
-    &[DIGESTS_SQLITE, LIFE_MARKS_SQLITE, PEOPLE_SQLITE, ACTS_SQLITE, crate::claim::SQLITE, crate::open_row::SQLITE];
+pub(crate) const ALL_SQLITE: &[&str] = &[
+    DIGESTS_SQLITE,
+    LIFE_MARKS_SQLITE,
+    PEOPLE_SQLITE,
+    ACTS_SQLITE,
+    crate::claim::SQLITE,
+    crate::open_row::SQLITE,
+    crate::open_row::CLEAR_SQLITE,
+];
 
 /// An act of consent that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,7 +199,7 @@ impl Store {
     }
 
     /// A list as one argument, the way the statements of the engine take it apart.
-    fn list_of<T>(&self, items: &[T], text: impl Fn(&T) -> &str) -> Result<String, StoreError> {
+    pub(crate) fn list_of<T>(&self, items: &[T], text: impl Fn(&T) -> &str) -> Result<String, StoreError> {
         let texts: Vec<&str> = items.iter().map(text).collect();
         if self.engine.is_postgres() {
             return Ok(texts.join(","));

@@ -2,7 +2,7 @@
 //! something they depend on is there (docs/decisions/0007).
 
 use crate::bulk::number;
-use crate::engine::{Arg, args};
+use crate::engine::{Arg, RawTx, args};
 use crate::many::ManyRows;
 use crate::{Store, StoreError, Tx};
 use kiban_domain::{InsuredNumber, InsurerNumber, Timestamp};
@@ -12,17 +12,27 @@ use std::sync::LazyLock;
 const PUT: &str = "INSERT INTO open_row (insurer_number, insured_number, kind, history_number, receipt_number, waits)
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
 static PUT_MANY: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::of(PUT));
-const CLEAR: &str = "DELETE FROM open_row
-     WHERE insurer_number = $1 AND insured_number = $2 AND kind = $3 AND history_number = $4 AND receipt_number = $5";
+// One look-up a row in one statement, whatever the statistics say of a table that is millions of rows one day and none the next.
+pub(crate) const CLEAR_POSTGRES: &str = "DELETE FROM open_row WHERE insurer_number = $1 AND ctid = ANY(ARRAY(
+       SELECT o.place FROM jsonb_array_elements($2::text::jsonb) AS asked(key), LATERAL (
+         SELECT ctid AS place FROM open_row
+         WHERE insurer_number = $1 AND insured_number = key ->> 0 AND kind = key ->> 1
+           AND history_number = (key ->> 2)::bigint AND receipt_number = (key ->> 3)::bigint OFFSET 0) o))";
+pub(crate) const CLEAR_SQLITE: &str = "DELETE FROM open_row WHERE rowid IN (
+       SELECT o.rowid FROM json_each($2) CROSS JOIN open_row o
+       WHERE o.insurer_number = $1 AND o.insured_number = value ->> 0 AND o.kind = value ->> 1
+         AND o.history_number = value ->> 2 AND o.receipt_number = value ->> 3)";
 const ANY: &str = "SELECT 1 FROM open_row WHERE insurer_number = $1 ORDER BY insured_number LIMIT 1";
 pub(crate) const POSTGRES: &str = "SELECT w.* FROM unnest(string_to_array($2, ',')) AS asked(insured_number), LATERAL (
        SELECT o.insured_number, o.kind, o.history_number, o.receipt_number, o.waits, r.received_at
        FROM open_row o JOIN receipt r ON r.insurer_number = o.insurer_number AND r.receipt_number = o.receipt_number
-       WHERE o.insurer_number = $1 AND o.insured_number = asked.insured_number OFFSET 0) w";
+       WHERE o.insurer_number = $1 AND o.insured_number = asked.insured_number
+         AND (o.kind = ANY(string_to_array($3, ',')) OR o.waits AND $4) OFFSET 0) w";
 pub(crate) const SQLITE: &str =
     "SELECT o.insured_number, o.kind, o.history_number, o.receipt_number, o.waits, r.received_at
      FROM open_row o JOIN receipt r ON r.insurer_number = o.insurer_number AND r.receipt_number = o.receipt_number
-     WHERE o.insurer_number = $1 AND o.insured_number IN (SELECT value FROM json_each($2))";
+     WHERE o.insurer_number = $1 AND o.insured_number IN (SELECT value FROM json_each($2))
+       AND (o.kind IN (SELECT value FROM json_each($3)) OR o.waits AND $4)";
 const WAITING: &str = "SELECT count(*) FROM open_row WHERE insurer_number = $1 AND receipt_number = $2 AND waits";
 const BY_PACKAGE: &str = "SELECT r.public_id, count(*) FROM open_row o
      JOIN receipt r ON r.insurer_number = o.insurer_number AND r.receipt_number = o.receipt_number
@@ -45,7 +55,7 @@ const TAKEN_UP_BY: &str = "SELECT r.public_id FROM receipt_again a
      WHERE a.insurer_number = $1 AND a.of_receipt = $2 ORDER BY a.receipt_number";
 #[cfg(test)]
 pub(crate) const ALL: &[&str] =
-    &[PUT, CLEAR, ANY, WAITING, BY_PACKAGE, PUT_AGAIN, DUE, AGAIN, DONE_AGAIN, PUT_RECEIPT, RECEIPT, TAKEN_UP_BY];
+    &[PUT, ANY, WAITING, BY_PACKAGE, PUT_AGAIN, DUE, AGAIN, DONE_AGAIN, PUT_RECEIPT, RECEIPT, TAKEN_UP_BY];
 
 /// Key of a row as the package has it: 被保険者番号, 種別, 履歴番号.
 pub type FileKey = (InsuredNumber, String, i64);
@@ -103,12 +113,29 @@ impl Tx {
         PUT_MANY.run(&mut self.raw, &values).await.map(drop)
     }
 
-    /// Forgets rows, each of a receipt, that are in by now.
-    pub async fn clear_open_rows(&mut self, insurer: InsurerNumber, rows: &[(FileKey, i64)]) -> Result<(), StoreError> {
+    /// Notes rows, each of a receipt, that were in and are not any more.
+    pub async fn put_displaced_rows(
+        &mut self,
+        insurer: InsurerNumber,
+        rows: &[(FileKey, i64)],
+    ) -> Result<(), StoreError> {
+        let mut values: Vec<Arg<'_>> = Vec::with_capacity(rows.len() * 6);
         for ((insured, kind, history), receipt) in rows {
-            self.raw.run(CLEAR, args![insurer.as_str(), insured.as_str(), kind, *history, *receipt]).await?;
+            values.extend_from_slice(args![insurer.as_str(), insured.as_str(), kind, *history, *receipt, false]);
         }
-        Ok(())
+        PUT_MANY.run(&mut self.raw, &values).await.map(drop)
+    }
+
+    /// Forgets rows, each of a receipt, that are in by now: one statement, however many.
+    pub async fn clear_open_rows(&mut self, insurer: InsurerNumber, rows: &[(FileKey, i64)]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let keys = rows.iter().map(|((insured, kind, history), receipt)| (insured.as_str(), kind, history, receipt));
+        let keys = serde_json::to_string(&keys.collect::<Vec<_>>());
+        let keys = keys.map_err(|error| StoreError::Internal(error.to_string()))?;
+        let statement = if matches!(self.raw, RawTx::Postgres(_)) { CLEAR_POSTGRES } else { CLEAR_SQLITE };
+        self.raw.run(statement, args![insurer.as_str(), &keys]).await.map(drop)
     }
 
     /// Notes rows, each of a receipt, that are to be read again because of what `due_by` brought.
@@ -154,13 +181,20 @@ impl Store {
         Ok(!self.engine.rows(ANY, args![insurer.as_str()]).await?.is_empty())
     }
 
-    /// Rows about these people that are not in.
+    /// Rows about these people that are not in: of these 種別, and, if asked for, of every other that waits for them.
     pub async fn open_rows(
         &self,
         insurer: InsurerNumber,
         people: &[InsuredNumber],
+        kinds: &[&str],
+        waiting: bool,
     ) -> Result<Vec<StoredOpenRow>, StoreError> {
-        let rows = self.rows_of_people(POSTGRES, SQLITE, insurer, people).await?;
+        if people.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (people, kinds) = (self.list_of(people, InsuredNumber::as_str)?, self.list_of(kinds, |kind| kind)?);
+        let statement = if self.engine.is_postgres() { POSTGRES } else { SQLITE };
+        let rows = self.engine.rows(statement, args![insurer.as_str(), &people, &kinds, waiting]).await?;
         rows.iter()
             .map(|row| {
                 Ok(StoredOpenRow {

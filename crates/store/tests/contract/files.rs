@@ -5,8 +5,8 @@ use kiban_domain::office::StaffId;
 use kiban_domain::plan_request::SubmissionState;
 use kiban_domain::{Kind, Organization};
 use kiban_store::{
-    Connector, Entry, NewReceipt, NewRecord, NewSubmission, Original, ReceiptCounts, ReceiptState, RegistrationReview,
-    ReviewCause, StoreError, UploadFile,
+    Connector, Entry, FileKey, NewReceipt, NewRecord, NewSubmission, OpenRow, Original, ReceiptCounts, ReceiptState,
+    RegistrationReview, ReviewCause, StoreError, UploadFile,
 };
 use std::collections::BTreeSet;
 
@@ -70,6 +70,54 @@ async fn receipt_numbers_taken_at_the_same_time_are_never_the_same() {
         }
         assert!(numbers.into_iter().eq(1..=40));
         assert_eq!(world.write(async |tx| tx.next_receipt_number(other_insurer()).await).await.unwrap(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rows_that_are_in_by_now_are_forgotten_all_at_once_and_no_others() {
+    on_each_engine(async |world| {
+        let (first, second) = (world.open_receipt("r1").await, world.open_receipt("r2").await);
+        let people: Vec<_> = (0..300).map(|n| person(&format!("{n:010}")).insured).collect();
+        let open = |insured: &_, kind: &str, waits| OpenRow {
+            insured: Some(*insured),
+            kind: kind.to_owned(),
+            history: 7,
+            waits,
+        };
+        let rates: Vec<_> = people.iter().map(|one| open(one, "A3B", false)).collect();
+        let waiting: Vec<_> = people.iter().map(|one| open(one, "A4", true)).collect();
+        let displaced: Vec<(FileKey, i64)> =
+            people.iter().map(|one| ((*one, "A3B".to_owned(), 7), second)).take(2).collect();
+        world
+            .write(async |tx| {
+                tx.put_open_rows(insurer(), first, &rates).await?;
+                tx.put_open_rows(insurer(), first, &waiting).await?;
+                tx.put_displaced_rows(insurer(), &displaced).await
+            })
+            .await
+            .unwrap();
+        let asked = async |kinds: &[&str], waiting| {
+            let rows = world.store.open_rows(insurer(), &people, kinds, waiting).await.unwrap();
+            let mut rows: Vec<_> = rows.into_iter().map(|row| (row.receipt, row.key, row.waits)).collect();
+            rows.sort();
+            rows
+        };
+        assert_eq!(asked(&["A3B"], false).await.len(), 302);
+        assert_eq!(asked(&["A3B"], true).await.len(), 602, "and whatever waits for them");
+        assert_eq!(asked(&["A1", "A2"], false).await, []);
+        assert_eq!(world.store.open_rows(insurer(), &[], &["A3B"], true).await.unwrap(), []);
+
+        let cleared: Vec<_> = people[1..].iter().map(|one| ((*one, "A3B".to_owned(), 7), first)).collect();
+        world.write(async |tx| tx.clear_open_rows(insurer(), &[]).await).await.unwrap();
+        assert_eq!(asked(&["A3B"], true).await.len(), 602);
+        world.write(async |tx| tx.clear_open_rows(other_insurer(), &cleared).await).await.unwrap();
+        assert_eq!(asked(&["A3B"], true).await.len(), 602, "of another insurer");
+        world.write(async |tx| tx.clear_open_rows(insurer(), &cleared).await).await.unwrap();
+        let key = |n: usize| (people[n], "A3B".to_owned(), 7);
+        let left = vec![(first, key(0), false), (second, key(0), false), (second, key(1), false)];
+        assert_eq!(asked(&["A3B"], false).await, left);
+        assert_eq!(asked(&["A4"], false).await.len(), 300, "another kind");
     })
     .await;
 }

@@ -93,6 +93,31 @@ fn what_cannot_be_written_is_named_and_the_rest_is_written() {
 }
 
 #[test]
+fn a_kind_of_which_no_row_could_be_written_has_no_file() {
+    let at = "2026-11-22T00:00:00Z".parse().unwrap();
+    let begun = || PackageStream::new(person(1).key.insurer, at);
+    for mut stream in [begun(), begun().json()] {
+        let mut odd = person(1);
+        odd.identity.telephone = Some("099-000-0101（内線）".into());
+        assert!(!stream.insured((1, Change::New), odd).unwrap_err().is_empty());
+        let copayment = EXPORTED.iter().find(|one| one.kind == Kind::A3b).unwrap();
+        let content = serde_json::to_vec(&rate()).unwrap();
+        stream.record(copayment, person(1).key, (1, Change::New), &content).unwrap();
+        let files = stream.finish().unwrap();
+        assert_eq!(files.len(), 2, "the rates and the manifest");
+        assert!(files.iter().all(|(name, bytes)| !name.contains("INSURED") && !bytes.is_empty()), "{files:?}");
+        let mut rows = 0;
+        assert_eq!(municipal::open(files).check(&mut |_| rows += 1), vec![]);
+        assert_eq!(rows, 1);
+    }
+    let mut nothing = begun();
+    let mut odd = person(1);
+    odd.identity.telephone = Some("099-000-0101（内線）".into());
+    nothing.insured((1, Change::New), odd).unwrap_err();
+    assert!(nothing.finish().unwrap().is_empty());
+}
+
+#[test]
 fn nothing_written_is_no_package() {
     let at = "2026-11-22T00:00:00Z".parse().unwrap();
     assert!(PackageStream::new(person(1).key.insurer, at).finish().unwrap().is_empty());

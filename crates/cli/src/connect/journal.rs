@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result, bail};
 use kiban_domain::Timestamp;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// A step of one thing on its way.
@@ -55,11 +55,13 @@ impl Step {
 pub struct Journal {
     path: PathBuf,
     file: File,
-    /// Length of the file.
+    /// Length of the lines that are whole on the disk; the next one begins there.
     bytes: u64,
     last: HashMap<String, Last>,
     /// The folder may not know the file that is written to: nothing more is written.
     is_unsure: bool,
+    /// Behind the whole lines may stand a piece of one that could not be written.
+    is_torn: bool,
 }
 
 /// The last step of one thing.
@@ -79,7 +81,6 @@ impl Journal {
         file.read_to_end(&mut text).with_context(cannot)?;
         let sound = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         file.set_len(sound as u64).with_context(cannot)?;
-        file.seek(SeekFrom::End(0)).with_context(cannot)?;
         text.truncate(sound);
         let mut last = HashMap::new();
         for line in String::from_utf8_lossy(&text).lines() {
@@ -91,7 +92,7 @@ impl Journal {
                 last.insert(name.to_owned(), Last { step, note, at });
             }
         }
-        Ok(Self { path: path.to_owned(), file, bytes: sound as u64, last, is_unsure: false })
+        Ok(Self { path: path.to_owned(), file, bytes: sound as u64, last, is_unsure: false, is_torn: false })
     }
 
     /// The last step of something, with its note.
@@ -119,8 +120,13 @@ impl Journal {
         let plain = |text: &str| text.replace(['\t', '\n', '\r'], " ");
         let (name, last) = (plain(name), Last { step, note: plain(note), at: Some(at) });
         let line = line(&name, &last);
-        self.file.write_all(line.as_bytes()).context("記録に書けません")?;
+        if self.is_torn {
+            self.file.set_len(self.bytes).context("記録の書きかけの行を消せません")?;
+        }
+        self.is_torn = true;
+        self.file.write_all_at(line.as_bytes(), self.bytes).context("記録に書けません")?;
         self.file.sync_data().context("記録を保存できません")?;
+        self.is_torn = false;
         self.bytes += line.len() as u64;
         self.last.insert(name, last);
         Ok(())
@@ -147,6 +153,7 @@ impl Journal {
         file.sync_all().with_context(cannot)?;
         std::fs::rename(&draft, &self.path).with_context(cannot)?;
         self.file = file;
+        self.is_torn = false;
         self.bytes = text.len() as u64;
         let kept: std::collections::HashSet<String> = kept.into_iter().collect();
         self.last.retain(|name, _| kept.contains(name));
@@ -187,6 +194,27 @@ mod tests {
         journal.write(Timestamp::UNIX_EPOCH, Step::Closed, "差分1", "").unwrap();
         drop(journal);
         assert_eq!(Journal::open(&path).unwrap().last("差分1"), Some((Step::Closed, "")));
+    }
+
+    #[test]
+    fn a_step_that_could_not_be_written_whole_leaves_the_next_one_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut journal = Journal::open(&path).unwrap();
+        let write = |journal: &mut Journal, step, name: &str| journal.write(Timestamp::UNIX_EPOCH, step, name, "");
+        write(&mut journal, Step::Taken, "out/差分1").unwrap();
+        for piece in ["1970-01-01T00:00:00.000Z\tclo", "1970-01-01T00:00:00.000Z\tclosed\tout/差分1\t\n"] {
+            // The disk is full: a piece of the line is there, or all of it, and the step did not happen.
+            let sound = std::mem::replace(&mut journal.file, File::open(&path).unwrap());
+            assert!(write(&mut journal, Step::Closed, "out/差分1").is_err());
+            OpenOptions::new().append(true).open(&path).unwrap().write_all(piece.as_bytes()).unwrap();
+            assert_eq!(journal.last("out/差分1"), Some((Step::Taken, "")));
+            // There is room again, and the program goes on.
+            journal.file = sound;
+            write(&mut journal, Step::Taken, "x").unwrap();
+            let known = Journal::open(&path).unwrap();
+            assert_eq!((known.last("out/差分1"), known.last("x")), (Some((Step::Taken, "")), Some((Step::Taken, ""))));
+        }
     }
 
     #[test]

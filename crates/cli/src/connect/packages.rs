@@ -1,8 +1,9 @@
 //! Packages of a municipality: `out/` → platform → `results/`. A package is a folder with its manifest (`MANIFEST.csv` or
 //! `MANIFEST.json`); the same bytes sent again have the same receipt, so a package whose fate is unknown is simply sent again.
 
+use super::inbox::cell;
 use super::journal::Step;
-use super::link::Content;
+use super::link::{Answer, Content};
 use super::place::{self, write_whole};
 use super::round::{Connector, Outcome, Verdict};
 use anyhow::{Context as _, Result, anyhow};
@@ -99,12 +100,12 @@ impl Connector {
             }
             (Verdict::Taken, None) => Err(anyhow!("基盤の答えに受付番号がありません")),
             (Verdict::Never, None) => {
+                let words = answer.words();
+                write_whole(&self.result(&format!("{name}.csv")), refused(&answer).as_bytes())?;
                 write_whole(&self.result(&format!("{name}.json")), &answer.bytes)?;
                 self.write(Step::Answered, &format!("out/{name}"), "failed")?;
                 self.close("state/sending", name, "out", true)?;
-                outcome
-                    .refused
-                    .push(format!("out/{name}: 受け付けられませんでした。failed に移しました: {}", answer.words()));
+                outcome.refused.push(format!("out/{name}: 受け付けられませんでした。failed に移しました: {words}"));
                 Ok(None)
             }
         }
@@ -149,6 +150,17 @@ impl Connector {
         // The JSON last: who waits for it finds both.
         write_whole(&self.result(&format!("{name}.json")), result)
     }
+}
+
+/// The result file of a package that got no receipt, in the columns of any other (docs/municipality.md 5.1).
+fn refused(answer: &Answer) -> String {
+    let text = cell(&format!("受け付けられませんでした。何も反映されていません。{}", answer.words()));
+    let mut out = format!("\u{feff}区分,ファイル,行,列,項目,規則,内容\r\n結果,,,,,,{text}\r\n");
+    for fault in answer.json()["items"].as_array().into_iter().flatten() {
+        let text = |name: &str| cell(fault[name].as_str().unwrap_or_default());
+        out.push_str(&format!("エラー,,,,{},,{}\r\n", text("item"), text("message")));
+    }
+    out
 }
 
 /// Whether a folder is a package: its manifest is there.

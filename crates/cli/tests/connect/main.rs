@@ -687,6 +687,9 @@ fn what_is_wrong_with_a_package_comes_back_beside_it() {
         files[1].1.extend_from_slice(b"x");
         world.drop_package("壊れた差分", &files);
         world.drop_package("JSONの差分", &world.package_json(2));
+        let mut many = world.package(3);
+        many.extend((0..1_000).map(|n| (format!("{n}.csv"), Vec::new())));
+        world.drop_package("多すぎる差分", &many);
         // One that cannot be moved (its name was used and leaves no room for another) does not keep the others back.
         let stuck = "動".repeat(85);
         std::fs::create_dir_all(world.part("city", "failed").join(&stuck)).unwrap();
@@ -707,6 +710,15 @@ fn what_is_wrong_with_a_package_comes_back_beside_it() {
         for line in ["動動", "out/壊れた差分: パッケージの全体が断られました"] {
             assert_eq!(words.lines().filter(|told| told.contains(line)).count(), 1, "told once: {words}");
         }
+        // One that got no receipt has its result file as well, as a sentence.
+        assert_eq!(names(&world.part("city", "failed")), [stuck.as_str(), "多すぎる差分"]);
+        let result = std::fs::read_to_string(world.part("city", "results").join("多すぎる差分.csv")).unwrap();
+        assert!(result.starts_with("\u{feff}区分,ファイル,行,列,項目,規則,内容\r\n結果,,,,,,"), "{result}");
+        assert!(
+            result.contains("エラー,,,,") && result.contains("1,000個以内") && result.contains("要求番号"),
+            "{result}"
+        );
+        assert!(read_json(&world.part("city", "results").join("多すぎる差分.json"))["request_id"].is_string());
         // An opinion nobody asked for comes back with its line; it is not among those sent.
         let today = world.town.city.spec.today;
         let mut opinion =

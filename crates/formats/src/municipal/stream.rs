@@ -219,7 +219,9 @@ impl PackageStream {
     /// The files that were not full, and at the very end the manifest: without it nothing of the package can be taken in.
     /// A package without any row has no file, and so no manifest.
     pub fn finish(mut self) -> Result<Vec<WrittenFile>, Vec<Problem>> {
-        let open = std::mem::take(&mut self.open);
+        let mut open = std::mem::take(&mut self.open);
+        // One of which no row could be written is no file: there is nothing in it that anybody could read.
+        open.retain(|part| part.rows > 0);
         let mut files: Vec<WrittenFile> = open.into_iter().map(|part| self.finish_part(part)).collect();
         // People first: a row about somebody who is not there yet would be refused.
         self.lines.sort_by_key(|line| (line.kind, line.number));

@@ -6,7 +6,7 @@ use crate::home::{Home, now};
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, Subcommand};
 use kiban_domain::{InsuredNumber, InsurerNumber, Timestamp};
-use kiban_service::Context;
+use kiban_service::{Context, Error};
 use kiban_store::{
     Entry, KEEP_YEARS, Month, Outcome, PersonLog, PersonRefused, Position, Proof, PublicKey, StoreError, Value,
     VerifyReport, first_month_kept, verify_person, verify_proof,
@@ -99,7 +99,7 @@ enum Command {
         /// 保存する年数（5年より短くはできません）
         #[arg(long, default_value_t = KEEP_YEARS)]
         keep_years: u8,
-        /// 廃棄を承認した運用者2人のアカウント（例 operator/chief,operator/deputy）。付けると実際に廃棄します
+        /// 廃棄を承認した運用者2人のアカウント（例 operator/chief,operator/deputy）。付けると、それぞれのパスワードを尋ね、実際に廃棄します
         #[arg(long, value_delimiter = ',')]
         approve: Vec<String>,
     },
@@ -349,7 +349,11 @@ async fn purge(home: &Home, before: &str, keep_years: u8, approve: &[String]) ->
         anyhow::bail!("{kept} 以降の記録は保存期間の中なので廃棄できません。--before {kept} 以前を指定してください");
     }
     let platform = home.platform().await?;
-    let months = platform.purge_audit(before, keep_years, approve, &context).await;
+    let ask = |approve: &[String]| crate::proof::ask(approve).map_err(|error| Error::Unavailable(error.to_string()));
+    let months = match platform.prove_purge(approve, ask, &context).await {
+        Ok(()) => platform.purge_audit(before, keep_years, approve, &context).await,
+        Err(error) => Err(error),
+    };
     platform.store().clone().close().await?;
     let months = months.map_err(crate::home::explain)?;
     for purged in &months {

@@ -22,6 +22,7 @@ mod migrate;
 mod operate;
 mod oqs;
 mod pmh;
+mod proof;
 mod relocate;
 mod renew;
 mod replay;

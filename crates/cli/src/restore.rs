@@ -46,7 +46,7 @@ pub struct Options {
 enum Command {
     /// 失われた記録を確かめて受け入れ、控えのあとに閉じた扉を閉じ直します（--approve がなければ、示すだけです）
     Accept {
-        /// 受け入れる運用者2人のアカウント（例 operator/chief,operator/deputy）
+        /// 受け入れる運用者2人のアカウント（例 operator/chief,operator/deputy）。それぞれのパスワードを尋ねます
         #[arg(long, value_delimiter = ',')]
         approve: Vec<String>,
         /// 復元した理由（監査記録に残ります）
@@ -141,13 +141,16 @@ async fn accept(home: &Home, approve: &[String], reason: &str, closings: &[PathB
         restored.close().await;
         return Ok(ExitCode::SUCCESS);
     }
-    let refused = refusal(&restored, approve, reason).await?;
-    if let Some(why) = refused {
-        restored.close().await;
-        bail!("{why}。受け入れていません");
-    }
+    let proved = match proved(&restored, approve, reason).await? {
+        Ok(proved) => proved,
+        Err(why) => {
+            restored.close().await;
+            bail!("{why}。受け入れていません");
+        }
+    };
     let acceptance = Acceptance {
         approvers: [approve[0].clone(), approve[1].clone()],
+        proved,
         reason: reason.to_owned(),
         request_id: kiban_service::Context::new(now())?.request_id,
     };
@@ -205,22 +208,39 @@ fn tell_lost(restored: &Restored) {
     }
 }
 
-async fn refusal(restored: &Restored, approve: &[String], reason: &str) -> Result<Option<String>> {
+/// By what each of the two is proved, or why not.
+async fn proved(
+    restored: &Restored,
+    approve: &[String],
+    reason: &str,
+) -> Result<std::result::Result<[&'static str; 2], String>> {
     let [first, second] = approve else {
-        return Ok(Some("受け入れる運用者を2人、operator/アカウント名 で指定してください".to_owned()));
+        return Ok(Err("受け入れる運用者を2人、operator/アカウント名 で指定してください".to_owned()));
     };
     if first == second {
-        return Ok(Some("受け入れる2人は別の人にしてください".to_owned()));
+        return Ok(Err("受け入れる2人は別の人にしてください".to_owned()));
     }
     if reason.trim().is_empty() {
-        return Ok(Some("--reason に復元した理由を書いてください".to_owned()));
+        return Ok(Err("--reason に復元した理由を書いてください".to_owned()));
     }
+    let mut operators = Vec::new();
     for account in approve {
-        if !restored.is_operator(account).await? {
-            return Ok(Some(format!("{account} は登録された有効な運用者のアカウントではありません")));
+        match restored.operator(account).await? {
+            Some(operator) => operators.push(operator),
+            None => {
+                return Ok(Err(format!("{account} は登録された有効な運用者のアカウントではありません")));
+            }
         }
     }
-    Ok(None)
+    let mut proved = [""; 2];
+    for (n, proof) in crate::proof::ask(approve)?.iter().enumerate() {
+        let (hash, factor) = &operators[n];
+        match proof.proves(hash, factor.as_ref(), now()).await.map_err(crate::home::explain)? {
+            Some(by) => proved[n] = by,
+            None => return Ok(Err(format!("{} のパスワードか、認証アプリの数字が違います", approve[n]))),
+        }
+    }
+    Ok(Ok(proved))
 }
 
 /// While the database is one that nobody has accepted, stands at the addresses and answers 503 to everything. `None` when it

@@ -4,14 +4,17 @@
 
 mod support;
 
+use kiban_store::{Entry, Outcome, PortalGrant, PortalRole};
 use serde_json::json;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 use support::canary;
 use support::database;
+use support::home::Home;
 use support::server::{Place, serve};
 use support::terminal::{Answer, Body, Terminal};
 use support::town::{PASSWORD, Town, Who};
@@ -26,6 +29,20 @@ fn kiban(place: &Place, arguments: &[&str]) -> (bool, String) {
         command.args(["--db", database]);
     }
     let output = command.output().unwrap();
+    (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+/// The same with something typed.
+fn kiban_told(place: &Place, arguments: &[&str], typed: &str) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kiban"));
+    command.args(arguments).arg("--home").arg(&place.home).stdin(Stdio::piped());
+    if let Some(database) = &place.database {
+        command.args(["--db", database]);
+    }
+    let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A command that asks nobody does not read it.
+    let _ = running.stdin.take().unwrap().write_all(typed.as_bytes());
+    let output = running.wait_with_output().unwrap();
     (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
 }
 
@@ -77,6 +94,55 @@ async fn consent(terminal: &mut Terminal, address: SocketAddr, handle: &str, act
     let body = json!({ "act": act, "declarant": "person", "proof": "insurance_card", "form": "同意様式 第1版" });
     let answer = ask(terminal, address, "POST", &format!("/api/v1/people/{handle}/consents"), Body::Json(body)).await;
     assert!(answer.status < 300, "{act}: {}", answer.json());
+}
+
+/// Where the municipality keeps the proxies of the n-th ordinary person.
+async fn proxies_of(town: &Town, address: SocketAddr, n: usize) -> String {
+    let asked = json!({ "insured_number": town.ordinary_people()[n].insured.key.insured });
+    let mut officer = town.terminal(Who::City);
+    let found = ask(&mut officer, address, "POST", "/api/v1/people/find", Body::Json(asked)).await;
+    format!("/api/v1/people/{}/proxies", found.text("handle").unwrap())
+}
+
+fn proxy_of(town: &Town, role: &str) -> serde_json::Value {
+    let today = town.city.spec.today;
+    json!({
+        "role": role, "name": "架空　長子", "birth": "1970-01-02", "relation": "長女", "document": "登記事項証明書",
+        "document_date": today, "ends_on": today.saturating_add(jiff::Span::new().days(30)),
+    })
+}
+
+async fn register_proxy(town: &Town, address: SocketAddr, proxies: &str) -> String {
+    let body = Body::Json(proxy_of(town, "legal"));
+    let made = ask(&mut town.terminal(Who::City), address, "POST", proxies, body).await;
+    assert_eq!(made.status, 201, "{}", made.json());
+    made.text("id").unwrap()
+}
+
+/// What the n-th ordinary person does at their own door, which no provider stands before here.
+async fn refuse_family(town: &Town, place: &Place, n: usize) {
+    let platform = Home::open(&place.home, place.database.as_deref()).unwrap().platform().await.unwrap();
+    let store = platform.store().clone();
+    let person = town.ordinary_people()[n].insured.key;
+    let now = support::home::now();
+    let mut tx = store.begin().await.unwrap();
+    tx.put_portal_grant(&PortalGrant {
+        person,
+        id: "refusal".to_owned(),
+        role: PortalRole::FamilyRefused,
+        about: Vec::new(),
+        code: None,
+        despite_withheld: false,
+        ends_on: None,
+        made_by: "portal".to_owned(),
+        made_at: now,
+        bound: None,
+        ended: None,
+    })
+    .await
+    .unwrap();
+    tx.commit(Entry::new(now, "drill", "portal", "proxy.refuse_family", Outcome::Done)).await.unwrap();
+    store.close().await.unwrap();
 }
 
 /// The serial of the first certificate of an organisation.
@@ -157,6 +223,8 @@ async fn drill(folder: &Path, server: Option<(&str, &str)>) {
     assert_eq!(get(&mut helper, at, &card).await.status, 200);
     let mode = open_disaster(&town, at).await;
     assert_eq!(search(&town, &mut helper, at).await, 200);
+    let proxies = proxies_of(&town, at, 3).await;
+    let proxy = register_proxy(&town, at, &proxies).await;
     let revoked = serial_of(&place, &town.organization(Who::Doctor).to_string());
 
     let backups = folder.join("backups");
@@ -187,6 +255,11 @@ async fn drill(folder: &Path, server: Option<(&str, &str)>) {
     let close = format!("/api/v1/disasters/{mode}/close");
     assert!(ask(&mut town.terminal(Who::Operator), at, "POST", &close, Body::Nothing).await.status < 300);
     done(&place, &["ca", "revoke", &revoked, "--reason", "key-compromise"]);
+    let block = json!({ "reason": "長男の申立て", "document": "申立書の写し", "document_date": town.city.spec.today });
+    let path = proxies.replace("/proxies", "/proxy-blocks");
+    let made = ask(&mut town.terminal(Who::City), at, "POST", &path, Body::Json(block)).await;
+    assert_eq!(made.status, 201, "{}", made.json());
+    refuse_family(&town, &place, 3).await;
     let stranger = (town.organization(Who::Stranger).to_string(), town.account(Who::Stranger));
     done(&place, &["operate", "disable-account", &stranger.0, &stranger.1]);
     register(&town, &mut manager, at, 2, true).await;
@@ -229,10 +302,11 @@ async fn drill(folder: &Path, server: Option<(&str, &str)>) {
     let operators = [Who::Operator, Who::SecondOperator].map(|who| format!("operator/{}", town.account(who)));
     let shown = done(&place, &["restore", "accept"]);
     assert!(shown.contains("失われた記録: 署名") && shown.contains("失われた区間"), "{shown}");
-    let accept = |approve: &str| {
+    let accept_as = |approve: &str, typed: [&str; 2]| {
         let arguments = ["restore", "accept", "--approve", approve, "--reason", "訓練"];
-        kiban(&place, &arguments)
+        kiban_told(&place, &arguments, &format!("{}\n\n{}\n\n", typed[0], typed[1]))
     };
+    let accept = |approve: &str| accept_as(approve, [PASSWORD; 2]);
     for approve in [
         operators[0].clone(),
         format!("{0},{0}", operators[0]),
@@ -242,13 +316,24 @@ async fn drill(folder: &Path, server: Option<(&str, &str)>) {
         let (good, said) = accept(&approve);
         assert!(!good && said.contains("受け入れていません"), "{approve}: {said}");
     }
+    // Two names are not two people: each has to know the own password.
+    for typed in [[PASSWORD, ""], ["", PASSWORD], [PASSWORD, "chigau-aikotoba-2026"]] {
+        let (good, said) = accept_as(&operators.join(","), typed);
+        assert!(!good && said.contains("のパスワードか、認証アプリの数字が違います"), "{said}");
+    }
     let still = serve(&place).await;
     assert_eq!(get(&mut town.terminal(Who::Manager), still.address, "/ready").await.status, 503);
     assert!(still.stop().await.success());
     let (good, said) = accept(&operators.join(","));
     assert!(good && said.contains("監査記録の検証も通りました"), "{said}");
-    for door in ["同意の撤回", "担当の終了", "電子証明書の失効", "アカウントの停止", "災害時モードの終了"]
-    {
+    for door in [
+        "同意の撤回",
+        "担当の終了",
+        "電子証明書の失効",
+        "アカウントの停止",
+        "災害時モードの終了",
+        "代理の閲覧の停止・家族のお断り",
+    ] {
         assert!(said.lines().any(|line| line.contains(door) && line.contains("閉じ直しました")), "{door}: {said}");
     }
     refused(&place, &["restore", "accept"], "受け入れるものはありません");
@@ -272,6 +357,16 @@ async fn drill(folder: &Path, server: Option<(&str, &str)>) {
         Err(_) => false,
     };
     assert!(!came_in, "the certificate was revoked");
+    let mut officer = town.terminal(Who::City);
+    assert_eq!(log_in(&town, &mut officer, at, Who::City).await, 200);
+    let listed = get(&mut officer, at, &proxies).await.json();
+    let registrations = listed["registrations"].as_array().unwrap();
+    let is = |role: &str| registrations.iter().any(|one| one["role"] == role && one["ended_at"].is_null());
+    assert!(is("blocked") && is("family_refused"), "{listed}");
+    let blocked = registrations.iter().find(|one| one["id"] == proxy.as_str()).unwrap();
+    assert_eq!(blocked["blocked"], true, "the proxy still sees nothing");
+    let family = ask(&mut officer, at, "POST", &proxies, Body::Json(proxy_of(&town, "family"))).await;
+    assert_eq!(family.status, 409, "the person wants no family to look");
     let people = get(&mut manager, at, "/api/v1/people?limit=200").await.json();
     assert_eq!(people["people"].as_array().unwrap().len(), 1, "what was opened after the backup stays shut");
     assert!(running.stop().await.success());

@@ -8,7 +8,7 @@ use crate::{Caller, Context, Error, Platform, intake_kinds};
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, Organization, Timestamp};
 use kiban_formats::municipal::{Change, EXPORTED, MunicipalKind, MunicipalRow, MunicipalValue, Source};
 use kiban_store::{Entry, Outcome, Receipt, ReceiptCounts, ReceiptProgress, ReceiptState};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::BuildHasher as _;
@@ -16,7 +16,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 /// Rows by what would become of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RowChanges {
     /// Of a key that is not there.
     pub new: i64,
@@ -86,6 +86,54 @@ pub struct DryRun {
     /// Of a package of everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
+}
+
+/// The same as it is kept.
+#[derive(Deserialize)]
+struct KeptSample {
+    insured_number: InsuredNumber,
+    key: String,
+    change: String,
+}
+
+impl<'de> Deserialize<'de> for SampleRow {
+    fn deserialize<D: Deserializer<'de>>(kept: D) -> Result<Self, D::Error> {
+        let KeptSample { insured_number, key, change } = KeptSample::deserialize(kept)?;
+        let change = ["new", "changed"].into_iter().find(|word| *word == change).unwrap_or("deleted");
+        Ok(Self { insured_number, key, change })
+    }
+}
+
+#[derive(Deserialize)]
+struct KeptDryRun {
+    state: String,
+    received_at: Timestamp,
+    #[serde(default)]
+    base_date: Option<Date>,
+    report: PackageReport,
+    changes: BTreeMap<String, RowChanges>,
+    samples: BTreeMap<String, Vec<SampleRow>>,
+    #[serde(default)]
+    missing: Option<Missing>,
+}
+
+impl<'de> Deserialize<'de> for DryRun {
+    fn deserialize<D: Deserializer<'de>>(kept: D) -> Result<Self, D::Error> {
+        let kept = KeptDryRun::deserialize(kept)?;
+        let KeptDryRun { state, received_at, base_date, report, changes, samples, missing } = kept;
+        let state = if state == "would_apply" { "would_apply" } else { "would_refuse" };
+        Ok(Self { receipt: "", state, received_at, base_date, repeated: false, report, changes, samples, missing })
+    }
+}
+
+impl DryRun {
+    /// 被保険者番号 of everybody whose rows are named, once each.
+    pub(crate) fn subjects(&self) -> Vec<String> {
+        let missed = self.missing.iter().flat_map(|missing| &missing.rows).map(|row| row.insured_number);
+        let sampled = self.samples.values().flatten().map(|row| row.insured_number);
+        let subjects: BTreeSet<String> = missed.chain(sampled).map(|number| number.to_string()).collect();
+        subjects.into_iter().collect()
+    }
 }
 
 /// Missing rows told one by one; a sink hears all of them.
@@ -185,17 +233,15 @@ impl Platform {
             None => None,
         };
         let state = if checked.is_refused { "would_refuse" } else { "would_apply" };
-        let missed = missing.iter().flat_map(|missing| &missing.rows).map(|row| row.insured_number);
-        let sampled = samples.values().flatten().map(|row| row.insured_number);
-        let subjects: BTreeSet<String> = missed.chain(sampled).map(|number| number.to_string()).collect();
         let detail = serde_json::json!({
             "state": state, "changes": changes, "missing": missing.as_ref().map(|missing| missing.total),
         });
-        let (insurer, subjects) = (Some(insurer.to_string()), subjects.into_iter().collect());
-        let entry = Entry { insurer, subjects, detail: Some(detail.to_string()), ..entry };
-        self.store().audit().append(entry).await?;
         let (received_at, base_date) = (context.now, checked.base_date);
-        Ok(DryRun { receipt: "", state, received_at, base_date, repeated: false, report, changes, samples, missing })
+        let tried =
+            DryRun { receipt: "", state, received_at, base_date, repeated: false, report, changes, samples, missing };
+        let (insurer, subjects) = (Some(insurer.to_string()), tried.subjects());
+        self.store().audit().append(Entry { insurer, subjects, detail: Some(detail.to_string()), ..entry }).await?;
+        Ok(tried)
     }
 
     /// What the platform holds and a package of everything that arrived lacks; before anything of it is applied.

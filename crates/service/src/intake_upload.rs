@@ -5,7 +5,7 @@ use crate::intake::IntakeResult;
 use crate::intake_work::Work;
 use crate::{Context, Error, Platform, random, random_id};
 use kiban_domain::{InsurerNumber, Organization, Timestamp};
-use kiban_store::{Entry, NewReceipt, Outcome, Receipt, ReceiptState, SealedPiece, Tx, UploadFile};
+use kiban_store::{Entry, NewReceipt, Outcome, Receipt, ReceiptState, SealedPiece, TRIAL, Tx, UploadFile};
 use ring::digest;
 use std::time::Instant;
 
@@ -117,18 +117,27 @@ impl Upload {
         Ok(tx.commit(Entry { action: "import.cut".to_owned(), outcome: Outcome::Failed, ..self.entry }).await?)
     }
 
-    /// Keeps what came without a receipt, sealed like every package, so that it can be tried and then applied or forgotten: the
-    /// number it is kept under. After a day of nothing it is forgotten like an upload that was cut.
-    pub async fn hold(mut self) -> Result<String, Error> {
+    /// Everything came and no receipt is given yet: the number its pieces lie under, sealed like those of every package, and its files.
+    /// Until more is said it is an upload that was cut.
+    pub(crate) async fn whole(&mut self) -> Result<(InsurerNumber, String, Vec<UploadFile>), Error> {
         self.end_file().await?;
         let id = self.id()?;
-        let mut tx = self.platform.store().begin().await?;
-        self.note_arrival(&mut tx, &id).await?;
-        tx.put_pieces(self.insurer, &id, &self.pieces).await?;
-        tx.put_upload_files(self.insurer, &id, &self.files).await?;
-        let entry = Entry { action: "import.held".to_owned(), natural_key: Some(id.clone()), ..self.entry };
-        tx.commit(entry).await?;
-        Ok(id)
+        self.spill(&id).await?;
+        Ok((self.insurer, id, self.files.clone()))
+    }
+
+    /// Keeps what is whole with what its trial found, in the place of one of the same insurer that was held before. After a day of
+    /// nothing it is forgotten like an upload that was cut.
+    pub(crate) async fn hold(self, id: &str, trial: &[u8]) -> Result<(), Error> {
+        let store = self.platform.store();
+        let trial = store.seal_piece(self.insurer, id, (TRIAL, 0), trial).await?;
+        let mut tx = store.begin().await?;
+        self.note_arrival(&mut tx, id).await?;
+        tx.drop_held_uploads(self.insurer, id, self.now).await?;
+        tx.put_pieces(self.insurer, id, &[trial]).await?;
+        tx.put_upload_files(self.insurer, id, &self.files).await?;
+        let entry = Entry { action: "import.held".to_owned(), natural_key: Some(id.to_owned()), ..self.entry };
+        Ok(tx.commit(entry).await?)
     }
 
     /// Gives the receipt.

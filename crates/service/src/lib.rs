@@ -49,6 +49,7 @@ mod notices;
 mod numbers;
 mod once;
 mod operator;
+mod operator_proof;
 mod operator_view;
 mod opinion_file;
 mod opinion_work;
@@ -123,6 +124,7 @@ pub use mail_factor::Mailed;
 pub use notices::{NoticePage, NoticeView};
 pub use numbers::{NumberChange, PersonNumber, PersonNumbers};
 pub use once::{Once, digest_of_files};
+pub use operator_proof::OperatorProof;
 pub use operator_view::{
     AuditHead, AuditHeads, DisasterCount, DisasterLine, DisasterReport, InsurerLine, InsurerLines, LastPackage,
     OfficeLine, OfficeLines,

@@ -30,7 +30,7 @@ impl Platform {
         Ok(self.store().purge_audit(before, keep_years, context.now, Some(&entry)).await?)
     }
 
-    async fn require_two_operators(&self, approvers: &[String]) -> Result<(), Error> {
+    pub(crate) async fn require_two_operators(&self, approvers: &[String]) -> Result<(), Error> {
         let [first, second] = approvers else {
             return Err(Error::item("approve", "承認する運用者を2人、operator/アカウント名 で指定してください"));
         };

@@ -9,7 +9,7 @@ use kiban_domain::insured::{FourItems, Insured, Sex, normalize_kana};
 use kiban_domain::notice::NoticeKind;
 use kiban_domain::office::Office;
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, Organization, PersonKey, dates};
-use kiban_policy::{UseCase, is_care_manager, makes_plans};
+use kiban_policy::{Rule, UseCase, is_care_manager, makes_plans};
 use kiban_store::{Entry, Outcome, Tx};
 use serde::Serialize;
 
@@ -93,7 +93,7 @@ impl Platform {
         let table = self.table_at(context.now)?;
         caller.require_way(UseCase::Eligibility, table)?;
         let office = caller.office.as_ref().map(|(office, _)| office);
-        office.ok_or_else(|| Error::rule(kiban_policy::Rule::NotWriter, table))
+        office.ok_or_else(|| Error::rule(Rule::NotWriter, table))
     }
 
     /// Whether the caller may be the maker of somebody's plan (※1): a care manager of an office that makes plans.
@@ -128,7 +128,7 @@ impl Platform {
             self.store().person_facts(person, caller.organization, Some(office.number), Some(&caller.staff.id)).await?;
         if !stored.start.is_started(context.today()) {
             self.store().audit().append(self.typed_entry(caller, &typed, "register", "not_started", context)).await?;
-            return Err(Error::rule(kiban_policy::Rule::NotStarted, table).with_start(stored.start, context.today()));
+            return Err(Error::rule(Rule::NotStarted, table).with_start(stored.start, context.today()));
         }
         let known = self.store().person(person).await?;
         if known.is_none() {
@@ -252,7 +252,13 @@ impl Platform {
         caller.require_way(UseCase::Eligibility, self.table_at(context.now)?)?;
         let person = self.person_of(caller, handle).await?;
         let case = self.case(caller, person, context).await?;
-        if case.is_own_municipality() { Ok(person) } else { Err(Error::Unknown) }
+        if case.is_own_municipality() {
+            return Ok(person);
+        }
+        let rule = Some(Rule::OtherMunicipality.code().to_owned());
+        let entry = caller.entry_about(context, person, "counter", Outcome::Refused);
+        self.store().audit().append(Entry { rule, ..entry }).await?;
+        Err(Error::Unknown)
     }
 
     async fn put_decision(

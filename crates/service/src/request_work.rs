@@ -97,7 +97,8 @@ impl Platform {
             people.iter().copied().filter(|person| sent.iter().any(|one| one.person == *person)).collect();
         let mut lines = Vec::new();
         for (case, unopened) in self.cases_with(caller, &with, (&[Kind::A3a], true), context).await? {
-            if !case.is_assigned() || case.stored.switched_off {
+            let hides = case.stored.switched_off || case.stored.switched_off_kinds.contains(&Kind::F1);
+            if !case.is_assigned() || hides {
                 continue;
             }
             let mut identity = None;

@@ -16,14 +16,14 @@ use kiban_domain::dates::ServiceMonth;
 use kiban_domain::notice::NoticeKind;
 use kiban_domain::office::OfficeClass;
 use kiban_domain::slip::{SlipContent, SlipState};
-use kiban_domain::{Date, OfficeNumber, Organization, PersonKey, Timestamp};
+use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, Organization, PersonKey, Timestamp};
 use kiban_formats::Problem;
 use kiban_formats::care_plan::{PlanFileKind, PlanFileName, Received, read_set_by};
 use kiban_policy::{
     Disclosure, Rule, SharingTable, SlipAct, SlipDecision, SlipFacts, SlipParty, UseCase, class_of, decide_slip,
     may_receive_slips,
 };
-use kiban_store::{Entry, NewSlip, OtherSlip, Outcome, Slip, SlipDocument, SlipSide};
+use kiban_store::{Asker, Entry, NewSlip, OtherSlip, Outcome, Slip, SlipDocument, SlipSide};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +80,9 @@ pub struct SlipFile {
 #[derive(Serialize, Deserialize)]
 struct About {
     people: usize,
+    /// Who they are; none in a message of before this was kept.
+    #[serde(default)]
+    insured: BTreeSet<PersonKey>,
     files: Vec<SlipFile>,
     replaces: Vec<String>,
     warnings: Vec<ReportedProblem>,
@@ -471,6 +474,7 @@ impl Platform {
         }
         let about = About {
             people: set.people().len(),
+            insured: set.people(),
             files: files.iter().map(|(name, bytes)| slip_file(name, bytes)).collect(),
             replaces: earlier.into_iter().map(|other| other.id).collect(),
             warnings: problems.iter().map(ReportedProblem::of).collect(),
@@ -624,7 +628,7 @@ impl Platform {
         // A file that is not among them is no decision of the table.
         let facts = if found.is_some() { entry.facts } else { 0 };
         let detail = found.as_ref().map(|(name, _)| json!({ "file": name }).to_string());
-        self.store().audit().append(Entry { outcome, facts, detail, ..entry }).await?;
+        self.record_look(&own.slip, Entry { outcome, facts, detail, ..entry }).await?;
         found.map(|(_, bytes)| bytes).ok_or(Error::Unknown)
     }
 
@@ -638,7 +642,7 @@ impl Platform {
     ) -> Result<(Slip, Vec<(String, Vec<u8>)>), Error> {
         let own = self.own_slip(caller, id, act, action, context).await?;
         let files = self.files_of(&own.slip).await?;
-        self.store().audit().append(self.own_entry(caller, action, &own, context)?).await?;
+        self.record_look(&own.slip, self.own_entry(caller, action, &own, context)?).await?;
         Ok((own.slip, files))
     }
 
@@ -702,6 +706,13 @@ impl Platform {
         };
         let decision = decide_slip(&facts, table);
         if let Some(slip) = found.as_ref().filter(|_| decision.is_allowed()) {
+            if self.holds_hidden(caller, slip).await? {
+                let entry = self.slip_entry(caller, action, Some(&slip.id), (facts, decision), context)?;
+                // What the office itself hides is no decision of the table of the exchange.
+                let rule = Some(Rule::SwitchedOff.code().to_owned());
+                self.store().audit().append(Entry { outcome: Outcome::Refused, rule, facts: 0, ..entry }).await?;
+                return Err(Error::Unknown);
+            }
             return Ok(Own { slip: slip.clone(), facts, decision });
         }
         let id = found.as_ref().map(|slip| slip.id.as_str());
@@ -713,6 +724,40 @@ impl Platform {
             (_, SlipAct::Files | SlipAct::Answer, SlipState::Sent) => Error::Conflict(FETCH_FIRST),
             _ => Error::rule(decision.rule(), table),
         })
+    }
+
+    /// Whether the caller's office hides somebody in it from the caller, or that person's plans (P-014).
+    async fn holds_hidden(&self, caller: &Caller, slip: &Slip) -> Result<bool, Error> {
+        let about: About = serde_json::from_slice(&slip.about).map_err(internal)?;
+        let people: Vec<PersonKey> = about.insured.into_iter().collect();
+        let asker = Asker {
+            organization: caller.organization,
+            office: caller.organization.office(),
+            staff: Some(&caller.staff.id),
+        };
+        let facts = self.store().people_facts_with(&people, asker, &[], false).await?;
+        let hides_plans = |kinds: &BTreeSet<Kind>| kinds.contains(&Kind::Cp1) || kinds.contains(&Kind::Cp2);
+        Ok(facts.iter().any(|(facts, _)| facts.switched_off || hides_plans(&facts.switched_off_kinds)))
+    }
+
+    /// Records that the content of a message was opened, as a look at everybody it is about: their own log tells it, and that of the
+    /// office's staff (P-188).
+    async fn record_look(&self, slip: &Slip, entry: Entry) -> Result<(), Error> {
+        let about: About = serde_json::from_slice(&slip.about).map_err(internal)?;
+        let mut seen = BTreeMap::<InsurerNumber, Vec<String>>::new();
+        for person in about.insured {
+            seen.entry(person.insurer).or_default().push(person.insured.to_string());
+        }
+        if seen.is_empty() {
+            self.store().audit().append(entry.clone()).await?;
+        }
+        for (insurer, mut subjects) in seen {
+            // Of one person it is a look of its own, of several a list (of which a person's log tells the first of a day).
+            let insured = if subjects.len() == 1 { subjects.pop() } else { None };
+            let insurer = Some(insurer.to_string());
+            self.store().audit().append(Entry { insurer, insured, subjects, ..entry.clone() }).await?;
+        }
+        Ok(())
     }
 
     /// Records a refusal.

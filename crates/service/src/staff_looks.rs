@@ -2,6 +2,7 @@
 //! administrators of offices, hospitals and municipalities, by days; the log is read by its index of organisations.
 
 use crate::look_ups::{LookUp, look_up};
+use crate::switches::Named;
 use crate::{Caller, Context, Error, ItemFault, Platform};
 use jiff::civil::Date;
 use kiban_domain::{InsuredNumber, InsurerNumber, Organization, PersonKey, dates};
@@ -116,9 +117,10 @@ impl Platform {
         let limit = usize::try_from(ask.limit).unwrap_or_default();
         let (mut found, mut read, mut is_end) = (Vec::new(), 0, false);
         let organization = caller.organization.to_string();
-        let most = usize::try_from(self.inner.config.staff_look_entries).unwrap_or_default();
+        let most = u32::try_from(self.inner.config.staff_look_entries).unwrap_or_default();
         'read: while read < most {
-            let block = self.store().audit().of_organization(&organization, BLOCK, Some(before)).await?;
+            let size = BLOCK.min(most - read);
+            let block = self.store().audit().of_organization(&organization, size, Some(before)).await?;
             for entry in &block {
                 if entry.at < oldest {
                     is_end = true;
@@ -133,7 +135,7 @@ impl Platform {
                     }
                 }
             }
-            if block.len() < BLOCK as usize {
+            if block.len() < size as usize {
                 is_end = true;
                 break;
             }
@@ -141,10 +143,14 @@ impl Platform {
         let detail = serde_json::json!({ "from": from, "to": to, "account": ask.account }).to_string();
         let entry = Entry { detail: Some(detail), ..caller.entry(context, "look_ups.staff", Outcome::Allowed) };
         let people: BTreeSet<PersonKey> = found.iter().filter_map(person_of).collect();
-        let names = self.names_of(caller, people, entry, context).await?;
+        let Named { names, hidden } = self.names_of(caller, people, entry, context).await?;
         let mut look_ups = Vec::with_capacity(found.len());
-        for entry in found {
-            let name = person_of(&entry).and_then(|person| names.get(&person).cloned());
+        for mut entry in found {
+            let person = person_of(&entry);
+            if person.is_some_and(|person| hidden.contains(&person)) {
+                (entry.insured, entry.subjects) = (None, 1);
+            }
+            let name = person.and_then(|person| names.get(&person).cloned());
             look_ups.push(self.staff_look(caller, entry, name, context)?);
         }
         Ok(StaffLooks { from, to, look_ups, next: (!is_end).then(|| cursor_text(before)) })
@@ -180,7 +186,9 @@ impl Platform {
 
 /// What concerns a person, and is no trace of an entry that was never answered.
 fn is_look(entry: &StoredEntry) -> bool {
-    let concerns = entry.insured.is_some() || entry.subjects > 0 || entry.kind.is_some();
+    // A search in a disaster that found nobody was one for somebody (T-6).
+    let concerns =
+        entry.insured.is_some() || entry.subjects > 0 || entry.kind.is_some() || entry.action == "disaster.search";
     concerns && entry.outcome != "void" && !entry.action.starts_with("import.")
 }
 

@@ -15,7 +15,7 @@ use kiban_domain::plan_request::{PlanRequest, SubmissionState};
 use kiban_domain::{Date, InsurerNumber, Kind, Organization, PersonKey, Timestamp};
 use kiban_formats::Severity as ProblemSeverity;
 use kiban_formats::municipal::{self, Change, Entry as Row, MunicipalPackage};
-use kiban_policy::{Decision, UseCase, Way};
+use kiban_policy::{Decision, Rule, UseCase, Way};
 use kiban_store::{CoveredBy, Entry, NewRecord, NewSubmission, Original, Outcome, StoreError, Submission, Tx};
 use serde::Serialize;
 use serde_json::Value;
@@ -327,9 +327,17 @@ impl Platform {
     pub async fn filed(&self, caller: &Caller, handle: &str, context: &Context) -> Result<Vec<Filed>, Error> {
         caller.require_way(UseCase::FilePlanRequest, self.table_at(context.now)?)?;
         let person = self.person_of(caller, handle).await?;
+        let stored = self.case(caller, person, context).await?.stored;
+        if stored.switched_off {
+            let rule = Some(Rule::SwitchedOff.code().to_owned());
+            let refused = caller.entry_about(context, person, "filed", Outcome::Refused);
+            self.store().audit().append(Entry { rule, ..refused }).await?;
+            return Err(Error::Unknown);
+        }
         let submissions = self.store().submissions_about(person).await?;
-        let own = submissions.into_iter().filter(|submission| submission.sender == caller.organization);
-        let filed = own.map(filed).collect();
+        let is_shown =
+            |one: &Submission| one.sender == caller.organization && !stored.switched_off_kinds.contains(&one.kind);
+        let filed = submissions.into_iter().filter(is_shown).map(filed).collect();
         self.store().audit().append(caller.entry_about(context, person, "filed", Outcome::Allowed)).await?;
         Ok(filed)
     }

@@ -49,7 +49,7 @@ pub struct SwitchLine {
     /// 保険者番号
     pub insurer_number: String,
     /// 被保険者番号
-    pub insured_number: String,
+    pub insured_number: Option<String>,
     /// 氏名, where the administrator may see it.
     pub name: Option<String>,
     /// Hidden kinds; empty: the whole person.
@@ -71,6 +71,14 @@ pub struct SwitchDesk {
     pub hides: Hides,
     /// Kinds that there are to hide here: those that are blank for the office are not named (P-041).
     pub kinds: Vec<Kind>,
+}
+
+/// Who a list is about.
+pub(crate) struct Named {
+    /// 氏名 of those whose card the caller may see.
+    pub(crate) names: BTreeMap<PersonKey, String>,
+    /// Those whom an administrator hides from the caller: not even their numbers are told.
+    pub(crate) hidden: BTreeSet<PersonKey>,
 }
 
 impl Platform {
@@ -164,15 +172,17 @@ impl Platform {
         let place = after.as_ref().map(|(staff, person)| (staff, *person));
         let found = self.store().switches_of(caller.organization, only.as_ref(), place, limit).await?;
         let people = found.iter().map(|one| one.person).collect();
-        let names = self.names_of(caller, people, caller.entry(context, "switches", Outcome::Allowed), context).await?;
+        let entry = caller.entry(context, "switches", Outcome::Allowed);
+        let Named { names, hidden } = self.names_of(caller, people, entry, context).await?;
         let mut lines = Vec::with_capacity(found.len());
         for StaffSwitch { staff, person, hides, changed } in found {
+            let is_told = !hidden.contains(&person);
             lines.push(SwitchLine {
                 account: staff.0.rsplit('/').next().unwrap_or_default().to_owned(),
                 staff_name: self.name_of_staff(&staff.0),
                 handle: self.handle_of(caller, person).await?,
                 insurer_number: person.insurer.to_string(),
-                insured_number: person.insured.to_string(),
+                insured_number: is_told.then(|| person.insured.to_string()),
                 name: names.get(&person).cloned(),
                 kinds: match hides {
                     Hides::Kinds(kinds) => kinds.into_iter().collect(),
@@ -185,25 +195,32 @@ impl Platform {
         Ok(lines)
     }
 
-    /// 氏名 of those whose card the caller may see; recorded by an entry as one list for each insurer.
+    /// Who a list is about, as far as the caller may know; recorded by an entry as one list for each insurer.
     pub(crate) async fn names_of(
         &self,
         caller: &Caller,
         people: BTreeSet<PersonKey>,
         entry: Entry,
         context: &Context,
-    ) -> Result<BTreeMap<PersonKey, String>, Error> {
+    ) -> Result<Named, Error> {
         let people: Vec<PersonKey> = people.into_iter().collect();
-        let (mut names, mut seen) = (BTreeMap::new(), BTreeMap::<String, Vec<String>>::new());
+        let (mut names, mut hidden) = (BTreeMap::new(), BTreeSet::new());
+        let mut seen = BTreeMap::<String, Vec<String>>::new();
         // Those of one insurer at a time: their facts are gathered by one statement.
         for of_insurer in people.chunk_by(|one, next| one.insurer == next.insurer) {
             for together in of_insurer.chunks(TOGETHER) {
                 for (case, unopened) in self.cases_with(caller, together, (&[], true), context).await? {
                     let person = case.person;
+                    if case.stored.switched_off {
+                        hidden.insert(person);
+                        continue;
+                    }
+                    if case.stored.known {
+                        seen.entry(person.insurer.to_string()).or_default().push(person.insured.to_string());
+                    }
                     if case.decide(Question::read(Kind::A3a)).is_allowed()
                         && let Some(insured) = unopened.identity()?
                     {
-                        seen.entry(person.insurer.to_string()).or_default().push(person.insured.to_string());
                         names.insert(person, insured.under(CoveredBy::List).identity.name);
                     }
                 }
@@ -215,7 +232,7 @@ impl Platform {
         for (insurer, subjects) in seen {
             self.store().audit().append(Entry { insurer: Some(insurer), subjects, ..entry.clone() }).await?;
         }
-        Ok(names)
+        Ok(Named { names, hidden })
     }
 
     /// 氏名 of somebody of the staff; of one who is not there any more, the account.

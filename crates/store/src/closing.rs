@@ -67,6 +67,21 @@ pub enum Closing {
         /// When.
         at: Timestamp,
     },
+    /// The person wants no family to look, or the municipality lets proxies see nothing until it has decided (T-2).
+    ProxyRefusal {
+        /// About whom.
+        person: PersonKey,
+        /// Id of the refusal or the block.
+        grant: String,
+        /// Which of the two, by code.
+        role: String,
+        /// What a block says.
+        about: String,
+        /// By whom.
+        made_by: String,
+        /// When.
+        made_at: Timestamp,
+    },
     /// An office no longer lets one of its staff see a person.
     Switch {
         /// The office.
@@ -150,6 +165,7 @@ impl Closing {
             | Self::Opinion { person, .. }
             | Self::Withheld { person }
             | Self::Proxy { person, .. }
+            | Self::ProxyRefusal { person, .. }
             | Self::Switch { person, .. } => Some(*person),
             _ => None,
         }
@@ -163,6 +179,7 @@ impl Closing {
             Self::Opinion { .. } => "意見書作成依頼の終わり",
             Self::Withheld { .. } => "不開示",
             Self::Proxy { .. } => "代理の終了",
+            Self::ProxyRefusal { .. } => "代理の閲覧の停止・家族のお断り",
             Self::Switch { .. } => "職員ごとの閲覧の停止",
             Self::Certificate { .. } => "電子証明書の失効",
             Self::Account { .. } => "アカウントの停止・変更",

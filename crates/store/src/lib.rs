@@ -113,7 +113,7 @@ pub use slip::{NewSlip, OtherSlip, Slip, SlipDocument, SlipSide};
 pub use standing::{Changed, StandingNumber};
 pub use submission::{KeptOriginal, NewSubmission, Original, Submission};
 pub use switch::{Hides, StaffSwitch};
-pub use upload::{SealedPiece, UploadFile};
+pub use upload::{SealedPiece, TRIAL, UploadFile};
 
 use engine::{Committed, Engine, RawTx};
 use kiban_domain::InsurerNumber;

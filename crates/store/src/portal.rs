@@ -84,6 +84,11 @@ impl PortalRole {
         matches!(self, Self::Family | Self::Legal | Self::Voluntary)
     }
 
+    /// Nobody looks by it: it keeps others from looking.
+    pub(crate) fn closes(self) -> bool {
+        matches!(self, Self::FamilyRefused | Self::Blocked)
+    }
+
     /// For pages.
     pub fn name_ja(self) -> &'static str {
         match self {
@@ -248,7 +253,18 @@ impl Tx {
             bound_at,
             &mac
         ];
-        self.raw.run(PUT, args).await.map(drop)
+        self.raw.run(PUT, args).await?;
+        if grant.role.closes() {
+            self.note_closing(Closing::ProxyRefusal {
+                person: grant.person,
+                role: grant.role.code().to_owned(),
+                about: String::from_utf8_lossy(&grant.about).into_owned(),
+                grant: grant.id,
+                made_by: grant.made_by,
+                made_at: grant.made_at,
+            });
+        }
+        Ok(())
     }
 
     /// Binds a registration that was read a moment ago to a log-in; false when another was faster or it has ended.
@@ -278,7 +294,7 @@ impl Tx {
         let args = args![insurer, insured, &grant.id, now.as_microsecond(), why, &mac];
         let is_ended = self.raw.run(END, args).await? == 1;
         // The end of a refusal or a block opens.
-        if is_ended && !matches!(grant.role, PortalRole::FamilyRefused | PortalRole::Blocked) {
+        if is_ended && !grant.role.closes() {
             let (person, grant, why) = (grant.person, grant.id.clone(), why.to_owned());
             self.note_closing(Closing::Proxy { person, grant, why, at: now });
         }
@@ -327,7 +343,8 @@ impl Tx {
 }
 
 impl Store {
-    /// Every registration for an insured, in the order they were made; those whose MAC fails are left out.
+    /// Every registration for an insured, in the order they were made. One whose MAC fails is left out, and where it kept others from looking
+    /// it still does, from all of them.
     pub async fn portal_grants(&self, person: PersonKey) -> Result<Vec<PortalGrant>, StoreError> {
         let rows = self.engine.rows(OF_PERSON, args![person.insurer.as_str(), person.insured.as_str()]).await?;
         grant_rows(&self.keys, &rows).await
@@ -379,9 +396,30 @@ async fn grant_rows(keyring: &Keyring, rows: &[Row]) -> Result<Vec<PortalGrant>,
     let mut grants = Vec::with_capacity(rows.len());
     for row in rows {
         let keys = keyring.keys_for(&row.text(0)?, std::slice::from_ref(row), &[4]).await?;
-        grants.extend(readable("portal_grant", grant_row(keyring, &keys, row))?);
+        match readable("portal_grant", grant_row(keyring, &keys, row))? {
+            Some(grant) => grants.push(grant),
+            None => grants.extend(damaged_refusal(row)?),
+        }
     }
     Ok(grants)
+}
+
+/// A refusal or a block that somebody wrote into by hand goes on closing: as one of every proxy that nobody has ended.
+fn damaged_refusal(row: &Row) -> Result<Option<PortalGrant>, StoreError> {
+    let Some(role) = PortalRole::parse(&row.text(3)?).filter(|role| role.closes()) else { return Ok(None) };
+    Ok(Some(PortalGrant {
+        person: person_of(&row.text(0)?, &row.text(1)?)?,
+        id: row.text(2)?,
+        role,
+        about: Vec::new(),
+        code: None,
+        despite_withheld: false,
+        ends_on: None,
+        made_by: row.text(9)?,
+        made_at: instant(row.big(10)?).unwrap_or(Timestamp::UNIX_EPOCH),
+        bound: None,
+        ended: None,
+    }))
 }
 
 /// `None` when the MAC fails.

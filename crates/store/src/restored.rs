@@ -11,7 +11,10 @@ use crate::engine::{Engine, Row, args};
 use crate::migrations::{self, finish};
 use crate::office::{account_row, instant};
 use crate::seal::{hex, push_part};
-use crate::{Hides, KeyLimits, Keyring, MasterKey, NO_INSURER, StaffSwitch, Store, StoreError, Tx, audit};
+use crate::{
+    Hides, KeyLimits, Keyring, MasterKey, NO_INSURER, PortalGrant, PortalRole, SecondFactor, StaffSwitch, Store,
+    StoreError, Tx, audit,
+};
 use kiban_domain::assignment::Assignment;
 use kiban_domain::insured::Insured;
 use kiban_domain::office::{JobType, StaffId};
@@ -31,8 +34,9 @@ const ACCEPT: &str =
 const IS_THERE_POSTGRES: &str = "SELECT 1 WHERE to_regclass('restored') IS NOT NULL";
 const IS_THERE_SQLITE: &str = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'restored'";
 const HAS_ENTRY: &str = "SELECT 1 FROM audit WHERE writer = $1 AND segment = $2 AND n = $3";
-const ONE_STAFF: &str = "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END
+const ONE_STAFF: &str = "SELECT staff_id, organization, job, name, care_manager, password_hash, active, mac, administrator, initial_until, closed_at, CASE WHEN totp IS NULL THEN 0 ELSE 1 END + CASE WHEN has_passkey THEN 2 ELSE 0 END
      FROM staff WHERE staff_id = $1";
+const FACTOR: &str = "SELECT totp FROM staff WHERE staff_id = $1 AND totp IS NOT NULL";
 const LIVE_SESSIONS: &str =
     "SELECT organization, session_id FROM session WHERE ended_at IS NULL AND refresh_until > $1 LIMIT 500";
 const END_DAMAGED: &str =
@@ -215,6 +219,8 @@ pub struct Restored {
 pub struct Acceptance {
     /// Two accounts of the operator (`operator/chief`).
     pub approvers: [String; 2],
+    /// By what each of them was proved.
+    pub proved: [&'static str; 2],
     /// In words, for the log.
     pub reason: String,
     /// Request id of the entry.
@@ -305,17 +311,32 @@ impl Restored {
         self.closings.iter().map(|(_, kept)| kept.closings.len()).sum()
     }
 
-    /// Whether an account of the operator is registered and active in this database and was not stopped after the copy.
-    pub async fn is_operator(&self, account: &str) -> Result<bool, StoreError> {
+    /// What proves an operator whose account is registered and active in this database and was not stopped after the copy: the hash of
+    /// the password, the one of after the copy where it was changed, and the second factor. None: it is no such account.
+    pub async fn operator(&self, account: &str) -> Result<Option<(String, Option<SecondFactor>)>, StoreError> {
         let rows = self.engine.rows(ONE_STAFF, args![account]).await?;
         let keys = self.keys.keys_for(NO_INSURER, &rows, &[3]).await?;
-        let Some(row) = rows.first() else { return Ok(false) };
+        let Some(row) = rows.first() else { return Ok(None) };
         let found = account_row(&self.keys, row, &keys)?;
-        let stopped = self.closings.iter().flat_map(|(_, kept)| &kept.closings).any(|closing| {
-            matches!(closing, Closing::Account { staff, active, closed_at, .. }
-                if staff == account && (!active || closed_at.is_some()))
-        });
-        Ok(!stopped && found.is_some_and(|found| found.active && found.organization == Organization::Operator))
+        let Some(found) = found.filter(|found| found.active && found.organization == Organization::Operator) else {
+            return Ok(None);
+        };
+        let mut hash = found.password_hash;
+        for closing in self.closings.iter().flat_map(|(_, kept)| &kept.closings) {
+            match closing {
+                Closing::Account { staff, active, closed_at, .. }
+                    if staff == account && (!active || closed_at.is_some()) =>
+                {
+                    return Ok(None);
+                }
+                Closing::Account { staff, password_hash, .. } if staff == account => hash.clone_from(password_hash),
+                _ => {}
+            }
+        }
+        let rows = self.engine.rows(FACTOR, args![account]).await?;
+        let keys = self.keys.keys_for(NO_INSURER, &rows, &[0]).await?;
+        let open = |row: &Row| SecondFactor::open(&keys, account, &row.blob(0)?);
+        Ok(Some((hash, rows.first().map(open).transpose()?)))
     }
 
     /// Gives it up.
@@ -333,6 +354,7 @@ impl Restored {
         let store = Store::start(engine.clone(), keys.clone(), seed).await?;
         let detail = serde_json::json!({
             "copy": restore.generation, "made_at": restore.made_at, "reason": acceptance.reason,
+            "proved": acceptance.proved,
             "first_lost_anchor": restore.first_lost, "last_lost_anchor": restore.last_lost, "lost": lost.segments,
         });
         let position =
@@ -572,6 +594,27 @@ impl Tx {
                 Some(grant) if grant.ended.is_none() => self.end_portal_grant(&grant, why, *at).await,
                 _ => Ok(false),
             },
+            Closing::ProxyRefusal { person, grant, role, about, made_by, made_at } => {
+                // One that was there and was lifted is there, and stays lifted.
+                if store.portal_grant(*person, grant).await?.is_some() {
+                    return Ok(false);
+                }
+                self.put_portal_grant(&PortalGrant {
+                    person: *person,
+                    id: grant.clone(),
+                    role: PortalRole::parse(role).ok_or(StoreError::Unreadable("closing"))?,
+                    about: about.clone().into_bytes(),
+                    code: None,
+                    despite_withheld: false,
+                    ends_on: None,
+                    made_by: made_by.clone(),
+                    made_at: *made_at,
+                    bound: None,
+                    ended: None,
+                })
+                .await?;
+                Ok(true)
+            }
             Closing::Switch { organization, staff, person, kinds, changed } => {
                 let organization = Organization::parse(organization).map_err(|_| StoreError::Unreadable("closing"))?;
                 let hides = Hides::of(true, kinds.as_deref());

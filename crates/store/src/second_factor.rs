@@ -67,7 +67,7 @@ impl SecondFactor {
     }
 
     /// Of what is sealed. Addresses of before stand under the purpose of a secret and are known by their length.
-    fn open(keys: &InsurerKeys, staff: &str, sealed: &[u8]) -> Result<Self, StoreError> {
+    pub(crate) fn open(keys: &InsurerKeys, staff: &str, sealed: &[u8]) -> Result<Self, StoreError> {
         let [app, mail] = purposes(staff);
         let plain = match keys.open(&app, sealed) {
             Ok(secret) if secret.len() != ADDRESS_BYTES => return Ok(Self::App(Zeroizing::new(secret))),

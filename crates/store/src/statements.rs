@@ -63,6 +63,7 @@ const FEW_OF_AN_INSURER: &[&str] = &[
     "sqlite_autoindex_import_lease_1",
     "sqlite_autoindex_receipt_1",
     "sqlite_autoindex_receipt_again_1",
+    "sqlite_autoindex_upload_1",
     "receipt_set_aside",
 ];
 

@@ -24,11 +24,30 @@ const PIECE: &str = "SELECT content FROM upload_piece
 const DROP_PIECES: &str = "DELETE FROM upload_piece WHERE insurer_number = $1 AND upload_id = $2";
 const DROP_FILES: &str = "DELETE FROM upload_file WHERE insurer_number = $1 AND upload_id = $2";
 const DROP: &str = "DELETE FROM upload WHERE insurer_number = $1 AND upload_id = $2";
+/// Whole ones without a receipt.
+const HELD: &str =
+    "SELECT u.upload_id FROM upload u WHERE u.insurer_number = $1 AND u.arriving_at IS NOT NULL AND EXISTS
+     (SELECT 1 FROM upload_file f WHERE f.insurer_number = u.insurer_number AND f.upload_id = u.upload_id)";
+const DROP_TRIAL: &str = "DELETE FROM upload_piece WHERE insurer_number = $1 AND upload_id = $2 AND file_number = -1";
 const ABANDONED: &str =
     "SELECT insurer_number, upload_id FROM upload WHERE arriving_at < $1 ORDER BY arriving_at LIMIT 100";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] =
-    &[BEGIN, GO_ON, END, PUT_PIECE, REPLACE_PIECE, PUT_FILE, FILES, PIECE, DROP_PIECES, DROP_FILES, DROP, ABANDONED];
+pub(crate) const ALL: &[&str] = &[
+    BEGIN,
+    GO_ON,
+    END,
+    PUT_PIECE,
+    REPLACE_PIECE,
+    PUT_FILE,
+    FILES,
+    PIECE,
+    DROP_PIECES,
+    DROP_FILES,
+    DROP,
+    HELD,
+    DROP_TRIAL,
+    ABANDONED,
+];
 
 /// A file of a package as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +61,9 @@ pub struct UploadFile {
     /// Pieces it was cut into.
     pub pieces: i32,
 }
+
+/// Number of the file, beside those that came, in which what a trial found is kept; gone once there is a receipt.
+pub const TRIAL: i32 = -1;
 
 /// A piece about to be kept, sealed already.
 #[derive(Debug)]
@@ -94,6 +116,7 @@ impl Tx {
 
     /// Notes that everything has come, in the transaction that gives the receipt: it is kept from now on.
     pub async fn end_upload(&mut self, insurer: InsurerNumber, upload: &str) -> Result<(), StoreError> {
+        self.raw.run(DROP_TRIAL, args![insurer.as_str(), upload]).await?;
         self.raw.run(END, args![insurer.as_str(), upload]).await?;
         Ok(())
     }
@@ -154,6 +177,25 @@ impl Tx {
             let head = serde_json::to_vec(file).map_err(|error| StoreError::Internal(error.to_string()))?;
             let sealed = place(insurer, upload, number, HEAD, |aad| keys.seal(aad, &head));
             self.raw.run(PUT_FILE, args![insurer.as_str(), upload, number, &sealed]).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the uploads of an insurer that are whole, wait for a decision and are not `kept`.
+    pub async fn drop_held_uploads(
+        &mut self,
+        insurer: InsurerNumber,
+        kept: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for row in self.raw.rows(HELD, args![insurer.as_str()]).await? {
+            let upload = row.text(0)?;
+            // One that gets its receipt at this moment is an original.
+            if upload == kept || self.raw.run(GO_ON, args![insurer.as_str(), &upload, now.as_microsecond()]).await? != 1
+            {
+                continue;
+            }
+            self.drop_upload(insurer, &upload).await?;
         }
         Ok(())
     }

@@ -423,6 +423,8 @@ pub static GRAVE: &[&str] = &[
     "revocation_by_form",
     "remove_passkey",
     "passkey_away_by_form",
+    "set_switch",
+    "switch_by_form",
     "lift_withheld",
     "decide_office",
     "register_proxy",
@@ -459,14 +461,13 @@ impl Route {
                 | "import_life"
                 | "import_claims"
                 | "package_by_form"
-                | "held_package_page"
                 | "held_package_by_form"
         )
     }
 
-    /// Whether it takes a municipality's package, of any size, which may take half an hour, or reads one that is held.
+    /// Whether it takes a municipality's package, of any size, which may take half an hour, or applies one that is held.
     pub(crate) fn is_package(&self) -> bool {
-        matches!(self.name, "import_package" | "package_by_form" | "held_package_page" | "held_package_by_form")
+        matches!(self.name, "import_package" | "package_by_form" | "held_package_by_form")
     }
 
     /// What it counts as for the quota of its organisation.

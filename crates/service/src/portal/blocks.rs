@@ -1,7 +1,9 @@
 //! Proxies who dispute (T-2): until the municipality has decided, one of them or all see nothing. The person goes on seeing everything,
 //! and nothing is lost: the block is lifted, or a proxy is ended.
 
+use super::grants::PortalGrantView;
 use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
+use kiban_domain::insured::normalize_kanji;
 use kiban_domain::{Date, PersonKey};
 use kiban_store::{Entry, Outcome, PortalGrant, PortalRole};
 use serde::{Deserialize, Serialize};
@@ -37,10 +39,30 @@ impl ProxyBlock {
     }
 }
 
-/// Whether a proxy's registration is blocked at present.
-pub(crate) fn is_blocked(id: &str, all: &[PortalGrant]) -> bool {
-    let covers = |block: Option<ProxyBlock>| block.and_then(|block| block.registration).is_none_or(|only| only == id);
-    all.iter().filter_map(ProxyBlock::of).any(covers)
+/// Whether a proxy's registration is blocked at present, by the blocks among `all`, of this number or of another of the same person.
+/// A block is one of somebody, whichever registration it names: it covers whatever else the same log-in is bound to, and whatever is
+/// registered under the same name and birth. One whose registration is not there covers every proxy.
+pub(crate) fn is_blocked(grant: &PortalGrant, all: &[PortalGrant]) -> bool {
+    let covers = |block: Option<ProxyBlock>| match block.and_then(|block| block.registration) {
+        Some(only) => all.iter().find(|one| one.id == only).is_none_or(|blocked| is_same_proxy(blocked, grant)),
+        None => true,
+    };
+    grant.role.is_proxy() && all.iter().filter_map(ProxyBlock::of).any(covers)
+}
+
+/// Whether a proxy looks at nothing under a number with these registrations: blocked, or family that the person refuses.
+pub(crate) fn is_kept_out(grant: &PortalGrant, all: &[PortalGrant]) -> bool {
+    let is_refused = grant.role == PortalRole::Family && all.iter().any(PortalGrant::is_refusal);
+    is_refused || is_blocked(grant, all)
+}
+
+/// Whether two registrations are of one human.
+pub(crate) fn is_same_proxy(one: &PortalGrant, other: &PortalGrant) -> bool {
+    let subject = |grant: &PortalGrant| grant.bound.map(|(subject, _)| subject);
+    let named =
+        |grant: &PortalGrant| PortalGrantView::of(grant).proxy.map(|proxy| (normalize_kanji(&proxy.name), proxy.birth));
+    let is_same_log_in = subject(one).is_some_and(|known| subject(other) == Some(known));
+    one.id == other.id || is_same_log_in || named(one).is_some_and(|known| named(other) == Some(known))
 }
 
 impl Platform {

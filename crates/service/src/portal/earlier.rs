@@ -2,6 +2,7 @@
 //! Each number's records stay with its insurer; only the person, and who looks for the person, sees them together.
 
 use super::Looking;
+use super::blocks::is_kept_out;
 use crate::view::PersonPage;
 use crate::{Context, Error, Platform};
 use kiban_domain::insured::normalize_kanji;
@@ -23,14 +24,15 @@ impl Platform {
     /// The numbers before the present one, in an order that stays. None of a 不開示 person, whichever number says so: where somebody lived
     /// is told by them. Beside kana, birth and sex the name must be the same: nobody is shown a namesake's records.
     pub async fn my_earlier_numbers(&self, looking: &Looking, context: &Context) -> Result<Vec<EarlierNumber>, Error> {
-        let earlier = self.earlier_numbers(looking.grant.person).await?;
+        let earlier = self.earlier_numbers(&looking.grant).await?;
         if !earlier.is_empty() {
             self.store().audit().append(looking.entry(context, "numbers", Outcome::Allowed)).await?;
         }
         Ok(earlier)
     }
 
-    async fn earlier_numbers(&self, person: PersonKey) -> Result<Vec<EarlierNumber>, Error> {
+    async fn earlier_numbers(&self, grant: &PortalGrant) -> Result<Vec<EarlierNumber>, Error> {
+        let person = grant.person;
         let Some((header, own)) = self.store().person(person).await? else { return Ok(Vec::new()) };
         if header.withheld || own.withheld {
             return Ok(Vec::new());
@@ -41,6 +43,10 @@ impl Platform {
             let Some((header, known)) = self.store().person(number).await? else { continue };
             if header.withheld || known.withheld {
                 return Ok(Vec::new());
+            }
+            // What the person refused, and what a municipality blocked, holds for the records under the number it was said of (T-2).
+            if grant.role.is_proxy() && is_kept_out(grant, &self.store().portal_grants(number).await?) {
+                continue;
             }
             let changes = self.standing_links(self.store().links_to(number).await?).await?;
             // A number that nothing followed is none of before.
@@ -64,7 +70,7 @@ impl Platform {
         place: usize,
         context: &Context,
     ) -> Result<(EarlierNumber, PersonPage), Error> {
-        let earlier = self.earlier_numbers(looking.grant.person).await?.into_iter().nth(place);
+        let earlier = self.earlier_numbers(&looking.grant).await?.into_iter().nth(place);
         let Some(earlier) = earlier else {
             self.store().audit().append(looking.entry(context, "numbers", Outcome::Refused)).await?;
             return Err(Error::Unknown);

@@ -2,7 +2,7 @@
 //! and how a code is used.
 
 use super::binding::new_code;
-use super::blocks::{ProxyBlock, is_blocked};
+use super::blocks::{ProxyBlock, is_blocked, is_same_proxy};
 use super::session::about;
 use super::{AtPortal, entry_of_nobody};
 use crate::{Caller, Context, Error, ItemFault, Platform, random_id};
@@ -248,8 +248,18 @@ impl Platform {
         let is_log_in = |grant: &&PortalGrant| grant.role.is_proxy() || grant.role == PortalRole::Person;
         let grant = grant.filter(is_log_in).ok_or(Error::Unknown)?.clone();
         tx.end_portal_grant(&grant, "municipality", context.now).await?;
-        // Decided: there is nothing left to be blocked.
-        let of_it = |block: Option<ProxyBlock>| block.is_some_and(|block| block.registration.as_deref() == Some(id));
+        // Decided: there is nothing left to be blocked, unless the same proxy goes on by another registration.
+        let goes_on = |other: &PortalGrant| {
+            let is_live = other.role.is_proxy() && other.ended.is_none() && other.id != grant.id;
+            is_live && is_same_proxy(&grant, other)
+        };
+        let registrations: Vec<&str> = match grants.iter().any(goes_on) {
+            true => Vec::new(),
+            false => grants.iter().filter(|one| is_same_proxy(&grant, one)).map(|one| one.id.as_str()).collect(),
+        };
+        let of_it = |block: Option<ProxyBlock>| {
+            block.and_then(|block| block.registration).is_some_and(|only| registrations.contains(&only.as_str()))
+        };
         for block in grants.iter().filter(|grant| ProxyBlock::of(grant).is_some_and(of_it)) {
             tx.end_portal_grant(block, "replaced", context.now).await?;
         }
@@ -317,7 +327,7 @@ impl PortalGrantView {
     /// All of a person, with who is blocked.
     pub(crate) fn all(grants: &[PortalGrant]) -> Vec<Self> {
         let view = |grant: &PortalGrant| {
-            let blocked = grant.role.is_proxy() && grant.ended.is_none() && is_blocked(&grant.id, grants);
+            let blocked = grant.ended.is_none() && is_blocked(grant, grants);
             Self { blocked, ..Self::of(grant) }
         };
         grants.iter().map(view).collect()

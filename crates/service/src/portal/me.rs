@@ -2,6 +2,7 @@
 //! consent, offices, proxies. A proxy sees the same; what a proxy may do is less (T-2).
 
 use super::Looking;
+use super::blocks::{is_blocked, is_kept_out};
 use super::grants::PortalGrantView;
 use crate::decision::Question;
 use crate::notices::Tell;
@@ -123,7 +124,8 @@ impl Platform {
             return Err(Error::Unknown);
         };
         let ended = Assignment { ended: Some((context.now, EndReason::Person)), ..before.clone() };
-        let mut tx = self.store().begin().await?;
+        let tx = self.store().begin().await?;
+        let mut tx = self.still_acting(tx, looking, "register.end", context).await?;
         tx.change_assignment(&ended, Some(before)).await?;
         tx.close_reviews(person, office, context.now).await?;
         let to = [Organization::Office(office), Organization::Municipality(person.insurer)];
@@ -196,7 +198,9 @@ impl Platform {
         };
         let id = random_id()?;
         let mut tx = self.store().begin().await?;
+        // The number first, as a package takes it: two that wait for each other would both be lost.
         let revision = tx.next_receipt_number(person.insurer).await?;
+        let mut tx = self.still_acting(tx, looking, "consent.record", context).await?;
         tx.put_consent(&id, revision, context.now, &record).await?;
         let mut told = vec![Organization::Municipality(person.insurer)];
         if looking.grant.role.is_proxy() {
@@ -270,6 +274,21 @@ impl Platform {
         let refused = looking.entry(context, action, Outcome::Refused);
         self.store().audit().append(Entry { rule: Some("proxy_scope".to_owned()), ..refused }).await?;
         Err(Error::Unknown)
+    }
+
+    /// The same in the transaction of the act: a block, an end or a refusal that was committed since it was looked comes first, and one
+    /// that has not waits (T-2).
+    async fn still_acting(&self, mut tx: Tx, looking: &Looking, action: &str, context: &Context) -> Result<Tx, Error> {
+        let all = tx.lock_portal_grants(looking.grant.person).await?;
+        let own = all.iter().find(|grant| grant.id == looking.grant.id && grant.is_live(context.today()));
+        if own.is_some_and(|own| !is_kept_out(own, &all)) {
+            return Ok(tx);
+        }
+        drop(tx);
+        let rule = if own.is_some_and(|own| is_blocked(own, &all)) { "proxy_blocked" } else { "proxy_not_live" };
+        let refused = looking.entry(context, action, Outcome::Refused);
+        self.store().audit().append(Entry { rule: Some(rule.to_owned()), ..refused }).await?;
+        Err(Error::Unauthenticated("person_choice"))
     }
 
     async fn tell_of_act(

@@ -5,7 +5,7 @@
 //! request has to write to the database, and a text of yesterday opens nothing.
 
 use super::attempt::{PersonClaims, hex};
-use super::blocks::is_blocked;
+use super::blocks::{is_blocked, is_kept_out};
 use super::{Looking, entry_of_nobody};
 use crate::{Context, Error, Platform, random};
 use kiban_domain::{InsurerNumber, Timestamp};
@@ -130,8 +130,7 @@ impl Platform {
         let Some((header, insured)) = self.store().person(grant.person).await? else { return Ok(false) };
         if grant.role.is_proxy() {
             let all = self.store().portal_grants(grant.person).await?;
-            let is_refused = grant.role == PortalRole::Family && all.iter().any(PortalGrant::is_refusal);
-            if is_refused || is_blocked(&grant.id, &all) {
+            if is_kept_out(grant, &all) {
                 return Ok(false);
             }
         }
@@ -197,9 +196,10 @@ impl Platform {
         let grant = grant.filter(|grant| grant.bound.is_some_and(|(subject, _)| subject == at.session.subject));
         match grant {
             Some(grant) if self.is_usable(&grant, context).await? => Ok(at.looking(grant)),
-            _ => {
+            grant => {
                 let all = self.store().portal_grants(*person).await?;
-                let rule = if is_blocked(id, &all) { "proxy_blocked" } else { "proxy_not_live" };
+                let is_blocked = grant.is_some_and(|grant| is_blocked(&grant, &all));
+                let rule = if is_blocked { "proxy_blocked" } else { "proxy_not_live" };
                 let entry = entry_of_nobody(&at.network, "portal.suspended", Outcome::Refused, context);
                 let entry = Entry {
                     insurer: Some(person.insurer.to_string()),

@@ -78,6 +78,30 @@ async fn a_registration_or_log_in_changed_in_the_database_is_not_there() {
     .await;
 }
 
+/// What keeps others from looking is not taken away by writing into it.
+#[tokio::test]
+async fn a_refusal_or_block_changed_in_the_database_goes_on_closing() {
+    on_each_engine(async |world| {
+        let refusal = PortalGrant { code: None, ends_on: None, ..grant("g1", PortalRole::FamilyRefused) };
+        let block = PortalGrant { id: "g2".to_owned(), role: PortalRole::Blocked, made_at: at(11), ..refusal.clone() };
+        let put = async |tx: &mut kiban_store::Tx| {
+            tx.put_portal_grant(&refusal).await?;
+            tx.put_portal_grant(&block).await
+        };
+        world.write(put).await.unwrap();
+        for sql in [
+            "UPDATE portal_grant SET ended_at = 1, ended_for = 'municipality'",
+            "UPDATE portal_grant SET about = substr(mac, 1, 8)",
+        ] {
+            world.by_hand(sql).await;
+            let all = world.store.portal_grants(hanako()).await.unwrap();
+            let closing: Vec<_> = all.iter().filter(|one| one.ended.is_none()).map(|one| one.role).collect();
+            assert_eq!(closing, [PortalRole::FamilyRefused, PortalRole::Blocked], "{sql}");
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_log_in_is_there_until_it_is_ended() {
     on_each_engine(async |world| {

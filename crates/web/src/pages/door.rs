@@ -189,13 +189,17 @@ async fn door_page(app: &App, visitor: &Visitor, handle: &str) -> Result<DoorPag
             id: grant.id.clone(),
             who: match only.map(name) {
                 Some(Some(proxy)) => format!("{} さん（{}）", proxy.name, proxy.relation),
-                Some(None) => "代理の方".to_owned(),
-                None => "すべての代理の方".to_owned(),
+                // Whose it was is not known any more, so it holds for everybody.
+                Some(None) | None => "すべての代理の方".to_owned(),
             },
-            reason: block.map(|block| block.reason.clone()).unwrap_or_default(),
-            document: block
-                .map(|block| format!("{}（{}）", block.document, words::day(block.document_date)))
-                .unwrap_or_default(),
+            reason: block.map_or_else(
+                || "止めた記録が読めません。書類を確かめ、運用者に知らせてください".to_owned(),
+                |block| block.reason.clone(),
+            ),
+            document: block.map_or_else(
+                || "読めません".to_owned(),
+                |block| format!("{}（{}）", block.document, words::day(block.document_date)),
+            ),
             since: words::moment(grant.made_at),
         }
     });

@@ -140,8 +140,13 @@ pub(super) fn words_of(action: &str) -> &str {
         "inbox.accept" => "届いた書類を受理した",
         "inbox.return" => "届いた書類を差し戻した",
         "find" | "find_insured" => "番号で開いた",
+        "counter" => "窓口の手続きを開こうとした",
+        "slip.file" | "slip.print" => "送られたケアプランを見た",
+        "slip.register" => "送られたケアプランを交付用として登録した",
+        "disaster.search" => "災害時に探した",
         "person.access" => "だれが見られるかを確かめた",
         "renewals.list" => "同意がまだの人の一覧で見た",
+        "import.trial" => "調べた取り込みの結果で番号を見た",
         "import.dry_run" => "取り込みを調べたときに番号を見た",
         other => other,
     }

@@ -8,6 +8,7 @@ use crate::input::{Incoming, PACKAGE_LIMIT, Query};
 use crate::{App, Problem};
 use askama::Template;
 use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use kiban_domain::Date;
 use kiban_service::{DryRun, IntakeResult, Missing, ReceiptCounts, ReceiptLine, ReportedProblem, Work};
@@ -304,7 +305,7 @@ pub(crate) async fn form(State(app): State<App>, visitor: Visitor) -> Result<Res
     Ok(show(&form_page(&app, &visitor, String::new()))?)
 }
 
-/// Keeps what was chosen and leads to what it would change.
+/// Tries what was chosen, keeps it and leads to what it would change. What must not be kept is answered at once.
 pub(crate) async fn send(State(app): State<App>, visitor: Visitor, request: Request) -> Result<Response, Away> {
     let Visitor { caller, context, .. } = &visitor;
     require_city(&app, &visitor)?;
@@ -312,10 +313,16 @@ pub(crate) async fn send(State(app): State<App>, visitor: Visitor, request: Requ
     let incoming = Incoming::of(request, PACKAGE_LIMIT)?;
     let kept = async {
         let upload = app.platform.begin_package(caller, context).await?;
-        Ok::<_, Problem>(arrive(upload, incoming, Some(&visitor.form_token())).await?.hold().await?)
+        let upload = arrive(upload, incoming, Some(&visitor.form_token())).await?;
+        Ok::<_, Problem>(app.platform.hold_package(upload, caller, context).await?)
     };
     let problem = match kept.await {
-        Ok(held) => return Ok(to(&format!("{HERE}/held/{held}"), None)),
+        Ok((Some(held), _)) => return Ok(to(&format!("{HERE}/held/{held}"), None)),
+        Ok((None, tried)) => {
+            let mut response = show(&held_page(&app, &visitor, String::new(), &tried, None))?;
+            *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+            return Ok(response);
+        }
         Err(problem) => problem,
     };
     let error = match problem.code {
@@ -333,10 +340,12 @@ pub(crate) async fn send(State(app): State<App>, visitor: Visitor, request: Requ
 struct HeldPage {
     page: Frame,
     held: String,
+    /// When it was tried: what was applied since is not in it.
+    tried: String,
     base: String,
     /// Nothing of it can be applied.
     is_refused: bool,
-    /// A 個人番号 may be in it: it is gone already.
+    /// A 個人番号 may be in it: it was not kept, and this is all there is.
     is_gone: bool,
     /// Rows that would change something.
     changes: String,
@@ -365,7 +374,7 @@ pub(crate) async fn held(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Away> {
     let Visitor { caller, context, .. } = &visitor;
-    let tried = app.platform.try_held_package(caller, &held, context).await.map_err(Problem::from)?;
+    let tried = app.platform.held_package(caller, &held, context).await.map_err(Problem::from)?;
     Ok(show(&held_page(&app, &visitor, held, &tried, wanted.unwrap_or_default().page))?)
 }
 
@@ -393,15 +402,20 @@ fn held_page(app: &App, visitor: &Visitor, held: String, tried: &DryRun, page: O
     });
     let is_gone = tried.report.problems.iter().any(ReportedProblem::forbids_keeping);
     let is_refused = is_gone || tried.state == "would_refuse";
+    let mut problems = Problems::of(&tried.report.problems, page, &format!("{HERE}/held/{held}"));
+    if is_gone {
+        problems.after.clear();
+    }
     HeldPage {
         page: visitor.frame(app, "反映すると変わること", SCREEN, HERE),
+        tried: words::moment(tried.received_at),
         base: day(tried.base_date),
         is_refused,
         is_gone,
         changes: number(changes),
         has_changes: changes > 0,
         kinds: kinds.collect(),
-        problems: Problems::of(&tried.report.problems, page, &format!("{HERE}/held/{held}")),
+        problems,
         missing: tried.missing.as_ref().map(lacking),
         held,
     }

@@ -12,8 +12,9 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use kiban_service::{FactorProof, Mailed, Stage};
 
-/// The fields of the question; no form of what weighs much has others of these names.
-const OWN_FIELDS: [&str; 4] = ["form_token", "password", "code", "send"];
+/// The fields of the question, which no form of what weighs much has for anything else, and the password a form asks for itself: it is
+/// typed again rather than written into a page.
+const OWN_FIELDS: [&str; 5] = ["form_token", "password", "code", "send", "own_password"];
 
 fn is_own(name: &str) -> bool {
     OWN_FIELDS.contains(&name) || super::passkey::FIELDS.contains(&name)

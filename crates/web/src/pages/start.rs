@@ -12,7 +12,7 @@ use axum::response::Response;
 use kiban_domain::dates::{DateError, parse_typed};
 use kiban_domain::municipality::StartState;
 use kiban_domain::{Date, InsurerNumber, Organization};
-use kiban_service::{ItemFault, StartChange, StartView};
+use kiban_service::{ItemFault, Reconciliation, StartChange, StartView};
 use serde::Deserialize;
 
 /// Closed words.
@@ -77,7 +77,13 @@ struct ConfirmPage {
     undo: &'static str,
     people: String,
     refused: String,
+    seen: String,
     typed: Typed,
+}
+
+/// Which loads were on the page when a start was confirmed, so that it is not given for others.
+fn seen(load: Option<&Reconciliation>) -> String {
+    load.map(|load| format!("{}.{}.{}", load.receipt, load.people, load.refused)).unwrap_or_default()
 }
 
 impl StartPage {
@@ -208,6 +214,15 @@ fn wanted_start(form: &Form, today: Date) -> Result<(&'static str, StartState), 
     }
 }
 
+/// Whether what is asked was confirmed with the data in view that are there now.
+async fn is_sure(app: &App, visitor: &Visitor, insurer: InsurerNumber, form: &Form) -> Result<bool, Problem> {
+    if form.get("sure") != "yes" {
+        return Ok(false);
+    }
+    let view = app.platform.view_start(&visitor.caller, insurer, &visitor.context).await?;
+    Ok(form.get("act") != "start" || form.get("seen") == seen(view.reconciliation.as_ref()))
+}
+
 async fn change(app: &App, posted: Posted, given: Option<String>) -> Result<Response, Away> {
     let Posted { visitor, form } = posted;
     let (insurer, here) = insurer_of(&visitor, given.as_deref())?;
@@ -216,7 +231,7 @@ async fn change(app: &App, posted: Posted, given: Option<String>) -> Result<Resp
     let typed = || Typed { act: text("act"), date: text("date"), reason: text("reason") };
     let problem = match wanted_start(&form, context.today()) {
         // The big ones are looked at once more before they are done.
-        Ok((act @ ("start" | "undo"), start)) if form.get("sure") != "yes" => {
+        Ok((act @ ("start" | "undo"), start)) if !is_sure(app, &visitor, insurer, &form).await? => {
             return confirm(app, &visitor, (insurer, &here), (act, start), typed()).await;
         }
         Ok((act, start)) => {
@@ -280,6 +295,7 @@ async fn confirm(
         undo,
         people: load.map(|load| number(load.people)).unwrap_or_default(),
         refused: load.map(|load| number(load.refused)).unwrap_or_default(),
+        seen: seen(load),
         typed,
     })?)
 }

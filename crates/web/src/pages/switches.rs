@@ -79,7 +79,11 @@ fn what(kinds: &[Kind]) -> String {
 }
 
 fn person(line: &SwitchLine) -> String {
-    line.name.clone().unwrap_or_else(|| format!("被保険者番号 {}", line.insured_number))
+    let number = || match &line.insured_number {
+        Some(number) => format!("被保険者番号 {number}"),
+        None => "あなたには見せないことになっている人".to_owned(),
+    };
+    line.name.clone().unwrap_or_else(number)
 }
 
 pub(crate) async fn list(

@@ -494,7 +494,7 @@ fn is_open(page: &Route, role: Role) -> bool {
         "requests_page" => matches!(role, Role::Planner | Role::Stranger),
         "request_page" => role == Role::Planner,
         "request_receipt_page" => false,
-        "looks_page" => matches!(role, Role::Planner | Role::Helper | Role::City),
+        "looks_page" => matches!(role, Role::Planner | Role::Helper | Role::City | Role::Hospital),
         "person_page" => sees_hanako,
         // No city's account of these is an administrator's.
         "switches_page" | "sees_page" | "staff_looks_page" | "staff_looks_file" => is_office,

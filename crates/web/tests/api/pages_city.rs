@@ -84,12 +84,51 @@ async fn a_package_that_cannot_be_taken_says_where_and_is_thrown_away() {
     // A 個人番号 anywhere: told without it, and gone at once.
     let mut files = package(world.now());
     files.push(("KGKB_A5_123456789018.csv".to_owned(), Vec::new()));
-    let held = location(&send(&officer, &files).await);
-    let page = officer.get(&held).await.text();
+    let told = send(&officer, &files).await;
+    assert_eq!(told.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let page = told.text();
     assert!(page.contains("ファイルを消しました") && !page.contains("123456789018"), "{page}");
-    assert!(!page.contains("value=\"apply\""), "{page}");
-    assert_eq!(officer.get(&held).await.status, StatusCode::NOT_FOUND);
+    assert!(!page.contains("value=\"apply\"") && !page.contains("/packages/held/"), "{page}");
+    assert_eq!(kept(&world).await, [(1, 0)], "nothing of it lies anywhere, whether or not anybody looks");
     assert_eq!(receipts(&world).await, 1);
+    world.verify().await;
+}
+
+/// Uploads and those of them that wait for a decision.
+async fn kept(world: &World) -> [(i64, i64); 1] {
+    use sqlx::Connection as _;
+    let address = format!("sqlite:{}", world.dir.path().join("kiban.db").display());
+    let mut connection = sqlx::SqliteConnection::connect(&address).await.unwrap();
+    let sql = "SELECT COUNT(DISTINCT upload_id), COUNT(DISTINCT CASE WHEN file_number = -1 THEN upload_id END) FROM upload_piece";
+    let counted = sqlx::query_as(sql).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    [counted]
+}
+
+/// What is kept to be looked at: tried once, one at a time, and read by looking at it without being tried again.
+#[tokio::test]
+async fn a_held_package_is_tried_when_it_comes_and_another_takes_its_place() {
+    let world = World::new().await;
+    world.pass(60).await;
+    let mut officer = Browser::logged_in(&world, Role::City).await;
+    let tries = async || {
+        let log = world.log_about(Person::Hanako.key()).await;
+        log.into_iter().filter(|(action, ..)| action == "import.dry_run").count()
+    };
+    let first = location(&send(&officer, &card_with_planner(&world)).await);
+    assert_eq!(tries().await, 1);
+    let page = officer.get(&first).await.text();
+    assert!(page.contains("1行が変わります。") && page.contains("調べた日時"), "{page}");
+    assert_eq!(officer.get(&format!("{first}?page=2")).await.status, StatusCode::OK);
+    assert_eq!(tries().await, 1, "looking tries nothing");
+    // People are named on the page: looking is recorded by itself.
+    assert!(world.recorded_of(Role::City, "import.trial").await);
+    let second = location(&send(&officer, &package(world.now())).await);
+    assert_eq!(officer.get(&first).await.status, StatusCode::NOT_FOUND, "one at a time");
+    assert_eq!(kept(&world).await, [(2, 1)]);
+    let done = location(&officer.submit(&second, &second, &[("act", "apply")]).await);
+    assert!(done.starts_with("/packages/"), "{done}");
+    assert_eq!(kept(&world).await[0].1, 0, "what the trial found goes when it is applied");
     world.verify().await;
 }
 
@@ -260,7 +299,16 @@ async fn the_switch_over_is_confirmed_on_a_page_of_its_own_and_recorded_and_so_i
     let there = format!("/operator/insurers/{}", crate::world::city());
     let confirm = operator.submit(&there, &there, &[("act", "start")]).await;
     assert!(confirm.text().contains("利用を開始する</button>"), "{}", confirm.text());
-    let done = location(&operator.submit(&there, &there, &[("act", "start"), ("sure", "yes")]).await);
+    // Confirmed with other data in view than there are now, it is asked again.
+    let seen = confirm.text().split("name=\"seen\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    for old in ["", "another.2.0"] {
+        let sure = [("act", "start"), ("sure", "yes"), ("seen", old)];
+        let again = operator.submit(&there, &there, &sure).await.text();
+        assert!(again.contains("まだ何も変えていません。") && again.contains("利用を開始する</button>"), "{again}");
+        assert_ne!(planner.get(&page).await.status, StatusCode::OK);
+    }
+    let sure = [("act", "start"), ("sure", "yes"), ("seen", seen.as_str())];
+    let done = location(&operator.submit(&there, &there, &sure).await);
     assert!(operator.get(&done).await.text().contains("利用を開始しました。"));
     assert_eq!(planner.get(&page).await.status, StatusCode::OK);
     for role in [Role::City, Role::OtherCity, Role::Planner] {

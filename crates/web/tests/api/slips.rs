@@ -245,6 +245,65 @@ async fn a_slip_is_sent_fetched_and_answered_and_each_side_sees_where_it_stands(
     world.verify().await;
 }
 
+/// P-014: what an administrator hides of a person is hidden in the exchange too, from that one of the staff.
+#[tokio::test]
+async fn a_message_with_somebody_whose_plans_are_hidden_is_not_there_for_whom_they_are_hidden_from() {
+    let world = World::new().await;
+    let handle = world.register(Role::Helper, Person::Hanako).await;
+    let slip = message(&world).await;
+    let (chief, colleague) = (world.log_in(Role::Helper).await, world.log_in_colleague(Role::Helper).await);
+    assert_eq!(post(&chief, &slip, "/fetch").await.status, StatusCode::OK);
+    let file = chief.get(&at(&slip, "")).await.json()["files"][0]["name"].as_str().unwrap().to_owned();
+    let (file, printed) = (at(&slip, &format!("/files/{file}")), at(&slip, "/print"));
+    let switch = format!("/api/v1/people/{handle}/staff/{}", crate::world::COLLEAGUE);
+    let hide = async |what: Value| {
+        let reply = chief.put(&switch, what).await;
+        assert!(reply.status.is_success(), "{}", reply.text());
+    };
+    let open = |reply: Reply| reply.status == StatusCode::OK;
+    for (what, is_open) in [
+        (json!({ "hidden": true }), false),
+        (json!({ "hidden": true, "kinds": ["CP2"] }), false),
+        (json!({ "hidden": true, "kinds": ["A3b"] }), true),
+        (json!({ "hidden": false }), true),
+    ] {
+        hide(what.clone()).await;
+        for path in [&at(&slip, ""), &file, &printed] {
+            let reply = colleague.get(path).await;
+            if !is_open {
+                assert_eq!(crate::recorded::refusals(&world, &reply).await, ["switched_off"], "{what} {path}");
+            }
+            assert_eq!(open(reply), is_open, "{what} {path}");
+            assert!(open(chief.get(path).await), "{what} {path}: nobody else is concerned");
+        }
+        assert_eq!(post(&colleague, &slip, "/fetch").await.status == StatusCode::OK, is_open, "{what}");
+    }
+    world.verify().await;
+}
+
+/// P-188: what is opened of a message is in the log of everybody it is about, and in the office's list of its staff's looks.
+#[tokio::test]
+async fn whoever_opens_the_files_of_a_message_is_in_the_log_of_everybody_it_is_about() {
+    let world = World::new().await;
+    world.register(Role::Helper, Person::Hanako).await;
+    let slip = message(&world).await;
+    let chief = world.log_in(Role::Helper).await;
+    post(&chief, &slip, "/fetch").await;
+    let file = chief.get(&at(&slip, "")).await.json()["files"][0]["name"].as_str().unwrap().to_owned();
+    for (path, action) in [(at(&slip, &format!("/files/{file}")), "slip.file"), (at(&slip, "/print"), "slip.print")] {
+        assert_eq!(chief.get(&path).await.status, StatusCode::OK);
+        let log = world.log_about(Person::Hanako.key()).await;
+        assert!(log.iter().any(|(done, outcome, _)| done == action && outcome == "allowed"), "{action}: {log:?}");
+        let looks = chief.get("/api/v1/look-ups").await.json();
+        let looks = looks["look_ups"].as_array().unwrap();
+        assert!(
+            looks.iter().any(|look| look["action"] == action && look["insured_number"] == "0000000001"),
+            "{action}: {looks:?}"
+        );
+    }
+    world.verify().await;
+}
+
 #[tokio::test]
 async fn nobody_but_sender_and_addressee_learns_that_there_is_a_message() {
     let world = World::new().await;

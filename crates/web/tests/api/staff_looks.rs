@@ -1,9 +1,11 @@
 //! 職員の閲覧記録 (P-188, P-189, S-015): the administrator reads what the own staff looked at, by days and account, as a list and as a file.
 
 use crate::pages::Browser;
-use crate::world::{COLLEAGUE, Person, Role, World, account_of};
+use crate::world::{COLLEAGUE, PASSWORD, Person, Role, World, account_of, city};
 use axum::http::StatusCode;
+use kiban_domain::office::Staff;
 use kiban_service::Config;
+use kiban_store::Account;
 use serde_json::{Value, json};
 
 fn lines(reply: &Value) -> &Vec<Value> {
@@ -69,6 +71,47 @@ async fn the_administrator_reads_who_of_the_staff_looked_at_what_on_what_ground_
     world.verify().await;
 }
 
+/// T-6: a search that found nobody was one for somebody, and the administrator reads who made it.
+#[tokio::test]
+async fn a_search_in_a_disaster_that_found_nobody_is_among_the_looks() {
+    let world = World::new().await;
+    crate::disaster::open_mode(&world).await;
+    let chief = world.log_in(Role::Stranger).await;
+    let wanted =
+        json!({ "reason": "避難所で確かめるため", "insurer_number": city(), "kana": "カクウ イナイ", "sex": "female" });
+    let found = chief.post("/api/v1/disasters/search", wanted).await;
+    assert_eq!((found.status, &found.json()["people"]), (StatusCode::OK, &json!([])), "{}", found.text());
+    let looks = chief.get("/api/v1/look-ups").await.json();
+    assert!(lines(&looks).iter().any(|look| look["action"] == "disaster.search"), "{looks}");
+}
+
+/// P-014: of whom another administrator hides from this one, the lists tell no number.
+#[tokio::test]
+async fn an_administrator_reads_nothing_of_whom_another_one_hides() {
+    let world = World::new().await;
+    let handle = world.register(Role::Helper, Person::Hanako).await;
+    let colleague = account_of(Role::Helper, COLLEAGUE);
+    let second = Account { staff: Staff { administrator: true, ..colleague.staff }, ..colleague };
+    world.change(async |tx| tx.put_account(&second).await.unwrap()).await;
+    let (chief, second) = (world.log_in(Role::Helper).await, world.log_in_colleague(Role::Helper).await);
+    let switch = |account: &str| format!("/api/v1/people/{handle}/staff/{account}");
+    let hide = json!({ "hidden": true, "kinds": ["A3b"] });
+    assert!(second.put(&switch(Role::Helper.account()), hide).await.status.is_success());
+    chief.get(&format!("/api/v1/people/{handle}/records/A3a")).await;
+    let told = async || {
+        let (looks, switches) = (second.get("/api/v1/look-ups").await, second.get("/api/v1/switches").await);
+        [looks.text().contains("0000000001"), switches.text().contains("0000000001")]
+    };
+    assert_eq!(told().await, [true, true]);
+    assert!(chief.put(&switch(COLLEAGUE), json!({ "hidden": true })).await.status.is_success());
+    assert_eq!(told().await, [false, false]);
+    let mut browser = Browser::of(&world, Role::Helper);
+    browser.post("/login", &[("account", COLLEAGUE), ("password", PASSWORD)]).await;
+    let page = browser.get("/admin/switches").await.text();
+    assert!(page.contains("あなたには見せないことになっている人") && !page.contains("架空 花子"), "{page}");
+    world.verify().await;
+}
+
 #[tokio::test]
 async fn days_bound_the_list_and_only_administrators_of_offices_and_cities_read_it() {
     let world = looked().await;
@@ -105,7 +148,7 @@ async fn days_bound_the_list_and_only_administrators_of_offices_and_cities_read_
     world.change(async |tx| tx.put_account(&officer).await.unwrap()).await;
     world.refresh().await;
     let mut client = world.with_certificate(Role::City);
-    let body = json!({ "account": "chief", "password": crate::world::PASSWORD });
+    let body = json!({ "account": "chief", "password": PASSWORD });
     client.token = client.post("/api/v1/session", body).await.json()["token"].as_str().map(str::to_owned);
     let all = client.get("/api/v1/look-ups").await.json();
     assert!(lines(&all).iter().any(|line| line["action"] == "find" && line["name"] == "架空 花子"), "{all}");

@@ -23,6 +23,29 @@ pub fn plan_request(world: &World) -> Value {
     })
 }
 
+/// P-014: what was filed about somebody is hidden with the person, or with the kind.
+#[tokio::test]
+async fn what_was_filed_is_hidden_from_one_of_the_staff_with_the_person_or_the_kind() {
+    let world = World::new().await;
+    let handle = world.register_plan_maker(Role::Planner, Person::Hanako).await;
+    let planner = world.log_in(Role::Planner).await;
+    let filed = planner.post(&format!("/api/v1/people/{handle}/plan-requests"), plan_request(&world)).await;
+    assert_eq!(filed.status, StatusCode::CREATED, "{}", filed.text());
+    let colleague = world.log_in_colleague(Role::Planner).await;
+    let switch = format!("/api/v1/people/{handle}/staff/{}", crate::world::COLLEAGUE);
+    let sees = async |what: Value| {
+        assert!(planner.put(&switch, what).await.status.is_success());
+        let reply = colleague.get(&format!("/api/v1/people/{handle}/submissions")).await;
+        let refusals = crate::recorded::refusals(&world, &reply).await;
+        (reply.status.as_u16(), reply.json()["submissions"].as_array().map(Vec::len), refusals)
+    };
+    assert_eq!(sees(json!({ "hidden": true, "kinds": ["A3b"] })).await, (200, Some(1), vec![]));
+    assert_eq!(sees(json!({ "hidden": true, "kinds": ["F1"] })).await, (200, Some(0), vec![]));
+    assert_eq!(sees(json!({ "hidden": true })).await, (404, None, vec!["switched_off".to_owned()]));
+    assert_eq!(sees(json!({ "hidden": false })).await, (200, Some(1), vec![]));
+    world.verify().await;
+}
+
 #[tokio::test]
 async fn each_form_of_the_plan_request_takes_what_it_asks_and_reaches_the_city_whole() {
     let world = World::new().await;

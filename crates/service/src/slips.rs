@@ -16,7 +16,7 @@ use kiban_domain::dates::ServiceMonth;
 use kiban_domain::notice::NoticeKind;
 use kiban_domain::office::OfficeClass;
 use kiban_domain::slip::{SlipContent, SlipState};
-use kiban_domain::{Date, InsurerNumber, Kind, OfficeNumber, Organization, PersonKey, Timestamp};
+use kiban_domain::{Date, Kind, OfficeNumber, Organization, PersonKey, Timestamp};
 use kiban_formats::Problem;
 use kiban_formats::care_plan::{PlanFileKind, PlanFileName, Received, read_set_by};
 use kiban_policy::{
@@ -628,7 +628,7 @@ impl Platform {
         // A file that is not among them is no decision of the table.
         let facts = if found.is_some() { entry.facts } else { 0 };
         let detail = found.as_ref().map(|(name, _)| json!({ "file": name }).to_string());
-        self.record_look(&own.slip, Entry { outcome, facts, detail, ..entry }).await?;
+        self.store().audit().append(Entry { outcome, facts, detail, ..entry }).await?;
         found.map(|(_, bytes)| bytes).ok_or(Error::Unknown)
     }
 
@@ -642,7 +642,7 @@ impl Platform {
     ) -> Result<(Slip, Vec<(String, Vec<u8>)>), Error> {
         let own = self.own_slip(caller, id, act, action, context).await?;
         let files = self.files_of(&own.slip).await?;
-        self.record_look(&own.slip, self.own_entry(caller, action, &own, context)?).await?;
+        self.store().audit().append(self.own_entry(caller, action, &own, context)?).await?;
         Ok((own.slip, files))
     }
 
@@ -738,26 +738,6 @@ impl Platform {
         let facts = self.store().people_facts_with(&people, asker, &[], false).await?;
         let hides_plans = |kinds: &BTreeSet<Kind>| kinds.contains(&Kind::Cp1) || kinds.contains(&Kind::Cp2);
         Ok(facts.iter().any(|(facts, _)| facts.switched_off || hides_plans(&facts.switched_off_kinds)))
-    }
-
-    /// Records that the content of a message was opened, as a look at everybody it is about: their own log tells it, and that of the
-    /// office's staff (P-188).
-    async fn record_look(&self, slip: &Slip, entry: Entry) -> Result<(), Error> {
-        let about: About = serde_json::from_slice(&slip.about).map_err(internal)?;
-        let mut seen = BTreeMap::<InsurerNumber, Vec<String>>::new();
-        for person in about.insured {
-            seen.entry(person.insurer).or_default().push(person.insured.to_string());
-        }
-        if seen.is_empty() {
-            self.store().audit().append(entry.clone()).await?;
-        }
-        for (insurer, mut subjects) in seen {
-            // Of one person it is a look of its own, of several a list (of which a person's log tells the first of a day).
-            let insured = if subjects.len() == 1 { subjects.pop() } else { None };
-            let insurer = Some(insurer.to_string());
-            self.store().audit().append(Entry { insurer, insured, subjects, ..entry.clone() }).await?;
-        }
-        Ok(())
     }
 
     /// Records a refusal.

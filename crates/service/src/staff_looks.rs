@@ -184,12 +184,15 @@ impl Platform {
     }
 }
 
+/// Looks whose entries name nobody: at a message between offices, which no municipality learns of (decision 0006.41), and for somebody
+/// whom a search in a disaster did not find (T-6).
+const OF_NOBODY: [&str; 6] = ["slip.view", "slip.fetch", "slip.file", "slip.print", "slip.register", "disaster.search"];
+
 /// What concerns a person, and is no trace of an entry that was never answered.
 fn is_look(entry: &StoredEntry) -> bool {
-    // A search in a disaster that found nobody was one for somebody (T-6).
-    let concerns =
-        entry.insured.is_some() || entry.subjects > 0 || entry.kind.is_some() || entry.action == "disaster.search";
-    concerns && entry.outcome != "void" && !entry.action.starts_with("import.")
+    let concerns = entry.insured.is_some() || entry.subjects > 0 || entry.kind.is_some();
+    let is_one = concerns || OF_NOBODY.contains(&entry.action.as_str());
+    is_one && entry.outcome != "void" && !entry.action.starts_with("import.")
 }
 
 fn person_of(entry: &StoredEntry) -> Option<PersonKey> {

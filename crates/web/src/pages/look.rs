@@ -141,6 +141,8 @@ pub(super) fn words_of(action: &str) -> &str {
         "inbox.return" => "届いた書類を差し戻した",
         "find" | "find_insured" => "番号で開いた",
         "counter" => "窓口の手続きを開こうとした",
+        "slip.view" => "送られたケアプランの知らせを見た",
+        "slip.fetch" => "送られたケアプランを取得した",
         "slip.file" | "slip.print" => "送られたケアプランを見た",
         "slip.register" => "送られたケアプランを交付用として登録した",
         "disaster.search" => "災害時に探した",

@@ -123,19 +123,25 @@ const nobody = await window_of(null);
 pages += await crawl(nobody, open, ["/", "/start-dates", "/apply"], "nobody");
 await nobody.context().close();
 
+/** What lies on the table when somebody is registered, read from the page of one of the care manager's users. */
+async function card_of(page, place) {
+  await page.goto(`${office}/users`);
+  await page.locator('main a[href^="/p/"]').nth(place).click();
+  const text = await page.locator("main").innerText();
+  const card = {
+    insurer_number: text.match(/(?<!\d)\d{6}(?!\d)/)?.[0],
+    insured_number: text.match(/(?<!\d)\d{10}(?!\d)/)?.[0],
+    kana: text.match(/[ァ-ヶー]+ [ァ-ヶー]+/)?.[0],
+    birth: text.match(/(明治|大正|昭和|平成)(元|\d+)年\d+月\d+日/)?.[0],
+  };
+  if (Object.values(card).some((value) => !value)) fault("the card", `not read from the page: ${JSON.stringify(card)}`);
+  return card;
+}
+
 // Without a script: a home helper registers somebody whose card lies on the table, and sees the page.
 const planner = await window_of("care-manager", { javaScriptEnabled: false });
 await log_in(planner, ROLES["care-manager"]);
-await planner.goto(`${office}/users`);
-await planner.locator('main a[href^="/p/"]').first().click();
-const text = await planner.locator("main").innerText();
-const card = {
-  insurer_number: text.match(/(?<!\d)\d{6}(?!\d)/)?.[0],
-  insured_number: text.match(/(?<!\d)\d{10}(?!\d)/)?.[0],
-  kana: text.match(/[ァ-ヶー]+ [ァ-ヶー]+/)?.[0],
-  birth: text.match(/(明治|大正|昭和|平成)(元|\d+)年\d+月\d+日/)?.[0],
-};
-if (Object.values(card).some((value) => !value)) fault("the card", `not read from the page: ${JSON.stringify(card)}`);
+const [card, card_with_plan] = [await card_of(planner, 0), await card_of(planner, 1)];
 await planner.context().close();
 
 const helper = await window_of("home-help", { javaScriptEnabled: false });
@@ -181,6 +187,64 @@ await keyboard.goto(`${office}/users`);
 await reach('main a[href^="/p/"]');
 await Promise.all([keyboard.waitForURL("**/p/**"), keyboard.keyboard.press("Enter")]);
 await keyboard.context().close();
+
+/** Somebody at work, whose actions are counted: a click or a send is one, and a field typed or chosen is one. */
+async function at_work(role) {
+  const page = await window_of(role);
+  await log_in(page, ROLES[role]);
+  let count = 0;
+  return {
+    page,
+    begin: async (path) => {
+      await page.goto(office + path);
+      count = 0;
+    },
+    click: (selector) => ((count += 1), page.locator(`${selector} >> visible=true`).first().click()),
+    type: (name, value) => ((count += 1), page.fill(`#${name}`, value)),
+    choose: (name, value) => ((count += 1), page.check(`input[name="${name}"][value="${value}"]`)),
+    /** It is done when the page says so, in no more actions than these. */
+    done: async (task, most, words) => {
+      const text = await page.locator("main").innerText();
+      if (!words.test(text)) fault(task, `${words} is not on ${kind_of(new URL(page.url()).pathname)}`);
+      console.log(`${task}: ${count} actions (goal ${most})`);
+      if (count > most) fault(task, `${count} actions, more than ${most}`);
+    },
+  };
+}
+
+// The questions of the day, in how many actions (docs/pages.md).
+const manager = await at_work("care-manager");
+await manager.begin("/today");
+await manager.click('nav a[href="/users"]');
+await manager.done("is the 意見書 in?", 1, /意見書[^]*\d+月\d+日/);
+
+const worker = await at_work("home-help");
+await worker.page.goto(`${office}/users`);
+await worker.page.locator("main tr", { hasText: card_with_plan.insured_number }).locator('a[href^="/p/"]').first().click();
+await worker.page.locator('main a[href$="/end"]').click();
+await worker.page.click("main form button[type=submit]");
+await worker.begin("/today");
+await worker.click('main a[href="/users/new"]');
+for (const [name, value] of Object.entries(card_with_plan)) await worker.type(name, value);
+await worker.choose("sex", "female");
+await worker.click("main form button.btn--main");
+await worker.click('main a[href="#plan"]');
+await worker.done("register a user and see the plan", 9, /カナリア課題/);
+await worker.page.context().close();
+
+await manager.page.locator("main tr", { hasText: card_with_plan.insured_number }).locator('a[href^="/p/"]').first().click();
+const person = new URL(manager.page.url()).pathname;
+await manager.page.goto(`${office}${person}/consent`);
+await manager.page.check('input[name="act"][value="withdrawn"]');
+await manager.page.click("main form button.btn--main");
+await manager.begin("/users");
+await manager.click(`main a[href="${person}"]`);
+await manager.click(`main a[href="${person}/consent"]`);
+await manager.choose("act", "given");
+await manager.click("main form button.btn--main");
+await manager.page.goto(office + person);
+await manager.done("take a consent", 6, /カナリア課題/);
+await manager.page.context().close();
 
 await browser.close();
 console.log(faults ? `${faults} faults on ${pages} kinds of pages` : `${pages} kinds of pages: nothing to mend`);

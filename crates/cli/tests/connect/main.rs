@@ -191,7 +191,11 @@ impl World {
         let today = self.town.city.spec.today;
         let mut opinion = documents::physician_opinion(&self.town.generator, &self.town.cast.applying, today).unwrap();
         opinion.applied_on = today - jiff::Span::new().days(i64::from(serial) + 20);
-        let (name, bytes) = (format!("iken-{serial}.csv"), opinion_csv::write([&opinion]).unwrap());
+        // Document software writes 医見書 CSV 1.1, or our JSON.
+        let (name, bytes) = match serial % 2 {
+            0 => (format!("iken-{serial}.json"), serde_json::to_vec(&opinion).unwrap()),
+            _ => (format!("iken-{serial}.csv"), opinion_csv::write([&opinion]).unwrap()),
+        };
         std::fs::write(self.part("hospital", "out").join(format!("{name}.part")), &bytes).unwrap();
         let out = self.part("hospital", "out");
         std::fs::rename(out.join(format!("{name}.part")), out.join(&name)).unwrap();
@@ -587,7 +591,7 @@ async fn compare(world: &World, taken: &Path, sent: &Sent) {
     // Every document lies in the folder once, byte for byte.
     let submissions = world.rows("SELECT submission_id, state FROM submission WHERE kind IN ('A2', 'F1')").await;
     assert_eq!(submissions.len(), sent.filings.len() + sent.opinions.len());
-    let mut csv = Vec::new();
+    let mut opinions = Vec::new();
     for (receipt, state) in &submissions {
         let (here, there) = (world.part("city", "inbox").join(receipt), taken.join(receipt));
         assert!(here.exists() != there.exists(), "{receipt}: {} {}", here.exists(), there.exists());
@@ -599,15 +603,18 @@ async fn compare(world: &World, taken: &Path, sent: &Sent) {
         }
         match sent.filings.get(receipt) {
             Some(bytes) => assert_eq!(&std::fs::read(folder.join("original.json")).unwrap(), bytes),
-            None => csv.push(std::fs::read(folder.join("original.csv")).unwrap()),
+            None => {
+                let read = |name: &str| std::fs::read(folder.join(name));
+                opinions.push(read("original.csv").or_else(|_| read("original.json")).unwrap());
+            }
         }
         let expected = sent.decided.get(receipt).copied().unwrap_or("fetched");
         assert_eq!(state, expected, "{receipt}");
     }
     let mut expected: Vec<Vec<u8>> = sent.opinions.values().cloned().collect();
-    csv.sort();
+    opinions.sort();
     expected.sort();
-    assert!(csv == expected, "the opinions as the hospital wrote them");
+    assert!(opinions == expected, "the opinions as the hospital wrote them");
     // The hospital has a receipt for every file, and the city's word for every document that was decided.
     let results = world.part("hospital", "results");
     for name in sent.opinions.keys() {

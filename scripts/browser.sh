@@ -17,7 +17,8 @@ if ! npm install --prefix "$tools" --silent --no-fund --no-audit > "$target/brow
     echo "the pages are not looked at: npm could not install (see $target/browser.log)" >&2
     exit 3
 fi
-cargo build --quiet --workspace --bin kiban
+# After `cargo test` it is there (with what the tests bring: another build of half of the crates is spared).
+[ -n "${KIBAN_IS_BUILT:-}" ] || cargo build --quiet --workspace --bin kiban
 folder=$(mktemp -d)
 "$target/debug/kiban" demo --sandbox --people 200 --keep "$folder/sandbox" --port 18543 --public-port 19543 --desk-port 18580 > "$folder/demo.log" 2>&1 &
 demo=$!

@@ -142,7 +142,7 @@ async fn measure(options: &Options, folder: &Folder) -> Result<Report> {
     }
     let city = city::build(&home, options, &mut report).await?;
     if options.only.contains(&Job::Import) {
-        floors.bulk(city.loaded, &mut report).await;
+        floors.bulk(&mut report).await;
     }
     if options.only.contains(&Job::Token) {
         tokens::measure(&home, &city.care_manager, options, &mut report).await?;

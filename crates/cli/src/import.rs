@@ -8,7 +8,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use kiban_domain::{Date, InsurerNumber, dates};
 use kiban_formats::Problem;
-use kiban_service::{Context, IntakeResult, MissingRow, ReportedProblem, Work};
+use kiban_service::{Context, Difference, IntakeResult, MissingRow, ReportedProblem, Work};
 use kiban_sim::files::Stopped;
 use kiban_sim::{CitySpec, write_package_streaming};
 use std::io::Read as _;
@@ -26,7 +26,7 @@ pub struct Options {
     /// 保険者番号
     #[arg(long)]
     insurer: String,
-    /// 結果ファイル（CSV）の書き出し先
+    /// 結果ファイル（CSV）の書き出し先。--dry-run では、基盤と異なるすべての行も並べます
     #[arg(long)]
     result: Option<PathBuf>,
     /// 試すだけにします。何が変わるかを示し、何も反映しません
@@ -106,8 +106,12 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 async fn dry_run(options: &Options, insurer: InsurerNumber) -> Result<ExitCode> {
     let files = Files::of(std::slice::from_ref(&options.package))?;
     let platform = Home::open(&options.home, options.db.as_deref())?.platform().await?;
-    let mut missing = Vec::new();
-    let mut note = |row: &MissingRow| missing.push(row.clone());
+    let mut lines = String::new();
+    let mut note = |row: Difference<'_>| {
+        if options.result.is_some() {
+            lines.push_str(&row.line());
+        }
+    };
     let context = Context::new(now())?;
     let dry = platform.dry_run_locally(insurer, files, options.full, &context, &mut note).await.map_err(explain)?;
     println!("試しました（何も反映していません）");
@@ -123,11 +127,11 @@ async fn dry_run(options: &Options, insurer: InsurerNumber) -> Result<ExitCode> 
         );
     }
     print_problems(&dry.report.problems);
-    if dry.missing.is_some() {
-        print_missing(missing.len() as u64, &missing);
+    if let Some(missing) = &dry.missing {
+        print_missing(missing.total, &missing.rows);
     }
     if let Some(path) = &options.result {
-        std::fs::write(path, dry.csv(&missing)).with_context(|| format!("{} に書けません", path.display()))?;
+        std::fs::write(path, dry.csv(&lines)).with_context(|| format!("{} に書けません", path.display()))?;
     }
     platform.store().clone().close().await?;
     let is_good = dry.state == "would_apply" && dry.report.counts.refused == 0;

@@ -91,11 +91,6 @@ impl<'a> RowRef<'a> {
         one.get(..index) == other.get(..index) && one.get(index + 1..) == other.get(index + 1..)
     }
 
-    /// Whether it has the values of another row of the same file.
-    pub fn is_like(&self, other: Self) -> bool {
-        self.spans.len() == other.spans.len() && (0..self.spans.len()).all(|at| self.repeats(other, at))
-    }
-
     /// Whether another row of the same file has the same value there. A value that was repeated stands in one place.
     pub fn repeats(&self, other: Self, index: usize) -> bool {
         self.spans.get(index) == other.spans.get(index) || self.get(index) == other.get(index)
@@ -132,6 +127,12 @@ impl Rows {
     pub fn iter(&self) -> impl Iterator<Item = RowRef<'_>> {
         let rows = self.heads.iter().zip(self.spans.chunks_exact(self.width.max(1)));
         rows.map(|((line, sound), spans)| RowRef { line: *line, sound: *sound, text: &self.text, spans })
+    }
+
+    /// One of them, 0-based.
+    pub fn row(&self, n: usize) -> Option<RowRef<'_>> {
+        let spans = self.spans.get(n * self.width..(n + 1) * self.width)?;
+        self.heads.get(n).map(|(line, sound)| RowRef { line: *line, sound: *sound, text: &self.text, spans })
     }
 }
 

@@ -313,6 +313,12 @@ fn is_of_digest(bytes: &[u8], span: &Range<usize>) -> bool {
     before + from == 64
 }
 
+/// How often a byte stands in a text: in pieces whose counts fit a byte, which the machine adds up many at a time.
+pub(crate) fn count(bytes: &[u8], wanted: u8) -> usize {
+    let of_piece = |piece: &[u8]| usize::from(piece.iter().map(|byte| u8::from(*byte == wanted)).sum::<u8>());
+    bytes.chunks(usize::from(u8::MAX)).map(of_piece).sum()
+}
+
 /// Whether enough bytes for a 個人番号 could belong to digits; a full-width one begins with EF. Most values end here.
 pub(crate) fn has_many_digits(text: &[u8]) -> bool {
     let digits = |some: &[u8]| some.iter().fold(0u8, |n, b| n + u8::from(b.is_ascii_digit() || *b == 0xef));
@@ -406,6 +412,12 @@ mod tests {
         encode("表ソ能①髙～", Encoding::Cp932, &mut bytes).unwrap();
         assert!(bytes.contains(&0x5c));
         assert_eq!(decode(&bytes, Encoding::Cp932).unwrap(), "表ソ能①髙～");
+    }
+
+    #[test]
+    fn bytes_are_counted_over_many_pieces() {
+        let text = b"a\n".repeat(1_000);
+        assert_eq!((count(&text, b'\n'), count(&text, b'{'), count(&[b'\n'; 700], b'\n')), (1_000, 0, 700));
     }
 
     #[test]

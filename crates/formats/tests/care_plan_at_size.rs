@@ -81,3 +81,26 @@ fn rows_that_differ_late_are_told_apart_without_a_look_at_all_others() {
     let same: Vec<u64> = problems.iter().filter(|p| p.rule == "identical_row").map(|p| p.line).collect();
     assert_eq!(same, [u64::try_from(ROWS).unwrap() + 1]);
 }
+
+#[test]
+fn a_row_is_known_again_wherever_it_stands() {
+    let (name, row) = first_row(&care_plan("actuals"), "UPJSK");
+    let of = |day: &str, from: &str| row.replace(",20260402,,1000,", &format!(",202604{day},,{from},"));
+    assert_ne!(of("03", "1000"), row);
+    let other = |row: &str| row.replace("0001234567", "0009900001");
+    // Each list with the lines that stand twice.
+    let lists: [(&[String], &[u64]); 5] = [
+        (&[of("02", "1000"), of("09", "0900"), of("09", "1000")], &[]),
+        (&[of("02", "1000"), of("09", "1000"), of("09", "1000"), of("16", "1000")], &[3]),
+        (&[of("09", "1000"), of("02", "1000"), of("09", "1000")], &[3]),
+        // Behind somebody else.
+        (&[of("02", "1000"), of("09", "1000"), other(&of("02", "1000")), of("09", "1000")], &[4]),
+        (&[of("02", "1000"), other(&of("02", "1000")), of("02", "0900"), other(&of("02", "0900"))], &[]),
+    ];
+    for (rows, twice) in lists {
+        let text: String = rows.iter().map(|row| format!("{row}\r\n")).collect();
+        let (_, problems) = read_set(&[(name.clone(), cp932(&text))]);
+        let same: Vec<u64> = problems.iter().filter(|p| p.rule == "identical_row").map(|p| p.line).collect();
+        assert_eq!(same, twice, "{text}");
+    }
+}

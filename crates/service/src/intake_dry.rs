@@ -52,6 +52,19 @@ pub struct MissingRow {
     pub key: String,
 }
 
+/// A row in which the platform and a package differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Difference<'a> {
+    /// 種別 of the package; `INSURED` is the whole person.
+    pub kind: &'a str,
+    /// 被保険者番号
+    pub insured_number: InsuredNumber,
+    /// 履歴番号, or what an opinion is known by; empty of a person and of an act of consent.
+    pub key: &'a str,
+    /// `new`, `changed`, `deleted`, or `missing`: what the platform holds and a package of everything lacks.
+    pub change: &'static str,
+}
+
 /// A row that would change something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SampleRow {
@@ -81,7 +94,7 @@ pub struct DryRun {
     pub report: PackageReport,
     /// By 種別.
     pub changes: BTreeMap<String, RowChanges>,
-    /// The first ten rows of each 種別 that would change something.
+    /// The first 1,000 rows of each 種別 that would change something.
     pub samples: BTreeMap<String, Vec<SampleRow>>,
     /// Of a package of everything.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,8 +155,8 @@ const MOST_MISSING: usize = 1_000;
 const MOST_KEPT: usize = 100;
 /// People looked through at a time.
 const BLOCK: i32 = 1_000;
-/// Rows of a 種別 that are named.
-const MOST_SAMPLES: usize = 10;
+/// Rows of a 種別 that are named; a sink hears all of them.
+const MOST_SAMPLES: usize = 1_000;
 
 /// Files in memory that several may read.
 #[derive(Clone)]
@@ -178,18 +191,19 @@ impl Platform {
         self.dry_run(insurer, Held(Arc::new(files)), whole, entry, context, &mut |_| {}).await
     }
 
-    /// The same for a command on the platform's own machine. `missing` hears every row the package lacks.
+    /// The same for a command on the platform's own machine. `told` hears every difference; of a first load, where every row is new,
+    /// none.
     pub async fn dry_run_locally<S: Source + Clone + Send + Sync + 'static>(
         &self,
         insurer: InsurerNumber,
         source: S,
         whole: bool,
         context: &Context,
-        missing: &mut (dyn FnMut(&MissingRow) + Send),
+        told: &mut (dyn FnMut(Difference<'_>) + Send),
     ) -> Result<DryRun, Error> {
         let entry = Entry::new(context.now, &context.request_id, "cli", "import.dry_run", Outcome::Allowed);
         let entry = Entry { organization: Some(Organization::Municipality(insurer).to_string()), ..entry };
-        self.dry_run(insurer, source, whole, entry, context, missing).await
+        self.dry_run(insurer, source, whole, entry, context, told).await
     }
 
     pub(crate) async fn dry_run<S: Source + Clone + Send + Sync + 'static>(
@@ -199,7 +213,7 @@ impl Platform {
         whole: bool,
         entry: Entry,
         context: &Context,
-        missing: &mut (dyn FnMut(&MissingRow) + Send),
+        told: &mut (dyn FnMut(Difference<'_>) + Send),
     ) -> Result<DryRun, Error> {
         self.require_opened(insurer, &entry).await?;
         let read = source.clone();
@@ -209,8 +223,8 @@ impl Platform {
         let checked = checked.map_err(|error| Error::Unavailable(error.to_string()))?;
         let is_initial = !self.store().has_people(insurer).await?;
         let mut pass = Pass::new(checked.report, checked.rows, is_initial, checked.made_at);
-        let mut trial =
-            Trial { insurer, is_initial, changes: BTreeMap::new(), samples: BTreeMap::new(), acts: HashSet::new() };
+        let (changes, samples) = (BTreeMap::new(), BTreeMap::new());
+        let mut trial = Trial { insurer, is_initial, changes, samples, acts: HashSet::new(), told };
         let mut keys = (whole || checked.is_whole).then(|| PackageKeys::of(checked.rows));
         if !checked.is_refused {
             let mut judge = self.judge(&no_receipt(context.now, insurer), insurer, &pass).await?;
@@ -223,13 +237,13 @@ impl Platform {
             }
         }
         let report = pass.report.closed();
-        let (mut changes, samples) = (trial.changes, trial.samples);
+        let Trial { mut changes, samples, told, .. } = trial;
         for (kind, counts) in &report.kinds {
             let of_kind = changes.entry(kind.clone()).or_default();
             (of_kind.unchanged, of_kind.refused) = (counts.unchanged, counts.refused);
         }
         let missing = match keys.filter(|_| !checked.is_refused) {
-            Some(keys) => Some(self.missing(insurer, &keys, &report, missing).await?),
+            Some(keys) => Some(self.missing(insurer, &keys, &report, told).await?),
             None => None,
         };
         let state = if checked.is_refused { "would_refuse" } else { "would_apply" };
@@ -266,7 +280,7 @@ impl Platform {
     }
 
     /// Counts what a judged block would do.
-    async fn try_block(&self, trial: &mut Trial, judged: &Judged, pass: &mut Pass) -> Result<(), Error> {
+    async fn try_block(&self, trial: &mut Trial<'_>, judged: &Judged, pass: &mut Pass) -> Result<(), Error> {
         for problem in &judged.problems {
             pass.report.tell(problem);
         }
@@ -330,7 +344,7 @@ impl Platform {
         insurer: InsurerNumber,
         keys: &PackageKeys,
         report: &PackageReport,
-        sink: &mut (dyn FnMut(&MissingRow) + Send),
+        told: &mut (dyn FnMut(Difference<'_>) + Send),
     ) -> Result<Missing, Error> {
         let unapplied = self.store().unapplied(insurer).await?;
         let kinds = EXPORTED.iter().filter(|exported| report.kinds.contains_key(exported.file.code()));
@@ -364,7 +378,8 @@ impl Platform {
             }
             found.sort();
             for row in found {
-                sink(&row);
+                let MissingRow { kind, insured_number, key } = &row;
+                told(Difference { kind, insured_number: *insured_number, key, change: "missing" });
                 missing.total += 1;
                 *missing.kinds.entry(row.kind.clone()).or_default() += 1;
                 if missing.rows.len() < MOST_MISSING {
@@ -376,16 +391,17 @@ impl Platform {
 }
 
 /// A trial so far.
-struct Trial {
+struct Trial<'t> {
     insurer: InsurerNumber,
     is_initial: bool,
     changes: BTreeMap<String, RowChanges>,
     samples: BTreeMap<String, Vec<SampleRow>>,
     /// Acts of consent of the package.
     acts: HashSet<String>,
+    told: &'t mut (dyn FnMut(Difference<'_>) + Send),
 }
 
-impl Trial {
+impl Trial<'_> {
     fn count(&mut self, kind: &str, (insured_number, key): (InsuredNumber, &str), deletes: bool, is_there: bool) {
         let changes = self.changes.entry(kind.to_owned()).or_default();
         let (count, change) = match (deletes, is_there) {
@@ -394,6 +410,9 @@ impl Trial {
             (false, false) => (&mut changes.new, "new"),
         };
         *count += 1;
+        if !self.is_initial {
+            (self.told)(Difference { kind, insured_number, key, change });
+        }
         let samples = self.samples.entry(kind.to_owned()).or_default();
         if samples.len() < MOST_SAMPLES {
             samples.push(SampleRow { insured_number, key: key.to_owned(), change });

@@ -108,7 +108,7 @@ pub use export::{Export, ExportContents, ExportOrder, ExportPart, ExportReport, 
 pub use handshakes::RefusedHandshakes;
 pub use identification::{CardChallenge, Identification, NoticeLine, Scanned};
 pub use intake::{IntakeProgress, IntakeResult, PackageReport, ReportedProblem};
-pub use intake_dry::{DryRun, Missing, MissingRow, RowChanges, SampleRow};
+pub use intake_dry::{Difference, DryRun, Missing, MissingRow, RowChanges, SampleRow};
 pub use intake_upload::{Received, Upload};
 pub use intake_work::Work;
 pub use kiban_formats::json_holds_individual_number;

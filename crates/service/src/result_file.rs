@@ -1,6 +1,6 @@
 //! 結果ファイル: what became of a file, as people open it in a spreadsheet (P-161, T-20).
 
-use crate::{DryRun, IntakeResult, MissingRow, ReportedProblem};
+use crate::{Difference, DryRun, IntakeResult, MissingRow, ReportedProblem, SampleRow};
 use kiban_domain::Date;
 use kiban_formats::text::FORMULA_STARTS;
 
@@ -77,8 +77,9 @@ fn csv(result: &IntakeResult) -> String {
 }
 
 impl DryRun {
-    /// The same of a package that was only tried, with a line for each row it lacks.
-    pub fn csv(&self, missing: &[MissingRow]) -> String {
+    /// The same of a package that was only tried, with a line for each difference that was told while it was (of
+    /// [`Difference::line`]).
+    pub fn csv(&self, differences: &str) -> String {
         let words = if self.state == "would_apply" { "反映されます" } else { "取り込めません" };
         let summary = format!("試しただけです（何も反映していません）。{}{words}", as_of(self.base_date));
         let mut out = String::from("\u{feff}区分,ファイル,行,列,項目,規則,内容\r\n");
@@ -93,9 +94,53 @@ impl DryRun {
         for problem in &self.report.problems {
             out.push_str(&problem_line(problem));
         }
-        out.extend(missing.iter().map(missing_line));
+        out.push_str(differences);
         out
     }
+
+    /// The same with the differences that are named in it, and how many are not.
+    pub fn csv_of_named(&self) -> String {
+        let mut lines = String::new();
+        for (kind, rows) in &self.samples {
+            let of_row = |row: &SampleRow| {
+                let SampleRow { insured_number, key, change } = row;
+                Difference { kind, insured_number: *insured_number, key, change }.line()
+            };
+            lines.extend(rows.iter().map(of_row));
+            let total = self.changes.get(kind).map_or(0, |one| one.new + one.changed + one.deleted);
+            lines.push_str(&rest("変わる行", kind, u64::try_from(total).unwrap_or_default(), rows.len()));
+        }
+        if let Some(missing) = &self.missing {
+            lines.extend(missing.rows.iter().map(missing_line));
+            lines.push_str(&rest("不足", "", missing.total, missing.rows.len()));
+        }
+        self.csv(&lines)
+    }
+}
+
+impl Difference<'_> {
+    /// Its line in the result of a trial.
+    pub fn line(&self) -> String {
+        let (section, words) = match self.change {
+            "new" => ("新規", "基盤にない行です"),
+            "changed" => ("変更", "基盤の内容と異なります"),
+            "deleted" => ("削除", "基盤から消える行です"),
+            _ => ("不足", "基盤にあり、このパッケージにありません"),
+        };
+        let text = format!("{words}: 被保険者番号 {} {}", self.insured_number, self.key);
+        line([section, self.kind, "", "", "", self.change, text.trim_end()])
+    }
+}
+
+/// Says how many rows are not named; nothing where all are.
+fn rest(section: &str, kind: &str, total: u64, named: usize) -> String {
+    if total <= named as u64 {
+        return String::new();
+    }
+    let text = format!(
+        "並べたのは {total} 件のうち先頭の {named} 件です。すべては kiban import --dry-run --result で出せます"
+    );
+    line([section, kind, "", "", "", "", &text])
 }
 
 /// 基準日 as a sentence, where it is known.
@@ -104,8 +149,8 @@ fn as_of(base_date: Option<Date>) -> String {
 }
 
 fn missing_line(row: &MissingRow) -> String {
-    let text = format!("基盤にあり、このパッケージにありません: 被保険者番号 {} {}", row.insured_number, row.key);
-    line(["不足", &row.kind, "", "", "", "missing", text.trim_end()])
+    let MissingRow { kind, insured_number, key } = row;
+    Difference { kind, insured_number: *insured_number, key, change: "missing" }.line()
 }
 
 fn problem_line(problem: &ReportedProblem) -> String {

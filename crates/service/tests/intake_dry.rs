@@ -8,7 +8,7 @@ use kiban_domain::insured::{LinkReason, NumberLink};
 use kiban_domain::office::JobType;
 use kiban_domain::{InsuredNumber, Organization, PersonKey};
 use kiban_formats::municipal::{Change, Entry, MunicipalPackage};
-use kiban_service::{DryRun, Error};
+use kiban_service::{Difference, DryRun, Error};
 use kiban_sim::{Role, city_package};
 use support::{World, addresses, context, now};
 
@@ -171,6 +171,50 @@ async fn what_a_package_of_everything_lacks_is_listed_and_only_the_city_may_try(
         let manager = world.office(Role::Planning, JobType::CareManager).await;
         let tried = world.platform.dry_run_package(&manager, Vec::new(), false, &context()).await;
         assert!(matches!(tried, Err(Error::Refused(_))));
+    }
+}
+
+#[tokio::test]
+async fn every_row_in_which_city_and_platform_differ_is_listed_however_many_there_are() {
+    for address in addresses().await {
+        let world = World::loaded(address).await;
+        let mut people: Vec<_> = world
+            .city
+            .people
+            .iter()
+            .map(|person| entry(person.insured.key, 2, Change::New, person.insured.clone()))
+            .collect();
+        let gone = people.pop().unwrap().key.insured;
+        let moved: Vec<_> = people.iter().skip(3).map(|one| one.key.insured).collect();
+        people.iter_mut().for_each(|one| one.history = 1);
+        for one in people.iter_mut().skip(3) {
+            one.change = Change::Corrected;
+            one.value.identity.postal_code = Some("999-0009".to_owned());
+        }
+        let made_at = now() + jiff::SignedDuration::from_secs(40);
+        let files = MunicipalPackage::new(world.city.insurer, made_at).whole().insured(&people).finish().unwrap();
+        let mut told = Vec::new();
+        let mut lines = String::new();
+        let mut note = |row: Difference<'_>| {
+            told.push((row.insured_number, row.change));
+            lines.push_str(&row.line());
+        };
+        let tried = world.platform.dry_run_locally(world.city.insurer, files, false, &context(), &mut note).await;
+        let tried = tried.unwrap();
+        let of = |change| {
+            let mut rows: Vec<_> = told.iter().filter(|row| row.1 == change).map(|row| row.0).collect();
+            rows.sort();
+            rows
+        };
+        assert!(moved.len() > 10 && of("changed") == moved, "{told:?}");
+        assert_eq!((of("missing"), of("new").len()), (vec![gone], 0));
+        // The same in the file of a city that tries from afar.
+        assert_eq!(tried.csv(&lines), tried.csv_of_named());
+        for number in &moved {
+            assert!(
+                lines.contains(&format!("変更,INSURED,,,,changed,基盤の内容と異なります: 被保険者番号 {number}\r\n"))
+            );
+        }
     }
 }
 

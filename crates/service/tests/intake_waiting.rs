@@ -144,7 +144,7 @@ async fn the_base_date_of_a_package_is_told_wherever_its_result_is() {
         let officer = world.caller(Organization::Municipality(insurer), &world.city.officers[0]).await;
         let tried = platform.dry_run_package(&officer, package(now(), day), false, &context()).await.unwrap();
         assert_eq!(tried.base_date, Some(day));
-        assert!(tried.csv(&[]).contains("基準日 2026-10-31。反映されます"), "{}", tried.csv(&[]));
+        assert!(tried.csv("").contains("基準日 2026-10-31。反映されます"), "{}", tried.csv(""));
 
         let sent = world.import(package(now(), day)).await;
         let again = platform.receipt(&officer, &sent.receipt, &context()).await.unwrap();

@@ -315,6 +315,7 @@ routes! {
     Organisations get    GET    "/packages/new"                              package_form_page      Municipalities "パッケージを調べる"                        pages::packages::form;
     Organisations post   POST   "/packages/new"                              package_by_form        Municipalities "パッケージを調べる"                        pages::packages::send;
     Organisations get    GET    "/packages/held/{held}"                      held_package_page      Municipalities "反映すると変わること"                      pages::packages::held;
+    Organisations get    GET    "/packages/held/{held}/differences.csv"      held_package_file      Municipalities "反映すると変わること（CSV）"              pages::packages::held_file;
     Organisations post   POST   "/packages/held/{held}"                      held_package_by_form   Municipalities "調べたパッケージを反映する・消す"          pages::packages::act;
     Organisations get    GET    "/packages/{receipt}"                        package_page           Municipalities "取り込みの結果"                            pages::packages::item;
     Organisations get    GET    "/packages/{receipt}/result.csv"             package_result_page    Municipalities "取り込みの結果（CSV）"                     pages::packages::file;

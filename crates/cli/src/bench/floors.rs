@@ -19,8 +19,6 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-/// People whose rows are loaded again as they lie there.
-const BULK_PEOPLE: u32 = 20_000;
 /// Tables that a municipal package fills.
 const TABLES: [&str; 6] = ["person", "person_token", "record", "consent_act", "opinion_request", "office_person"];
 /// Tables one row of which is one row of a package.
@@ -84,10 +82,10 @@ impl<'a> Floors<'a> {
         self.note("durable_insert", floor, report).await;
     }
 
-    /// The rows of the first people once more, sealed bytes and indexes as they are, without reading, checking, sealing.
-    pub async fn bulk(&self, people: u32, report: &mut Report) {
-        let people = people.min(BULK_PEOPLE);
-        let floor = async || if self.is_postgres() { self.copy(people).await } else { self.sqlite_bulk(people).await };
+    /// The rows of the whole city once more into empty tables, sealed bytes and indexes as they are, without reading, checking,
+    /// sealing.
+    pub async fn bulk(&self, report: &mut Report) {
+        let floor = async || if self.is_postgres() { self.copy().await } else { self.sqlite_bulk().await };
         self.note("bulk", floor, report).await;
     }
 
@@ -176,16 +174,14 @@ impl<'a> Floors<'a> {
         run(psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", self.home.database()]), script).await
     }
 
-    async fn copy(&self, people: u32) -> Result<Value> {
+    async fn copy(&self) -> Result<Value> {
         let dir = self.home.dir().display();
-        let some =
-            format!("insured_number IN (SELECT insured_number FROM person ORDER BY insured_number LIMIT {people})");
         let (mut export, mut load) = (String::new(), "BEGIN;\n".to_owned());
         for table in TABLES {
             export += &format!(
                 "DROP TABLE IF EXISTS bench_floor_{table};
                 CREATE TABLE bench_floor_{table} (LIKE {table} INCLUDING ALL);
-                \\copy (SELECT * FROM {table} WHERE {some}) TO '{dir}/{table}.copy' (FORMAT binary)\n"
+                \\copy (SELECT * FROM {table}) TO '{dir}/{table}.copy' (FORMAT binary)\n"
             );
             load += &format!("\\copy bench_floor_{table} FROM '{dir}/{table}.copy' (FORMAT binary)\n");
         }
@@ -197,7 +193,7 @@ impl<'a> Floors<'a> {
         let begun = Instant::now();
         self.psql(&format!("\\copy bench_floor_record FROM '{dir}/record.copy' (FORMAT binary)\n")).await?;
         let records = begun.elapsed();
-        let count = |table: &str| format!("SELECT count(*) FROM {table} WHERE {some};");
+        let count = |table: &str| format!("SELECT count(*) FROM {table};");
         let counts = self.psql(&ROW_TABLES.map(count).concat()).await?;
         Ok(bulk_value(&counts, whole, Some(records), "psql COPY, binary, one transaction"))
     }
@@ -237,11 +233,8 @@ impl<'a> Floors<'a> {
         Ok(json!({ "per_s": rate, "what": "sqlite3, one SELECT by key, parsed each time", "clients": 1 }))
     }
 
-    async fn sqlite_bulk(&self, people: u32) -> Result<Value> {
+    async fn sqlite_bulk(&self) -> Result<Value> {
         let source = self.sqlite_path();
-        let some = format!(
-            "insured_number IN (SELECT insured_number FROM source.person ORDER BY insured_number LIMIT {people})"
-        );
         let mut schema = String::new();
         for table in TABLES {
             schema += &run(
@@ -253,9 +246,9 @@ impl<'a> Floors<'a> {
         self.sqlite(&schema).await?;
         // Once for the cache, as psql's files are in it too.
         let attach = format!("ATTACH '{source}' AS source;\n");
-        let count = |table: &str| format!("SELECT count(*) FROM source.{table} WHERE {some};\n");
+        let count = |table: &str| format!("SELECT count(*) FROM source.{table};\n");
         let counts = self.sqlite(&(attach.clone() + &ROW_TABLES.map(count).concat())).await?;
-        let insert = |table: &str| format!("INSERT INTO main.{table} SELECT * FROM source.{table} WHERE {some};\n");
+        let insert = |table: &str| format!("INSERT INTO main.{table} SELECT * FROM source.{table};\n");
         let script = attach + "BEGIN;\n" + &TABLES.map(insert).concat() + "COMMIT;\n";
         let begun = Instant::now();
         self.sqlite(&script).await?;

@@ -14,8 +14,8 @@ use serde_json::json;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// People whose plans are read, at most.
-const PEOPLE: u32 = 5_000;
+/// People whose plans are read, at most: about 500 of each office, a large one.
+const PEOPLE: u32 = 1_000;
 
 /// Files of one office.
 type Files = Vec<(String, Vec<u8>)>;

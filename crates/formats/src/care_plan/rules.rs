@@ -9,8 +9,9 @@ use kiban_domain::care_plan::{GRAND_TOTAL, is_total};
 use kiban_domain::dates::ServiceMonth;
 use kiban_domain::service_type::{ServiceCodes, service_type};
 use std::cmp::Ordering;
+use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{HashMap, HashSet};
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher as _, Hash, Hasher};
 
 /// One file read, with its problems so far.
 #[derive(Debug)]
@@ -68,7 +69,7 @@ pub fn check_file(file: &mut ReadFile<'_>, codes: Option<&ServiceCodes>) {
             equipment_code(file);
             service_codes(file, "service_code", codes);
             days_in_month(file);
-            identical_rows(file, &["insured", "day", "from", "service_code", "office"]);
+            identical_rows(file, &["insured", "office", "service_code", "day", "from"]);
         }
         PlanFileKind::Table7 => {
             equipment_code(file);
@@ -110,7 +111,7 @@ pub fn check_file(file: &mut ReadFile<'_>, codes: Option<&ServiceCodes>) {
         }
         PlanFileKind::Table3 | PlanFileKind::FacilityTable3 => {
             one_made_on(file);
-            identical_rows(file, &["insured", "service", "weekday", "service_from", "activity", "other"]);
+            identical_rows(file, &["insured", "service", "activity", "other", "weekday", "service_from"]);
         }
         PlanFileKind::BasicDay => identical_rows(file, &["insured", "time", "own"]),
         PlanFileKind::BasicIllness => identical_rows(file, &["insured", "when", "name"]),
@@ -178,8 +179,21 @@ struct By<'a, 'c> {
 }
 
 impl Hash for By<'_, '_> {
+    /// Short values in one piece, each with an end: hashed one by one they cost several times as much.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.columns.iter().for_each(|at| self.row.get(*at).hash(state));
+        let (mut piece, mut held) = ([0xff; 64], 0);
+        for at in self.columns {
+            let value = self.row.get(*at).as_bytes();
+            match piece.get_mut(held..held + value.len() + 1) {
+                Some(place) => place[..value.len()].copy_from_slice(value),
+                None => {
+                    value.hash(state);
+                    continue;
+                }
+            }
+            held += value.len() + 1;
+        }
+        state.write(&piece[..held]);
     }
 }
 
@@ -191,43 +205,73 @@ impl PartialEq for By<'_, '_> {
 
 impl Eq for By<'_, '_> {}
 
-/// Rows of tables without a key that say the same twice: both are kept, and told. `keys` are those in which rows mostly differ;
-/// by all its values a row is looked for only where they do not, each row once, however many have the same keys.
+/// Rows of tables without a key that say the same twice: both are kept, and told. `keys` are those in which rows mostly differ,
+/// the two last of them in order; rows are looked at whole only where these are the same. Where they differ and their hashes do
+/// not, that costs time alone.
 fn identical_rows(file: &mut ReadFile<'_>, keys: &[&str]) {
     let few: Vec<usize> = keys.iter().map(|key| file.index(key)).collect();
+    if are_in_order(file, &few) {
+        return;
+    }
     let all: Vec<usize> = (0..file.layout.items.len()).collect();
-    let mut seen: HashSet<By<'_, '_>> = HashSet::with_capacity(file.rows.iter().size_hint().0);
-    let mut others: HashSet<By<'_, '_>> = HashSet::new();
+    let hasher = RandomState::new();
+    let sound = file.rows.iter().enumerate().filter(|(_, row)| row.is_sound());
+    let mut hashes: Vec<(u64, usize)> = sound.map(|(n, row)| (hasher.hash_one(By { row, columns: &few }), n)).collect();
+    hashes.sort_unstable();
+    let alike = hashes.chunk_by(|a, b| a.0 == b.0).filter(|alike| alike.len() > 1);
+    let mut alike: Vec<usize> = alike.flatten().map(|(_, n)| *n).collect();
+    alike.sort_unstable();
+    let mut first: HashMap<By<'_, '_>, u64> = HashMap::with_capacity(alike.len());
     let mut found = Vec::new();
-    for row in file.rows.iter().filter(|row| row.is_sound()) {
-        let by_few = By { row, columns: &few };
-        let Some(near) = seen.get(&by_few) else {
-            seen.insert(by_few);
-            continue;
-        };
-        let whole = By { row, columns: &all };
-        let first = if row.is_like(near.row) { Some(near) } else { others.get(&whole) };
-        let Some(first) = first else {
-            others.insert(whole);
-            continue;
-        };
-        let text = format!(
-            "{}行目とまったく同じ行です。二重に入っていないか確認してください（両方とも読みました）",
-            first.row.line()
-        );
-        found.push(file.problem(row, "insured", "identical_row", text).found(row.get(few[0])).warning());
+    for row in alike.into_iter().filter_map(|n| file.rows.row(n)) {
+        match first.entry(By { row, columns: &all }) {
+            Entry::Vacant(new) => {
+                new.insert(row.line());
+            }
+            Entry::Occupied(first) => {
+                let line = first.get();
+                let text = format!(
+                    "{line}行目とまったく同じ行です。二重に入っていないか確認してください（両方とも読みました）"
+                );
+                found.push(file.problem(row, "insured", "identical_row", text).found(row.get(few[0])).warning());
+            }
+        }
     }
     file.push_all(found);
 }
 
+/// Whether rows that are the same in all keys but the two last follow one another, and in these two each comes behind the one
+/// before: as most files are written. Then no two are the same in all.
+fn are_in_order(file: &ReadFile<'_>, keys: &[usize]) -> bool {
+    let (group, growing) = keys.split_at(keys.len() - 2);
+    let (hasher, mut groups) = (RandomState::new(), Vec::new());
+    let mut last: Option<RowRef<'_>> = None;
+    let do_grow = file.rows.iter().filter(|row| row.is_sound()).all(|row| {
+        let before = last.replace(row).filter(|last| group.iter().all(|at| row.repeats(*last, *at)));
+        match before {
+            Some(last) => growing.iter().map(|at| row.get(*at)).gt(growing.iter().map(|at| last.get(*at))),
+            None => {
+                groups.push(hasher.hash_one(By { row, columns: group }));
+                true
+            }
+        }
+    });
+    groups.sort_unstable();
+    do_grow && groups.windows(2).all(|two| two[0] != two[1])
+}
+
 /// 作成年月日 is one for all rows of a plan: that of the first row that has one is kept. Each differing row is told.
 fn one_made_on(file: &mut ReadFile<'_>) {
-    let [insurer, insured, changed_on, made_on] =
-        ["insurer", "insured", "changed_on", "made_on"].map(|key| file.index(key));
+    let (plan, made_on) = (link(file, "changed_on"), file.index("made_on"));
     let mut first: HashMap<[&str; 3], &str> = HashMap::new();
     let mut found = Vec::new();
+    // Rows of one plan follow one another.
+    let mut last: Option<(RowRef<'_>, &str)> = None;
     for row in file.rows.iter().filter(|row| row.is_sound() && !row.get(made_on).is_empty()) {
-        let kept = *first.entry([insurer, insured, changed_on].map(|at| row.get(at))).or_insert(row.get(made_on));
+        let same = last.filter(|(last, _)| plan.iter().all(|at| row.repeats(*last, *at)));
+        let kept = same.map(|(_, kept)| kept);
+        let kept = kept.unwrap_or_else(|| first.entry(plan.map(|at| row.get(at))).or_insert(row.get(made_on)));
+        last = Some((row, kept));
         if kept != row.get(made_on) {
             let text = format!("同じ計画のほかの行の作成年月日 {kept} と異なります。{kept} として読みました");
             let problem = file.problem(row, "made_on", "made_on_differs", text).found(row.get(made_on));

@@ -130,7 +130,12 @@ pub(crate) async fn result_file(State(app): State<App>, who: Authenticated, Path
 
 /// The result file.
 pub(crate) fn result_csv(result: &IntakeResult) -> Response {
-    let name = format!("attachment; filename=\"result-{}.csv\"", result.receipt);
+    csv_file("result", &result.receipt, result.csv())
+}
+
+/// A file people open in a spreadsheet, of something with a number.
+pub(crate) fn csv_file(what: &str, number: &str, text: String) -> Response {
+    let name = format!("attachment; filename=\"{what}-{number}.csv\"");
     let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8"), (header::CONTENT_DISPOSITION, name.as_str())];
-    (headers, result.csv()).into_response()
+    (headers, text).into_response()
 }

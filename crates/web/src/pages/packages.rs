@@ -3,7 +3,7 @@
 
 use super::visitor::{Away, Posted, Visitor, require_own_page, to};
 use super::{Frame, show, words};
-use crate::api::files::{arrive, result_csv};
+use crate::api::files::{arrive, csv_file, result_csv};
 use crate::input::{Incoming, PACKAGE_LIMIT, Query};
 use crate::{App, Problem};
 use askama::Template;
@@ -16,6 +16,8 @@ use serde::Deserialize;
 
 /// Problems of one page.
 const PAGE: usize = 100;
+/// Rows of a 種別 that show what would change; the file names the others.
+const EXAMPLES: usize = 10;
 const HERE: &str = "/packages";
 const SCREEN: &str = "P-219";
 
@@ -378,6 +380,17 @@ pub(crate) async fn held(
     Ok(show(&held_page(&app, &visitor, held, &tried, wanted.unwrap_or_default().page))?)
 }
 
+/// The same as a file, with the rows that would change.
+pub(crate) async fn held_file(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(held): Path<String>,
+) -> Result<Response, Away> {
+    let Visitor { caller, context, .. } = &visitor;
+    let tried = app.platform.held_package(caller, &held, context).await.map_err(Problem::from)?;
+    Ok(csv_file("differences", &held, tried.csv_of_named()))
+}
+
 fn held_page(app: &App, visitor: &Visitor, held: String, tried: &DryRun, page: Option<usize>) -> HeldPage {
     let changes: i64 = tried.changes.values().map(|one| one.new + one.changed + one.deleted).sum();
     let kinds = tried.changes.iter().map(|(kind, one)| {
@@ -397,7 +410,7 @@ fn held_page(app: &App, visitor: &Visitor, held: String, tried: &DryRun, page: O
             deleted: number(one.deleted),
             unchanged: number(one.unchanged),
             refused: number(one.refused),
-            samples: samples.iter().map(sample).collect(),
+            samples: samples.iter().take(EXAMPLES).map(sample).collect(),
         }
     });
     let is_gone = tried.report.problems.iter().any(ReportedProblem::forbids_keeping);

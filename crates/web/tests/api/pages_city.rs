@@ -31,6 +31,10 @@ async fn a_package_is_kept_and_looked_at_before_it_changes_anything_and_applied_
     assert!(page.contains("1行が変わります。まだ何も反映していません。"), "{page}");
     assert!(page.contains("被保険者証の変わる行の例") && page.contains("新しく入る"), "{page}");
     assert!(page.contains("0000000001") && page.contains("1行を反映する</button>"), "{page}");
+    let list = format!("{held}/differences.csv");
+    assert!(page.contains(&format!("href=\"{list}\"")), "{page}");
+    let file = officer.get(&list).await.text();
+    assert!(file.contains("新規,A3A,,,,new,基盤にない行です: 被保険者番号 0000000001"), "{file}");
     assert_eq!(receipts(&world).await, 1, "nothing was received");
     let card = world.find(Person::Hanako).await;
     let card = format!("/api/v1/people/{card}/records/A3a");
@@ -42,6 +46,7 @@ async fn a_package_is_kept_and_looked_at_before_it_changes_anything_and_applied_
     // Nobody else may look at it, apply it or throw it away.
     let mut other = Browser::logged_in(&world, Role::OtherCity).await;
     assert_eq!(other.get(&held).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(other.get(&list).await.status, StatusCode::NOT_FOUND);
     for act in ["apply", "drop"] {
         assert_eq!(other.submit("/packages", &held, &[("act", act)]).await.status, StatusCode::NOT_FOUND);
     }

@@ -10,6 +10,7 @@ mod client;
 mod connect;
 mod convert;
 mod demo;
+mod doctor;
 mod export;
 mod hardening;
 mod home;
@@ -47,6 +48,8 @@ enum Command {
     Demo(demo::Options),
     /// サーバーを起動します
     Serve(serve::Options),
+    /// 設置を点検し、直すところと手順を示します
+    Doctor(doctor::Options),
     /// 市区町村のパッケージを取り込みます
     Import(import::Options),
     /// 市区町村の情報をパッケージとして書き出します
@@ -103,6 +106,7 @@ fn run(arguments: Arguments) -> Result<std::process::ExitCode> {
         match arguments.command {
             Command::Demo(options) => demo::run(options).await,
             Command::Serve(options) => serve::run(options).await,
+            Command::Doctor(options) => doctor::run(options).await,
             Command::Import(options) => import::run(options).await,
             Command::Export(options) => export::run(options).await,
             Command::Check(options) => check::run(&options),

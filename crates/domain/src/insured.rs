@@ -25,6 +25,14 @@ impl Sex {
         }
     }
 
+    /// 男 or 女.
+    pub fn name_ja(self) -> &'static str {
+        match self {
+            Self::Male => "男",
+            Self::Female => "女",
+        }
+    }
+
     /// Inverse of [`Sex::code`].
     pub fn from_code(code: &str) -> Option<Self> {
         match code {

@@ -2,12 +2,13 @@
 //! only fill in the four items; what a registration opens is the same by every way. Beside them the note that somebody
 //! looked at the person at a visit (P-105).
 
+use crate::claim_values::DayValues;
 use crate::handle::unhex;
 use crate::registration::How;
 use crate::submission::hex;
 use crate::{Caller, Context, Error, ItemFault, Peer, Platform, Registered, RegistrationRequest, random};
 use kiban_domain::assignment::IdentityCheck;
-use kiban_domain::insured::Sex;
+use kiban_domain::insured::{Insured, Sex};
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, Organization, dates};
 use kiban_pki::card::{CardFault, CardReading, check_statement};
 use kiban_pki::paper::{ITEMS, NoticeKey, PaperFault, check_notice};
@@ -48,6 +49,19 @@ pub struct CardChallenge {
     pub challenge: String,
     /// Seconds for which the statement is taken.
     pub seconds: i64,
+}
+
+/// What the notice on paper says (P-031).
+#[derive(Debug, Clone)]
+pub struct PaperNotice {
+    /// To whom, as the city registered them.
+    pub insured: Insured,
+    /// Day as of which it holds.
+    pub today: Date,
+    /// The part of the cards that changes; absent is what is not registered.
+    pub values: DayValues,
+    /// None of somebody under 不開示: the paper may come where it must not.
+    pub line: Option<NoticeLine>,
 }
 
 /// The signed line of a notice on paper.
@@ -207,35 +221,29 @@ impl Platform {
 
     /// The signed line for the notice on paper of one of a municipality's own insured (P-031). Recorded as a look at the cards.
     pub async fn notice_line(&self, caller: &Caller, handle: &str, context: &Context) -> Result<NoticeLine, Error> {
+        let notice = self.notice_on_paper(caller, handle, context).await?;
+        notice.line.ok_or(Error::Conflict("不開示の方のお知らせにはQRコードを付けません"))
+    }
+
+    /// What the notice on paper says of one of a municipality's own insured: the part of the cards that changes, as of today
+    /// (P-031). Recorded as a look at the cards.
+    pub async fn notice_on_paper(
+        &self,
+        caller: &Caller,
+        handle: &str,
+        context: &Context,
+    ) -> Result<PaperNotice, Error> {
         let person = self.own_insured(caller, handle, context).await?;
         let Some(key) = &self.identification().notice_key else { return Err(Error::Unknown) };
         let month = Ok::<_, Error>(None);
         let values = self.claim_values(caller, handle, month, context).await?;
         let (_, insured) = self.store().person(person).await?.ok_or(Error::Unknown)?;
-        // The paper may lie where it must not (T-8).
-        if insured.withheld {
-            return Err(Error::Conflict("不開示の方のお知らせにはQRコードを付けません"));
-        }
         let today = context.today();
         let values = values.parts.into_iter().find(|part| (part.from..=part.to).contains(&today));
         let values = values.map(|part| part.values).unwrap_or_default();
-        let year = today.checked_add(jiff::Span::new().days(NOTICE_DAYS)).unwrap_or(today);
-        let ends = [values.certified_to, values.copayment_to].into_iter().flatten();
-        let valid_to = ends.filter(|end| *end >= today).min().map_or(year, |end| end.min(year));
-        let identity = &insured.identity;
-        let items: [String; ITEMS] = [
-            insured.card_insurer.to_string(),
-            insured.key.insured.to_string(),
-            identity.kana.replace('\t', " "),
-            dates::yyyymmdd(identity.birth),
-            identity.sex.code().to_owned(),
-            values.level.unwrap_or_default().to_owned(),
-            values.copayment_tenths.map(|tenths| tenths.to_string()).unwrap_or_default(),
-            dates::yyyymmdd(today),
-            dates::yyyymmdd(valid_to),
-            dates::yyyymmdd(today),
-        ];
-        Ok(NoticeLine { text: key.sign(&items), valid_from: today, valid_to })
+        // The paper may lie where it must not (T-8).
+        let line = (!insured.withheld).then(|| line(key, &insured, &values, today));
+        Ok(PaperNotice { insured, today, values, line })
     }
 
     /// Notes that a member of staff looked at the person at a visit and knew them (目視, P-105). It opens nothing.
@@ -249,6 +257,27 @@ impl Platform {
         let tx = self.store().begin().await?;
         self.commit(tx, caller.entry_about(context, person, "identity.visual", Outcome::Done), &(), context).await
     }
+}
+
+/// The line of a notice: good to the first end of what it says.
+fn line(key: &NoticeKey, insured: &Insured, values: &DayValues, today: Date) -> NoticeLine {
+    let year = today.checked_add(jiff::Span::new().days(NOTICE_DAYS)).unwrap_or(today);
+    let ends = [values.certified_to, values.copayment_to].into_iter().flatten();
+    let valid_to = ends.filter(|end| *end >= today).min().map_or(year, |end| end.min(year));
+    let identity = &insured.identity;
+    let items: [String; ITEMS] = [
+        insured.card_insurer.to_string(),
+        insured.key.insured.to_string(),
+        identity.kana.replace('\t', " "),
+        dates::yyyymmdd(identity.birth),
+        identity.sex.code().to_owned(),
+        values.level.unwrap_or_default().to_owned(),
+        values.copayment_tenths.map(|tenths| tenths.to_string()).unwrap_or_default(),
+        dates::yyyymmdd(today),
+        dates::yyyymmdd(valid_to),
+        dates::yyyymmdd(today),
+    ];
+    NoticeLine { text: key.sign(&items), valid_from: today, valid_to }
 }
 
 fn request(items: [&String; 5], makes_plan: bool) -> Option<RegistrationRequest> {

@@ -106,7 +106,7 @@ pub use eligibility::Eligibility;
 pub use error::{Error, ItemFault, Refusal};
 pub use export::{Export, ExportContents, ExportOrder, ExportPart, ExportReport, ExportedPackage, NOT_EXPORTED};
 pub use handshakes::RefusedHandshakes;
-pub use identification::{CardChallenge, Identification, NoticeLine, Scanned};
+pub use identification::{CardChallenge, Identification, NoticeLine, PaperNotice, Scanned};
 pub use intake::{IntakeProgress, IntakeResult, PackageReport, ReportedProblem};
 pub use intake_dry::{Difference, DryRun, Missing, MissingRow, RowChanges, SampleRow};
 pub use intake_upload::{Received, Upload};

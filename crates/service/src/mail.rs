@@ -104,6 +104,16 @@ impl Mailer {
             Err(_) => Err("the server did not answer in time".to_owned()),
         }
     }
+
+    /// Whether the server takes a connection and the log-in; the error as of [`Mailer::send`].
+    pub(crate) async fn answers(&self) -> Result<(), String> {
+        match tokio::time::timeout(TIME, self.transport.test_connection()).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err("the server did not answer as it should".to_owned()),
+            Ok(Err(error)) => Err(kind_of(&error)),
+            Err(_) => Err("the server did not answer in time".to_owned()),
+        }
+    }
 }
 
 fn kind_of(error: &lettre::transport::smtp::Error) -> String {

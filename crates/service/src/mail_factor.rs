@@ -88,6 +88,14 @@ impl Platform {
         self.inner.mailer.get().is_some()
     }
 
+    /// Whether the mail server takes a connection and the log-in, or of what kind the failure was; none where no mails are sent.
+    pub async fn mail_answers(&self) -> Option<Result<(), String>> {
+        match self.inner.mailer.get() {
+            Some(mailer) => Some(mailer.answers().await),
+            None => None,
+        }
+    }
+
     /// Whether the codes of somebody's second factor come by e-mail.
     pub async fn factor_is_mail(&self, caller: &Caller) -> Result<bool, Error> {
         Ok(matches!(self.store().second_factor(&caller.staff.id).await?, Some(SecondFactor::Mail(_))))

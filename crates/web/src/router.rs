@@ -260,6 +260,7 @@ routes! {
     Organisations post   POST   "/account/factor/passkey-away" passkey_away_by_form Staff "パスキーの削除" pages::passkey::remove;
     Organisations get    GET    "/passkey.js" passkey_script Anyone "パスキーを使う" pages::passkey::script;
     Organisations post   POST   "/account/stay" stay_by_form Staff "まだ使っている" pages::account::stay;
+    Organisations get    GET    "/selftest.js" selftest_script Anyone "時計を比べる" pages::selftest::script;
     Organisations get    GET    "/idle.js" idle_script Anyone "終わる前の知らせ" pages::passkey::idle_script;
     Organisations get    GET    "/account/sessions" own_sessions_page Staff "自分のログイン" pages::account::sessions;
     Organisations post   POST   "/account/sessions" end_own_session_by_form Staff "ログインを終わらせる" pages::account::end_session;
@@ -311,6 +312,7 @@ routes! {
     Organisations get    GET    "/opinions/{handle}/receipt"                 opinion_receipt_page  Offices        "主治医意見書の受付"                        pages::opinion::receipt;
     Organisations get    GET    "/opinions/{handle}/{chapter}"               opinion_page          Offices        "主治医意見書を書く"                        pages::opinion::chapter;
     Organisations post   POST   "/opinions/{handle}/{chapter}"               opinion_by_form       Offices        "主治医意見書の下書き"                      pages::opinion::save;
+    Organisations get    GET    "/selftest"                                  selftest_page          Staff          "準備の自己点検"                            pages::selftest::page;
     Organisations get    GET    "/packages"                                  packages_page          Municipalities "データの取り込み"                          pages::packages::list;
     Organisations get    GET    "/packages/new"                              package_form_page      Municipalities "パッケージを調べる"                        pages::packages::form;
     Organisations post   POST   "/packages/new"                              package_by_form        Municipalities "パッケージを調べる"                        pages::packages::send;
@@ -342,6 +344,7 @@ routes! {
     Organisations get    GET    "/p/{handle}"                                person_page           Both           "利用者のページ"                            pages::person::show_person;
     Organisations get    GET    "/p/{handle}/consent"                        consent_page          Both           "同意"                                      pages::consent::form;
     Organisations get    GET    "/users.csv"                                 users_file             Offices        "担当利用者の一覧（CSV）"                   pages::users::file;
+    Organisations get    GET    "/p/{handle}/notice"                         notice_page            Municipalities "介護保険のお知らせ（紙）"                  pages::notice::page;
     Organisations get    GET    "/p/{handle}/consent/print"                  consent_print_page     Both           "同意書"                                    pages::consent::print;
     Organisations post   POST   "/p/{handle}/consent"                        consent_by_form       Both           "同意"                                      pages::consent::record;
     Organisations post   POST   "/p/{handle}/plan-maker"                     plan_maker_by_form     Offices        "ケアプランを作る人"                        pages::person::set_plan_maker;
@@ -382,6 +385,8 @@ routes! {
     Public        get    GET    "/me/callback"                               person_callback        Anyone         "認証事業者から戻る"                        pages::me::log_in::come_back;
     Public        get    GET    "/me/now"                                    person_now             Person         "いまの状況"                                pages::me::own::now;
     Public        get    GET    "/me/earlier/{place}"                        person_earlier         Person         "前の番号のときの情報"                      pages::me::own::earlier;
+    Public        get    GET    "/me/earlier/{place}/looks"                  person_earlier_looks   Person         "前の番号のときに だれが見たか"             pages::me::own::earlier_looks;
+    Public        get    GET    "/me/earlier/{place}/looks.json"             person_earlier_log     Person         "前の番号の閲覧記録の写し（証明つき）"      pages::me::own::earlier_log;
     Public        get    GET    "/me/looks"                                  person_looks           Person         "だれが見たか"                              pages::me::own::looks;
     Public        get    GET    "/me/looks.json"                             person_log             Person         "閲覧記録の写し（証明つき）"                pages::me::own::log;
     Public        get    GET    "/me/consent"                                person_consent         Person         "同意"                                      pages::me::own::consent;

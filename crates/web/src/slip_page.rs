@@ -39,13 +39,6 @@ fn number(number: Option<i32>) -> String {
     number.map_or_else(String::new, |number| number.to_string())
 }
 
-fn sex_name(sex: Sex) -> &'static str {
-    match sex {
-        Sex::Male => "男",
-        Sex::Female => "女",
-    }
-}
-
 fn level(level: Option<CareLevel>) -> &'static str {
     level.map_or("", CareLevel::name_ja)
 }
@@ -74,7 +67,7 @@ fn head(slip: &ServiceSlip) -> String {
         item("フリガナ", &of(&|s| s.kana.clone())),
         item("被保険者氏名", &of(&|s| s.name.clone())),
         item("生年月日", &of(&|s| day(s.birth))),
-        item("性別", &of(&|s| s.sex.map_or("", sex_name).to_owned())),
+        item("性別", &of(&|s| s.sex.map_or("", Sex::name_ja).to_owned())),
         item("要介護状態区分", level(before)),
         item("変更後の区分・変更日", &format!("{} {}", level(after), day(changed))),
         item("居宅介護支援事業者", &planner),

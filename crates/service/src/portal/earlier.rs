@@ -3,7 +3,6 @@
 
 use super::Looking;
 use super::blocks::is_kept_out;
-use crate::view::PersonPage;
 use crate::{Context, Error, Platform};
 use kiban_domain::insured::normalize_kanji;
 use kiban_domain::{Date, PersonKey};
@@ -63,21 +62,20 @@ impl Platform {
         Ok(earlier)
     }
 
-    /// What there is under one of them, by its place in the list; unknown where there is none or nothing may be seen.
-    pub async fn my_earlier_page(
+    /// The person under one of them, by its place in the list, for the questions that are asked about the present number; unknown
+    /// where there is none or nothing may be seen. The looks are recorded under the number they are at.
+    pub async fn at_earlier_number(
         &self,
         looking: &Looking,
         place: usize,
         context: &Context,
-    ) -> Result<(EarlierNumber, PersonPage), Error> {
+    ) -> Result<(EarlierNumber, Looking), Error> {
         let earlier = self.earlier_numbers(&looking.grant).await?.into_iter().nth(place);
         let Some(earlier) = earlier else {
             self.store().audit().append(looking.entry(context, "numbers", Outcome::Refused)).await?;
             return Err(Error::Unknown);
         };
-        // The looks are recorded under the number they are at.
         let grant = PortalGrant { person: earlier.person, ..looking.grant.clone() };
-        let page = self.my_page(&Looking { grant, ..looking.clone() }, context).await?;
-        Ok((earlier, page))
+        Ok((earlier, Looking { grant, ..looking.clone() }))
     }
 }

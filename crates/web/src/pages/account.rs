@@ -1,5 +1,6 @@
 //! One's own account (P-183, P-185, P-210): the password, the second factor and the log-ins.
 
+use super::qr::Qr;
 use super::visitor::{Away, Posted, Visitor, cookie, to};
 use super::{Frame, show, words};
 use crate::input::Form;
@@ -8,7 +9,6 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use kiban_service::{FactorProof, Mailed, PasskeyLine, PasswordChange, SessionLine};
-use qrcode::QrCode;
 
 #[derive(Template)]
 #[template(path = "password.html")]
@@ -102,25 +102,6 @@ struct PasskeyRow {
 pub(super) struct RecoveryPage {
     pub(super) page: Frame,
     pub(super) codes: Vec<String>,
-}
-
-/// A QR code as one path: a square for each dark module, in units of modules, with the quiet zone of four.
-#[derive(Default)]
-struct Qr {
-    size: usize,
-    path: String,
-}
-
-impl Qr {
-    const QUIET: usize = 4;
-
-    fn of(text: &str) -> Result<Self, Problem> {
-        let code = QrCode::new(text.as_bytes()).map_err(|error| Problem::internal(format!("QR code: {error}")))?;
-        let width = code.width();
-        let dark = code.to_colors().into_iter().enumerate().filter(|(_, color)| *color == qrcode::Color::Dark);
-        let squares = dark.map(|(at, _)| format!("M{} {}h1v1h-1z", at % width + Self::QUIET, at / width + Self::QUIET));
-        Ok(Self { size: width + 2 * Self::QUIET, path: squares.collect() })
-    }
 }
 
 async fn factor_page(app: &App, visitor: &Visitor) -> Result<FactorPage, Problem> {

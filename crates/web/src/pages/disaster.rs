@@ -123,7 +123,7 @@ fn tell(page: &mut SearchPage, found: DisasterFound, reason: String) {
                 name: one.name,
                 kana: one.kana,
                 birth: words::day(one.birth),
-                sex: if one.sex == Sex::Male { "男" } else { "女" },
+                sex: one.sex.name_ja(),
                 address: one.address.unwrap_or_default(),
                 reason,
             });

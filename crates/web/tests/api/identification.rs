@@ -146,6 +146,57 @@ async fn only_the_persons_own_city_makes_a_notice_and_for_a_withheld_person_nobo
     world.verify().await;
 }
 
+/// The dark squares of a QR code with this text, as the paper draws them.
+fn squares(text: &str) -> String {
+    let code = qrcode::QrCode::new(text).unwrap();
+    let (width, dark) = (code.width(), qrcode::Color::Dark);
+    let at = (0..width * width).map(|at| (at % width, at / width)).filter(|at| code[*at] == dark);
+    at.map(|(x, y)| format!("M{} {}h1v1h-1z", x + 4, y + 4)).collect()
+}
+
+#[tokio::test]
+async fn a_city_prints_what_changes_of_a_card_and_the_paper_says_what_the_code_does() {
+    let world = World::new().await;
+    let handle = world.find(Person::Hanako).await;
+    let line = world.log_in(Role::City).await.get(&format!("/api/v1/people/{handle}/notice-line")).await.json();
+    let officer = Browser::logged_in(&world, Role::City).await;
+    let person = officer.get(&format!("/p/{handle}")).await.text();
+    assert!(person.contains(&format!("href=\"/p/{handle}/notice\"")), "{person}");
+    let page =
+        officer.get(&format!("/p/{handle}/notice?desk=%E9%AB%98%E9%BD%A2%E8%AA%B2&telephone=000-0000-0000")).await;
+    assert_eq!(page.status, StatusCode::OK);
+    let page = page.text();
+    for text in [
+        "架空 花子 様",
+        "0000000001（保険者番号 990010）",
+        "<b>要介護２</b>",
+        "令和8年12月31日まで",
+        "<b>1割</b>",
+        "給付制限",
+        "高齢課",
+        "000-0000-0000",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    // What the office scans is what anybody may check.
+    assert!(page.contains(&squares(line["text"].as_str().unwrap())), "{page}");
+    let log = world.log_about(Person::Hanako.key()).await;
+    assert!(log.iter().any(|(action, outcome, _)| action == "claim_values" && outcome == "allowed"), "{log:?}");
+
+    // Of somebody under 不開示 the paper has no code and no address, and nobody but the city has one at all.
+    let hidden = world.find(Person::Hidden).await;
+    let page = officer.get(&format!("/p/{hidden}/notice")).await.text();
+    assert!(page.contains("不開示の方です") && !page.contains("<svg") && !page.contains('〒'), "{page}");
+    assert!(!page.contains("架空県架空市"), "{page}");
+    let other = Browser::logged_in(&world, Role::OtherCity).await;
+    let stolen = world.stolen_handle(Role::OtherCity, Person::Hanako.key()).await;
+    assert_eq!(other.get(&format!("/p/{stolen}/notice")).await.status, StatusCode::NOT_FOUND);
+    let planner = Browser::logged_in(&world, Role::Planner).await;
+    let own = world.register(Role::Planner, Person::Hanako).await;
+    assert!(planner.get(&format!("/p/{own}/notice")).await.status.is_client_error());
+    world.verify().await;
+}
+
 #[tokio::test]
 async fn a_visit_is_noted_by_the_assigned_office_and_the_city_sees_it() {
     let world = World::new().await;

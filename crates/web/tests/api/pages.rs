@@ -453,6 +453,8 @@ fn is_open(page: &Route, role: Role) -> bool {
         | "renewal_page"
         | "own_sessions_page"
         | "today_page"
+        | "selftest_page"
+        | "selftest_script"
         | "script"
         | "passkey_script"
         | "idle_script" => true,
@@ -464,9 +466,9 @@ fn is_open(page: &Route, role: Role) -> bool {
         "applications_page" => matches!(role, Role::Operator | Role::SecondOperator),
         "users_page" | "register_page" | "card_page" | "qr_page" => is_office,
         "inbox_item_page" => false,
-        "held_package_page" | "package_page" | "package_result_page" => false,
+        "held_package_page" | "held_package_file" | "package_page" | "package_result_page" => false,
         "rules_page" => true,
-        "access_page" => role == Role::City,
+        "access_page" | "notice_page" => role == Role::City,
         "disaster_mode_page" => false,
         "insurer_page" | "operator_page" | "offices_page" | "disasters_page" | "audit_page" => {
             matches!(role, Role::Operator | Role::SecondOperator)

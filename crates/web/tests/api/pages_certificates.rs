@@ -152,3 +152,30 @@ async fn an_administrator_applies_for_a_further_terminal_and_is_led_to_its_state
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     world.verify().await;
 }
+
+#[tokio::test]
+async fn a_terminal_is_told_what_is_ready_and_what_to_do_about_the_rest() {
+    let (world, _dir) = world(61).await;
+    let browser = colleague(&world).await;
+    let menu = browser.get("/admin").await.text();
+    assert!(menu.contains("href=\"/selftest\""), "{menu}");
+    let page = browser.get("/selftest").await.text();
+    assert!(page.contains("「受付の端末」の証明書です。") && page.contains("（あと61日）"), "{page}");
+    assert!(
+        page.contains("TLS 1.3 でつながっています") && page.contains("6つのうち<span data-good>2</span>つ"),
+        "{page}"
+    );
+    assert!(page.contains("href=\"/account/factor\"") && !page.contains("証明書を更新する"), "{page}");
+    // The number and the name of the organisation stand on every print.
+    assert!(page.contains(&Role::Helper.organization().office().unwrap().to_string()), "{page}");
+    // Its own time, for the script that asks the terminal's clock.
+    assert!(page.contains(&format!("data-now=\"{}\"", world.now().as_millisecond())), "{page}");
+    let script = browser.get("/selftest.js").await;
+    assert!(script.status == StatusCode::OK && script.text().contains("data-now"));
+
+    world.pass(DAY).await;
+    let browser = Browser::logged_in(&world, Role::Helper).await;
+    let page = browser.get("/selftest").await.text();
+    assert!(page.contains("href=\"/admin/certificates\">証明書を更新する</a>"), "{page}");
+    assert!(page.contains("6つのうち<span data-good>1</span>つ"), "{page}");
+}

@@ -791,6 +791,9 @@ async fn somebody_renumbered_sees_the_records_under_the_number_before_and_a_name
     let (world, hostile) = open().await;
     let after = |name: &str| json!({ "name": name, "address": { "formatted": "見本県別市新町2-2" }, "birthdate": "1941-05-03", "gender": "female" });
     hostile.change(|state| drop(state.people.insert("moved".to_owned(), after("架空 花子"))));
+    let registered = world.register(Role::Planner, Person::Hanako).await;
+    let card = format!("/api/v1/people/{registered}/records/A3a");
+    assert_eq!(world.log_in(Role::Planner).await.get(&card).await.status, StatusCode::OK);
     let new = moved_to_the_other_city(&world, "架空 花子").await;
     let (mut hanako, page) = log_in(&world, &hostile, "moved").await;
     assert_eq!(page, "/me/now");
@@ -809,8 +812,18 @@ async fn somebody_renumbered_sees_the_records_under_the_number_before_and_a_name
     for word in ["調査票", "意見書"] {
         assert!(!html.contains(word), "{word}: {html}");
     }
+    // Who looked while it was her number: the office that registered her then, and what she does now under the new one is not in it.
+    assert!(html.contains("href=\"/me/earlier/1/looks\""), "{html}");
+    let looks = hanako.get(&world, "/me/earlier/1/looks").await.text();
+    assert!(looks.contains("前の番号のときの 記録です。") && looks.contains("居宅介護支援事業所みほん"), "{looks}");
+    assert!(!hanako.get(&world, "/me/looks").await.text().contains("居宅介護支援事業所みほん"));
+    let log = hanako.get(&world, "/me/earlier/1/looks.json").await;
+    assert_eq!((log.status, log.json()["insured"].clone()), (StatusCode::OK, json!("0000000001")), "{}", log.text());
     for place in ["2", "0", "-1", "x"] {
-        assert_eq!(hanako.get(&world, &format!("/me/earlier/{place}")).await.status, StatusCode::NOT_FOUND, "{place}");
+        for page in ["", "/looks", "/looks.json"] {
+            let path = format!("/me/earlier/{place}{page}");
+            assert_eq!(hanako.get(&world, &path).await.status, StatusCode::NOT_FOUND, "{path}");
+        }
     }
     // Each look stands in the log of the number it was at; the cities see their own number's records only.
     let of_old = world.log_about(Person::Hanako.key()).await;
@@ -825,7 +838,10 @@ async fn somebody_renumbered_sees_the_records_under_the_number_before_and_a_name
     let files = MunicipalPackage::new(city(), world.now()).insured(&[row]).finish().unwrap();
     assert_eq!(world.log_in(Role::City).await.upload("/api/v1/packages", &files).await.status, StatusCode::OK);
     assert!(!hanako.get(&world, "/me/now").await.text().contains("/me/earlier/"));
-    assert_eq!(hanako.get(&world, "/me/earlier/1").await.status, StatusCode::NOT_FOUND);
+    for page in ["", "/looks", "/looks.json"] {
+        let path = format!("/me/earlier/1{page}");
+        assert_eq!(hanako.get(&world, &path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
     world.verify().await;
     // Kana, birth and sex are the same, the name is not: nobody is shown somebody else's records.
     let (world, hostile) = open().await;
@@ -835,6 +851,7 @@ async fn somebody_renumbered_sees_the_records_under_the_number_before_and_a_name
     assert_eq!(page, "/me/now");
     assert!(!namesake.get(&world, "/me/now").await.text().contains("/me/earlier/"));
     assert_eq!(namesake.get(&world, "/me/earlier/1").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(namesake.get(&world, "/me/earlier/1/looks").await.status, StatusCode::NOT_FOUND);
     world.verify().await;
 }
 
@@ -859,7 +876,7 @@ async fn every_page_of_the_person_answers_as_it_should() {
             "person_now" | "person_looks" | "person_log" | "person_consent" | "person_offices" => {
                 ["/me", "/me/whose", "200"]
             }
-            "person_earlier" => ["/me", "/me/whose", "404"],
+            "person_earlier" | "person_earlier_looks" | "person_earlier_log" => ["/me", "/me/whose", "404"],
             "person_consent_act" | "person_end_office" | "person_family" => ["/me", "/me/whose", "400"],
             "person_whose" => ["/me", "/me/code", "200"],
             "person_code" => ["/me", "200", "200"],

@@ -13,7 +13,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use kiban_domain::consent::ConsentAct;
 use kiban_domain::{InsurerNumber, Kind, OfficeNumber};
-use kiban_service::{EarlierNumber, Error, MyLook, PortalChoice, PortalGrantView};
+use kiban_service::{EarlierNumber, Error, Looking, MyLook, PortalChoice, PortalGrantView};
 use serde::Deserialize;
 
 const MENU: &[(&str, &str)] = &[
@@ -36,6 +36,8 @@ struct NowPage {
     earlier: Vec<String>,
     /// Of which number before it is; empty of the present one.
     number: String,
+    /// Who looked at it.
+    looks: String,
 }
 
 #[derive(Template)]
@@ -44,6 +46,10 @@ struct LooksPage {
     page: MeFrame,
     offices: usize,
     looks: Vec<Look>,
+    /// Of which number before it is; empty of the present one.
+    number: String,
+    /// Where the log is to be had.
+    log: String,
 }
 
 struct Look {
@@ -150,6 +156,7 @@ pub(crate) async fn now(State(app): State<App>, looker: Looker) -> Result<Respon
         handle: String::new(),
         earlier: app.platform.my_earlier_numbers(&looker.looking, context).await?.iter().map(in_words).collect(),
         number: String::new(),
+        looks: "/me/looks".to_owned(),
     };
     looker.known.show(&app, &page).await
 }
@@ -159,15 +166,22 @@ fn in_words(earlier: &EarlierNumber) -> String {
     format!("{}の 被保険者番号 {}{until}", earlier.city, earlier.person.insured)
 }
 
-/// The records under a number before; the place in the list says nothing about anybody.
+/// The looker at a number before; the place in the list says nothing about anybody.
+async fn at_earlier(app: &App, looker: &Looker, place: &str) -> Result<(EarlierNumber, Looking), Problem> {
+    let place: usize = place.parse().ok().filter(|place| *place > 0).unwrap_or(usize::MAX);
+    let context = &looker.known.door.context;
+    Ok(app.platform.at_earlier_number(&looker.looking, place.saturating_sub(1), context).await?)
+}
+
+/// The records under a number before.
 pub(crate) async fn earlier(
     State(app): State<App>,
     looker: Looker,
     Path(place): Path<String>,
 ) -> Result<Response, Away> {
     let context = &looker.known.door.context;
-    let place: usize = place.parse().ok().filter(|place| *place > 0).unwrap_or(usize::MAX);
-    let (earlier, view) = app.platform.my_earlier_page(&looker.looking, place.saturating_sub(1), context).await?;
+    let (earlier, looking) = at_earlier(&app, &looker, &place).await?;
+    let view = app.platform.my_page(&looking, context).await?;
     let page = NowPage {
         page: frame(&app, &looker, "前の番号のときの情報", "P-038", "/me/now").await?,
         name: view.person["name"].as_str().unwrap_or_default().to_owned(),
@@ -177,23 +191,48 @@ pub(crate) async fn earlier(
         handle: String::new(),
         earlier: Vec::new(),
         number: in_words(&earlier),
+        looks: format!("/me/earlier/{place}/looks"),
     };
     looker.known.show(&app, &page).await
 }
 
 pub(crate) async fn looks(State(app): State<App>, looker: Looker) -> Result<Response, Away> {
-    let looks = app.platform.my_looks(&looker.looking, &looker.known.door.context).await?;
+    let page = looks_page(&app, &looker, &looker.looking, String::new(), "/me/looks.json".to_owned()).await?;
+    looker.known.show(&app, &page).await
+}
+
+/// Who looked under a number before.
+pub(crate) async fn earlier_looks(
+    State(app): State<App>,
+    looker: Looker,
+    Path(place): Path<String>,
+) -> Result<Response, Away> {
+    let (earlier, looking) = at_earlier(&app, &looker, &place).await?;
+    let log = format!("/me/earlier/{place}/looks.json");
+    let page = looks_page(&app, &looker, &looking, in_words(&earlier), log).await?;
+    looker.known.show(&app, &page).await
+}
+
+async fn looks_page(
+    app: &App,
+    looker: &Looker,
+    looking: &Looking,
+    number: String,
+    log: String,
+) -> Result<LooksPage, Away> {
+    let looks = app.platform.my_looks(looking, &looker.known.door.context).await?;
     let offices: std::collections::BTreeSet<&str> = looks
         .iter()
         .filter(|look| look.was_open && !look.by_proxy && !look.by_person)
         .map(|look| look.who.as_str())
         .collect();
-    let page = LooksPage {
-        page: frame(&app, &looker, "だれが見たか", "P-110", "/me/looks").await?,
+    Ok(LooksPage {
+        page: frame(app, looker, "だれが見たか", "P-110", "/me/looks").await?,
         offices: offices.len(),
         looks: looks.iter().map(look).collect(),
-    };
-    looker.known.show(&app, &page).await
+        number,
+        log,
+    })
 }
 
 fn look(look: &MyLook) -> Look {
@@ -237,13 +276,27 @@ fn look(look: &MyLook) -> Look {
 
 /// The log of the signed months, to keep and to check without this platform.
 pub(crate) async fn log(State(app): State<App>, looker: Looker) -> Result<Response, Away> {
+    log_of(&app, &looker, &looker.looking).await
+}
+
+/// The same of a number before.
+pub(crate) async fn earlier_log(
+    State(app): State<App>,
+    looker: Looker,
+    Path(place): Path<String>,
+) -> Result<Response, Away> {
+    let (_, looking) = at_earlier(&app, &looker, &place).await?;
+    log_of(&app, &looker, &looking).await
+}
+
+async fn log_of(app: &App, looker: &Looker, looking: &Looking) -> Result<Response, Away> {
     // Held until it is made: a person who asks again waits for the first.
     let _place = app.places.take_log(&looker.known.form_token())?;
-    let log = app.platform.my_log(&looker.looking, &looker.known.door.context).await?;
+    let log = app.platform.my_log(looking, &looker.known.door.context).await?;
     let text = serde_json::to_vec(&log).map_err(|error| Problem::internal(error.to_string()))?;
     let name = "attachment; filename=\"kiban-looks.json\"";
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CONTENT_DISPOSITION, name)];
-    looker.known.answer(&app, (headers, text).into_response()).await
+    looker.known.answer(app, (headers, text).into_response()).await
 }
 
 pub(crate) async fn consent(State(app): State<App>, looker: Looker) -> Result<Response, Away> {

@@ -138,6 +138,23 @@ impl PortalGrant {
             && self.ends_on.is_none_or(|last| today <= last)
     }
 
+    /// That the person wants no family to look.
+    pub fn refusal(person: PersonKey, id: String, now: Timestamp) -> Self {
+        Self {
+            person,
+            id,
+            role: PortalRole::FamilyRefused,
+            about: Vec::new(),
+            code: None,
+            despite_withheld: false,
+            ends_on: None,
+            made_by: "portal".to_owned(),
+            made_at: now,
+            bound: None,
+            ended: None,
+        }
+    }
+
     /// The person wants no family to look, at present.
     pub fn is_refusal(&self) -> bool {
         self.role == PortalRole::FamilyRefused && self.ended.is_none()

@@ -246,20 +246,7 @@ impl Platform {
             tx.end_portal_grant(grant, "person", context.now).await?;
         }
         if refuse && open(PortalRole::FamilyRefused).is_empty() {
-            tx.put_portal_grant(&PortalGrant {
-                person,
-                id: random_id()?,
-                role: PortalRole::FamilyRefused,
-                about: Vec::new(),
-                code: None,
-                despite_withheld: false,
-                ends_on: None,
-                made_by: "portal".to_owned(),
-                made_at: context.now,
-                bound: None,
-                ended: None,
-            })
-            .await?;
+            tx.put_portal_grant(&PortalGrant::refusal(person, random_id()?, context.now)).await?;
         }
         self.tell_of_act(&mut tx, looking, &[Organization::Municipality(person.insurer)], ACTION, context).await?;
         let detail = serde_json::json!({ "refuse": refuse, "ended": ending.len() }).to_string();

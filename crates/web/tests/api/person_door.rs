@@ -855,6 +855,31 @@ async fn somebody_renumbered_sees_the_records_under_the_number_before_and_a_name
     world.verify().await;
 }
 
+#[tokio::test]
+async fn family_refused_under_the_number_before_stays_refused_until_the_person_allows_it_under_the_new_one() {
+    let (world, hostile) = open().await;
+    let (mut hanako, _) = log_in(&world, &hostile, "hanako").await;
+    hanako.submit(&world, "/me/offices", "/me/family", &[("family", "refuse")]).await;
+    let after = json!({ "name": "架空 花子", "address": { "formatted": "見本県別市新町2-2" }, "birthdate": "1941-05-03", "gender": "female" });
+    hostile.change(|state| drop(state.people.insert("moved".to_owned(), after)));
+    let new = moved_to_the_other_city(&world, "架空 花子").await;
+    let handle = world.stolen_handle(Role::OtherCity, new).await;
+    let (path, city_hall) = (format!("/api/v1/people/{handle}/proxies"), world.log_in(Role::OtherCity).await);
+    // The new city did not know; whoever asks it for the family's sake is told twice.
+    for _ in 0..2 {
+        let reply = city_hall.post(&path, daughter("family", "2026-12-31")).await;
+        assert_eq!(reply.refusal(), (409, "conflict".to_owned()), "{}", reply.text());
+        assert!(reply.text().contains("家族には見せないと決めています"), "{}", reply.text());
+    }
+    // Of the others nothing was said.
+    assert_eq!(city_hall.post(&path, daughter("legal", "2026-12-31")).await.status, StatusCode::CREATED);
+    let (mut hanako, page) = log_in(&world, &hostile, "moved").await;
+    assert_eq!(page, "/me/now");
+    hanako.submit(&world, "/me/offices", "/me/family", &[("family", "allow")]).await;
+    assert_eq!(city_hall.post(&path, daughter("family", "2026-12-31")).await.status, StatusCode::CREATED);
+    world.verify().await;
+}
+
 /// The sweep: every page of the person, for nobody, for somebody with nobody to look at, and for the person. A new page without a
 /// line fails.
 #[tokio::test]

@@ -37,6 +37,22 @@ impl ProxyBlock {
         let is_live = grant.role == PortalRole::Blocked && grant.ended.is_none();
         is_live.then(|| serde_json::from_slice(&grant.about).ok())
     }
+
+    fn grant(&self, person: PersonKey, made_by: &str, context: &Context) -> Result<PortalGrant, Error> {
+        Ok(PortalGrant {
+            person,
+            id: random_id()?,
+            role: PortalRole::Blocked,
+            about: serde_json::to_vec(self).map_err(|error| Error::Internal(error.to_string()))?,
+            code: None,
+            despite_withheld: false,
+            ends_on: None,
+            made_by: made_by.to_owned(),
+            made_at: context.now,
+            bound: None,
+            ended: None,
+        })
+    }
 }
 
 /// Whether a proxy's registration is blocked at present, by the blocks among `all`, of this number or of another of the same person.
@@ -56,6 +72,41 @@ pub(crate) fn is_kept_out(grant: &PortalGrant, all: &[PortalGrant]) -> bool {
     is_refused || is_blocked(grant, all)
 }
 
+/// What `elsewhere`, under the numbers before, holds proxies back and was never decided about `here`, as it holds here from now on: the
+/// refusal of family, and a block for each live proxy that one covers. What was lifted or allowed here stays so.
+fn missing_here(
+    person: PersonKey,
+    here: &[PortalGrant],
+    elsewhere: &[PortalGrant],
+    context: &Context,
+) -> Result<Vec<PortalGrant>, Error> {
+    let mut missing = Vec::new();
+    let is_refusal_here = here.iter().any(|one| one.role == PortalRole::FamilyRefused);
+    if elsewhere.iter().any(PortalGrant::is_refusal) && !is_refusal_here {
+        missing.push(PortalGrant::refusal(person, random_id()?, context.now));
+    }
+    // Every block of here counts, a lifted one too.
+    let mut decided: Vec<PortalGrant> = here.to_vec();
+    for block in decided.iter_mut().filter(|one| one.role == PortalRole::Blocked) {
+        block.ended = None;
+    }
+    for proxy in here.iter().filter(|one| one.role.is_proxy() && one.ended.is_none()) {
+        if is_blocked(proxy, elsewhere) && !is_blocked(proxy, &decided) {
+            // Why is between the other municipality and whom it concerns.
+            let block = ProxyBlock {
+                registration: Some(proxy.id.clone()),
+                reason: "前の番号のもとで止められています".to_owned(),
+                document: "前の番号の登録".to_owned(),
+                document_date: context.today(),
+            };
+            let block = block.grant(person, "portal", context)?;
+            decided.push(block.clone());
+            missing.push(block);
+        }
+    }
+    Ok(missing)
+}
+
 /// Whether two registrations are of one human.
 pub(crate) fn is_same_proxy(one: &PortalGrant, other: &PortalGrant) -> bool {
     let subject = |grant: &PortalGrant| grant.bound.map(|(subject, _)| subject);
@@ -66,6 +117,57 @@ pub(crate) fn is_same_proxy(one: &PortalGrant, other: &PortalGrant) -> bool {
 }
 
 impl Platform {
+    /// Every registration of a present number, with what the person's numbers before hold proxies back by and nobody decided about here
+    /// (P-038, T-2).
+    pub(crate) async fn grants_with_carried(
+        &self,
+        person: PersonKey,
+        context: &Context,
+    ) -> Result<Vec<PortalGrant>, Error> {
+        let mut all = self.store().portal_grants(person).await?;
+        all.extend(missing_here(person, &all, &self.grants_before(person).await?, context)?);
+        Ok(all)
+    }
+
+    /// Writes down under a present number what holds proxies back under the numbers before, so that the municipality and the person see
+    /// it from now on, and can lift it. Not within a transaction.
+    pub(crate) async fn carry_over(&self, person: PersonKey, context: &Context) -> Result<(), Error> {
+        let before = self.grants_before(person).await?;
+        let here = self.store().portal_grants(person).await?;
+        if missing_here(person, &here, &before, context)?.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.store().begin().await?;
+        let here = tx.lock_portal_grants(person).await?;
+        let missing = missing_here(person, &here, &before, context)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        for grant in &missing {
+            tx.put_portal_grant(grant).await?;
+        }
+        let roles: Vec<&str> = missing.iter().map(|grant| grant.role.code()).collect();
+        let entry = Entry {
+            insurer: Some(person.insurer.to_string()),
+            insured: Some(person.insured.to_string()),
+            detail: Some(serde_json::json!({ "carried": roles }).to_string()),
+            ..Entry::new(context.now, &context.request_id, "portal", "proxy.carry", Outcome::Done)
+        };
+        Ok(tx.commit(entry).await?)
+    }
+
+    /// The registrations under the other numbers of a person; none for a number that became another itself: what is decided later is
+    /// not its municipality's.
+    async fn grants_before(&self, person: PersonKey) -> Result<Vec<PortalGrant>, Error> {
+        let mut before = Vec::new();
+        if self.standing_links(self.store().links_to(person).await?).await?.is_empty() {
+            for number in self.numbers_of(person).await?.into_iter().filter(|number| *number != person) {
+                before.extend(self.store().portal_grants(number).await?);
+            }
+        }
+        Ok(before)
+    }
+
     /// Blocks one proxy of an own insured, or all of them, from the next request on.
     pub async fn block_proxies<E: From<Error>>(
         &self,
@@ -104,21 +206,9 @@ impl Platform {
         if all.iter().filter_map(ProxyBlock::of).any(same) {
             return Err(Error::Conflict(BLOCKED_ALREADY));
         }
-        let id = random_id()?;
-        tx.put_portal_grant(&PortalGrant {
-            person,
-            id: id.clone(),
-            role: PortalRole::Blocked,
-            about: serde_json::to_vec(&ask).map_err(|error| Error::Internal(error.to_string()))?,
-            code: None,
-            despite_withheld: false,
-            ends_on: None,
-            made_by: caller.staff.id.0.clone(),
-            made_at: context.now,
-            bound: None,
-            ended: None,
-        })
-        .await?;
+        let block = ask.grant(person, &caller.staff.id.0, context)?;
+        let id = block.id.clone();
+        tx.put_portal_grant(&block).await?;
         let (detail, made) = (serde_json::json!({ "registration": ask.registration }), BlockMade { id: id.clone() });
         let entry = caller.entry_about(context, person, "proxy.block", Outcome::Done);
         let entry = Entry { natural_key: Some(id), detail: Some(detail.to_string()), ..entry };

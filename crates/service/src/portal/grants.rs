@@ -141,7 +141,8 @@ impl Platform {
         if case.stored.withheld {
             return Err(Error::Conflict(PROXY_AND_WITHHELD));
         }
-        let was_refused = role == PortalRole::Family && self.refused_family_before(person).await?;
+        // What the person refused under a number before is seen here from now on, by the person too.
+        self.carry_over(person, context).await?;
         let (mut grant, code) = self.new_grant(caller, person, role, context).await?;
         grant.ends_on = Some(ask.ends_on);
         grant.about = serde_json::to_vec(&ask).map_err(|error| Error::Internal(error.to_string()))?;
@@ -150,27 +151,12 @@ impl Platform {
         if role == PortalRole::Family && before.iter().any(PortalGrant::is_refusal) {
             return Err(Error::Conflict(NO_FAMILY));
         }
-        // What was said of family under a number before holds until the person says otherwise under this one, where both see it from now on.
-        if was_refused && !before.iter().any(|grant| grant.role == PortalRole::FamilyRefused) {
-            tx.put_portal_grant(&PortalGrant::refusal(person, random_id()?, context.now)).await?;
-            let entry = caller.entry_about(context, person, "proxy.register", Outcome::Refused);
-            tx.commit(Entry { rule: Some("family_refused".to_owned()), ..entry }).await?;
-            return Err(Error::Conflict(NO_FAMILY));
-        }
         tx.put_portal_grant(&grant).await?;
         let entry = caller.entry_about(context, person, "proxy.register", Outcome::Done);
         self.commit(tx, Entry { natural_key: Some(grant.id), ..entry }, &code, context).await?;
+        // And whom a municipality before blocked goes on being blocked.
+        self.carry_over(person, context).await?;
         Ok(code)
-    }
-
-    /// Whether the person refuses family under another of their numbers (P-038).
-    async fn refused_family_before(&self, person: PersonKey) -> Result<bool, Error> {
-        for number in self.numbers_of(person).await?.into_iter().filter(|number| *number != person) {
-            if self.store().portal_grants(number).await?.iter().any(PortalGrant::is_refusal) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     fn check_proxy(&self, ask: &ProxyAsk, context: &Context) -> Result<PortalRole, Error> {
@@ -236,6 +222,7 @@ impl Platform {
         context: &Context,
     ) -> Result<Vec<PortalGrantView>, Error> {
         let person = self.own_insured(caller, handle, context).await?;
+        self.carry_over(person, context).await?;
         let grants = self.store().portal_grants(person).await?;
         self.store().audit().append(caller.entry_about(context, person, "portal.grants", Outcome::Allowed)).await?;
         Ok(PortalGrantView::all(&grants))

@@ -84,6 +84,7 @@ impl Platform {
             _ if by_proxy => "代理の方".to_owned(),
             Some(Organization::Office(_)) if withheld => String::new(),
             Some(organization) => self.name_of_organization(organization),
+            None if entry.action == "proxy.carry" => "このしくみ（自動）".to_owned(),
             None => "市区町村か運用者".to_owned(),
         };
         let was_open = matches!(Outcome::parse(&entry.outcome), Some(Outcome::Allowed | Outcome::Done));

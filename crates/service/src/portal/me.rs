@@ -218,6 +218,7 @@ impl Platform {
 
     /// Proxies, ended ones too: nobody looks without being seen here, by the person and by every other proxy (T-2).
     pub async fn my_proxies(&self, looking: &Looking, context: &Context) -> Result<Vec<PortalGrantView>, Error> {
+        self.carry_over(looking.grant.person, context).await?;
         let grants = self.store().portal_grants(looking.grant.person).await?;
         self.store().audit().append(looking.entry(context, "portal.grants", Outcome::Allowed)).await?;
         // Why somebody is blocked is between the municipality and whom it concerns; that they are is told.

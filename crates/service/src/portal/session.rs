@@ -129,8 +129,7 @@ impl Platform {
         }
         let Some((header, insured)) = self.store().person(grant.person).await? else { return Ok(false) };
         if grant.role.is_proxy() {
-            let all = self.store().portal_grants(grant.person).await?;
-            if is_kept_out(grant, &all) {
+            if is_kept_out(grant, &self.grants_with_carried(grant.person, context).await?) {
                 return Ok(false);
             }
         }
@@ -197,6 +196,7 @@ impl Platform {
         match grant {
             Some(grant) if self.is_usable(&grant, context).await? => Ok(at.looking(grant)),
             grant => {
+                self.carry_over(*person, context).await?;
                 let all = self.store().portal_grants(*person).await?;
                 let is_blocked = grant.is_some_and(|grant| is_blocked(&grant, &all));
                 let rule = if is_blocked { "proxy_blocked" } else { "proxy_not_live" };

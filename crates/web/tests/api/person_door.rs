@@ -770,20 +770,32 @@ async fn a_row_changed_in_the_database_opens_nothing() {
 
 /// P-038: the other city says that Hanako came from here; her new number there.
 async fn moved_to_the_other_city(world: &World, name: &str) -> PersonKey {
+    let key = arrived_in_the_other_city(world, name).await;
+    came_from_here(world, key).await;
+    key
+}
+
+/// Hanako under a number of the other city, which does not say yet where she came from.
+async fn arrived_in_the_other_city(world: &World, name: &str) -> PersonKey {
     let insurer = other_city();
     let key = PersonKey { insurer, insured: InsuredNumber::parse("0000000101").unwrap() };
     let mut insured = Insured { key, card_insurer: insurer, ..Person::Hanako.insured() };
     name.clone_into(&mut insured.identity.name);
     insured.identity.address = Some("見本県別市新町2-2".to_owned());
-    let link = NumberLink { before: Person::Hanako.key(), changed_on: world.today(), reason: LinkReason::MovedIn };
-    let files = MunicipalPackage::new(insurer, world.now())
-        .insured(&[Entry { key, history: 1, change: Change::New, value: insured }])
-        .links(&[Entry { key, history: 1, change: Change::New, value: link }])
-        .finish()
-        .unwrap();
-    let reply = world.log_in(Role::OtherCity).await.upload("/api/v1/packages", &files).await;
-    assert_eq!(reply.json()["state"], json!("applied"), "{}", reply.text());
+    let row = Entry { key, history: 1, change: Change::New, value: insured };
+    upload_to_the_other_city(world, MunicipalPackage::new(insurer, world.now()).insured(&[row])).await;
     key
+}
+
+async fn came_from_here(world: &World, key: PersonKey) {
+    let link = NumberLink { before: Person::Hanako.key(), changed_on: world.today(), reason: LinkReason::MovedIn };
+    let row = Entry { key, history: 1, change: Change::New, value: link };
+    upload_to_the_other_city(world, MunicipalPackage::new(key.insurer, world.now()).links(&[row])).await;
+}
+
+async fn upload_to_the_other_city(world: &World, package: MunicipalPackage) {
+    let reply = world.log_in(Role::OtherCity).await.upload("/api/v1/packages", &package.finish().unwrap()).await;
+    assert_eq!(reply.json()["state"], json!("applied"), "{}", reply.text());
 }
 
 #[tokio::test]
@@ -878,6 +890,62 @@ async fn family_refused_under_the_number_before_stays_refused_until_the_person_a
     hanako.submit(&world, "/me/offices", "/me/family", &[("family", "allow")]).await;
     assert_eq!(city_hall.post(&path, daughter("family", "2026-12-31")).await.status, StatusCode::CREATED);
     world.verify().await;
+}
+
+/// T-2: whoever is kept out does not look again because the person moved. The new city knows that, not why, and decides anew.
+#[tokio::test]
+async fn a_proxy_blocked_under_the_number_before_is_blocked_under_the_new_one_until_its_city_lifts_it() {
+    for is_known_before in [true, false] {
+        let (world, hostile) = open().await;
+        let (old, _) = register_proxy(&world, "legal").await;
+        let old_city = format!("/api/v1/people/{}", world.find(Person::Hanako).await);
+        let block = json!({
+            "registration": old, "reason": "長男の申立て", "document": "申立書の写し", "document_date": "2026-11-19",
+        });
+        let reply = world.log_in(Role::City).await.post(&format!("{old_city}/proxy-blocks"), block).await;
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text());
+        // The new city registers her before or after it says where Hanako came from.
+        let key = arrived_in_the_other_city(&world, "架空 花子").await;
+        if is_known_before {
+            came_from_here(&world, key).await;
+        }
+        let city_hall = world.log_in(Role::OtherCity).await;
+        let new_city = format!("/api/v1/people/{}", world.stolen_handle(Role::OtherCity, key).await);
+        let reply = city_hall.post(&format!("{new_city}/proxies"), daughter("legal", "2026-12-31")).await;
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text());
+        let code = reply.json()["code"].as_str().unwrap().to_owned();
+        let (mut browser, _) = log_in(&world, &hostile, "daughter").await;
+        if !is_known_before {
+            let reply = browser.submit(&world, "/me/code", "/me/code", &[("code", &code)]).await;
+            assert_eq!(location(&reply), "/me/now", "nothing is known yet: {}", reply.text());
+            came_from_here(&world, key).await;
+            assert_eq!(location(&browser.get(&world, "/me/now").await), "/me/whose", "from the next request on");
+        } else {
+            let reply = browser.submit(&world, "/me/code", "/me/code", &[("code", &code)]).await;
+            assert_ne!(location(&reply), "/me/now", "{}", reply.text());
+        }
+        let listed = city_hall.get(&format!("{new_city}/proxies")).await;
+        let grants = listed.json()["registrations"].as_array().unwrap().clone();
+        assert_eq!(grants.iter().filter(|one| one["blocked"] == json!(true)).count(), 1, "{}", listed.text());
+        let carried: Vec<&Value> = grants.iter().filter(|one| one["role"] == json!("blocked")).collect();
+        assert_eq!(carried.len(), 1, "{}", listed.text());
+        assert!(listed.text().contains("前の番号のもとで止められています"), "{}", listed.text());
+        assert!(!listed.text().contains("長男の申立て"), "why is between the old city and whom it concerns");
+        // The new city decides that she goes on: it holds, though the old one's block is still there.
+        let lift = format!("{new_city}/proxy-blocks/{}/lift", carried[0]["id"].as_str().unwrap());
+        let reply = city_hall.post(&lift, json!({ "reason": "審判書で確かめた" })).await;
+        assert_eq!(reply.status, StatusCode::NO_CONTENT, "{}", reply.text());
+        let (mut browser, page) = log_in(&world, &hostile, "daughter").await;
+        if is_known_before {
+            let reply = browser.submit(&world, "/me/code", "/me/code", &[("code", &code)]).await;
+            assert_eq!(location(&reply), "/me/now", "{}", reply.text());
+        } else {
+            assert_eq!(page, "/me/whose", "{page}");
+        }
+        let listed = city_hall.get(&format!("{new_city}/proxies")).await;
+        assert!(!listed.text().contains("\"blocked\":true"), "{}", listed.text());
+        world.verify().await;
+    }
 }
 
 /// The sweep: every page of the person, for nobody, for somebody with nobody to look at, and for the person. A new page without a

@@ -11,7 +11,9 @@ use zeroize::Zeroizing;
 pub fn ask(approvers: &[String]) -> Result<Vec<OperatorProof>> {
     let each = approvers.iter().map(|approver| {
         let password = secret(&format!("{approver} のパスワード"))?;
-        let code = secret(&format!("{approver} の認証アプリの数字（設定していなければ空のまま）"))?;
+        let code = secret(&format!(
+            "{approver} の認証アプリの数字か回復コード（メール・パスキーの方は回復コード。第二要素がなければ空のまま）"
+        ))?;
         Ok(OperatorProof { password, code })
     });
     each.collect()

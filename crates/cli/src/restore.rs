@@ -8,6 +8,7 @@ use crate::serve::{Addresses, asked_to_end};
 use anyhow::{Context as _, Result, bail};
 use arc_swap::ArcSwap;
 use clap::{Args, Subcommand};
+use kiban_service::OperatorProved;
 use kiban_store::{Acceptance, MasterKey, Restored, StoreError, unaccepted};
 use kiban_web::HeldServer;
 use kiban_web::tls::Limits;
@@ -232,15 +233,24 @@ async fn proved(
             }
         }
     }
-    let mut proved = [""; 2];
+    let wrong = |n: usize| format!("{} のパスワードか、認証アプリの数字・回復コードが違います", approve[n]);
+    let mut proved = Vec::new();
     for (n, proof) in crate::proof::ask(approve)?.iter().enumerate() {
-        let (hash, factor) = &operators[n];
-        match proof.proves(hash, factor.as_ref(), now()).await.map_err(crate::home::explain)? {
-            Some(by) => proved[n] = by,
-            None => return Ok(Err(format!("{} のパスワードか、認証アプリの数字が違います", approve[n]))),
+        match proof.proves(&operators[n], now()).await.map_err(crate::home::explain)? {
+            Some(by) => proved.push(by),
+            None => return Ok(Err(wrong(n))),
         }
     }
-    Ok(Ok(proved))
+    // Used up only when both passwords are right.
+    for (n, by) in proved.iter().enumerate() {
+        if let OperatorProved::Recovery(code) = by
+            && !restored.use_recovery_code(&approve[n], code).await?
+        {
+            return Ok(Err(wrong(n)));
+        }
+    }
+    let [first, second] = &proved[..] else { bail!("two approvers are asked") };
+    Ok(Ok([first.code(), second.code()]))
 }
 
 /// While the database is one that nobody has accepted, stands at the addresses and answers 503 to everything. `None` when it

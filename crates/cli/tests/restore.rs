@@ -4,7 +4,8 @@
 
 mod support;
 
-use kiban_store::{Entry, Outcome, PortalGrant, PortalRole};
+use kiban_domain::office::StaffId;
+use kiban_store::{Entry, Outcome, Passkey, PortalGrant, PortalRole};
 use serde_json::json;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -145,6 +146,27 @@ async fn refuse_family(town: &Town, place: &Place, n: usize) {
     store.close().await.unwrap();
 }
 
+/// The second factor of an operator is a passkey, which no terminal can ask for; these are the recovery codes.
+async fn passkey_of(account: &str, place: &Place, codes: [&str; 2]) {
+    let platform = Home::open(&place.home, place.database.as_deref()).unwrap().platform().await.unwrap();
+    let (store, now) = (platform.store().clone(), support::home::now());
+    let mut tx = store.begin().await.unwrap();
+    let held = tx.hold_account(&StaffId(account.to_owned())).await.unwrap().unwrap();
+    let passkey = Passkey {
+        id: "key".to_owned(),
+        name: "窓口の鍵".to_owned(),
+        credential: vec![1; 16],
+        key: vec![2; 77],
+        counter: 0,
+        made_at: now,
+        used_at: None,
+    };
+    tx.put_passkey(&held, &passkey).await.unwrap();
+    tx.set_recovery_codes(&held, &codes.map(|code| code.to_owned().into())).await.unwrap();
+    tx.commit(Entry::new(now, "drill", "api", "factor.set", Outcome::Done)).await.unwrap();
+    store.close().await.unwrap();
+}
+
 /// The serial of the first certificate of an organisation.
 fn serial_of(place: &Place, organization: &str) -> String {
     let list = done(&Place { database: None, ..place.clone() }, &["ca", "list"]);
@@ -226,6 +248,8 @@ async fn drill(folder: &Path, server: Option<(&str, &str)>) {
     let proxies = proxies_of(&town, at, 3).await;
     let proxy = register_proxy(&town, at, &proxies).await;
     let revoked = serial_of(&place, &town.organization(Who::Doctor).to_string());
+    let operators = [Who::Operator, Who::SecondOperator].map(|who| format!("operator/{}", town.account(who)));
+    passkey_of(&operators[1], &place, ["AAAABBBBCCCC", "DDDDEEEEFFFF"]).await;
 
     let backups = folder.join("backups");
     let said = done(&place, &["backup", backups.to_str().unwrap()]);
@@ -299,14 +323,13 @@ async fn drill(folder: &Path, server: Option<(&str, &str)>) {
     refused(&place, &["keys", "rotate-data"], "まだ受け入れられていません");
 
     // Accepted by two named operators, and by nobody else.
-    let operators = [Who::Operator, Who::SecondOperator].map(|who| format!("operator/{}", town.account(who)));
     let shown = done(&place, &["restore", "accept"]);
     assert!(shown.contains("失われた記録: 署名") && shown.contains("失われた区間"), "{shown}");
-    let accept_as = |approve: &str, typed: [&str; 2]| {
+    let accept_as = |approve: &str, typed: [&str; 2], code: &str| {
         let arguments = ["restore", "accept", "--approve", approve, "--reason", "訓練"];
-        kiban_told(&place, &arguments, &format!("{}\n\n{}\n\n", typed[0], typed[1]))
+        kiban_told(&place, &arguments, &format!("{}\n\n{}\n{code}\n", typed[0], typed[1]))
     };
-    let accept = |approve: &str| accept_as(approve, [PASSWORD; 2]);
+    let accept = |approve: &str| accept_as(approve, [PASSWORD; 2], "dddd-eeee-ffff");
     for approve in [
         operators[0].clone(),
         format!("{0},{0}", operators[0]),
@@ -317,9 +340,16 @@ async fn drill(folder: &Path, server: Option<(&str, &str)>) {
         assert!(!good && said.contains("受け入れていません"), "{approve}: {said}");
     }
     // Two names are not two people: each has to know the own password.
-    for typed in [[PASSWORD, ""], ["", PASSWORD], [PASSWORD, "chigau-aikotoba-2026"]] {
-        let (good, said) = accept_as(&operators.join(","), typed);
-        assert!(!good && said.contains("のパスワードか、認証アプリの数字が違います"), "{said}");
+    // And whose second factor is a passkey has a recovery code: none, and a wrong one, are not enough.
+    for (typed, code) in [
+        ([PASSWORD, ""], "AAAA-BBBB-CCCC"),
+        (["", PASSWORD], "AAAA-BBBB-CCCC"),
+        ([PASSWORD, "chigau-aikotoba-2026"], "AAAA-BBBB-CCCC"),
+        ([PASSWORD; 2], ""),
+        ([PASSWORD; 2], "AAAA-BBBB-CCCD"),
+    ] {
+        let (good, said) = accept_as(&operators.join(","), typed, code);
+        assert!(!good && said.contains("のパスワードか、認証アプリの数字・回復コードが違います"), "{said}");
     }
     let still = serve(&place).await;
     assert_eq!(get(&mut town.terminal(Who::Manager), still.address, "/ready").await.status, 503);

@@ -124,7 +124,7 @@ pub use mail_factor::Mailed;
 pub use notices::{NoticePage, NoticeView};
 pub use numbers::{NumberChange, PersonNumber, PersonNumbers};
 pub use once::{Once, digest_of_files};
-pub use operator_proof::OperatorProof;
+pub use operator_proof::{OperatorProof, OperatorProved};
 pub use operator_view::{
     AuditHead, AuditHeads, DisasterCount, DisasterLine, DisasterReport, InsurerLine, InsurerLines, LastPackage,
     OfficeLine, OfficeLines,

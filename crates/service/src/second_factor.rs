@@ -82,7 +82,7 @@ pub struct FactorState {
 }
 
 /// A code as typed: six digits of the app, or a recovery code.
-fn plain(typed: &str) -> Zeroizing<String> {
+pub(crate) fn plain(typed: &str) -> Zeroizing<String> {
     let half = |c: char| match c {
         '０'..='９' => char::from_u32(c as u32 - '０' as u32 + '0' as u32).unwrap_or(c),
         _ => c.to_ascii_uppercase(),

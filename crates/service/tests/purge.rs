@@ -5,10 +5,12 @@ mod support;
 
 use kiban_domain::Organization;
 use kiban_domain::office::{JobType, StaffId};
-use kiban_service::{Error, NewAccount};
-use kiban_store::{AuditSettings, Entry, MasterKey, Month, Outcome, SigningKey, Store};
+use kiban_service::{Error, NewAccount, OperatorProof};
+use kiban_store::{AuditSettings, Entry, MasterKey, Month, Outcome, SecondFactor, SigningKey, Store};
 use std::sync::Arc;
 use support::{World, addresses, context, now};
+
+const PASSWORD: &str = "tesuto-no-aikotoba";
 
 /// Times never go back within a process, so the old entry is of another one.
 async fn another_process(world: &World) -> Store {
@@ -29,7 +31,7 @@ async fn account(world: &World, organization: Organization, account: &str, job: 
         job,
         care_manager: None,
         administrator: false,
-        password: "tesuto-no-aikotoba".to_owned(),
+        password: PASSWORD.to_owned(),
     };
     world.platform.put_account(new, "cli", &context()).await.unwrap()
 }
@@ -74,5 +76,54 @@ async fn only_two_different_active_operators_end_a_month_of_the_log() {
         assert_eq!(purge(&["operator/chief", "operator/deputy"]).await.unwrap().len(), 1);
         assert!(purge(&[]).await.unwrap().is_empty(), "gone");
         assert!(world.platform.store().audit().verify().await.unwrap().is_intact());
+    }
+}
+
+/// A password is known to whoever looked over a shoulder; what is mailed reaches no terminal, so a recovery code stands for it, once.
+#[tokio::test]
+async fn an_operator_with_a_second_factor_proves_it_at_the_terminal_too() {
+    for address in addresses().await {
+        let world = World::new(address).await;
+        let deputy = account(&world, Organization::Operator, "deputy", JobType::OperatorStaff).await;
+        let chief = account(&world, Organization::Operator, "chief", JobType::OperatorStaff).await;
+        let store = world.platform.store();
+        for (id, factor) in [
+            (&chief, SecondFactor::Mail("chief@mihon.example".to_owned().into())),
+            (&deputy, SecondFactor::App(vec![7; 20].into())),
+        ] {
+            let codes = ["AAAABBBBCCCC", "DDDDEEEEFFFF"].map(|code| code.to_owned().into());
+            let mut tx = store.begin().await.unwrap();
+            let held = tx.hold_account(id).await.unwrap().unwrap();
+            tx.set_factor(&held, Some(&factor), &codes).await.unwrap();
+            tx.commit(Entry::new(now(), "set", "api", "factor.set", Outcome::Done)).await.unwrap();
+        }
+        let both = [chief.0.clone(), deputy.0.clone()];
+        let prove = async |first: [&str; 2], second: [&str; 2]| {
+            let typed = [first, second].map(|[password, code]| OperatorProof {
+                password: password.to_owned().into(),
+                code: code.to_owned().into(),
+            });
+            world.platform.prove_purge(&both, |_| Ok::<_, Error>(typed.into()), &context()).await
+        };
+        let good = [PASSWORD, "AAAA-BBBB-CCCC"];
+        for (first, second) in [
+            ([PASSWORD, ""], good),
+            ([PASSWORD, "123456"], good),
+            ([PASSWORD, "AAAA-BBBB-CCCD"], good),
+            (["chigau-aikotoba", "AAAA-BBBB-CCCC"], good),
+        ] {
+            assert!(matches!(prove(first, second).await, Err(Error::Invalid(_))), "{first:?}");
+        }
+        // An app at hand or not, its owner has recovery codes; a code is good once, typed in either way.
+        assert!(matches!(prove(good, [PASSWORD, ""]).await, Err(Error::Invalid(_))), "the deputy gave none");
+        assert!(matches!(prove(good, good).await, Err(Error::Invalid(_))), "the chief's was used up");
+        prove([PASSWORD, "dddd eeee ffff"], good).await.unwrap();
+        let told = store.audit().of_organization("operator", 50, None).await.unwrap();
+        let of_purge = |outcome: &str| {
+            let of = told.iter().filter(|entry| entry.action == "audit.purge" && entry.outcome == outcome);
+            of.filter_map(|entry| entry.rule.as_deref()).collect::<Vec<_>>()
+        };
+        assert_eq!(of_purge("refused"), ["wrong_password"; 6]);
+        assert_eq!(of_purge("allowed"), ["recovery_code"; 3]);
     }
 }

@@ -103,7 +103,7 @@ pub use readiness::AppliedPackage;
 pub use receipt::{NewReceipt, Receipt, ReceiptCounts, ReceiptProgress, ReceiptState};
 pub use record::{NewRecord, RecordHeader, StoredRecord};
 pub use relocate::{MovedTable, move_database};
-pub use restored::{Acceptance, Accepted, Closed, Lost, LostSegments, Restored, Unaccepted, unaccepted};
+pub use restored::{Acceptance, Accepted, Closed, Lost, LostSegments, Operator, Restored, Unaccepted, unaccepted};
 pub use retention::DueOriginal;
 pub use review::{RegistrationReview, ReviewCause};
 pub use roles::{APP_ROLE, Migrated, PURGE_ROLE, migrate_database};

@@ -11,6 +11,7 @@ use crate::engine::{Engine, Row, args};
 use crate::migrations::{self, finish};
 use crate::office::{account_row, instant};
 use crate::seal::{hex, push_part};
+use crate::second_factor::use_recovery_code;
 use crate::{
     Hides, KeyLimits, Keyring, MasterKey, NO_INSURER, PortalGrant, PortalRole, SecondFactor, StaffSwitch, Store,
     StoreError, Tx, audit,
@@ -214,6 +215,16 @@ pub struct Restored {
     closings: Vec<(i64, Kept)>,
 }
 
+/// What proves an operator who stands at the machine. No `Debug`.
+pub struct Operator {
+    /// Of the password.
+    pub password_hash: String,
+    /// App or mail.
+    pub factor: Option<SecondFactor>,
+    /// Whether there are passkeys.
+    pub has_passkey: bool,
+}
+
 /// Who accepts, and why.
 #[derive(Debug, Clone)]
 pub struct Acceptance {
@@ -311,9 +322,9 @@ impl Restored {
         self.closings.iter().map(|(_, kept)| kept.closings.len()).sum()
     }
 
-    /// What proves an operator whose account is registered and active in this database and was not stopped after the copy: the hash of
-    /// the password, the one of after the copy where it was changed, and the second factor. None: it is no such account.
-    pub async fn operator(&self, account: &str) -> Result<Option<(String, Option<SecondFactor>)>, StoreError> {
+    /// What proves an operator whose account is registered and active in this database and was not stopped after the copy: the password of
+    /// after the copy where it was changed. None: it is no such account.
+    pub async fn operator(&self, account: &str) -> Result<Option<Operator>, StoreError> {
         let rows = self.engine.rows(ONE_STAFF, args![account]).await?;
         let keys = self.keys.keys_for(NO_INSURER, &rows, &[3]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
@@ -321,7 +332,7 @@ impl Restored {
         let Some(found) = found.filter(|found| found.active && found.organization == Organization::Operator) else {
             return Ok(None);
         };
-        let mut hash = found.password_hash;
+        let (mut password_hash, has_passkey) = (found.password_hash, found.has_passkey);
         for closing in self.closings.iter().flat_map(|(_, kept)| &kept.closings) {
             match closing {
                 Closing::Account { staff, active, closed_at, .. }
@@ -329,14 +340,26 @@ impl Restored {
                 {
                     return Ok(None);
                 }
-                Closing::Account { staff, password_hash, .. } if staff == account => hash.clone_from(password_hash),
+                Closing::Account { staff, password_hash: newer, .. } if staff == account => {
+                    password_hash.clone_from(newer)
+                }
                 _ => {}
             }
         }
         let rows = self.engine.rows(FACTOR, args![account]).await?;
         let keys = self.keys.keys_for(NO_INSURER, &rows, &[0]).await?;
         let open = |row: &Row| SecondFactor::open(&keys, account, &row.blob(0)?);
-        Ok(Some((hash, rows.first().map(open).transpose()?)))
+        Ok(Some(Operator { password_hash, factor: rows.first().map(open).transpose()?, has_passkey }))
+    }
+
+    /// Takes a recovery code of an operator away; false when there is no such one. One that was used after the copy is there again.
+    pub async fn use_recovery_code(&self, account: &str, code: &str) -> Result<bool, StoreError> {
+        let keys = self.keys.keys_of(NO_INSURER).await?;
+        let (operator, staff) = (Organization::Operator, StaffId(account.to_owned()));
+        let mut tx = self.engine.begin().await?;
+        let is_used = use_recovery_code(&mut tx, &keys, operator, &staff, code).await?;
+        finish(tx).await?;
+        Ok(is_used)
     }
 
     /// Gives it up.

@@ -1,7 +1,7 @@
 //! 第二要素 of an account (P-183, S-005): the sealed secret of an authenticator app with the newest code that was used, or the sealed
 //! address codes are mailed to with the digest of the last one; and the recovery codes that are left.
 
-use crate::engine::args;
+use crate::engine::{RawTx, args};
 use crate::{Account, InsurerKeys, NO_INSURER, Store, StoreError, Tx};
 use kiban_domain::office::StaffId;
 use kiban_domain::{Organization, Timestamp};
@@ -92,6 +92,18 @@ fn code_text(staff: &StaffId, code: &str) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(format!("recovery_code|{}|{code}", staff.0).into_bytes())
 }
 
+/// Takes a recovery code away, also in a database that is not served; false when there is no such one.
+pub(crate) async fn use_recovery_code(
+    raw: &mut RawTx,
+    keys: &InsurerKeys,
+    organization: Organization,
+    staff: &StaffId,
+    code: &str,
+) -> Result<bool, StoreError> {
+    let digest = keys.digest(&code_text(staff, code));
+    Ok(raw.run(USE_CODE, args![&organization.to_string(), &staff.0, &digest]).await? == 1)
+}
+
 impl Tx {
     /// Sets up a second factor with its recovery codes in place of the one before, or takes it away, and the codes with it unless they are
     /// good for passkeys too. `account` as it was held in this transaction.
@@ -177,8 +189,8 @@ impl Tx {
         staff: &StaffId,
         code: &str,
     ) -> Result<bool, StoreError> {
-        let digest = self.keys_of(NO_INSURER).await?.digest(&code_text(staff, code));
-        Ok(self.raw.run(USE_CODE, args![&organization.to_string(), &staff.0, &digest]).await? == 1)
+        let keys = self.keys_of(NO_INSURER).await?;
+        use_recovery_code(&mut self.raw, &keys, organization, staff, code).await
     }
 }
 

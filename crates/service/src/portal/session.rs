@@ -128,10 +128,8 @@ impl Platform {
             return Ok(false);
         }
         let Some((header, insured)) = self.store().person(grant.person).await? else { return Ok(false) };
-        if grant.role.is_proxy() {
-            if is_kept_out(grant, &self.grants_with_carried(grant.person, context).await?) {
-                return Ok(false);
-            }
+        if grant.role.is_proxy() && is_kept_out(grant, &self.grants_with_carried(grant.person, context).await?) {
+            return Ok(false);
         }
         let despite = grant.role == PortalRole::Person && grant.despite_withheld;
         Ok((!header.withheld || despite) && self.is_present_number(grant.person, &insured, context).await?)

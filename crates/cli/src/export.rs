@@ -64,7 +64,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 }
 
 /// The folder holds personal data in the clear, so only its owner may look into it.
-fn empty_folder(to: &Path) -> Result<()> {
+pub(crate) fn empty_folder(to: &Path) -> Result<()> {
     make_folder(to)?;
     let mut inside = std::fs::read_dir(to).with_context(|| format!("フォルダー {} を開けません", to.display()))?;
     if inside.next().is_some() {
@@ -82,7 +82,7 @@ fn make_folder(path: &Path) -> Result<()> {
 }
 
 /// Writes a file, in a folder of its own when its name says so.
-fn write_file(to: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_file(to: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let path = to.join(name);
     make_folder(path.parent().unwrap_or(to))?;
     let write = || -> std::io::Result<()> {

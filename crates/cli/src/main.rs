@@ -20,6 +20,7 @@ mod keys;
 mod lane;
 mod log;
 mod migrate;
+mod notices;
 mod operate;
 mod oqs;
 mod pmh;
@@ -54,6 +55,8 @@ enum Command {
     Import(import::Options),
     /// 市区町村の情報をパッケージとして書き出します
     Export(export::Options),
+    /// お知らせ（紙）を市の全員分まとめて作ります
+    Notices(notices::Options),
     /// ファイルを検査します（サーバー不要）
     Check(check::Options),
     /// ケアプランの CSV（標準仕様 4.1）と本プロジェクトの JSON を互いに変換します（サーバー不要）
@@ -109,6 +112,7 @@ fn run(arguments: Arguments) -> Result<std::process::ExitCode> {
             Command::Doctor(options) => doctor::run(options).await,
             Command::Import(options) => import::run(options).await,
             Command::Export(options) => export::run(options).await,
+            Command::Notices(options) => notices::run(options).await,
             Command::Check(options) => check::run(&options),
             Command::Convert(options) => convert::run(&options),
             Command::Card(options) => card::run(options).await,

@@ -5,6 +5,7 @@
 mod support;
 
 use serde_json::json;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use support::server::{Place, serve};
@@ -91,5 +92,47 @@ fn a_citys_data_is_exported_as_json_that_is_a_good_package_again() {
         assert!(good && said.contains("反映 0、"), "{said}");
         let (good, said) = kiban(&["export", "--home", home, "--insurer", &insurer, "--to", to_text, "--json"]);
         assert!(!good && said.contains("空ではありません"), "{said}");
+    });
+}
+
+#[test]
+fn a_citys_notices_are_made_in_one_run_into_a_folder_only_its_owner_reads() {
+    support::run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        let town = Town::build(&home, None, 40).await;
+        let insurer = town.city.insurer.to_string();
+        let to = folder.path().join("お知らせ");
+        let (home, to_text) = (home.to_str().unwrap(), to.to_str().unwrap());
+        let make = |more: &[&str]| {
+            kiban(&[&["notices", "--home", home, "--insurer", &insurer, "--to", to_text], more].concat())
+        };
+        let (good, said) = make(&["--day", "いつか"]);
+        assert!(!good && said.contains("--day: 令和8年4月1日 または"), "{said}");
+        assert!(!to.exists());
+        let (good, said) = make(&["--desk", "介護保険課"]);
+        assert!(good && said.contains("0001.html から順に"), "{said}");
+        assert_eq!(names(&to), ["0001.csv", "0001.html", "report.json"]);
+        let report: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(to.join("report.json")).unwrap()).unwrap();
+        let papers = usize::try_from(report["papers"].as_u64().unwrap()).unwrap();
+        assert!(papers > 0 && said.contains(&format!("1束 {papers}枚")), "{said}");
+        let text = |name: &str| std::fs::read_to_string(to.join(name)).unwrap();
+        assert_eq!(
+            (text("0001.html").matches("<svg ").count(), text("0001.csv").lines().count()),
+            (papers, papers + 1)
+        );
+        assert_eq!(text("0001.html").matches("介護保険課").count(), papers);
+        for name in names(&to) {
+            let mode = std::fs::metadata(to.join(&name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+        let (good, said) = make(&[]);
+        assert!(!good && said.contains("空ではありません"), "{said}");
+        // Another city's number: nobody, and nothing to print.
+        let other = folder.path().join("ほか");
+        let (good, said) = kiban(&["notices", "--home", home, "--insurer", "131016", "--to", other.to_str().unwrap()]);
+        assert!(good && said.contains("0束 0枚"), "{said}");
+        assert_eq!(names(&other), ["report.json"]);
     });
 }

@@ -10,7 +10,8 @@ use kiban_domain::dates::{Period, ServiceMonth};
 use kiban_domain::insurance_card::{
     BenefitRestriction, CertifiedLevel, CopaymentPeriod, CopaymentRate, CostCeiling, PlanningOffice, ServiceLimit,
 };
-use kiban_domain::{Date, Kind, OfficeNumber};
+use kiban_domain::{Date, Kind, OfficeNumber, Timestamp};
+use kiban_store::StoredRecord;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -141,6 +142,21 @@ impl Platform {
         let parts = parts(month, &Cards::of(&page.kinds));
         Ok(ClaimValues { month, person: page.person, parts, hidden: page.hidden })
     }
+}
+
+/// What holds on a day by records of the three cards, as known at an instant; for the insurer's own papers, which show all of it.
+pub(crate) fn values_on(day: Date, records: Vec<StoredRecord>, (at, unapplied): (Timestamp, &[i64])) -> DayValues {
+    let of = |kind: Kind| records.iter().filter(move |record| record.header.kind == kind).cloned().collect();
+    let cards = Cards {
+        cards: contents(StoredRecord::as_known(of(Kind::A3a), at, unapplied)),
+        rates: contents(StoredRecord::as_known(of(Kind::A3b), at, unapplied)),
+        ceilings: contents(StoredRecord::as_known(of(Kind::A3c), at, unapplied)),
+    };
+    cards.on(day)
+}
+
+fn contents<T: serde::de::DeserializeOwned>(records: Vec<StoredRecord>) -> Vec<T> {
+    records.iter().filter_map(|record| serde_json::from_slice(&record.payload).ok()).collect()
 }
 
 impl Cards {

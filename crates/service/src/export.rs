@@ -122,7 +122,7 @@ impl Platform {
         Ok(self.begin_export(insurer, order?, entry, context).await?)
     }
 
-    fn may_export(&self, caller: &Caller, context: &Context) -> Result<InsurerNumber, Error> {
+    pub(crate) fn may_export(&self, caller: &Caller, context: &Context) -> Result<InsurerNumber, Error> {
         let table = self.table_at(context.now)?;
         caller.require_way(UseCase::Export, table)?;
         if !caller.may_export {

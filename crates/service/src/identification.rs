@@ -56,8 +56,10 @@ pub struct CardChallenge {
 pub struct PaperNotice {
     /// To whom, as the city registered them.
     pub insured: Insured,
+    /// Day on which it is made.
+    pub issued: Date,
     /// Day as of which it holds.
-    pub today: Date,
+    pub day: Date,
     /// The part of the cards that changes; absent is what is not registered.
     pub values: DayValues,
     /// None of somebody under 不開示: the paper may come where it must not.
@@ -81,7 +83,7 @@ impl Platform {
         let _ = self.inner.identification.set(identification);
     }
 
-    fn identification(&self) -> &Identification {
+    pub(crate) fn identification(&self) -> &Identification {
         self.inner.identification.get_or_init(Identification::default)
     }
 
@@ -242,8 +244,8 @@ impl Platform {
         let values = values.parts.into_iter().find(|part| (part.from..=part.to).contains(&today));
         let values = values.map(|part| part.values).unwrap_or_default();
         // The paper may lie where it must not (T-8).
-        let line = (!insured.withheld).then(|| line(key, &insured, &values, today));
-        Ok(PaperNotice { insured, today, values, line })
+        let line = (!insured.withheld).then(|| notice_line(key, &insured, &values, (today, today)));
+        Ok(PaperNotice { insured, issued: today, day: today, values, line })
     }
 
     /// Notes that a member of staff looked at the person at a visit and knew them (目視, P-105). It opens nothing.
@@ -259,11 +261,16 @@ impl Platform {
     }
 }
 
-/// The line of a notice: good to the first end of what it says.
-fn line(key: &NoticeKey, insured: &Insured, values: &DayValues, today: Date) -> NoticeLine {
-    let year = today.checked_add(jiff::Span::new().days(NOTICE_DAYS)).unwrap_or(today);
+/// The line of a notice that holds from a day and is made on another: good to the first end of what it says.
+pub(crate) fn notice_line(
+    key: &NoticeKey,
+    insured: &Insured,
+    values: &DayValues,
+    (day, issued): (Date, Date),
+) -> NoticeLine {
+    let year = day.checked_add(jiff::Span::new().days(NOTICE_DAYS)).unwrap_or(day);
     let ends = [values.certified_to, values.copayment_to].into_iter().flatten();
-    let valid_to = ends.filter(|end| *end >= today).min().map_or(year, |end| end.min(year));
+    let valid_to = ends.filter(|end| *end >= day).min().map_or(year, |end| end.min(year));
     let identity = &insured.identity;
     let items: [String; ITEMS] = [
         insured.card_insurer.to_string(),
@@ -273,11 +280,11 @@ fn line(key: &NoticeKey, insured: &Insured, values: &DayValues, today: Date) -> 
         identity.sex.code().to_owned(),
         values.level.unwrap_or_default().to_owned(),
         values.copayment_tenths.map(|tenths| tenths.to_string()).unwrap_or_default(),
-        dates::yyyymmdd(today),
+        dates::yyyymmdd(day),
         dates::yyyymmdd(valid_to),
-        dates::yyyymmdd(today),
+        dates::yyyymmdd(issued),
     ];
-    NoticeLine { text: key.sign(&items), valid_from: today, valid_to }
+    NoticeLine { text: key.sign(&items), valid_from: day, valid_to }
 }
 
 fn request(items: [&String; 5], makes_plan: bool) -> Option<RegistrationRequest> {

@@ -54,6 +54,7 @@ mod operator_view;
 mod opinion_file;
 mod opinion_work;
 mod own_account;
+mod paper_notices;
 mod passkey;
 mod passwords;
 mod people;
@@ -132,6 +133,7 @@ pub use operator_view::{
 pub use opinion_file::{FiledOpinion, OpinionFileReport, OpinionFormat};
 pub use opinion_work::{FormerOpinion, OpinionLine, OpinionStep, OpinionWork};
 pub use own_account::PasswordChange;
+pub use paper_notices::{BundledNotice, NoticesOrder, NoticesPart, NoticesReport, PAPERS_OF_A_BUNDLE, PaperNotices};
 pub use passkey::{LONGEST_PASSKEY_TEXT, NewPasskey, PasskeyAnswer, PasskeyLine, PasskeyOffer, PasskeyQuestion};
 pub use people::{PeoplePage, PersonStatus};
 pub use person_access::{FormerOffice, OfficeAccess, PersonAccess};

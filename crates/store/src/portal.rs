@@ -30,6 +30,7 @@ const LOCK: &str = "UPDATE person SET revision = revision WHERE insurer_number =
 const ONE: &str = grants!("insurer_number = $1 AND insured_number = $2 AND grant_id = $3");
 const BY_SUBJECT: &str = grants!("subject = $1 ORDER BY made_at, grant_id");
 const BY_CODE: &str = grants!("code = $1");
+const OF_INSURER: &str = grants!("insurer_number = $1 AND role = $2");
 const PUT_SESSION: &str = "INSERT INTO portal_session (token, subject, birth_and_sex, name_and_birth, insurer_number, insured_number, grant_id,
        opened_at, ends_at, ended_at, mac)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, NULL, $10)";
@@ -38,8 +39,21 @@ const SESSION: &str = "SELECT token, subject, birth_and_sex, name_and_birth, ins
 const END_SESSION: &str = "UPDATE portal_session SET ended_at = $2, mac = $3 WHERE token = $1 AND ended_at IS NULL";
 const FORGET_SESSIONS: &str = "DELETE FROM portal_session WHERE ends_at < $1";
 #[cfg(test)]
-pub(crate) const ALL: &[&str] =
-    &[PUT, BIND, END, LOCK, OF_PERSON, ONE, BY_SUBJECT, BY_CODE, PUT_SESSION, SESSION, END_SESSION, FORGET_SESSIONS];
+pub(crate) const ALL: &[&str] = &[
+    PUT,
+    BIND,
+    END,
+    LOCK,
+    OF_PERSON,
+    ONE,
+    OF_INSURER,
+    BY_SUBJECT,
+    BY_CODE,
+    PUT_SESSION,
+    SESSION,
+    END_SESSION,
+    FORGET_SESSIONS,
+];
 
 /// As whom somebody looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -364,6 +378,16 @@ impl Store {
     /// it still does, from all of them.
     pub async fn portal_grants(&self, person: PersonKey) -> Result<Vec<PortalGrant>, StoreError> {
         let rows = self.engine.rows(OF_PERSON, args![person.insurer.as_str(), person.insured.as_str()]).await?;
+        grant_rows(&self.keys, &rows).await
+    }
+
+    /// The registrations of everybody of an insurer in one role, ended ones too.
+    pub async fn portal_grants_of_insurer(
+        &self,
+        insurer: InsurerNumber,
+        role: PortalRole,
+    ) -> Result<Vec<PortalGrant>, StoreError> {
+        let rows = self.engine.rows(OF_INSURER, args![insurer.as_str(), role.code()]).await?;
         grant_rows(&self.keys, &rows).await
     }
 

@@ -78,6 +78,7 @@ fn request_shape(request: &Request) -> Option<&'static str> {
 }
 
 /// The fields of a form a page sent, in their order.
+#[derive(Default)]
 pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {

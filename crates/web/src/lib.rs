@@ -35,6 +35,8 @@ mod watch;
 pub use held::HeldServer;
 pub use metrics::Metrics;
 pub use oidc::{ClaimNames, Provider, ProviderSettings};
+pub use pages::letters::letters_of_bundle;
+pub use pages::notice::Sender as LetterSender;
 pub use problem::Problem;
 pub use router::{
     Audience, GRAVE, Listener, PAGES, PERSON_PAGES, ROUTES, Route, closed_line_router, organisations_router,

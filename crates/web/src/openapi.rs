@@ -245,6 +245,7 @@ const OF_A_STATE: &[&str] = &[
     "view_statistics",
     "statistics_file",
     "export_package",
+    "make_paper_notices",
     "copayment_changes",
 ];
 
@@ -398,7 +399,7 @@ fn shape(name: &str) -> Option<Shape> {
         "count_statistics" | "view_statistics" => (R::Nothing, "200", C::Json("StatisticsState")),
         "statistics_file" | "copayment_changes" => (R::Nothing, "200", C::Csv),
         "renewals" => (R::Nothing, "200", C::Json("RenewalsDue")),
-        "export_package" => (R::Nothing, "200", C::Tar),
+        "export_package" | "make_paper_notices" => (R::Nothing, "200", C::Tar),
         "view_start" => (R::Nothing, "200", C::Json("StartView")),
         "change_start" => (R::Json("StartChange"), "200", C::Json("StartView")),
         "insurers" => (R::Nothing, "200", C::Json("Insurers")),
@@ -460,6 +461,12 @@ fn shape(name: &str) -> Option<Shape> {
         "export_package" => &[
             ("history", "true: 訂正前・削除された内容も。古い順に取り込む複数のパッケージ（package/001/ …）になる"),
             ("format", "csv（既定）か json。パッケージの形式"),
+        ],
+        "make_paper_notices" => &[
+            ("day", "いつの内容か（例 2027-08-01。既定は今日。前後366日まで）"),
+            ("since", "この日からあとに証の内容が届いた人だけ（例 2027-07-01。既定は全員）"),
+            ("desk", "紙の右上に入れる担当の課（40文字まで）"),
+            ("telephone", "紙の右上に入れる電話番号（40文字まで）"),
         ],
         "renewals" => &[("after", "前のページの next"), ("limit", "行数（既定 50）")],
         "copayment_changes" => &[("day", "変わる日（例 2027-08-01）。必須")],

@@ -5,7 +5,8 @@
 use self::{Audience::*, Listener::*};
 use crate::api::{
     accounts, certificates, claim_values, consent, disaster, export, files, identification, insurers, life, notices,
-    operator, opinions, people, portal, public, session, slips, staff_looks, statistics, submissions, view,
+    operator, opinions, paper_notices, people, portal, public, session, slips, staff_looks, statistics, submissions,
+    view,
 };
 use crate::guard::guard;
 use crate::{App, Problem, Ready, Settings, pages};
@@ -190,6 +191,7 @@ routes! {
     Organisations get    GET    "/api/v1/statistics"                         view_statistics       Municipalities "集計（JSON）"                              statistics::view;
     Organisations get    GET    "/api/v1/statistics.csv"                     statistics_file       Municipalities "集計（CSV）"                               statistics::file;
     Organisations get    GET    "/api/v1/renewals-without-consent"           renewals              Municipalities "更新の時期に同意のない人の一覧"            statistics::renewals;
+    Organisations get    GET    "/api/v1/paper-notices"                      make_paper_notices    Municipalities "お知らせ（紙）の一括作成（tar）"            paper_notices::make;
     Organisations get    GET    "/api/v1/copayment-changes.csv"              copayment_changes     Municipalities "負担割合が変わった人の一覧（CSV）"         statistics::copayment;
     Organisations get    GET    "/api/v1/export"                             export_package        Municipalities "自らの情報の書出し（パッケージ、tar）"       export::package;
     Organisations get    GET    "/api/v1/organizations/{organization}/accounts" accounts Staff "職員アカウントの一覧と最後のログイン（その機関の管理者と運用者）" accounts::list;
@@ -323,6 +325,8 @@ routes! {
     Organisations get    GET    "/packages/{receipt}/result.csv"             package_result_page    Municipalities "取り込みの結果（CSV）"                     pages::packages::file;
     Organisations get    GET    "/renewals"                                  renewals_page          Municipalities "同意がまだの人"                            pages::renewals::list;
     Organisations get    GET    "/renewals.csv"                              renewals_file_page     Municipalities "同意がまだの人（CSV）"                     pages::renewals::file;
+    Organisations get    GET    "/letters"                                   letters_page           Municipalities "お知らせ（紙）をまとめて作る"              pages::letters::form;
+    Organisations post   POST   "/letters"                                   letters_by_form        Municipalities "お知らせ（紙）をまとめて作る"              pages::letters::make;
     Organisations get    GET    "/statistics"                                statistics_page        Municipalities "統計"                                      pages::statistics::page;
     Organisations post   POST   "/statistics"                                statistics_by_form     Municipalities "今日の集計を始める"                        pages::statistics::count;
     Organisations get    GET    "/statistics.csv"                            statistics_file_page   Municipalities "統計（CSV）"                               pages::statistics::file;
@@ -406,6 +410,8 @@ pub static GRAVE: &[&str] = &[
     "record_consent",
     "consent_by_form",
     "export_package",
+    "make_paper_notices",
+    "letters_by_form",
     "propose_disaster",
     "approve_disaster",
     "close_disaster",

@@ -154,7 +154,12 @@ impl Platform {
         context: &Context,
     ) -> Result<bool, Error> {
         let is_gone = insured.lost.is_some_and(|(day, _)| day <= context.today());
-        Ok(!is_gone && self.standing_links(self.store().links_to(person).await?).await?.is_empty())
+        Ok(!is_gone && self.is_last_number(person).await?)
+    }
+
+    /// The number has not become another (P-038).
+    pub(crate) async fn is_last_number(&self, person: PersonKey) -> Result<bool, Error> {
+        Ok(self.standing_links(self.store().links_to(person).await?).await?.is_empty())
     }
 
     /// Keyed digest of a one-time code as typed: case, width, hyphens and spaces do not matter.

@@ -160,7 +160,7 @@ impl Platform {
     /// not its municipality's.
     async fn grants_before(&self, person: PersonKey) -> Result<Vec<PortalGrant>, Error> {
         let mut before = Vec::new();
-        if self.standing_links(self.store().links_to(person).await?).await?.is_empty() {
+        if self.is_last_number(person).await? {
             for number in self.numbers_of(person).await?.into_iter().filter(|number| *number != person) {
                 before.extend(self.store().portal_grants(number).await?);
             }

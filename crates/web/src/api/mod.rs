@@ -15,6 +15,7 @@ pub(crate) mod life;
 pub(crate) mod notices;
 pub(crate) mod operator;
 pub(crate) mod opinions;
+pub(crate) mod paper_notices;
 pub(crate) mod people;
 pub(crate) mod portal;
 pub(crate) mod public;
@@ -23,6 +24,7 @@ pub(crate) mod slips;
 pub(crate) mod staff_looks;
 pub(crate) mod statistics;
 pub(crate) mod submissions;
+pub(crate) mod tar;
 pub(crate) mod view;
 
 use crate::caller::Authenticated;

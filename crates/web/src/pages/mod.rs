@@ -14,6 +14,7 @@ pub(crate) mod disaster;
 pub(crate) mod door;
 pub(crate) mod help;
 pub(crate) mod inbox;
+pub(crate) mod letters;
 pub(crate) mod life;
 pub(crate) mod login;
 pub(crate) mod look;

@@ -15,12 +15,14 @@ use kiban_service::{DayValues, PaperNotice};
 use serde::Deserialize;
 
 /// Who sends it, as it stands at the head of the paper. Of the city, not of a person.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Sender {
+#[derive(Debug, Default, Clone, Deserialize)]
+pub struct Sender {
+    /// 担当の課
     #[serde(default)]
-    desk: String,
+    pub desk: String,
+    /// 電話番号
     #[serde(default)]
-    telephone: String,
+    pub telephone: String,
 }
 
 /// Characters of each of both, at most.
@@ -31,22 +33,57 @@ const MOST: usize = 40;
 struct NoticePage {
     page: Frame,
     handle: String,
-    city: String,
-    desk: String,
-    telephone: String,
-    today: String,
-    name: String,
-    postal_code: String,
-    address: String,
-    /// Name and text of each line of the table, the second in bold where it is what matters most.
-    lines: Vec<(&'static str, String, String)>,
-    /// None of somebody under 不開示.
-    code: Option<Code>,
+    letter: Letter,
 }
 
-struct Code {
-    qr: Qr,
-    valid_to: String,
+/// One sheet of paper.
+pub(super) struct Letter {
+    pub(super) city: String,
+    pub(super) desk: String,
+    pub(super) telephone: String,
+    /// Place in a run, as the register names it; empty of one that is made by itself.
+    pub(super) number: String,
+    pub(super) today: String,
+    /// Day as of which it holds, where that is another.
+    pub(super) day: String,
+    pub(super) name: String,
+    pub(super) postal_code: String,
+    pub(super) address: String,
+    /// Name and text of each line of the table, the second in bold where it is what matters most.
+    pub(super) lines: Vec<(&'static str, String, String)>,
+    /// None of somebody under 不開示.
+    pub(super) code: Option<Code>,
+}
+
+pub(super) struct Code {
+    pub(super) qr: Qr,
+    pub(super) valid_to: String,
+}
+
+impl Letter {
+    pub(super) fn of(notice: &PaperNotice, sender: &Sender, number: String) -> Result<Self, Problem> {
+        let text = |text: &str| text.trim().chars().take(MOST).collect::<String>();
+        let code = match &notice.line {
+            Some(line) => Some(Code { qr: Qr::of(&line.text)?, valid_to: words::day(line.valid_to) }),
+            None => None,
+        };
+        let identity = &notice.insured.identity;
+        // Where the paper may come where it must not, nobody copies the address from here.
+        let place = |part: &Option<String>| part.clone().filter(|_| code.is_some()).unwrap_or_default();
+        Ok(Self {
+            city: words::city(notice.insured.key.insurer.as_str()).unwrap_or_else(|| "市区町村".to_owned()),
+            desk: text(&sender.desk),
+            telephone: text(&sender.telephone),
+            number,
+            today: words::day(notice.issued),
+            day: if notice.day == notice.issued { String::new() } else { words::day(notice.day) },
+            name: identity.name.clone(),
+            postal_code: place(&identity.postal_code),
+            address: place(&identity.address),
+            lines: lines(notice),
+            code,
+        })
+    }
 }
 
 pub(crate) async fn page(
@@ -57,25 +94,8 @@ pub(crate) async fn page(
 ) -> Result<Response, Away> {
     let Visitor { caller, context, .. } = &visitor;
     let notice = app.platform.notice_on_paper(caller, &handle, context).await.map_err(Problem::from)?;
-    let sender = sender.unwrap_or_default();
-    let text = |text: &str| text.trim().chars().take(MOST).collect::<String>();
-    let code = match &notice.line {
-        Some(line) => Some(Code { qr: Qr::of(&line.text)?, valid_to: words::day(line.valid_to) }),
-        None => None,
-    };
-    let identity = &notice.insured.identity;
-    // Where the paper may come where it must not, nobody copies the address from here.
-    let place = |part: &Option<String>| part.clone().filter(|_| code.is_some()).unwrap_or_default();
     let html = NoticePage {
-        city: words::city(notice.insured.key.insurer.as_str()).unwrap_or_else(|| "市区町村".to_owned()),
-        desk: text(&sender.desk),
-        telephone: text(&sender.telephone),
-        today: words::day(notice.today),
-        name: identity.name.clone(),
-        postal_code: place(&identity.postal_code),
-        address: place(&identity.address),
-        lines: lines(&notice),
-        code,
+        letter: Letter::of(&notice, &sender.unwrap_or_default(), String::new())?,
         page: Frame { body: "sheet letter", ..visitor.frame(&app, "介護保険のお知らせ", "P-031", "/insured") },
         handle,
     };

@@ -402,6 +402,7 @@ fn may_send(page: &Route, role: Role) -> bool {
         | "package_by_form"
         | "held_package_by_form"
         | "statistics_by_form"
+        | "letters_by_form"
         | "start_by_form" => {
             matches!(role, Role::City | Role::OtherCity)
         }
@@ -476,7 +477,7 @@ fn is_open(page: &Route, role: Role) -> bool {
         // Nothing was counted yet.
         "statistics_file_page" => false,
         "insured_page" | "inbox_page" | "packages_page" | "package_form_page" | "renewals_page"
-        | "renewals_file_page" | "statistics_page" | "start_page" => {
+        | "renewals_file_page" | "statistics_page" | "start_page" | "letters_page" => {
             matches!(role, Role::City | Role::OtherCity)
         }
         "users_file" => is_office,

@@ -5,6 +5,7 @@ use crate::pages::{Browser, location};
 use crate::person_door::{self, log_in};
 use crate::world::{Person, Reply, Role, World};
 use axum::http::StatusCode;
+use serde_json::{Value, json};
 
 /// The officer at the counter, and where the page of 架空 花子 is.
 async fn counter(world: &World) -> (Browser<'_>, String) {
@@ -255,5 +256,59 @@ async fn a_blocked_proxy_sees_nothing_from_the_next_request_on_and_the_person_an
     for action in ["proxy.block", "proxy.unblock"] {
         assert!(log.iter().any(|(done, outcome, _)| done == action && outcome == "done"), "{action}: {log:?}");
     }
+    world.verify().await;
+}
+
+/// P-036: the whole city's papers in one file, without whoever looks for themselves or may not be written to.
+#[tokio::test]
+async fn the_papers_of_the_whole_city_come_in_one_file_with_the_register_of_what_is_sent() {
+    let (world, hostile) = person_door::open().await;
+    let mut officer = Browser::logged_in(&world, Role::City).await;
+    let page = officer.get("/letters").await.text();
+    assert!(page.contains("お知らせ（紙）をまとめて作る") && page.contains("例：令和8年11月24日"), "{page}");
+    assert!(officer.get("/insured").await.text().contains("href=\"/letters\""));
+    // What cannot be read is told beside its field, with what was typed.
+    let reply = officer.submit("/letters", "/letters", &[("day", "いつか"), ("since", "2026-12-01")]).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let text = reply.text();
+    assert!(text.contains("href=\"#day\"") && text.contains("value=\"いつか\""), "{text}");
+    let reply = officer.submit("/letters", "/letters", &[("since", "2026-12-01")]).await;
+    assert!(reply.text().contains("href=\"#since\"") && reply.text().contains("今日までの日"), "{}", reply.text());
+    let fields = [("desk", "介護保険課"), ("telephone", "000-000-0000")];
+    let reply = officer.submit("/letters", "/letters", &fields).await;
+    assert_eq!(reply.headers["content-disposition"], "attachment; filename=\"letters.tar\"", "{}", reply.text());
+    let files = crate::files::untar(&reply.body);
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["0001.html", "0001.csv", "report.json"]);
+    let text = |n: usize| String::from_utf8(files[n].1.clone()).unwrap();
+    let (html, register, report) = (text(0), text(1), text(2));
+    let before: Value = serde_json::from_str(&report).unwrap();
+    let papers = before["papers"].as_u64().unwrap();
+    assert_eq!(html.matches("class=\"main sheet letter\"").count() as u64, papers, "{report}");
+    assert_eq!(html.matches("<svg ").count() as u64, papers, "each has its code");
+    assert!(html.contains("架空 花子 様") && html.contains("介護保険課") && !html.contains("<script"), "{html}");
+    assert!(!html.contains("href=") && !html.contains("src="), "it is printed where there is no server");
+    assert_eq!(register.lines().count() as u64, papers + 1);
+    assert!(register.starts_with("\u{feff}台帳番号,被保険者番号,"), "{register}");
+    let line = register.lines().find(|line| line.contains(",0000000001,")).unwrap();
+    assert!(line.contains("架空 花子,カクウ ハナコ,") && line.contains("要介護２,2026-12-31,1,"), "{line}");
+    assert!(html.contains(&format!(">{}<", line.split(',').next().unwrap())), "the number stands on the paper");
+    // The same without a page.
+    let reply = world.log_in(Role::City).await.get("/api/v1/paper-notices?day=2026-12-01").await;
+    assert_eq!(reply.headers["content-type"], "application/x-tar", "{}", reply.text());
+    let text = String::from_utf8_lossy(&reply.body).into_owned();
+    assert!(text.contains("令和8年12月1日からの、あなたの認定と負担は"), "{text}");
+    // She looks for herself from now on.
+    assert_eq!(log_in(&world, &hostile, "hanako").await.1, "/me/now");
+    let reply = officer.submit("/letters", "/letters", &fields).await;
+    let files = crate::files::untar(&reply.body);
+    let report: Value = serde_json::from_slice(&files.last().unwrap().1).unwrap();
+    assert_eq!((report["papers"].as_u64(), &report["look_themselves"]), (Some(papers - 1), &json!(1)), "{report}");
+    assert!(files.iter().all(|(_, bytes)| !String::from_utf8_lossy(bytes).contains("0000000001")));
+    // Nobody else's insured, and no office.
+    let reply = world.log_in(Role::OtherCity).await.get("/api/v1/paper-notices").await;
+    assert!(!String::from_utf8_lossy(&reply.body).contains("見本県見本市"), "another city's own only");
+    let refused = world.log_in(Role::Planner).await.get("/api/v1/paper-notices").await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
     world.verify().await;
 }

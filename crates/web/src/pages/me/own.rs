@@ -246,6 +246,7 @@ fn look(look: &MyLook) -> Look {
         "portal.code" => "あなたのログインのための 番号を 出しました。".to_owned(),
         "proxy.block" => "代理の方の 閲覧を、決まるまで 止めました。".to_owned(),
         "proxy.unblock" => "代理の方の 閲覧を、また 見られるように しました。".to_owned(),
+        "paper_notices.bundle" => "お知らせの紙を 作りました。".to_owned(),
         "proxy.carry" => "前の番号のときの 代理の方についての 決まりを、今の番号に うつしました。".to_owned(),
         "proxy.register" => "代理の方を 登録しました。".to_owned(),
         "portal.login" | "portal.bind" | "portal.choose" => {

@@ -131,7 +131,7 @@ fn a_citys_notices_are_made_in_one_run_into_a_folder_only_its_owner_reads() {
         assert!(!good && said.contains("空ではありません"), "{said}");
         // Another city's number: nobody, and nothing to print.
         let other = folder.path().join("ほか");
-        let (good, said) = kiban(&["notices", "--home", home, "--insurer", "131016", "--to", other.to_str().unwrap()]);
+        let (good, said) = kiban(&["notices", "--home", home, "--insurer", "131011", "--to", other.to_str().unwrap()]);
         assert!(good && said.contains("0束 0枚"), "{said}");
         assert_eq!(names(&other), ["report.json"]);
     });

@@ -13,7 +13,7 @@ use jiff::civil::Time;
 use kiban_domain::insurance_card::InsuranceCard;
 use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, Organization, PersonKey, Timestamp, dates};
 use kiban_pki::paper::NoticeKey;
-use kiban_store::{BlockPerson, Entry, Outcome, Pass, PortalRole};
+use kiban_store::{BlockPerson, Entry, Outcome, Pass, PortalGrant, PortalRole};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use tokio::sync::mpsc;
@@ -206,15 +206,17 @@ impl Platform {
         unapplied: &[i64],
         report: &mut NoticesReport,
     ) -> Result<Vec<Stop>, Error> {
-        let themselves = self.store().portal_grants_of_insurer(run.insurer, PortalRole::Person).await?;
-        let is_used = |grant: &&kiban_store::PortalGrant| grant.is_live(run.today) && grant.bound.is_some();
-        let themselves: BTreeSet<InsuredNumber> =
-            themselves.iter().filter(is_used).map(|grant| grant.person.insured).collect();
         let mut stops = Vec::new();
         let mut after: Option<InsuredNumber> = None;
         loop {
             let block = pass.open(self.store().block(run.insurer, after, BLOCK, &CARDS).await?);
             let Some(last) = block.last else { return Ok(stops) };
+            let grants = self.store().portal_grants_between(run.insurer, after, last).await?;
+            let looks = |grant: &&PortalGrant| {
+                grant.role == PortalRole::Person && grant.bound.is_some() && grant.is_live(run.today)
+            };
+            let themselves: BTreeSet<InsuredNumber> =
+                grants.iter().filter(looks).map(|grant| grant.person.insured).collect();
             after = Some(last);
             report.damaged += block.damaged;
             place.add(block.people.len() as u64 + block.damaged);

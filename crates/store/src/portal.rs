@@ -30,7 +30,7 @@ const LOCK: &str = "UPDATE person SET revision = revision WHERE insurer_number =
 const ONE: &str = grants!("insurer_number = $1 AND insured_number = $2 AND grant_id = $3");
 const BY_SUBJECT: &str = grants!("subject = $1 ORDER BY made_at, grant_id");
 const BY_CODE: &str = grants!("code = $1");
-const OF_INSURER: &str = grants!("insurer_number = $1 AND role = $2");
+const OF_BLOCK: &str = grants!("insurer_number = $1 AND insured_number > $2 AND insured_number <= $3");
 const PUT_SESSION: &str = "INSERT INTO portal_session (token, subject, birth_and_sex, name_and_birth, insurer_number, insured_number, grant_id,
        opened_at, ends_at, ended_at, mac)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, NULL, $10)";
@@ -46,7 +46,7 @@ pub(crate) const ALL: &[&str] = &[
     LOCK,
     OF_PERSON,
     ONE,
-    OF_INSURER,
+    OF_BLOCK,
     BY_SUBJECT,
     BY_CODE,
     PUT_SESSION,
@@ -381,13 +381,15 @@ impl Store {
         grant_rows(&self.keys, &rows).await
     }
 
-    /// The registrations of everybody of an insurer in one role, ended ones too.
-    pub async fn portal_grants_of_insurer(
+    /// The registrations of the people of an insurer after one number up to another, ended ones too, for a pass over a municipality.
+    pub async fn portal_grants_between(
         &self,
         insurer: InsurerNumber,
-        role: PortalRole,
+        after: Option<InsuredNumber>,
+        last: InsuredNumber,
     ) -> Result<Vec<PortalGrant>, StoreError> {
-        let rows = self.engine.rows(OF_INSURER, args![insurer.as_str(), role.code()]).await?;
+        let after = after.map(|number| number.to_string()).unwrap_or_default();
+        let rows = self.engine.rows(OF_BLOCK, args![insurer.as_str(), &after, last.as_str()]).await?;
         grant_rows(&self.keys, &rows).await
     }
 

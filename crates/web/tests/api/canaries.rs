@@ -275,7 +275,7 @@ impl Subject {
 
 /// Programs of the person's own city hand over packages and documents of its insured; that is what they are for (P-165).
 fn is_for_its_own_city(route: &Route, role: Role) -> bool {
-    let exchange = ["/api/v1/inbox", "/api/v1/receipts", "/api/v1/packages", "/api/v1/export"];
+    let exchange = ["/api/v1/inbox", "/api/v1/receipts", "/api/v1/packages", "/api/v1/export", "/api/v1/paper-notices"];
     // The planner's program sends and lists what the planner does (P-166).
     let own = role == Role::Vendor && route.path.starts_with("/api/v1/slips");
     let is_city = matches!(role, Role::CityProgram | Role::CityConnector);

@@ -12,6 +12,7 @@ need initdb postgresql
 need strace strace
 need setpriv util-linux
 need curl curl
+need openssl openssl
 need node nodejs
 need npm npm
 need systemd-analyze systemd

@@ -1,7 +1,8 @@
 // The pages in a real browser (Chromium), over real TLS with the certificates of a demo: every page that can be reached from
 // the start page of each role, at a desktop's and at a telephone's width, and the main paths without a script and by keyboard.
 //
-// usage: node browser.mjs CERTIFICATES OFFICE_URL PUBLIC_URL [FOLDER FOR SCREENSHOTS]
+// usage: node browser.mjs CERTIFICATES OFFICE_URL PUBLIC_URL PEOPLE.json [FOLDER FOR SCREENSHOTS]
+// PEOPLE.json: an exported INSURED file, for what people carry in their heads
 import { chromium } from "playwright-core";
 import { readFileSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -14,7 +15,8 @@ for (const resolver of [dns, dns.promises]) {
   resolver.lookup = (host, ...rest) => real(here(host), ...rest);
 }
 
-const [certificates, office, open, shots] = process.argv.slice(2);
+const [certificates, office, open, insured, shots] = process.argv.slice(2);
+const people = JSON.parse(readFileSync(insured, "utf8"));
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const PASSWORD = "mihon-dake-no-aikotoba-2026";
 const ROLES = {
@@ -122,6 +124,14 @@ for (const [role, account] of Object.entries(ROLES)) {
 const nobody = await window_of(null);
 pages += await crawl(nobody, open, ["/", "/start-dates", "/apply"], "nobody");
 await nobody.context().close();
+
+// The person's own door, behind a log-in at an independent provider: the same looks, and each family page with it.
+const person_window = await window_of(null, { extraHTTPHeaders: { "x-account": "0001000001" } });
+await person_window.goto(`${open}/me`);
+await person_window.click('main a[href="/me/login"], main form[action="/me/login"] button');
+await person_window.waitForURL("**/me/now");
+pages += await crawl(person_window, open, ["/me/now"], "person");
+await person_window.context().close();
 
 /** What lies on the table when somebody is registered, read from the page of one of the care manager's users. */
 async function card_of(page, place) {
@@ -245,6 +255,51 @@ await manager.click("main form button.btn--main");
 await manager.page.goto(office + person);
 await manager.done("take a consent", 6, /カナリア課題/);
 await manager.page.context().close();
+
+// A doctor writes: what the last one said is carried over, the day of the last examination is typed. Going from chapter to chapter
+// belongs to the typing.
+const doctor = await at_work("hospital");
+await doctor.begin("/opinions");
+await doctor.click('main a[href$="/basics"]');
+await doctor.page.fill('[name="last_examined_on"]', "令和8年6月26日");
+while (!/確認/.test(await doctor.page.locator("main button.btn--main").innerText())) {
+  const before = doctor.page.url();
+  await doctor.page.click("main button.btn--main");
+  if (doctor.page.url() === before) {
+    fault("send an 意見書", `it does not go on from ${kind_of(new URL(before).pathname)}`);
+    break;
+  }
+}
+await doctor.click("main button.btn--main");
+await doctor.click("main button.btn--main");
+await doctor.done("send an 意見書", 4, /送りました/);
+await doctor.page.context().close();
+
+// A disaster: two operators open the mode over two terminals, and somebody who carries no card is found.
+const opened_by = await window_of("operator");
+await log_in(opened_by, ROLES.operator);
+await opened_by.goto(`${office}/operator/disasters`);
+const today = (await opened_by.locator("#h5").innerText()).replace("例：", "");
+for (const [name, value] of Object.entries({ event: "見本地震", areas: "999003", from: today, to: today })) await opened_by.fill(`#${name}`, value);
+await opened_by.click("main form button.btn--main");
+await opened_by.goto(`${office}/operator/disasters`);
+const mode = new URL(await opened_by.locator("main a", { hasText: "見本地震" }).first().evaluate((a) => a.href)).pathname;
+await opened_by.context().close();
+const second = await window_of("second-operator");
+await log_in(second, "second_operator");
+await second.goto(office + mode);
+await second.click('main button[value="approve"]');
+await second.context().close();
+const [evacuee] = people.filter((row) => row["不開示区分"] === "0").slice(20);
+const shelter = await at_work("home-help");
+await shelter.begin("/today");
+await shelter.click('.emg a[href="/disaster"]');
+await shelter.choose("scene", "shelter");
+await shelter.type("name", evacuee["氏名"]);
+await shelter.type("birth", evacuee["生年月日"]);
+await shelter.click("main form button.btn--main");
+await shelter.done("find an evacuee", 5, /一人に決まりました/);
+await shelter.page.context().close();
 
 await browser.close();
 console.log(faults ? `${faults} faults on ${pages} kinds of pages` : `${pages} kinds of pages: nothing to mend`);

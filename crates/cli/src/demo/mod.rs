@@ -45,6 +45,9 @@ pub struct Options {
     /// 採点の受口のポート（--sandbox だけ。省略時は 8480）
     #[arg(long, requires = "sandbox")]
     desk_port: Option<u16>,
+    /// 本人のログインの認証事業者の設定（JSON、docs/portal.md。省略すると本人の画面を開かない）
+    #[arg(long)]
+    provider: Option<PathBuf>,
 }
 
 impl Options {
@@ -56,7 +59,7 @@ impl Options {
             line: None,
             proxies: Vec::new(),
             hosts: Hosts::default(),
-            provider: None,
+            provider: self.provider.clone(),
             watch: None,
             metrics: None,
         }

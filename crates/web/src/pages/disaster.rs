@@ -70,12 +70,15 @@ fn empty(app: &App, visitor: &Visitor) -> Result<SearchPage, Problem> {
     if areas.is_empty() {
         return Err(Problem::unknown());
     }
+    // Of one there is nothing to choose.
+    let only = areas.first().filter(|_| areas.len() == 1);
+    let typed = only.map(|number| ("insurer_number", number.to_string())).into_iter().collect();
     let city = |number: InsurerNumber| (number.to_string(), words::city(number.as_str()).unwrap_or_default());
     Ok(SearchPage {
         page: Frame { body: "main--read", ..visitor.frame(app, "災害時の検索", SCREEN, HERE) },
         scenes: SCENES.to_vec(),
         cities: areas.into_iter().map(city).collect(),
-        typed: Vec::new(),
+        typed,
         errors: Vec::new(),
         outcome: "",
         found: None,

@@ -1,6 +1,6 @@
 // An independent OpenID provider on loopback (npm oidc-provider), for the tests only. It asks what デジタル認証アプリ asks of a
 // client: private_key_jwt, PKCE S256, state, nonce; and names its issuer in the answer (RFC 9207). Settings come as JSON in
-// PROVIDER_SETTINGS: cert, key (PEM files), client (client_id, jwk, redirect_uri), people by account, alg of ID tokens.
+// PROVIDER_SETTINGS: cert, key (PEM files), client (client_id, jwk, redirect_uri), people by account, alg of ID tokens, port.
 // Whoever sends the header x-account is logged in as that account without a page. Prints "ready PORT".
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ const server = createServer(
   { cert: readFileSync(settings.cert), key: readFileSync(settings.key), minVersion: 'TLSv1.3' },
   (request, response) => handle(request, response),
 );
-server.listen(0, '127.0.0.1', () => {
+server.listen(settings.port ?? 0, '127.0.0.1', () => {
   const { port } = server.address();
   const provider = new Provider(`https://localhost:${port}`, {
     clients: [{

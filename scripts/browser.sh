@@ -51,5 +51,6 @@ until grep -q ready "$folder/provider.log"; do
     kill -0 $provider 2> /dev/null || { cat "$folder/provider.log" >&2; exit 1; }
     sleep 1
 done
-CHROMIUM=$(command -v chromium) node "$tools/browser.mjs" "$folder/sandbox/certificates" \
+# Two to four minutes' work; a browser that hangs must end the run, not hold it.
+CHROMIUM=$(command -v chromium) timeout --kill-after=10 1200 node "$tools/browser.mjs" "$folder/sandbox/certificates" \
     https://office.localhost:18543 https://portal.localhost:19543 "$insured" "${1:-}"

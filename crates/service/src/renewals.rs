@@ -10,7 +10,7 @@ use crate::{Caller, Config, Context, Error, Platform};
 use kiban_domain::certification::{ApplicationKind, CertificationProgress};
 use kiban_domain::consent::ConsentState;
 use kiban_domain::insurance_card::{CopaymentRate, CostCeiling, InsuranceCard};
-use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, PersonKey, Timestamp};
+use kiban_domain::{Date, InsuredNumber, InsurerNumber, Kind, PersonKey, Timestamp, dates};
 use kiban_policy::UseCase;
 use kiban_store::{BlockPerson, Entry, Outcome, Pass};
 use serde::Serialize;
@@ -322,7 +322,7 @@ pub(crate) fn consent_to_confirm(progress: &CertificationProgress, consent: &Con
         stage: None,
         message: format!(
             "更新の申請（{}）がありました。同意は続いています。市区町村が改めて確かめます",
-            progress.applied_on
+            dates::wareki(progress.applied_on)
         ),
     })
 }
@@ -339,9 +339,9 @@ fn ending(
     let stage =
         if days_left < 0 { 0 } else { config.warning_days.iter().copied().filter(|days| days_left <= *days).min()? };
     let message = match days_left {
-        ..0 => format!("{name}が {until} に終わっています。{next}"),
+        ..0 => format!("{name}が{}に終わっています。{next}", dates::wareki(until)),
         0 => format!("{name}は今日までです。{next}"),
-        days => format!("{name}はあと{days}日（{until}）で終わります。{next}"),
+        days => format!("{name}はあと{days}日（{}）で終わります。{next}", dates::wareki(until)),
     };
     Some(Warning { what, name, until: Some(until), days_left: Some(days_left), stage: Some(stage), message })
 }
@@ -361,7 +361,7 @@ mod tests {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let given = ConsentState::of([(&ConsentAct::Given, at("2025-04-01T00:00:00Z"))]);
         let warning = consent_to_confirm(&renewal, &given).unwrap();
-        assert!(warning.message.contains("2026-11-02") && warning.message.contains("同意は続いています"));
+        assert!(warning.message.contains("令和8年11月2日") && warning.message.contains("同意は続いています"));
         let again =
             [(&ConsentAct::Given, at("2025-04-01T00:00:00Z")), (&ConsentAct::Given, at("2026-11-02T00:00:00Z"))];
         assert_eq!(consent_to_confirm(&renewal, &ConsentState::of(again)), None);
@@ -422,14 +422,14 @@ mod tests {
         let (rate, ceiling) = (rate_until(until), ceiling_until(until));
         let table = [
             (date(2027, 5, 1), 91, None, ""),
-            (date(2027, 5, 2), 90, Some(90), "はあと90日（2027-07-31）で終わります。"),
-            (date(2027, 5, 31), 61, Some(90), "はあと61日（2027-07-31）で終わります。"),
-            (date(2027, 6, 1), 60, Some(60), "はあと60日（2027-07-31）で終わります。"),
-            (date(2027, 6, 30), 31, Some(60), "はあと31日（2027-07-31）で終わります。"),
-            (date(2027, 7, 1), 30, Some(30), "はあと30日（2027-07-31）で終わります。"),
-            (date(2027, 7, 30), 1, Some(30), "はあと1日（2027-07-31）で終わります。"),
+            (date(2027, 5, 2), 90, Some(90), "はあと90日（令和9年7月31日）で終わります。"),
+            (date(2027, 5, 31), 61, Some(90), "はあと61日（令和9年7月31日）で終わります。"),
+            (date(2027, 6, 1), 60, Some(60), "はあと60日（令和9年7月31日）で終わります。"),
+            (date(2027, 6, 30), 31, Some(60), "はあと31日（令和9年7月31日）で終わります。"),
+            (date(2027, 7, 1), 30, Some(30), "はあと30日（令和9年7月31日）で終わります。"),
+            (date(2027, 7, 30), 1, Some(30), "はあと1日（令和9年7月31日）で終わります。"),
             (date(2027, 7, 31), 0, Some(30), "は今日までです。"),
-            (date(2027, 8, 1), -1, Some(0), "が 2027-07-31 に終わっています。"),
+            (date(2027, 8, 1), -1, Some(0), "が令和9年7月31日に終わっています。"),
         ];
         let next = [
             ("copayment", "負担割合", "新しい負担割合証を確かめてください"),

@@ -367,6 +367,7 @@ routes! {
     Organisations post   POST   "/disaster"                                  disaster_by_form       Both           "災害時の検索"                              pages::disaster::search;
     Organisations get    GET    "/help"                                      help_page              Staff          "ヘルプ"                                    pages::help::page;
     Organisations get    GET    "/p/{handle}/life"                           life_page              Both           "LIFEの推移"                                pages::life::show_life;
+    Organisations get    GET    "/p/{handle}/plan/{table}"                   plan_table_page        Both           "ケアプランの第1〜3表・第6・7表"            pages::plan_tables::table;
     Organisations get    GET    "/p/{handle}/timeline"                       timeline_page          Both           "時系列"                                    pages::timeline::show_timeline;
     Organisations get    GET    "/p/{handle}/looks"                          looks_page            Both           "だれが見たか"                              pages::look::looks;
     Organisations get    GET    "/p/{handle}/door"                           door_page             Municipalities "本人の画面の番号と代理"                    pages::door::page;

@@ -21,7 +21,7 @@ pub(crate) fn page_of(printed: &PrintedSlips) -> String {
         escape(printed.receiver_name.as_deref().unwrap_or_default()),
     );
     for slip in &printed.slips {
-        body += &sheet6(slip);
+        body += &sheet6(slip, &[]);
         body += &sheet7(slip);
     }
     body
@@ -113,25 +113,28 @@ fn row_key(line: &SlipLine) -> RowKey {
     }
 }
 
-fn sheet6(slip: &ServiceSlip) -> String {
+/// 第6表 with what was done, where an office has said it; on paper that is filled in by hand.
+pub(crate) fn sheet6(slip: &ServiceSlip, actuals: &[SlipLine]) -> String {
     let last = slip.month.last_day().day();
     let weekday = |n: i8| {
         let day = slip.month.first_day().with().day(n).build().ok();
         let at = day.map_or(0, |day| day.weekday().to_monday_zero_offset());
         usize::try_from(at).ok().and_then(|at| Weekday::ALL.get(at)).map_or("", |day| day.name_ja())
     };
-    let mut rows: BTreeMap<RowKey, BTreeMap<i8, i32>> = BTreeMap::new();
-    for line in &slip.lines {
-        *rows.entry(row_key(line)).or_default().entry(line.day.day()).or_default() += line.count;
+    let mut rows: BTreeMap<RowKey, [BTreeMap<i8, i32>; 2]> = BTreeMap::new();
+    for (place, lines) in [slip.lines.as_slice(), actuals].into_iter().enumerate() {
+        for line in lines {
+            *rows.entry(row_key(line)).or_default()[place].entry(line.day.day()).or_default() += line.count;
+        }
     }
     let mut out = String::from("<section class=\"slip__sheet\">\n<h2>第6表 サービス提供票</h2>\n");
     out += &head(slip);
-    out += "<table class=\"slip__grid\">\n<thead><tr><th scope=\"col\">提供時間帯</th><th scope=\"col\">サービス内容</th><th scope=\"col\">用具名称・TAIS・届出コード</th><th scope=\"col\">事業所</th><th scope=\"col\"></th>";
+    out += "<table class=\"slip__grid\">\n<thead><tr><th scope=\"col\">提供時間帯</th><th scope=\"col\">サービス内容</th><th scope=\"col\">用具名称・TAIS・届出コード</th><th scope=\"col\">事業所</th><th scope=\"col\">区分</th>";
     for n in 1..=last {
         out += &format!("<th scope=\"col\">{n}<br>{}</th>", weekday(n));
     }
     out += "<th scope=\"col\">合計</th></tr></thead>\n<tbody>\n";
-    for (key, days) in &rows {
+    for (key, [planned, done]) in &rows {
         out += &format!(
             "<tr><td rowspan=\"2\">{}</td><td rowspan=\"2\">{}</td><td rowspan=\"2\">{}</td><td rowspan=\"2\">{}</td><th scope=\"row\">予定</th>",
             escape(&key.time),
@@ -139,18 +142,22 @@ fn sheet6(slip: &ServiceSlip) -> String {
             escape(&key.equipment),
             escape(&key.office),
         );
-        for n in 1..=last {
-            out += &format!("<td>{}</td>", days.get(&n).map_or_else(String::new, |count| count.to_string()));
+        for (name, days) in [("", planned), ("</tr>\n<tr><th scope=\"row\">実績</th>", done)] {
+            out += name;
+            for n in 1..=last {
+                out += &format!("<td>{}</td>", days.get(&n).map_or_else(String::new, |count| count.to_string()));
+            }
+            let sum: i32 = days.values().sum();
+            out += &format!("<td>{}</td>", if days.is_empty() { String::new() } else { sum.to_string() });
         }
-        out += &format!("<td>{}</td></tr>\n<tr><th scope=\"row\">実績</th>", days.values().sum::<i32>());
-        out += &"<td></td>".repeat(usize::try_from(last).unwrap_or_default() + 1);
         out += "</tr>\n";
     }
     out += "</tbody>\n</table>\n</section>\n";
     out
 }
 
-fn sheet7(slip: &ServiceSlip) -> String {
+/// 第7表
+pub(crate) fn sheet7(slip: &ServiceSlip) -> String {
     const COLUMNS: [&str; 20] = [
         "事業所名・番号",
         "サービスコード・用具",

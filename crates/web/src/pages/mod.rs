@@ -25,6 +25,7 @@ pub(crate) mod opinion;
 pub(crate) mod packages;
 pub(crate) mod passkey;
 pub(crate) mod person;
+pub(crate) mod plan_tables;
 pub(crate) mod plans;
 mod proof;
 pub(crate) mod public;

@@ -179,6 +179,10 @@ pub(crate) async fn show_person(
     for life in cards.iter_mut().filter(|card| card.id == "life" && has_life) {
         life.more = Some((format!("/p/{handle}/life"), "LIFEの推移を図で見る"));
     }
+    let has_plan = view.kinds.iter().any(|one| one.kind == Kind::Cp1 && !one.documents.is_empty());
+    for plan in cards.iter_mut().filter(|card| card.id == "plan" && has_plan) {
+        plan.more = Some((format!("/p/{handle}/plan/1"), "第1表から第7表までを、表の形で見る"));
+    }
     let here = if is_office { "/users" } else { "/insured" };
     let html = PersonHtml {
         page: visitor.frame(&app, "利用者のページ", "P-214", here),

@@ -432,7 +432,8 @@ pub fn path_of(page: &Route, handle: &str) -> String {
         .replace("{handle}", handle)
         .replace("{account}", COLLEAGUE)
         .replace("{serial}", &"0".repeat(32))
-        .replace("{chapter}", "basics");
+        .replace("{chapter}", "basics")
+        .replace("{table}", "3");
     path.replace("{receipt}", &"0".repeat(32)).replace("{application}", &"0".repeat(32))
 }
 
@@ -494,6 +495,7 @@ fn is_open(page: &Route, role: Role) -> bool {
         // No consent was given.
         "life_page" => false,
         "timeline_page" => sees_hanako,
+        "plan_table_page" => matches!(role, Role::Planner | Role::Helper),
         "requests_page" => matches!(role, Role::Planner | Role::Stranger),
         "request_page" => role == Role::Planner,
         "request_receipt_page" => false,

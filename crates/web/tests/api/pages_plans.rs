@@ -1,8 +1,8 @@
 //! ケアプラン at a screen: a set goes to an office that can be reached, is fetched, answered with results, or taken back.
 
 use crate::pages::{Browser, form_token, location};
-use crate::slips::{results, serial, set};
-use crate::world::{Reply, Role, World};
+use crate::slips::{plan, plan_of, results, serial, set};
+use crate::world::{Person, Reply, Role, World};
 use axum::http::{StatusCode, header};
 
 type Files = Vec<(String, Vec<u8>)>;
@@ -109,5 +109,71 @@ async fn what_was_sent_by_mistake_is_taken_back_before_it_is_fetched() {
     // A hospital that gives no care service takes no part in this.
     let hospital = Browser::logged_in(&world, Role::Hospital).await;
     assert!(!hospital.get("/today").await.text().contains("href=\"/plans\""));
+    world.verify().await;
+}
+
+/// P-214: the tables of a plan as they are on paper, each on a page, with earlier versions and what was done.
+#[tokio::test]
+async fn the_tables_of_a_plan_are_read_one_by_one_as_on_paper() {
+    let world = World::new().await;
+    let person = Person::Hanako;
+    let handle = world.register(Role::Planner, person).await;
+    let planner = world.log_in(Role::Planner).await;
+    let browser = Browser::logged_in(&world, Role::Planner).await;
+    let page = async |table: &str| browser.get(&format!("/p/{handle}/plan/{table}")).await;
+    for table in ["1", "2", "3", "6", "7"] {
+        let reply = page(table).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        assert!(reply.text().contains("まだ登録されていません"), "{table}: {}", reply.text());
+    }
+    assert!(!browser.get(&format!("/p/{handle}")).await.text().contains("/plan/1"));
+    let upload = async |files: &Files| {
+        let reply = planner.upload("/api/v1/plans", files).await;
+        assert_eq!(reply.json()["report"]["counts"]["refused"], 0, "{}", reply.text());
+    };
+    let (of, for_) = (Role::Planner, Role::Helper);
+    let older = plan_of(of, for_, serial(), person.key(), |plan| {
+        plan.changed_on = "2026-05-10".parse().unwrap();
+        plan.supplement.as_mut().unwrap().changed_on = Some(plan.changed_on);
+        "以前の方針".clone_into(&mut plan.table1.policy);
+    });
+    upload(&older).await;
+    upload(&plan(of, for_, serial(), person.key())).await;
+    upload(&set(of, for_, serial())).await;
+    assert!(browser.get(&format!("/p/{handle}")).await.text().contains(&format!("href=\"/p/{handle}/plan/1\"")));
+    let first = page("1").await.text();
+    assert!(first.contains("総合的な援助の方針") && !first.contains("以前の方針"), "{first}");
+    assert!(first.contains("いまの計画") && first.contains("以前の計画　令和8年5月10日"), "{first}");
+    assert!(page("1?version=1").await.text().contains("以前の方針"));
+    assert!(page("1?version=99").await.text().contains("以前の方針"), "the last there is");
+    let second = page("2").await.text();
+    for words in ["生活全般の解決すべき課題（ニーズ）", "長期目標", "※2", "カナリア課題"] {
+        assert!(second.contains(words), "{words}: {second}");
+    }
+    let third = page("3").await.text();
+    for words in [">月</th>", ">日</th>", "主な日常生活上の活動", "週単位以外のサービス", "〜"] {
+        assert!(third.contains(words), "{words}: {third}");
+    }
+    let sixth = page("6").await.text();
+    assert!(sixth.contains("令和8年11月") && sixth.contains("<td>2</td></tr>"), "two days planned: {sixth}");
+    assert!(sixth.contains("111211") && sixth.matches("<td>2</td></tr>").count() == 1, "nothing done yet: {sixth}");
+    let seventh = page("7").await.text();
+    assert!(seventh.contains("合計") && seventh.contains("387"), "{seventh}");
+    // What was done stands under what was planned.
+    upload(&results(Role::Planner, Role::Helper, serial())).await;
+    let sixth = page("6").await.text();
+    assert_eq!(sixth.matches("<td>2</td></tr>").count(), 2, "{sixth}");
+    // Other tables there are none, and to a stranger not even these.
+    for table in ["4", "5", "x"] {
+        assert_eq!(page(table).await.status, StatusCode::NOT_FOUND, "{table}");
+    }
+    let stolen = world.stolen_handle(Role::Stranger, person.key()).await;
+    let stranger = Browser::logged_in(&world, Role::Stranger).await;
+    assert_eq!(stranger.get(&format!("/p/{stolen}/plan/1")).await.status, StatusCode::NOT_FOUND);
+    let log = world.log_about(person.key()).await;
+    assert!(
+        log.iter().filter(|(action, outcome, _)| action == "view" && outcome == "allowed").count() >= 12,
+        "{log:?}"
+    );
     world.verify().await;
 }

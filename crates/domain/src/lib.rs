@@ -4,6 +4,7 @@
 mod choices;
 
 pub mod allowance;
+pub mod announcement;
 pub mod application;
 pub mod assignment;
 pub mod base64;

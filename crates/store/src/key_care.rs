@@ -1230,6 +1230,7 @@ mod tests {
         ("restored", "accepted"),
         ("receipt_counter", "mac"),
         ("connector", "mac"),
+        ("announcement", "mac"),
         ("disaster_look", "mac"),
         ("person_link", "mac"),
         ("union_member", "mac"),

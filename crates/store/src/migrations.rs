@@ -61,6 +61,7 @@ pub(crate) const STEPS: &[(&str, &str)] = &[
     ("20261123000331_passkey", include_str!("../migrations/20261123000331_passkey.sql")),
     ("20261123000340_life_marks", include_str!("../migrations/20261123000340_life_marks.sql")),
     ("20261123000341_slip_types", include_str!("../migrations/20261123000341_slip_types.sql")),
+    ("20261124000010_announcements", include_str!("../migrations/20261124000010_announcements.sql")),
 ];
 
 /// Brings the schema up to date; each step in its own transaction with its row in `schema_step`. The steps that were missing;

@@ -12,7 +12,7 @@ pub const PURGE_ROLE: &str = "kiban_purge";
 
 /// Tables that only grow; what stands in them is never changed by anybody but the owner. Of `record_original` a server removes
 /// rows whose last day of keeping has passed, by the clock of the database, and no other (P-201).
-const ONLY_GROWING: &str = "'record', 'record_original', 'consent_act', 'office_person', 'person_link', 'audit', 'audit_seen', 'audit_segment', 'audit_anchor', 'audit_month', 'audit_purge'";
+const ONLY_GROWING: &str = "'record', 'record_original', 'consent_act', 'office_person', 'person_link', 'audit', 'audit_seen', 'audit_segment', 'audit_anchor', 'audit_month', 'audit_purge', 'self_check'";
 
 /// Tables of which a server or a command removes rows: what is for a while only, members of 広域連合 entered by mistake, rows of
 /// packages that are in by now, opinions that were sent meanwhile, log-ins that are over, counts of days before, passkeys and what they were asked, and the search tokens of people. Of every other one it adds and changes rows and removes none.

@@ -5,9 +5,9 @@ use crate::engine::{Committed, Engine, args, parameters};
 use crate::roles::{APP_ROLE, migrate_database};
 use crate::written::{For, written};
 use crate::{
-    assignment, block, bulk, certificate_request, claim, connector, consent, counter, disaster, disaster_look, gather,
-    history, insurer, lease, migrations, notice, numbers, office, open_row, opinion_draft, passkey, person, plan,
-    portal,
+    assignment, block, board, bulk, certificate_request, claim, connector, consent, counter, disaster, disaster_look,
+    gather, history, insurer, lease, migrations, notice, numbers, office, open_row, opinion_draft, passkey, person,
+    plan, portal,
 };
 use crate::{
     readiness, receipt, record, report, retention, review, second_factor, session, slip, standing, submission, switch,
@@ -31,6 +31,7 @@ const SHARED: &[&[&str]] = &[
     receipt::ALL,
     readiness::ALL,
     block::ALL,
+    board::ALL,
     history::ALL,
     report::ALL,
     upload::ALL,
@@ -54,7 +55,7 @@ const SHARED: &[&[&str]] = &[
 ];
 
 /// Read whole on purpose: small, nearly read-only tables, for the standing map and the operator's pages.
-const READ_WHOLE: &[&str] = &["insurer", "disaster_mode", "union_member", "revocation_list"];
+const READ_WHOLE: &[&str] = &["insurer", "disaster_mode", "union_member", "revocation_list", "announcement"];
 
 /// Indexes of tables with few rows an insurer: one, or one a package.
 const FEW_OF_AN_INSURER: &[&str] = &[

@@ -4,9 +4,9 @@
 
 use self::{Audience::*, Listener::*};
 use crate::api::{
-    accounts, certificates, claim_values, consent, disaster, export, files, identification, insurers, life, notices,
-    operator, opinions, paper_notices, people, portal, public, session, slips, staff_looks, statistics, submissions,
-    view,
+    accounts, announcements, certificates, claim_values, consent, disaster, export, files, identification, insurers,
+    life, notices, operator, opinions, paper_notices, people, portal, public, session, slips, staff_looks, statistics,
+    submissions, view,
 };
 use crate::guard::guard;
 use crate::{App, Problem, Ready, Settings, pages};
@@ -178,6 +178,9 @@ routes! {
     Organisations get    GET    "/api/v1/operator/insurers"                  operator_insurers      Operators      "市区町村の利用開始・最後のパッケージ・広域連合" operator::insurers;
     Organisations get    GET    "/api/v1/operator/offices"                   operator_offices       Operators      "事業所の検索（区分・証明書の数・接続）"    operator::offices;
     Organisations get    GET    "/api/v1/operator/audit"                     audit_heads            Operators      "監査記録のいちばん新しい署名"              operator::audit_heads;
+    Organisations get    GET    "/api/v1/announcements"                      announcements         Staff          "運用者からの掲示"                          announcements::list;
+    Organisations post   POST   "/api/v1/announcements"                      announce              Operators      "掲示する"                                  announcements::put;
+    Organisations post   POST   "/api/v1/announcements/{announcement}/end"   end_announcement      Operators      "掲示を取りやめる"                          announcements::end;
     Organisations get    GET    "/api/v1/disasters"                          disasters              Operators      "災害時モードの一覧"                        disaster::list;
     Organisations get    GET    "/api/v1/disasters/{id}/report"              disaster_report        Operators      "災害時モードの報告（機関ごとの件数）"      disaster::report;
     Organisations post   POST   "/api/v1/disasters"                          propose_disaster      Operators      "災害時モードの提案"                        disaster::propose;
@@ -287,6 +290,10 @@ routes! {
     Organisations post   POST   "/admin/people/{account}" change_colleague_by_form Staff "仮のパスワード・停止・離職" pages::admin::act;
     Organisations get    GET    "/admin/looks" staff_looks_page Both "職員の閲覧記録" pages::staff_looks::list;
     Organisations get    GET    "/admin/looks.csv" staff_looks_file Both "職員の閲覧記録（CSV）" pages::staff_looks::file;
+    Organisations get    GET    "/admin/security" self_check_page Offices "セキュリティ点検" pages::self_check::form;
+    Organisations post   POST   "/admin/security" self_check_by_form Offices "セキュリティ点検" pages::self_check::keep;
+    Organisations get    GET    "/admin/security/rules" safety_rules_page Offices "安全管理の規程（ひな形）" pages::self_check::rules;
+    Organisations get    GET    "/admin/security/incident" incident_page Offices "事故のときの手順と連絡先" pages::self_check::incident;
     Organisations get    GET    "/admin/switches" switches_page Offices "職員ごとの閲覧の停止" pages::switches::list;
     Organisations get    GET    "/admin/people/{account}/sees" sees_page Offices "この人が見られる利用者" pages::switches::sees;
     Organisations get    GET    "/admin/people/{account}/sees/{handle}" switch_page Offices "見せる情報を選ぶ" pages::switches::form;
@@ -338,6 +345,8 @@ routes! {
     Organisations post   POST   "/operator/disasters"                        disasters_by_form      Operators      "災害時モードの提案"                        pages::operator::propose;
     Organisations get    GET    "/operator/disasters/{disaster}"             disaster_mode_page     Operators      "災害時モードの承認・終了・報告"            pages::operator::disaster;
     Organisations post   POST   "/operator/disasters/{disaster}"             disaster_mode_by_form  Operators      "災害時モードの承認・終了"                  pages::operator::act;
+    Organisations get    GET    "/operator/announcements"                    announcements_page     Operators      "お知らせの掲示"                            pages::announcements::list;
+    Organisations post   POST   "/operator/announcements"                    announcements_by_form  Operators      "掲示する・取りやめる"                      pages::announcements::act;
     Organisations get    GET    "/operator/audit"                            audit_page             Operators      "監査"                                      pages::operator::audit;
     Organisations get    GET    "/operator/insurers/{insurer}"               insurer_page           Operators      "市区町村の利用開始"                        pages::start::of_operator;
     Organisations post   POST   "/operator/insurers/{insurer}"               insurer_by_form        Operators      "利用開始の予告・開始・取消し"              pages::start::change_of_operator;
@@ -413,6 +422,8 @@ pub static GRAVE: &[&str] = &[
     "export_package",
     "make_paper_notices",
     "letters_by_form",
+    "announce",
+    "announcements_by_form",
     "propose_disaster",
     "approve_disaster",
     "close_disaster",

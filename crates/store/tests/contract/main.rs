@@ -5,6 +5,7 @@
 
 mod audit_months;
 mod block;
+mod board;
 mod bulk;
 mod doors;
 mod drafts;

@@ -2,6 +2,7 @@
 //! requests stand beside their handler; answers are the use cases' own, held to `openapi/` by a test.
 
 pub(crate) mod accounts;
+pub(crate) mod announcements;
 pub(crate) mod certificates;
 pub(crate) mod claim_values;
 pub(crate) mod consent;

@@ -6,6 +6,7 @@
 
 pub(crate) mod account;
 pub(crate) mod admin;
+pub(crate) mod announcements;
 pub(crate) mod applications;
 pub(crate) mod apply;
 pub(crate) mod certificates;
@@ -34,6 +35,7 @@ pub(crate) mod register;
 pub(crate) mod renewals;
 pub(crate) mod requests;
 pub(crate) mod rules;
+pub(crate) mod self_check;
 pub(crate) mod selftest;
 pub(crate) mod staff_looks;
 pub(crate) mod start;

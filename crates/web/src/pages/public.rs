@@ -1,5 +1,6 @@
 //! The first pages: plain HTML that says what this is and what to do next. No script; one stylesheet; every value is escaped.
 
+use super::announcements::Board;
 use crate::App;
 use crate::api::Answer;
 use crate::caller::Certified;
@@ -196,18 +197,30 @@ pub(crate) async fn start(State(app): State<App>, peer: Certified) -> Answer {
         Organization::Operator => "運用者".to_owned(),
     };
     let public = escape(&app.settings.public_url);
+    // What is told does not keep anybody from the log-in.
+    let told = app.platform.announcements_to_all(&peer.context).await.unwrap_or_default();
+    let told: String = told.into_iter().map(Board::of).map(announced).collect();
     page(
         "はじめに",
         &format!("<p class=\"hd__who\"><strong>{who}</strong></p>"),
         "main main--read prose",
         &format!(
-            "<h1>はじめに</h1>\n\
+            "<h1>はじめに</h1>\n{told}\
              <p class=\"lead\">接続している端末の電子証明書: <strong>{who}</strong></p>\n\
              <p>違う名前が出ているときは操作をやめ、事業所の管理者に連絡してください。</p>\n\
              <p class=\"acts\"><a class=\"btn btn--main\" href=\"/login\">ログインする</a></p>\n\
              <p>ソフトウェアから使う方は、<a href=\"/api/v1/openapi.json\">APIの説明（OpenAPI 3.1）</a>をご覧ください。</p>\n\
              <p>利用開始日と、電子証明書で接続できないときの案内は <a href=\"{public}/\">公開のページ</a>にあります。</p>\n"
         ),
+    )
+}
+
+fn announced(one: Board) -> String {
+    let text: String = one.paragraphs.iter().map(|text| format!("<p>{}</p>", escape(text))).collect();
+    let title = escape(&one.title);
+    format!(
+        "<section class=\"note\" aria-label=\"運用者からのお知らせ\"><h2>{title}</h2>{text}<p class=\"sub\">{}</p></section>\n",
+        one.period
     )
 }
 

@@ -1,6 +1,7 @@
 //! 今日の仕事: what needs whoever logged in now, one line and one link each (P-140, P-149, P-213). It asks the same use cases as the
 //! pages it leads to, and shows nothing they would not.
 
+use super::announcements::Board;
 use super::visitor::{Away, Posted, Visitor, to};
 use super::{Frame, show, words};
 use crate::{App, Problem};
@@ -29,6 +30,8 @@ struct TodayPage {
     page: Frame,
     day: String,
     iso: String,
+    /// What the operator tells.
+    board: Vec<Board>,
     /// 利用者を登録する, for those who do.
     registers: bool,
     tasks: Vec<Task>,
@@ -85,7 +88,9 @@ pub(crate) async fn page(State(app): State<App>, visitor: Visitor) -> Result<Res
     let notices = app.platform.notices(caller, asked, context).await?;
     tasks.extend(notices.iter().map(|notice| of_notice(notice, caller.staff.administrator)));
     tasks.sort_by_key(|task| task.rank);
+    let board = app.platform.announcements(caller, context).await.map_err(Problem::from)?;
     let html = TodayPage {
+        board: board.into_iter().filter(|one| one.state == "shown").map(Board::of).collect(),
         page: visitor.frame(&app, "今日の仕事", "P-213", "/today"),
         day: words::day(today),
         iso: today.to_string(),

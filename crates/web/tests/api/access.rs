@@ -227,6 +227,11 @@ async fn first_parameter(world: &World, route: &Route, role: Role) -> String {
             "receipt",
         );
     }
+    if route.path.starts_with("/api/v1/announcements") {
+        let operator = world.log_in(Role::Operator).await;
+        let ask = body(world, "announce", Role::Operator).unwrap();
+        return number(operator.post("/api/v1/announcements", ask).await, "announcement");
+    }
     if route.path.starts_with("/api/v1/notices") {
         // Somebody types the card of a 不開示 person; the city is told once a day.
         world.log_in(Role::Helper).await.post("/api/v1/people", Person::Hidden.card()).await;
@@ -318,6 +323,9 @@ pub fn body(world: &World, name: &str, role: Role) -> Option<Value> {
         "pick_up_certificate" => json!({ "code": "AAAA-BBBB-CCCC-DDDD" }),
         "return_submission" => json!({ "reason": "記載もれがあります" }),
         // Of another city, so that a mode approved here opens nothing for the rest of the sweep.
+        "announce" => {
+            json!({ "audience": "all", "title": "見本の停止", "body": "見本", "from": today, "to": today })
+        }
         "propose_disaster" => json!({ "event": "見本地震", "areas": [later_city()], "from": today, "to": today }),
         "search_disaster" => {
             json!({ "reason": "安否確認", "insurer_number": city(), "kana": "カクウ ハナコ", "birth": "1941-05-03" })

@@ -202,6 +202,7 @@ impl Subject {
         let path = path.replace("{organization}", &role.organization().to_string());
         let path = path.replace("{registration}", &"0".repeat(32)).replace("{session}", &"0".repeat(32));
         let path = path.replace("{block}", &"0".repeat(32)).replace("{passkey}", &"0".repeat(32));
+        let path = path.replace("{announcement}", &"0".repeat(32));
         let path = path.replace("{slip}", &self.slip.0).replace("{file}", &self.slip.1);
         let path = path.replace("{serial}", &role.fingerprint()[40..]).replace("{application}", &"0".repeat(32));
         if path.contains("{kind}") {

@@ -394,7 +394,8 @@ fn may_send(page: &Route, role: Role) -> bool {
         "review_by_form" | "invite_by_form" => is_office || role == Role::Operator,
         "change_colleague_by_form" => is_office,
         "application_by_form" => matches!(role, Role::Operator | Role::SecondOperator),
-        "insurer_by_form" | "disasters_by_form" | "disaster_mode_by_form" => {
+        "self_check_by_form" => is_office,
+        "insurer_by_form" | "disasters_by_form" | "disaster_mode_by_form" | "announcements_by_form" => {
             matches!(role, Role::Operator | Role::SecondOperator)
         }
         "inbox_by_form"
@@ -472,7 +473,7 @@ fn is_open(page: &Route, role: Role) -> bool {
         "rules_page" => true,
         "access_page" | "notice_page" => role == Role::City,
         "disaster_mode_page" => false,
-        "insurer_page" | "operator_page" | "offices_page" | "disasters_page" | "audit_page" => {
+        "insurer_page" | "operator_page" | "offices_page" | "disasters_page" | "audit_page" | "announcements_page" => {
             matches!(role, Role::Operator | Role::SecondOperator)
         }
         // Nothing was counted yet.
@@ -488,6 +489,7 @@ fn is_open(page: &Route, role: Role) -> bool {
         // The city asked the hospital for an opinion about her; none has been sent.
         "opinions_page" | "opinion_file_page" | "opinion_page" | "opinion_send_page" => role == Role::Hospital,
         "opinion_receipt_page" => false,
+        "self_check_page" | "safety_rules_page" | "incident_page" => is_office,
         "help_page" => true,
         "plans_page" => is_office && role != Role::Hospital,
         "plan_send_page" => is_office && role != Role::Hospital,

@@ -135,6 +135,16 @@ async function crawl(page, base, first, name) {
 }
 
 if (shots) mkdirSync(shots, { recursive: true });
+// What the operator puts up stands on everybody's first page, and is looked at there.
+const board = await window_of("operator");
+await log_in(board, ROLES.operator);
+await board.goto(`${office}/operator/announcements`);
+const first_day = (await board.locator("#h3").innerText()).replace("例：", "");
+const told = { title: "年末年始の休止", body: "12月29日 20時から12月30日 6時まで止まります。\nその間は、印刷した一覧で仕事を続けてください。", from: first_day, to: first_day };
+for (const [name, value] of Object.entries(told)) await board.fill(`#${name}`, value);
+await board.click("main form button.btn--main");
+if (!(await board.locator("main").innerText()).includes("掲示しました")) fault("announcement", "not put up");
+await board.context().browser().close();
 let pages = 0;
 for (const [role, account] of Object.entries(ROLES)) {
   const page = await window_of(role);

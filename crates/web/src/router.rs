@@ -377,6 +377,7 @@ routes! {
     Organisations get    GET    "/help"                                      help_page              Staff          "ヘルプ"                                    pages::help::page;
     Organisations get    GET    "/p/{handle}/life"                           life_page              Both           "LIFEの推移"                                pages::life::show_life;
     Organisations get    GET    "/p/{handle}/plan/{table}"                   plan_table_page        Both           "ケアプランの第1〜3表・第6・7表"            pages::plan_tables::table;
+    Organisations get    GET    "/p/{handle}/paper/{form}"                   paper_page             Both           "認定調査票・主治医意見書の紙の様式"        pages::paper::form;
     Organisations get    GET    "/p/{handle}/timeline"                       timeline_page          Both           "時系列"                                    pages::timeline::show_timeline;
     Organisations get    GET    "/p/{handle}/looks"                          looks_page            Both           "だれが見たか"                              pages::look::looks;
     Organisations get    GET    "/p/{handle}/door"                           door_page             Municipalities "本人の画面の番号と代理"                    pages::door::page;

@@ -24,6 +24,7 @@ pub(crate) mod notice;
 pub(crate) mod operator;
 pub(crate) mod opinion;
 pub(crate) mod packages;
+pub(crate) mod paper;
 pub(crate) mod passkey;
 pub(crate) mod person;
 pub(crate) mod plan_tables;

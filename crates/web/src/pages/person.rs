@@ -183,6 +183,12 @@ pub(crate) async fn show_person(
     for plan in cards.iter_mut().filter(|card| card.id == "plan" && has_plan) {
         plan.more = Some((format!("/p/{handle}/plan/1"), "第1表から第7表までを、表の形で見る"));
     }
+    for (id, kind, form) in [("survey", Kind::A1, "survey"), ("opinion", Kind::A2, "opinion")] {
+        let has = view.kinds.iter().any(|one| one.kind == kind && !one.documents.is_empty());
+        for card in cards.iter_mut().filter(|card| card.id == id && has) {
+            card.more = Some((format!("/p/{handle}/paper/{form}"), "紙の様式で見る・印刷する"));
+        }
+    }
     let here = if is_office { "/users" } else { "/insured" };
     let html = PersonHtml {
         page: visitor.frame(&app, "利用者のページ", "P-214", here),

@@ -40,6 +40,7 @@ mod pages_disaster;
 mod pages_door;
 mod pages_operator;
 mod pages_opinion;
+mod pages_paper;
 mod pages_passkey;
 mod pages_person;
 mod pages_plans;

@@ -434,7 +434,8 @@ pub fn path_of(page: &Route, handle: &str) -> String {
         .replace("{account}", COLLEAGUE)
         .replace("{serial}", &"0".repeat(32))
         .replace("{chapter}", "basics")
-        .replace("{table}", "3");
+        .replace("{table}", "3")
+        .replace("{form}", "survey");
     path.replace("{receipt}", &"0".repeat(32)).replace("{application}", &"0".repeat(32))
 }
 
@@ -498,6 +499,7 @@ fn is_open(page: &Route, role: Role) -> bool {
         "life_page" => false,
         "timeline_page" => sees_hanako,
         "plan_table_page" => matches!(role, Role::Planner | Role::Helper),
+        "paper_page" => role == Role::City,
         "requests_page" => matches!(role, Role::Planner | Role::Stranger),
         "request_page" => role == Role::Planner,
         "request_receipt_page" => false,

@@ -3,9 +3,11 @@
 
 mod fields;
 mod file;
+mod on_paper;
 mod work;
 
 pub(crate) use file::{form as file_form, take as take_file};
+pub(super) use on_paper::sections;
 
 use self::fields::{CHAPTERS, Field, Shape, Typed};
 use self::work::{Heading, Located, Origin, Sheet, city_name, kept, typed_in};

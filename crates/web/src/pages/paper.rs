@@ -141,7 +141,7 @@ fn survey(one: &CertificationSurvey) -> Vec<Section> {
     let section = |name: &str, rows: Vec<Row>| Section { name: name.to_owned(), rows };
     let given = |text: &Option<String>| text.clone().unwrap_or_default();
     let conducted = &one.conducted;
-    let at = conducted.at.map(|at| format!("　{at}")).unwrap_or_default();
+    let at = conducted.at.map(|at| format!("　{}時{:02}分", at.minutes() / 60, at.minutes() % 60)).unwrap_or_default();
     let elsewhere = match &conducted.survey_place {
         SurveyPlace::Home => String::new(),
         SurveyPlace::Elsewhere(name) => name.clone(),
@@ -177,7 +177,7 @@ fn survey(one: &CertificationSurvey) -> Vec<Section> {
         .map(|service| {
             let used = one.services.used.iter().find(|used| used.service == service);
             let amount = used.map(|used| format!("{}{}", used.amount, service.unit())).unwrap_or_default();
-            Row::chosen("", [(service.name_ja(), used.is_some())]).and("", amount)
+            Row::chosen(service.name_ja(), [("利用", used.is_some())]).and("", amount)
         })
         .collect();
     let modified = one.services.home_modified;

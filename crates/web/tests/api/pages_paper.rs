@@ -63,7 +63,9 @@ async fn a_survey_is_read_in_the_order_of_the_paper_with_every_choice() {
     let before = planner.get(&format!("{page}?version=1")).await.text();
     assert!(answer(&before, "1-3　寝返り").contains("☑</span><span class=\"vh\">選択：</span>何かにつかまればできる"));
     assert!(
-        text.contains("架空 花子") && text.contains("訪問介護（訪問型サービス）") && text.contains("8回"),
+        text.contains("架空 花子")
+            && answer(&text, "訪問介護（訪問型サービス）").contains("8回")
+            && text.contains("14時00分"),
         "{text}"
     );
     assert!(text.contains("屋内は歩行器で5m歩けるが") && text.contains("長女が見守る"), "特記事項: {text}");

@@ -4,7 +4,7 @@
 // usage: node browser.mjs CERTIFICATES OFFICE_URL PUBLIC_URL PEOPLE.json [FOLDER FOR SCREENSHOTS]
 // PEOPLE.json: an exported INSURED file, for what people carry in their heads
 import { chromium } from "playwright-core";
-import { readFileSync, mkdirSync } from "node:fs";
+import { readFileSync, writeFileSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import dns from "node:dns";
 
@@ -30,6 +30,8 @@ const ROLES = {
 const WEIGHT = 150_000;
 
 let faults = 0;
+/** What there is a picture of. */
+const looked = [];
 const fault = (where, what) => {
   faults += 1;
   console.log(`  ✗ ${where}: ${what}`);
@@ -110,6 +112,7 @@ async function look(page, base, path, name, from) {
     if (over > 0) fault(where, `${over} px wider than the window at ${width} px`);
     if (shot) await page.screenshot({ path: `${shot}-${width}.png`, fullPage: true });
   }
+  if (shot) looked.push({ name, path: kind_of(path), file: shot.slice(shots.length + 1), title: await page.locator("h1").first().innerText() });
   page.off("console", hear).off("pageerror", broken).off("response", weigh);
   for (const one of told) fault(where, `said ${one}`);
   return links;
@@ -332,5 +335,6 @@ await shelter.click("main form button.btn--main");
 await shelter.done("find an evacuee", 5, /一人に決まりました/);
 await shelter.page.context().browser().close();
 
+if (shots) writeFileSync(`${shots}/pages.json`, JSON.stringify(looked));
 console.log(faults ? `${faults} faults on ${pages} kinds of pages` : `${pages} kinds of pages: nothing to mend`);
 process.exit(faults ? 1 : 0);

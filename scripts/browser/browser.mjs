@@ -236,12 +236,12 @@ await keyboard.context().browser().close();
 async function at_work(role) {
   const page = await window_of(role);
   await log_in(page, ROLES[role]);
-  let count = 0;
+  let [count, since] = [0, Date.now()];
   return {
     page,
     begin: async (path) => {
       await page.goto(office + path);
-      count = 0;
+      [count, since] = [0, Date.now()];
     },
     click: (selector) => ((count += 1), page.locator(`${selector} >> visible=true`).first().click()),
     type: (name, value) => ((count += 1), page.fill(`#${name}`, value)),
@@ -250,7 +250,8 @@ async function at_work(role) {
     done: async (task, most, words) => {
       const text = await page.locator("main").innerText();
       if (!words.test(text)) fault(task, `${words} is not on ${kind_of(new URL(page.url()).pathname)}`);
-      console.log(`${task}: ${count} actions (goal ${most})`);
+      // What a person waits for: the answers and their painting, without their own hands and eyes.
+      console.log(`${task}: ${count} actions (goal ${most}), ${((Date.now() - since) / 1000).toFixed(1)} s of waiting`);
       if (count > most) fault(task, `${count} actions, more than ${most}`);
     },
   };

@@ -6,7 +6,7 @@ use kiban_domain::announcement::{Announcement, Audience};
 use kiban_domain::dates::Period;
 use kiban_domain::office::OfficeClass;
 use kiban_domain::{Date, Organization, Timestamp};
-use kiban_policy::Way;
+use kiban_policy::{UseCase, Way};
 use kiban_store::{Entry, Outcome};
 use serde::Serialize;
 
@@ -61,6 +61,7 @@ pub struct AnnouncementLine {
 impl Platform {
     /// What the caller's organisation is told today, newest first; the operator reads all of them, shown or not.
     pub async fn announcements(&self, caller: &Caller, context: &Context) -> Result<Vec<AnnouncementLine>, Error> {
+        caller.require_way(UseCase::Notices, self.table_at(context.now)?)?;
         let today = context.today();
         let all = match caller.organization {
             Organization::Operator => self.store().announcements(LISTED).await?,

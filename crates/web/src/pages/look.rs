@@ -216,6 +216,8 @@ pub(crate) async fn insured(State(app): State<App>, posted: Posted) -> Result<Re
 struct AccessPage {
     page: Frame,
     handle: String,
+    name: String,
+    number: String,
     withheld: bool,
     disasters: Vec<String>,
     offices: Vec<AccessRow>,
@@ -268,6 +270,8 @@ pub(crate) async fn access(
     Path(handle): Path<String>,
 ) -> Result<Response, Away> {
     let access = app.platform.person_access(&visitor.caller, &handle, &visitor.context).await.map_err(Problem::from)?;
+    let person = app.platform.view_identity(&visitor.caller, &handle, &visitor.context).await.map_err(Problem::from)?;
+    let text = |name: &str| person[name].as_str().unwrap_or_default().to_owned();
     let state = access.consent;
     let (consent, since) = match (state.given_at, state.withdrawn_at, state.not_obtainable) {
         (Some(at), ..) => ("同意あり", state.confirmed_at.or(Some(at))),
@@ -279,6 +283,8 @@ pub(crate) async fn access(
     Ok(show(&AccessPage {
         page: visitor.frame(&app, "だれが見られるか", "P-110", "/insured"),
         handle,
+        name: text("name"),
+        number: text("insured_number"),
         withheld: access.withheld,
         disasters: access.disasters,
         offices: access.offices.into_iter().map(access_row).collect(),

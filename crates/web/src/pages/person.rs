@@ -82,6 +82,8 @@ pub(in crate::pages) struct Step {
 
 pub(in crate::pages) struct Table {
     pub(in crate::pages) title: String,
+    /// Closed until it is asked for.
+    pub(in crate::pages) is_folded: bool,
     pub(in crate::pages) heads: Vec<&'static str>,
     /// Head of the column, and what stands in it.
     pub(in crate::pages) rows: Vec<Vec<(&'static str, String)>>,
@@ -90,7 +92,7 @@ pub(in crate::pages) struct Table {
 impl Table {
     fn new(title: String, heads: &[&'static str], rows: Vec<Vec<String>>) -> Self {
         let row = |row: Vec<String>| heads.iter().copied().zip(row).collect();
-        Self { title, heads: heads.to_vec(), rows: rows.into_iter().map(row).collect() }
+        Self { title, is_folded: false, heads: heads.to_vec(), rows: rows.into_iter().map(row).collect() }
     }
 }
 
@@ -149,6 +151,10 @@ fn in_plain_words(mut card: Card) -> Card {
             "審査会" => "審査",
             name => name,
         };
+    }
+    // What is done on which day comes first; the goals, a long table on a telephone, are opened.
+    for table in card.tables.iter_mut().filter(|table| table.title.starts_with("第2表")) {
+        table.is_folded = true;
     }
     Card { why: String::new(), ..card }
 }

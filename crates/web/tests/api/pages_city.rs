@@ -337,6 +337,7 @@ async fn a_city_sees_who_may_see_an_own_insured_now_and_on_what_ground() {
     let here = format!("/p/{handle}/access");
     assert!(officer.get(&format!("/p/{handle}")).await.text().contains(&format!("href=\"{here}\"")));
     let text = officer.get(&here).await.text();
+    assert!(text.contains("架空 花子 さん（被保険者番号"), "about whom: {text}");
     assert!(text.contains("居宅介護支援事業所みほん") && text.contains("被保険者証の4項目"), "{text}");
     assert!(text.contains("本人確認を済ませた担当事業所です") && text.contains("規則 P-100"), "{text}");
     // The hospital was asked for an opinion and is registered for nobody.

@@ -95,7 +95,8 @@ pub(crate) async fn form(
     };
     let known_on = Ok::<_, Problem>(None);
     let view = app.platform.view_kind(&visitor.caller, &handle, kind, known_on, &visitor.context).await?;
-    let version = wanted.unwrap_or_default().version.unwrap_or_default();
+    let last = view.documents.len().saturating_sub(1);
+    let version = wanted.unwrap_or_default().version.unwrap_or_default().min(last);
     let other = |(place, one): (usize, &Document)| {
         let address = if place == 0 { String::new() } else { format!("?version={place}") };
         (address, words::day(one.valid_from), place == version)

@@ -50,6 +50,8 @@ struct PlanTablesPage {
 
 enum Content {
     Nothing,
+    /// Something is there, of which items were taken out that would tell where the person is.
+    Partly,
     /// 第1表: name and text of each part.
     First(Vec<(&'static str, String)>),
     /// 第2表: the cells of each line.
@@ -80,9 +82,13 @@ pub(crate) async fn table(
     let known_on = Ok::<_, Problem>(None);
     let view = app.platform.view_kind(&visitor.caller, &handle, Kind::Cp1, known_on, &visitor.context).await?;
     let wanted = wanted.unwrap_or_default();
-    let (others, content) = match table {
-        "6" | "7" => sheet(table, &view.documents, wanted.month.as_deref()),
-        _ => plan(table, &view.documents, wanted.version.unwrap_or_default()),
+    let (part, (others, content)) = match table {
+        "6" | "7" => ("slip", sheet(table, &view.documents, wanted.month.as_deref())),
+        _ => ("plan", plan(table, &view.documents, wanted.version.unwrap_or_default())),
+    };
+    let content = match content {
+        Content::Nothing if view.documents.iter().any(|one| one.content.get(part).is_some()) => Content::Partly,
+        content => content,
     };
     let is_office = matches!(visitor.caller.organization, Organization::Office(_));
     let here = if is_office { "/users" } else { "/insured" };

@@ -60,6 +60,8 @@ async fn a_survey_is_read_in_the_order_of_the_paper_with_every_choice() {
         answer(&text, "1-3　寝返り").contains("☑</span><span class=\"vh\">選択：</span>つかまらないでできる"),
         "{text}"
     );
+    // What is beyond the oldest is the oldest.
+    assert!(answer(&planner.get(&format!("{page}?version=9")).await.text(), "1-3　寝返り").contains("☑"));
     let before = planner.get(&format!("{page}?version=1")).await.text();
     assert!(answer(&before, "1-3　寝返り").contains("☑</span><span class=\"vh\">選択：</span>何かにつかまればできる"));
     assert!(

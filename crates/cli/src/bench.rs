@@ -51,7 +51,7 @@ pub struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "import,read,lookup,page,write,register,disaster,consent,handshake,login,token,plans,slips,differences,burden"
+        default_value = "import,screens,read,lookup,page,write,register,disaster,consent,handshake,login,token,plans,slips,differences,burden"
     )]
     only: Vec<Job>,
     /// 下限（床）を測らない
@@ -79,6 +79,8 @@ pub enum Job {
     Lookup,
     /// The whole page of a person: every kind that may be seen.
     Page,
+    /// Pages of the WEB service as a care manager opens them: today, the list of users, a person's pages.
+    Screens,
     /// Durable write with audit: one row, the office's own switch for a person.
     Write,
     /// Confirmation by four items and registration, all by one office: its counter of wrong guesses is one row.

@@ -31,7 +31,7 @@
       if (box.hidden || words.textContent !== text) words.textContent = text;
       button.hidden = false;
     } else {
-      words.textContent = "操作がなかったため、ログインが終わりました。入力したものを残すときは、写してからログインし直してください。";
+      words.textContent = "操作がなかったため、ログインが終わりました。入力したものは、いつものボタンで送ると、ログインし直したあとに続けられます（ファイルは選び直してください）。";
       button.hidden = true;
     }
     box.hidden = false;

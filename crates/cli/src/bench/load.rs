@@ -31,6 +31,19 @@ use tokio_rustls::client::TlsStream;
 /// Time before each measurement that is not counted.
 const WARM_UP: Duration = Duration::from_millis(500);
 const MINUTE: Duration = Duration::from_secs(60);
+/// Users of a large office: five care managers.
+const OFFICE: usize = 200;
+/// Pages of the care manager, by the name they are reported under; `{p}` is a user.
+const SCREENS: [(&str, &str); 8] = [
+    ("screen_today", "/today"),
+    ("screen_users", "/users"),
+    ("screen_person", "/p/{p}"),
+    ("screen_survey", "/p/{p}/paper/survey"),
+    ("screen_opinion", "/p/{p}/paper/opinion"),
+    ("screen_plan", "/p/{p}/plan/2"),
+    ("screen_life", "/p/{p}/life"),
+    ("screen_timeline", "/p/{p}/timeline"),
+];
 
 /// Measures what was asked for, one after the other.
 pub async fn all(
@@ -43,9 +56,12 @@ pub async fn all(
     let load = Load { world, server, options };
     let wants = |job: Job| options.only.contains(&job);
     let register: Vec<Request> = world.sample.iter().map(registration).collect::<Result<_>>()?;
+    if wants(Job::Screens) {
+        load.screens(report).await?;
+    }
     if [Job::Read, Job::Page, Job::Write, Job::Register].into_iter().any(wants) {
         let begun = Instant::now();
-        let handles = load.register_all().await?;
+        let handles = load.register(&world.sample).await?;
         eprintln!("担当登録 {}人 {:.1}秒", handles.len(), begun.elapsed().as_secs_f64());
         if wants(Job::Read) {
             floors.point_read(report).await;
@@ -168,16 +184,41 @@ impl Load<'_> {
         Ok(client)
     }
 
-    /// Registers the care manager's office for everybody in the sample; their handles.
-    async fn register_all(&self) -> Result<Vec<String>> {
+    /// Registers the care manager's office for these people; their handles.
+    async fn register(&self, people: &[SimPerson]) -> Result<Vec<String>> {
         let mut client = self.client(&self.world.care_manager).await?;
         let mut handles = Vec::new();
-        for person in &self.world.sample {
+        for person in people {
             let body = serde_json::from_str(&registration(person)?.body)?;
             let answer = client.send("POST", "/api/v1/people", Some(body)).await?.expect(200, "担当登録")?;
             handles.push(answer.text("handle")?.to_owned());
         }
         Ok(handles)
+    }
+
+    /// The pages a care manager opens all day, with as many users as a large office has, one after the other over one
+    /// connection: the median is what the server takes, TLS and audit included.
+    async fn screens(&self, report: &mut Report) -> Result<()> {
+        let who = &self.world.care_manager;
+        let handles = self.register(self.world.sample.get(..OFFICE).context("too few people")?).await?;
+        // Both are letters, digits and hyphens.
+        let form = format!("account={}&password={}", who.account, who.password);
+        let head = format!(
+            "POST /login HTTP/1.1\r\nhost: {HOST}\r\norigin: https://{HOST}\r\ncontent-type: application/x-www-form-urlencoded"
+        );
+        let log_in = format!("{head}\r\ncontent-length: {}\r\n\r\n{form}", form.len());
+        let mut connection = Connection::open(self.server.address, &self.connector(who)?).await?;
+        let answer = connection.answer(log_in.as_bytes()).await?;
+        let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).context("no cookie")?;
+        let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
+        let get = |path: &str| {
+            format!("GET {path} HTTP/1.1\r\nhost: {HOST}\r\naccept: text/html\r\ncookie: {cookie}\r\n\r\n").into_bytes()
+        };
+        for (name, path) in SCREENS {
+            let pages = handles.iter().map(|handle| get(&path.replace("{p}", handle))).collect();
+            self.run_over(1, name, who, Requests::Kept(pages), report).await?;
+        }
+        Ok(())
     }
 
     /// A request may be answered by 200, 201 or 204 only.
@@ -189,8 +230,19 @@ impl Load<'_> {
 
     /// The same with whole requests; how many were answered.
     async fn run_bytes(&self, name: &str, who: &Login, requests: Requests, report: &mut Report) -> Result<usize> {
+        self.run_over(usize::from(self.options.connections), name, who, requests, report).await
+    }
+
+    /// The same over so many connections.
+    async fn run_over(
+        &self,
+        connections: usize,
+        name: &str,
+        who: &Login,
+        requests: Requests,
+        report: &mut Report,
+    ) -> Result<usize> {
         let requests = Arc::new(requests);
-        let connections = usize::from(self.options.connections);
         let mut open = Vec::with_capacity(connections);
         for _ in 0..connections {
             open.push(Connection::open(self.server.address, &self.connector(who)?).await?);
@@ -277,7 +329,7 @@ impl Load<'_> {
 
     /// Messages of a month end about people of the care manager's office: what the platform holds about each is compared.
     async fn slips(&self, report: &mut Report) -> Result<()> {
-        self.register_all().await?;
+        self.register(&self.world.sample).await?;
         let who = &self.world.care_manager;
         let token = self.client(who).await?.token().context("no token")?.to_owned();
         let count = super::slips::count(self.options)?;
@@ -433,6 +485,20 @@ impl Connection {
     }
 
     async fn exchange(&mut self, request: &[u8]) -> Result<()> {
+        self.receive(request).await?;
+        match self.buffer.get(9..12) {
+            Some(b"200" | b"201" | b"204") => Ok(()),
+            _ => bail!("予期しない答え: {}", String::from_utf8_lossy(&self.buffer)),
+        }
+    }
+
+    /// An answer of whatever status, as text.
+    async fn answer(&mut self, request: &[u8]) -> Result<Cow<'_, str>> {
+        self.receive(request).await?;
+        Ok(String::from_utf8_lossy(&self.buffer))
+    }
+
+    async fn receive(&mut self, request: &[u8]) -> Result<()> {
         self.stream.write_all(request).await?;
         self.stream.flush().await?;
         self.buffer.clear();
@@ -443,12 +509,8 @@ impl Connection {
             if let Some(whole) = whole_length(&self.buffer)
                 && self.buffer.len() >= whole
             {
-                break;
+                return Ok(());
             }
-        }
-        match self.buffer.get(9..12) {
-            Some(b"200" | b"201" | b"204") => Ok(()),
-            _ => bail!("予期しない答え: {}", String::from_utf8_lossy(&self.buffer)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Log-in of a person at a screen (P-210): the certificate was checked before the page; account and password follow.
 
+use super::kept::{Kept, offer};
 use super::passkey::answer_of;
 use super::visitor::{Away, Posted, Visitor, cookie, no_cookie, require_own_page, to};
 use super::{Frame, Who, show};
@@ -10,19 +11,22 @@ use crate::{App, Problem};
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
-use kiban_service::{LogIn, LoggedIn, Mailed};
+use kiban_service::{LogIn, LoggedIn, Mailed, Stage};
 use serde::Deserialize;
 
 #[derive(Template)]
 #[template(path = "login.html")]
-struct LogInPage {
+pub(super) struct LogInPage {
     page: Frame,
     organization: String,
     account: String,
     error: Option<String>,
     /// The log-in before ended because nobody asked for anything.
     was_idle: bool,
+    /// What was typed when that log-in had ended.
+    kept: String,
 }
 
 /// Why somebody is at the log-in again.
@@ -32,12 +36,19 @@ pub(crate) struct Why {
 }
 
 pub(crate) async fn form(State(app): State<App>, peer: Certified, Query(query): Query<Why>) -> Answer {
-    let mut html = page(&app, &peer, String::new(), None);
+    let mut html = log_in_page(&app, &peer, String::new(), None, None);
     html.was_idle = query.is_ok_and(|query| query.why.as_deref() == Some("idle"));
     show(&html)
 }
 
-fn page(app: &App, peer: &Certified, account: String, error: Option<String>) -> LogInPage {
+/// The page of the log-in, with what is kept for the time after it.
+pub(super) fn log_in_page(
+    app: &App,
+    peer: &Certified,
+    account: String,
+    error: Option<String>,
+    kept: Option<&Kept>,
+) -> LogInPage {
     let who = Who::of(peer.organization, app);
     let organization = who.name.clone();
     let frame = Frame {
@@ -49,7 +60,7 @@ fn page(app: &App, peer: &Certified, account: String, error: Option<String>) -> 
         has_errors: error.is_some(),
         ..Frame::default()
     };
-    LogInPage { page: frame, organization, account, error, was_idle: false }
+    LogInPage { page: frame, organization, account, error, was_idle: false, kept: Kept::text(kept) }
 }
 
 pub(crate) async fn log_in(State(app): State<App>, peer: Certified, request: Request) -> Answer {
@@ -58,9 +69,15 @@ pub(crate) async fn log_in(State(app): State<App>, peer: Certified, request: Req
     let form = Form::read(&parts.headers, body).await?;
     let account = form.get("account").to_owned();
     let asked = LogIn { account: account.clone(), password: form.as_typed("password").to_owned(), software: None };
+    let kept = Kept::of(&form);
     match app.platform.log_in(&peer.peer, asked, &peer.context).await {
         Ok(session) => {
             let seconds = (session.expires_at.as_second() - peer.context.now.as_second()).max(0);
+            if let Some(kept) = kept
+                && !session.must_change_password
+            {
+                return go_on(&app, &peer, &session, kept, seconds).await;
+            }
             let next = match (session.awaits_factor, session.mailed) {
                 (true, Some(mailed)) => format!("/login/code?mailed={}", mailed.code()),
                 (true, None) => "/login/code".to_owned(),
@@ -74,7 +91,7 @@ pub(crate) async fn log_in(State(app): State<App>, peer: Certified, request: Req
                 return Err(problem);
             }
             let text = format!("{}。{}", problem.title, problem.detail);
-            let mut response: Response = show(&page(&app, &peer, account, Some(text)))?;
+            let mut response: Response = show(&log_in_page(&app, &peer, account, Some(text), kept.as_ref()))?;
             *response.status_mut() = StatusCode::UNAUTHORIZED;
             Ok(response)
         }
@@ -92,12 +109,31 @@ struct CodePage {
     has_code: bool,
     /// What became of the mail, where there was one.
     mailed: String,
+    /// What was typed when the log-in before had ended.
+    kept: String,
 }
 
 /// What became of the mail with the code.
 #[derive(Deserialize)]
 pub(crate) struct CodeQuery {
     mailed: Option<String>,
+}
+
+/// Goes on with what is kept: the question for the second factor, or the form itself.
+async fn go_on(app: &App, peer: &Certified, session: &LoggedIn, kept: Kept, seconds: i64) -> Answer {
+    let (stage, peer, context) = (Stage::Code, peer.peer.clone(), peer.context.clone());
+    let caller = app.platform.authenticate_at_screen(stage, peer, &session.token, &context).await?;
+    let visitor = Visitor::of(caller, context, session.token.clone());
+    let mut response = if session.awaits_factor {
+        let mut html = code_page(app, &visitor, None).await?;
+        html.mailed = session.mailed.map(|mailed| mailed.code().to_owned()).unwrap_or_default();
+        html.kept = Kept::text(Some(&kept));
+        show(&html)?
+    } else {
+        offer(app, &visitor, &kept)?
+    };
+    response.headers_mut().insert(SET_COOKIE, cookie(&session.token, seconds));
+    Ok(response)
 }
 
 /// Where a log-in leads that has come the whole way.
@@ -111,7 +147,7 @@ async fn code_page(app: &App, visitor: &Visitor, error: Option<String>) -> Resul
     let by_mail = app.platform.factor_is_mail(&visitor.caller).await?;
     let (has_passkey, has_code) =
         (app.platform.has_passkey(&visitor.caller), app.platform.has_code_factor(&visitor.caller));
-    Ok(CodePage { page, error, by_mail, has_passkey, has_code, mailed: String::new() })
+    Ok(CodePage { page, error, by_mail, has_passkey, has_code, mailed: String::new(), kept: String::new() })
 }
 
 pub(crate) async fn code_form(State(app): State<App>, visitor: Visitor, Query(query): Query<CodeQuery>) -> Answer {
@@ -122,13 +158,21 @@ pub(crate) async fn code_form(State(app): State<App>, visitor: Visitor, Query(qu
 
 /// Sends another code.
 pub(crate) async fn send_code(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
-    let sent = app.platform.send_code(&posted.visitor.caller, &posted.visitor.context).await;
+    let Posted { visitor, form } = posted;
+    let sent = app.platform.send_code(&visitor.caller, &visitor.context).await;
     let mailed = Mailed::of(sent).map_err(Problem::from)?;
+    if let Some(kept) = Kept::of(&form) {
+        let mut html = code_page(&app, &visitor, None).await?;
+        html.mailed = mailed.code().to_owned();
+        html.kept = Kept::text(Some(&kept));
+        return Ok(show(&html)?);
+    }
     Ok(to(&format!("/login/code?mailed={}", mailed.code()), None))
 }
 
 pub(crate) async fn answer_code(State(app): State<App>, posted: Posted) -> Result<Response, Away> {
     let Posted { visitor, form } = posted;
+    let kept = Kept::of(&form);
     let answered = match answer_of(&form)? {
         Some(answer) => {
             app.platform.answer_passkey(&visitor.caller, &answer, &app.settings.site, &visitor.context).await
@@ -138,6 +182,14 @@ pub(crate) async fn answer_code(State(app): State<App>, posted: Posted) -> Resul
     match answered {
         Ok(session) => {
             let seconds = (session.expires_at.as_second() - visitor.context.now.as_second()).max(0);
+            if let Some(kept) = kept
+                && !session.must_change_password
+            {
+                let visitor = Visitor::of(visitor.caller, visitor.context, session.token.clone());
+                let mut response = offer(&app, &visitor, &kept)?;
+                response.headers_mut().insert(SET_COOKIE, cookie(&session.token, seconds));
+                return Ok(response);
+            }
             Ok(to(after(&session), Some(cookie(&session.token, seconds))))
         }
         Err(error) => {
@@ -146,7 +198,9 @@ pub(crate) async fn answer_code(State(app): State<App>, posted: Posted) -> Resul
                 return Err(problem.into());
             }
             let text = format!("{}。{}", problem.title, problem.detail);
-            let mut response = show(&code_page(&app, &visitor, Some(text)).await?)?;
+            let mut html = code_page(&app, &visitor, Some(text)).await?;
+            html.kept = Kept::text(kept.as_ref());
+            let mut response = show(&html)?;
             *response.status_mut() = problem.status;
             Ok(response)
         }

@@ -15,6 +15,7 @@ pub(crate) mod disaster;
 pub(crate) mod door;
 pub(crate) mod help;
 pub(crate) mod inbox;
+mod kept;
 pub(crate) mod letters;
 pub(crate) mod life;
 pub(crate) mod login;

@@ -2,13 +2,11 @@
 //! and goes on from there with all that was typed. Whoever is asked once is not asked again for the rest of the time.
 
 use super::passkey::answer_of;
-use super::visitor::{Away, Renewed, Visitor};
+use super::visitor::{Away, Renewed, Visitor, to_pages_of};
 use super::{Frame, show};
 use crate::input::Form;
-use crate::router::{Listener, route_of};
 use crate::{App, Problem};
 use askama::Template;
-use axum::http::Method;
 use axum::http::request::Parts;
 use kiban_service::{FactorProof, Mailed, Stage};
 
@@ -16,7 +14,8 @@ use kiban_service::{FactorProof, Mailed, Stage};
 /// typed again rather than written into a page.
 const OWN_FIELDS: [&str; 5] = ["form_token", "password", "code", "send", "own_password"];
 
-fn is_own(name: &str) -> bool {
+/// Fields that are asked for anew, never written into a page.
+pub(crate) fn is_own(name: &str) -> bool {
     OWN_FIELDS.contains(&name) || super::passkey::FIELDS.contains(&name)
 }
 
@@ -89,11 +88,10 @@ async fn ask(app: &App, parts: &Parts, visitor: &Visitor, form: &Form, problem: 
     };
     let frame = visitor.frame(app, "もう一度、パスワードを入力", "P-210", "");
     let path = parts.uri.path();
-    let parent = path.rsplit_once('/').map_or("/", |(parent, _)| parent);
     let html = ProofPage {
         page: Frame { body: "main--read", has_errors: error.is_some(), ..frame },
         path,
-        back: if route_of(Listener::Organisations, &Method::GET, path).is_some() { path } else { parent },
+        back: to_pages_of(path),
         fields: form.fields().filter(|(name, _)| !is_own(name)).collect(),
         needs_code: app.platform.has_second_factor(&visitor.caller),
         by_mail,
@@ -104,5 +102,5 @@ async fn ask(app: &App, parts: &Parts, visitor: &Visitor, form: &Form, problem: 
     };
     let mut response = show(&html)?;
     *response.status_mut() = problem.status;
-    Ok(Away::Prove(Box::new(response)))
+    Ok(Away::Page(Box::new(response)))
 }

@@ -1,7 +1,7 @@
 //! Who is at a page. The log-in of a browser lives in one cookie that is bound to the certificate it was opened over
 //! (T-31); forms are taken only from a page of the same log-in on the same host (T-28).
 
-use super::{Banner, Frame, Who, proof, words};
+use super::{Banner, Frame, Who, kept, proof, words};
 use crate::caller::{connection, stage_of};
 use crate::input::{Form, files_of_page};
 use crate::record::LoggedInAs;
@@ -9,7 +9,7 @@ use crate::router::{Listener, Route, route_of};
 use crate::{App, Problem};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use kiban_domain::office::OfficeClass;
 use kiban_domain::{InsurerNumber, Organization, Timestamp};
@@ -20,6 +20,8 @@ use std::sync::{Arc, OnceLock};
 
 /// Name of the cookie. `__Host-`: only this host, only over TLS, for every path.
 const COOKIE: &str = "__Host-kiban";
+/// Seconds a browser keeps it beyond the log-in: half a day.
+const AFTER: i64 = 12 * 60 * 60;
 
 /// Somebody logged in at a screen.
 pub(crate) struct Visitor {
@@ -50,8 +52,8 @@ pub(crate) enum Away {
     Idle,
     /// To the page of what the log-in still lacks.
     Next(&'static str),
-    /// To the page that asks who is there, in its answer: it holds what was typed.
-    Prove(Box<Response>),
+    /// A page that asks who is there, in the answer: it holds what was typed.
+    Page(Box<Response>),
     /// As it says.
     Problem(Box<Problem>),
 }
@@ -75,7 +77,7 @@ impl IntoResponse for Away {
             Self::LogIn => to("/login", None),
             Self::Idle => to("/login?why=idle", None),
             Self::Next(page) => to(page, None),
-            Self::Prove(page) => *page,
+            Self::Page(page) => *page,
             Self::Problem(problem) => problem.into_response(),
         }
     }
@@ -100,7 +102,7 @@ impl FromRequestParts<App> for Visitor {
         if caller.way != Way::Interactive {
             return Err(Away::LogIn);
         }
-        Ok(Self { frame_of: caller.organization, caller, context, token })
+        Ok(Self::of(caller, context, token))
     }
 }
 
@@ -109,7 +111,12 @@ impl FromRequest<App> for Posted {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Away> {
         let (mut parts, body) = request.into_parts();
-        let mut visitor = Visitor::from_request_parts(&mut parts, app).await?;
+        let mut visitor = match (Visitor::from_request_parts(&mut parts, app).await, token(&parts.headers)) {
+            (Err(away @ (Away::LogIn | Away::Idle)), Some(ended)) => {
+                return Err(kept::keep(app, &mut parts, body, &ended, away).await);
+            }
+            (visitor, _) => visitor?,
+        };
         require_own_page(&parts.headers, &parts.uri)?;
         let form = Form::read(&parts.headers, body).await?;
         if form.get("form_token") != visitor.form_token() {
@@ -138,9 +145,19 @@ impl FromRequest<App> for Uploaded {
 }
 
 impl Visitor {
+    /// Who has just logged in.
+    pub(crate) fn of(caller: Caller, context: Context, token: String) -> Self {
+        Self { frame_of: caller.organization, caller, context, token }
+    }
+
     /// Stands in every form of this log-in and nowhere else.
     pub(crate) fn form_token(&self) -> String {
-        let sum = digest(&SHA256, format!("form of {}", self.token).as_bytes());
+        Self::form_token_of(&self.token)
+    }
+
+    /// The same of a log-in that may have ended.
+    pub(crate) fn form_token_of(token: &str) -> String {
+        let sum = digest(&SHA256, format!("form of {token}").as_bytes());
         sum.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
@@ -270,8 +287,10 @@ fn token(headers: &HeaderMap) -> Option<String> {
     (fits && ours.next().is_none()).then(|| token.to_owned())
 }
 
-/// The cookie of a log-in that holds so many seconds.
+/// The cookie of a log-in that holds so many seconds. The browser keeps it a while longer: dead it opens nothing, but tells which form
+/// was written in the log-in that ended.
 pub(crate) fn cookie(token: &str, seconds: i64) -> HeaderValue {
+    let seconds = seconds + AFTER;
     let text = format!("{COOKIE}={token}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict");
     HeaderValue::from_str(&text).unwrap_or_else(|_| no_cookie())
 }
@@ -288,6 +307,12 @@ pub(crate) fn to(path: &str, cookie: Option<HeaderValue>) -> Response {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     response
+}
+
+/// The page a form stands on, by the address it is sent to.
+pub(crate) fn to_pages_of(path: &str) -> &str {
+    let parent = path.rsplit_once('/').map_or("/", |(parent, _)| parent);
+    if route_of(Listener::Organisations, &Method::GET, path).is_some() { path } else { parent }
 }
 
 /// A form comes from one of our pages: browsers name the origin of every form they send.

@@ -723,3 +723,51 @@ async fn a_problem_is_a_page_for_a_browser_and_a_document_for_a_program() {
     let document = browser.client.get("/nothing-here").await;
     assert_eq!(document.json()["code"], json!("unknown"));
 }
+
+#[tokio::test]
+async fn what_was_typed_when_a_log_in_had_ended_is_offered_after_the_next_one() {
+    let world = World::new().await;
+    let mut planner = Browser::logged_in(&world, Role::Planner).await;
+    let token = form_token(&planner.get("/users/new").await);
+    let typed: Vec<_> = [("form_token", token.as_str())].into_iter().chain(hanako()).collect();
+    world.pass(15 * 60 + 1).await;
+    let cookie = planner.cookie.clone();
+    // Not carried out, not lost: the log-in holds it, and says so.
+    let log_in = planner.post("/users/new", &typed).await;
+    assert_eq!(log_in.status, StatusCode::UNAUTHORIZED);
+    let text = log_in.text();
+    assert!(text.contains("入力したものは残っています") && !text.contains(&token), "{text}");
+    let kept = hidden(&log_in, "kept");
+    let kept = kept.replace("&#34;", "\"").replace("&quot;", "\"");
+    let fields = |password| [("account", Role::Planner.account()), ("password", password), ("kept", kept.as_str())];
+    let wrong = planner.post("/login", &fields("chigau-aikotoba-2026")).await;
+    assert!(wrong.status == StatusCode::UNAUTHORIZED && wrong.text().contains("name=\"kept\""), "{}", wrong.text());
+    let offered = planner.post("/login", &fields(PASSWORD)).await;
+    let text = offered.text();
+    assert!(offered.status == StatusCode::OK && text.contains("入力したものが残っています"), "{text}");
+    assert!(text.contains("action=\"/users/new\"") && text.contains("まだ送っていません"), "{text}");
+    let again: Vec<_> = hanako().into_iter().map(|(name, _)| (name, hidden(&offered, name))).collect();
+    let token = form_token(&offered);
+    let again: Vec<_> = [("form_token", token.as_str())]
+        .into_iter()
+        .chain(again.iter().map(|(name, text)| (*name, text.as_str())))
+        .collect();
+    let reply = planner.post("/users/new", &again).await;
+    assert!(reply.status == StatusCode::SEE_OTHER, "{}", reply.text());
+    // Only a form a page of that log-in sent is kept; what a script sends, and what begins a log-in, is not.
+    let mut ended = Browser::of(&world, Role::Planner);
+    ended.cookie = cookie;
+    for (path, token) in [("/users/new", "0123"), ("/account/password", form_token(&offered).as_str())] {
+        let reply = ended.post(path, &[("form_token", token), ("kana", "ミホン")]).await;
+        assert_eq!(location(&reply), "/login", "{path}");
+    }
+    // What is no form of ours is not offered.
+    for kept in
+        [r#"{"path":"/login","fields":[["a","b"]]}"#, r#"{"path":"https://example.jp/","fields":[["a","b"]]}"#, "x"]
+    {
+        let mut other = Browser::of(&world, Role::Planner);
+        let fields = [("account", Role::Planner.account()), ("password", PASSWORD), ("kept", kept)];
+        assert_eq!(location(&other.post("/login", &fields).await), "/today", "{kept}");
+    }
+    world.verify().await;
+}

@@ -168,10 +168,14 @@ impl<S: Sync> FromRequest<S> for Files {
     }
 }
 
-/// The files of a form a page sent, of at most 1 MiB in all; `token` has to stand in its field `form_token`.
-pub(crate) async fn files_of_page(request: Request, token: &str) -> Result<Option<Vec<(String, Vec<u8>)>>, Problem> {
+/// The files of a form a page sent, of at most so many bytes in all; `token` has to stand in its field `form_token`.
+pub(crate) async fn files_of_page(
+    request: Request,
+    token: &str,
+    limit: usize,
+) -> Result<Option<Vec<(String, Vec<u8>)>>, Problem> {
     let Some(boundary) = boundary(request.headers()) else { return Err(malformed()) };
-    let bytes = read(request.into_body(), JSON_LIMIT, JSON_TIME).await?;
+    let bytes = read(request.into_body(), limit, JSON_TIME).await?;
     // Nobody but a page of this log-in knows the token, wherever in the form it stands.
     let field = format!("name=\"form_token\"\r\n\r\n{token}\r\n");
     if !bytes.windows(field.len()).any(|part| part == field.as_bytes()) {

@@ -34,14 +34,13 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Users of a large office: five care managers.
 const OFFICE: usize = 200;
 /// Pages of the care manager, by the name they are reported under; `{p}` is a user.
-const SCREENS: [(&str, &str); 8] = [
+const SCREENS: [(&str, &str); 7] = [
     ("screen_today", "/today"),
     ("screen_users", "/users"),
     ("screen_person", "/p/{p}"),
     ("screen_survey", "/p/{p}/paper/survey"),
     ("screen_opinion", "/p/{p}/paper/opinion"),
     ("screen_plan", "/p/{p}/plan/2"),
-    ("screen_life", "/p/{p}/life"),
     ("screen_timeline", "/p/{p}/timeline"),
 ];
 

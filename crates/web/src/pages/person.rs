@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use kiban_domain::care_plan::{CarePlan, ClockTime, ServiceSlip, WeeklyService};
 use kiban_domain::certification::CertificationProgress;
-use kiban_domain::insurance_card::{CardIssue, CopaymentRate, CostCeiling, InsuranceCard};
+use kiban_domain::insurance_card::{CardIssue, CopaymentPeriod, CopaymentRate, CostCeiling, InsuranceCard};
 use kiban_domain::physician_opinion::PhysicianOpinion;
 use kiban_domain::service_type::service_type;
 use kiban_domain::{Date, Kind, Organization, dates};
@@ -277,9 +277,37 @@ fn fill(card: &mut Card, view: &KindView, accepted_on: Option<Date>, today: Date
         return card.values.extend(view.provisional_planning_office.as_ref().and_then(provisional_office));
     };
     match view.kind {
-        Kind::A3a => insurance_card(card, latest, today),
-        Kind::A3b => copayment(card, latest, today),
-        Kind::A3c => ceiling(card, latest, today),
+        Kind::A3a => {
+            insurance_card(card, latest, today);
+            earlier(card, "これまでの被保険者証", &view.documents, |insurance: &InsuranceCard| {
+                let Some(certified) = &insurance.certified else {
+                    return vec![
+                        ("認定の有効期間", String::new()),
+                        ("要介護状態区分", "認定されていません".to_owned()),
+                    ];
+                };
+                let valid = certified.valid.as_ref().map(|valid| words::period(valid.from(), valid.to()));
+                vec![
+                    ("認定の有効期間", valid.unwrap_or_default()),
+                    ("要介護状態区分", certified.level.name_ja().to_owned()),
+                ]
+            });
+        }
+        Kind::A3b => {
+            copayment(card, latest, today);
+            earlier(card, "これまでの負担割合", &view.documents, |rate: &CopaymentRate| {
+                let period = |row: &CopaymentPeriod| words::period(row.period.from(), row.period.to());
+                let rows = rate.rows.iter().map(|row| format!("{}割（{}）", row.rate.get(), period(row)));
+                vec![("負担割合", rows.collect::<Vec<_>>().join("、"))]
+            });
+        }
+        Kind::A3c => {
+            ceiling(card, latest, today);
+            earlier(card, "これまでの負担限度額", &view.documents, |ceiling: &CostCeiling| {
+                let period = words::period(ceiling.period.from(), ceiling.period.to());
+                vec![("期間", period), ("段階", ceiling.stage.name_ja().to_owned())]
+            });
+        }
         Kind::A1 => survey(card, &view.documents),
         Kind::A2 => opinions(card, &view.documents),
         Kind::A5 => progress(card, latest, accepted_on, today),
@@ -370,6 +398,23 @@ fn provisional_office(office: &Json) -> Option<Value> {
     let what = if office["filing"]["kind"] == "end" { "終了の届出" } else { "届出" };
     let sub = format!("暫定（{filed}{what}を受理。市区町村の行を待っています）");
     Some(value("居宅介護支援事業者", name, sub))
+}
+
+/// The versions before the one that holds, the latest first, folded.
+fn earlier<T: DeserializeOwned>(
+    card: &mut Card,
+    title: &str,
+    documents: &[Document],
+    cells: impl Fn(&T) -> Vec<(&'static str, String)>,
+) {
+    let row = |document: &Document| {
+        let since = ("いつからの記録", words::day(document.valid_from));
+        Some([since].into_iter().chain(cells(&read::<T>(document)?)).collect::<Vec<_>>())
+    };
+    let rows: Vec<Vec<(&'static str, String)>> = documents.iter().skip(1).filter_map(row).collect();
+    let Some(first) = rows.first() else { return };
+    let heads = first.iter().map(|(head, _)| *head).collect();
+    card.tables.push(Table { title: title.to_owned(), heads, rows, is_folded: true });
 }
 
 fn copayment(card: &mut Card, document: &Document, today: Date) {

@@ -46,6 +46,16 @@ struct PlanTablesPage {
     /// Versions or months: address, name, whether it is this one.
     others: Vec<(String, String, bool)>,
     content: Content,
+    /// What is different from the version before, where there is one.
+    changes: Option<Changes>,
+}
+
+/// 前の計画との違い
+struct Changes {
+    /// Day of the version before.
+    since: String,
+    /// Item, as it was, as it is.
+    rows: Vec<[String; 3]>,
 }
 
 enum Content {
@@ -82,7 +92,7 @@ pub(crate) async fn table(
     let known_on = Ok::<_, Problem>(None);
     let view = app.platform.view_kind(&visitor.caller, &handle, Kind::Cp1, known_on, &visitor.context).await?;
     let wanted = wanted.unwrap_or_default();
-    let (part, (others, content)) = match table {
+    let (part, (others, content, changes)) = match table {
         "6" | "7" => ("slip", sheet(table, &view.documents, wanted.month.as_deref())),
         _ => ("plan", plan(table, &view.documents, wanted.version.unwrap_or_default())),
     };
@@ -100,6 +110,7 @@ pub(crate) async fn table(
         tables: TABLES,
         others,
         content,
+        changes,
     };
     Ok(show(&html)?)
 }
@@ -113,7 +124,9 @@ fn parts<T: DeserializeOwned>(documents: &[Document], name: &str) -> Vec<T> {
 /// Versions or months: address, name, whether it is this one.
 type Others = Vec<(String, String, bool)>;
 
-fn plan(table: &str, documents: &[Document], version: usize) -> (Others, Content) {
+type Shown = (Others, Content, Option<Changes>);
+
+fn plan(table: &str, documents: &[Document], version: usize) -> Shown {
     let plans: Vec<CarePlan> = parts(documents, "plan");
     let place = version.min(plans.len().saturating_sub(1));
     let name = |place: usize, plan: &CarePlan| {
@@ -128,7 +141,59 @@ fn plan(table: &str, documents: &[Document], version: usize) -> (Others, Content
         (Some(plan), "2") => Content::Second(second(plan)),
         (Some(plan), _) => Content::Third(week(plan)),
     };
-    (others, content)
+    let changes = plans.get(place).zip(plans.get(place + 1)).map(|(now, before)| Changes {
+        since: words::day(before.changed_on),
+        rows: match table {
+            "1" => changed_items(first(&before.table1), first(&now.table1)),
+            "2" => changed_lines(&need_lines(before), &need_lines(now)),
+            _ => changed_lines(&week_lines(before), &week_lines(now)),
+        },
+    });
+    (others, content, changes)
+}
+
+/// Items that say something else, in the order of the paper, those that are gone at the end.
+fn changed_items(mut before: Vec<(&'static str, String)>, now: Vec<(&'static str, String)>) -> Vec<[String; 3]> {
+    let mut rows = Vec::new();
+    for (name, text) in now {
+        let was = before.iter().position(|(earlier, _)| *earlier == name).map(|place| before.remove(place).1);
+        let was = was.unwrap_or_default();
+        if was != text {
+            rows.push([name.to_owned(), was, text]);
+        }
+    }
+    rows.extend(before.into_iter().map(|(name, was)| [name.to_owned(), was, String::new()]));
+    rows
+}
+
+/// Lines that were added, and lines that are gone: what they are about, and their text.
+fn changed_lines(before: &[(String, String)], now: &[(String, String)]) -> Vec<[String; 3]> {
+    let gone = before.iter().filter(|line| !now.contains(line));
+    let gone = gone.map(|(about, text)| [about.clone(), text.clone(), String::new()]);
+    let new = now.iter().filter(|line| !before.contains(line));
+    gone.chain(new.map(|(about, text)| [about.clone(), String::new(), text.clone()])).collect()
+}
+
+/// The lines of 第2表: the need, and the rest.
+fn need_lines(plan: &CarePlan) -> Vec<(String, String)> {
+    let rest = |row: &[String; 11]| {
+        let parts = row.iter().skip(1).filter(|text| !text.is_empty());
+        parts.map(String::as_str).collect::<Vec<_>>().join("　")
+    };
+    second(plan).iter().map(|row| (row[0].clone(), rest(row))).collect()
+}
+
+/// The lines of 第3表: the hours, and what there is on which day.
+fn week_lines(plan: &CarePlan) -> Vec<(String, String)> {
+    let week = week(plan);
+    let of_days = week.rows.iter().flat_map(|(hours, cells)| {
+        let on_days = week.days.iter().zip(cells).filter(|(_, text)| !text.is_empty());
+        on_days.map(move |(day, text)| (format!("{day}　{hours}"), text.clone()))
+    });
+    let activities =
+        week.activities.iter().map(|(hours, text)| (format!("主な日常生活上の活動　{hours}"), text.clone()));
+    let others = week.others.iter().map(|text| ("週単位以外のサービス".to_owned(), text.clone()));
+    of_days.chain(activities).chain(others).collect()
 }
 
 fn first(table: &Table1) -> Vec<(&'static str, String)> {
@@ -214,7 +279,7 @@ fn week(plan: &CarePlan) -> Week {
     }
 }
 
-fn sheet(table: &str, documents: &[Document], month: Option<&str>) -> (Others, Content) {
+fn sheet(table: &str, documents: &[Document], month: Option<&str>) -> Shown {
     let mut slips: Vec<ServiceSlip> = parts(documents, "slip");
     slips.sort_by_key(|slip| std::cmp::Reverse(slip.month));
     let wanted = month.and_then(|month| ServiceMonth::parse(month).ok());
@@ -224,9 +289,9 @@ fn sheet(table: &str, documents: &[Document], month: Option<&str>) -> (Others, C
         (format!("?month={number}"), words::month(slip.month.first_day()), n == this)
     });
     let others = others.collect();
-    let Some(slip) = slips.get(this) else { return (others, Content::Nothing) };
+    let Some(slip) = slips.get(this) else { return (others, Content::Nothing, None) };
     let actuals: Vec<ServiceActuals> = parts(documents, "actuals");
     let done: Vec<SlipLine> =
         actuals.into_iter().filter(|one| one.month == slip.month).flat_map(|one| one.lines).collect();
-    (others, Content::Sheet(if table == "6" { sheet6(slip, &done) } else { sheet7(slip) }))
+    (others, Content::Sheet(if table == "6" { sheet6(slip, &done) } else { sheet7(slip) }), None)
 }

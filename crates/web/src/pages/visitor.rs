@@ -3,7 +3,7 @@
 
 use super::{Banner, Frame, Who, kept, proof, words};
 use crate::caller::{connection, stage_of};
-use crate::input::{Form, files_of_page};
+use crate::input::{Form, JSON_LIMIT, SLIP_LIMIT, files_of_page};
 use crate::record::LoggedInAs;
 use crate::router::{Listener, Route, route_of};
 use crate::{App, Problem};
@@ -139,7 +139,9 @@ impl FromRequest<App> for Uploaded {
         let (mut parts, body) = request.into_parts();
         let visitor = Visitor::from_request_parts(&mut parts, app).await?;
         require_own_page(&parts.headers, &parts.uri)?;
-        let files = files_of_page(Request::from_parts(parts, body), &visitor.form_token()).await?;
+        let route = route_of(Listener::Organisations, &parts.method, parts.uri.path());
+        let limit = if route.is_some_and(Route::is_set) { SLIP_LIMIT } else { JSON_LIMIT };
+        let files = files_of_page(Request::from_parts(parts, body), &visitor.form_token(), limit).await?;
         Ok(Self { files: files.ok_or_else(foreign)?, visitor })
     }
 }

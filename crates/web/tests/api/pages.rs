@@ -1,6 +1,6 @@
 //! The WEB service as a browser sees it: cookie, forms and pages, over the same router as the API.
 
-use crate::world::{COLLEAGUE, Client, HOST, PASSWORD, Person, ROLES, Reply, Role, World, city};
+use crate::world::{COLLEAGUE, Client, HOST, PASSWORD, Person, ROLES, Reply, Role, World, card_with_planner, city};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use kiban_web::{Listener, PAGES, Route};
@@ -769,5 +769,22 @@ async fn what_was_typed_when_a_log_in_had_ended_is_offered_after_the_next_one() 
         let fields = [("account", Role::Planner.account()), ("password", PASSWORD), ("kept", kept)];
         assert_eq!(location(&other.post("/login", &fields).await), "/today", "{kept}");
     }
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn the_cards_before_the_one_that_holds_are_there_when_asked_for() {
+    let world = World::new().await;
+    let handle = world.register(Role::Planner, Person::Hanako).await;
+    let planner = Browser::logged_in(&world, Role::Planner).await;
+    let page = format!("/p/{handle}");
+    assert!(!planner.get(&page).await.text().contains("これまでの被保険者証"));
+    let city = world.log_in(Role::City).await;
+    let reply = city.upload("/api/v1/packages", &card_with_planner(&world)).await;
+    assert_eq!(reply.json()["report"]["counts"]["refused"], 0, "{}", reply.text());
+    let text = planner.get(&page).await.text();
+    let (_, earlier) = text.split_once("<details class=\"fold\"><summary>これまでの被保険者証</summary>").unwrap();
+    let earlier = earlier.split("</table>").next().unwrap();
+    assert!(earlier.contains("認定の有効期間") && earlier.contains("要介護"), "{earlier}");
     world.verify().await;
 }

@@ -85,6 +85,12 @@ async fn what_is_to_be_put_right_stands_beside_its_file_and_nothing_is_sent() {
     let more = send(&planner, &to(Role::Helper), &named(1_001)).await;
     assert_eq!(more.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(more.text().contains("1,000個以内"), "{}", more.text());
+    // As much as the program may send, 4 MiB, is looked at; more is not.
+    let large = |bytes| -> Files { vec![("a.csv".to_owned(), vec![b'x'; bytes])] };
+    let whole = send(&planner, &to(Role::Helper), &large(4_000_000)).await;
+    assert_eq!(whole.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", whole.text());
+    let refused = send(&planner, &to(Role::Helper), &large(4 << 20)).await;
+    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
     let none = send(&planner, &to(Role::Helper), &Vec::new()).await;
     assert!(none.text().contains("ファイルを選んでください。"), "{}", none.text());
     assert!(planner.get("/plans?side=sent").await.text().contains("送ったものは、まだありません。"));
@@ -136,21 +142,32 @@ async fn the_tables_of_a_plan_are_read_one_by_one_as_on_paper() {
         plan.changed_on = "2026-05-10".parse().unwrap();
         plan.supplement.as_mut().unwrap().changed_on = Some(plan.changed_on);
         "以前の方針".clone_into(&mut plan.table1.policy);
+        "週1回から".clone_into(&mut plan.table2.needs[0].long_goals[0].short_goals[0].services[0].frequency);
     });
     upload(&older).await;
     upload(&plan(of, for_, serial(), person.key())).await;
     upload(&set(of, for_, serial())).await;
     assert!(browser.get(&format!("/p/{handle}")).await.text().contains(&format!("href=\"/p/{handle}/plan/1\"")));
     let first = page("1").await.text();
-    assert!(first.contains("総合的な援助の方針") && !first.contains("以前の方針"), "{first}");
+    let (now, differences) = first.split_once("前の計画との違い").unwrap();
+    assert!(now.contains("総合的な援助の方針") && !now.contains("以前の方針"), "{first}");
+    assert!(
+        differences.contains("総合的な援助の方針</th><td role=\"cell\" data-l=\"前の計画\"><div>以前の方針"),
+        "{first}"
+    );
+    assert!(!differences.contains("居宅サービス計画作成者"), "what stayed is not listed: {first}");
     assert!(first.contains("いまの計画") && first.contains("以前の計画　令和8年5月10日"), "{first}");
-    assert!(page("1?version=1").await.text().contains("以前の方針"));
+    let oldest = page("1?version=1").await.text();
+    assert!(oldest.contains("以前の方針") && !oldest.contains("前の計画との違い"), "{oldest}");
     assert!(page("1?version=99").await.text().contains("以前の方針"), "the last there is");
     let second = page("2").await.text();
     for words in ["生活全般の解決すべき課題（ニーズ）", "長期目標", "※2", "カナリア課題"] {
         assert!(second.contains(words), "{words}: {second}");
     }
+    let (_, differences) = second.split_once("前の計画との違い").unwrap();
+    assert!(differences.contains("週1回から"), "{second}");
     let third = page("3").await.text();
+    assert!(third.contains("前の計画（令和8年5月10日）と、この表は同じです。"), "{third}");
     for words in [">月</th>", ">日</th>", "主な日常生活上の活動", "週単位以外のサービス", "〜"] {
         assert!(third.contains(words), "{words}: {third}");
     }

@@ -210,6 +210,30 @@ if (!/\/p\//.test(helper.url())) fault("registration without a script", `ended a
 if (/\d{10}/.test(helper.url().replace(/[0-9a-f]{16,}/, ""))) fault("registration", `a number in ${helper.url()}`);
 await helper.context().browser().close();
 
+// Two windows of one log-in: one logs out, what is sent from the other is not lost but waits for the next log-in; nothing is sent twice
+// by going back.
+const desk = await window_of("home-help");
+await log_in(desk, ROLES["home-help"]);
+await desk.goto(`${office}/users/new`);
+await desk.fill("#kana", "ケンソウ タロウ");
+const beside = await desk.context().newPage();
+await beside.goto(`${office}/today`);
+await beside.locator('form[action="/logout"] button >> visible=true').first().click();
+await beside.close();
+await desk.click("main form button.btn--main");
+if (!/入力したものは残っています/.test(await desk.locator("main").innerText())) fault("two windows", "what was typed is gone");
+await desk.fill("#account", ROLES["home-help"]);
+await desk.fill("#password", PASSWORD);
+await desk.click("main form button");
+if (!/まだ送っていません/.test(await desk.locator("main").innerText())) fault("two windows", "it is not offered after the log-in");
+await desk.click("main form button.btn--main");
+if ((await desk.inputValue("#kana")) !== "ケンソウ タロウ") fault("two windows", "the form does not hold what was typed");
+await desk.goto(`${office}/users`);
+await desk.goBack();
+await desk.reload();
+if (/\/p\//.test(desk.url())) fault("going back", `somebody was registered: ${desk.url()}`);
+await desk.context().browser().close();
+
 // By keyboard alone: the first stop is the way past the menu; the log-in and the list need no mouse.
 const keyboard = await window_of("care-manager");
 await keyboard.goto(`${office}/login`);

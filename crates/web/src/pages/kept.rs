@@ -23,19 +23,39 @@ pub(crate) const FIELD: &str = "kept";
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Kept {
     path: String,
+    /// Whose log-in it was typed in: [`Visitor::writer`].
+    writer: String,
     fields: Vec<(String, String)>,
 }
 
 impl Kept {
+    /// What was typed into a form of ours; nothing where nothing was, or where the form stands before a log-in. What is asked for
+    /// anew is not in it.
+    pub(crate) fn typed(parts: &Parts, form: &Form) -> Option<Self> {
+        let token = form.get("form_token");
+        let writer = token.get(token.len() / 2..).filter(|_| token.len() == 64)?.to_owned();
+        let typed = form.fields().filter(|(name, _)| !super::proof::is_own(name));
+        let fields = typed.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
+        Self { path: parts.uri.path().to_owned(), writer, fields }.checked()
+    }
+
     /// What a page of a log-in brought along; nothing when it is no form of ours.
     pub(crate) fn of(form: &Form) -> Option<Self> {
-        let kept: Self = serde_json::from_str(form.as_typed(FIELD)).ok()?;
-        (!kept.fields.is_empty() && route(&kept.path).is_some()).then_some(kept)
+        serde_json::from_str::<Self>(form.as_typed(FIELD)).ok()?.checked()
+    }
+
+    fn checked(self) -> Option<Self> {
+        (!self.fields.is_empty() && route(&self.path).is_some()).then_some(self)
     }
 
     /// As the field holds it; empty when nothing is kept.
     pub(crate) fn text(kept: Option<&Self>) -> String {
         kept.and_then(|kept| serde_json::to_string(kept).ok()).unwrap_or_default()
+    }
+
+    /// Whether they typed it.
+    pub(crate) fn is_of(&self, visitor: &Visitor) -> bool {
+        self.writer == visitor.writer()
     }
 }
 
@@ -45,8 +65,8 @@ fn route(path: &str) -> Option<&'static Route> {
     route_of(Listener::Organisations, &Method::POST, path).filter(|route| waits && !route.path.starts_with("/api/"))
 }
 
-/// Answers the form of a log-in that ended with the log-in, if a page of that log-in sent it and something was typed.
-pub(crate) async fn keep(app: &App, parts: &mut Parts, body: Body, token: &str, away: Away) -> Away {
+/// Answers the form of a log-in that ended with the log-in, if a page of ours sent it and something was typed.
+pub(crate) async fn keep(app: &App, parts: &mut Parts, body: Body, away: Away) -> Away {
     // A script that saves by itself asks for JSON, holds what was typed and says so itself.
     let by_script = parts.headers.get(header::ACCEPT).is_some_and(|accept| accept == "application/json");
     let is_own = !by_script && require_own_page(&parts.headers, &parts.uri).is_ok();
@@ -55,23 +75,24 @@ pub(crate) async fn keep(app: &App, parts: &mut Parts, body: Body, token: &str, 
         return away;
     };
     let form = match Form::read(&parts.headers, body).await {
-        Ok(form) if form.get("form_token") == Visitor::form_token_of(token) => form,
-        Ok(_) => return away,
+        Ok(form) => form,
         Err(problem) => return problem.into(),
     };
-    let typed = form.fields().filter(|(name, _)| !super::proof::is_own(name));
-    let fields: Vec<_> = typed.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
-    if fields.is_empty() {
-        return away;
-    }
-    let kept = Kept { path: parts.uri.path().to_owned(), fields };
+    let Some(kept) = Kept::typed(parts, &form) else { return away };
     match show(&log_in_page(app, &peer, String::new(), None, Some(&kept))) {
-        Ok(mut response) => {
-            *response.status_mut() = StatusCode::UNAUTHORIZED;
-            Away::Page(Box::new(response))
-        }
+        Ok(response) => in_answer(response, StatusCode::UNAUTHORIZED),
         Err(problem) => problem.into(),
     }
+}
+
+fn in_answer(mut response: Response, status: StatusCode) -> Away {
+    *response.status_mut() = status;
+    Away::Page(Box::new(response))
+}
+
+/// Offers what was typed in an earlier log-in of the same account: another window logged in anew meanwhile.
+pub(crate) fn offer_in_answer(app: &App, visitor: &Visitor, kept: &Kept) -> Result<Away, Problem> {
+    Ok(in_answer(offer(app, visitor, kept)?, StatusCode::CONFLICT))
 }
 
 #[derive(Template)]

@@ -73,10 +73,10 @@ pub(crate) async fn log_in(State(app): State<App>, peer: Certified, request: Req
     match app.platform.log_in(&peer.peer, asked, &peer.context).await {
         Ok(session) => {
             let seconds = (session.expires_at.as_second() - peer.context.now.as_second()).max(0);
-            if let Some(kept) = kept
-                && !session.must_change_password
+            if let Some(kept) = kept.filter(|_| !session.must_change_password)
+                && let Some(response) = go_on(&app, &peer, &session, &kept, seconds).await?
             {
-                return go_on(&app, &peer, &session, kept, seconds).await;
+                return Ok(response);
             }
             let next = match (session.awaits_factor, session.mailed) {
                 (true, Some(mailed)) => format!("/login/code?mailed={}", mailed.code()),
@@ -119,21 +119,30 @@ pub(crate) struct CodeQuery {
     mailed: Option<String>,
 }
 
-/// Goes on with what is kept: the question for the second factor, or the form itself.
-async fn go_on(app: &App, peer: &Certified, session: &LoggedIn, kept: Kept, seconds: i64) -> Answer {
+/// Goes on with what is kept: the question for the second factor, or the form itself. What somebody else typed is let go.
+async fn go_on(
+    app: &App,
+    peer: &Certified,
+    session: &LoggedIn,
+    kept: &Kept,
+    seconds: i64,
+) -> Result<Option<Response>, Problem> {
     let (stage, peer, context) = (Stage::Code, peer.peer.clone(), peer.context.clone());
     let caller = app.platform.authenticate_at_screen(stage, peer, &session.token, &context).await?;
     let visitor = Visitor::of(caller, context, session.token.clone());
+    if !kept.is_of(&visitor) {
+        return Ok(None);
+    }
     let mut response = if session.awaits_factor {
         let mut html = code_page(app, &visitor, None).await?;
         html.mailed = session.mailed.map(|mailed| mailed.code().to_owned()).unwrap_or_default();
-        html.kept = Kept::text(Some(&kept));
+        html.kept = Kept::text(Some(kept));
         show(&html)?
     } else {
-        offer(app, &visitor, &kept)?
+        offer(app, &visitor, kept)?
     };
     response.headers_mut().insert(SET_COOKIE, cookie(&session.token, seconds));
-    Ok(response)
+    Ok(Some(response))
 }
 
 /// Where a log-in leads that has come the whole way.
@@ -182,9 +191,7 @@ pub(crate) async fn answer_code(State(app): State<App>, posted: Posted) -> Resul
     match answered {
         Ok(session) => {
             let seconds = (session.expires_at.as_second() - visitor.context.now.as_second()).max(0);
-            if let Some(kept) = kept
-                && !session.must_change_password
-            {
+            if let Some(kept) = kept.filter(|kept| kept.is_of(&visitor) && !session.must_change_password) {
                 let visitor = Visitor::of(visitor.caller, visitor.context, session.token.clone());
                 let mut response = offer(&app, &visitor, &kept)?;
                 response.headers_mut().insert(SET_COOKIE, cookie(&session.token, seconds));

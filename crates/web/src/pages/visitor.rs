@@ -1,6 +1,7 @@
 //! Who is at a page. The log-in of a browser lives in one cookie that is bound to the certificate it was opened over
 //! (T-31); forms are taken only from a page of the same log-in on the same host (T-28).
 
+use super::kept::Kept;
 use super::{Banner, Frame, Who, kept, proof, words};
 use crate::caller::{connection, stage_of};
 use crate::input::{Form, JSON_LIMIT, SLIP_LIMIT, files_of_page};
@@ -20,8 +21,6 @@ use std::sync::{Arc, OnceLock};
 
 /// Name of the cookie. `__Host-`: only this host, only over TLS, for every path.
 const COOKIE: &str = "__Host-kiban";
-/// Seconds a browser keeps it beyond the log-in: half a day.
-const AFTER: i64 = 12 * 60 * 60;
 
 /// Somebody logged in at a screen.
 pub(crate) struct Visitor {
@@ -111,16 +110,18 @@ impl FromRequest<App> for Posted {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Away> {
         let (mut parts, body) = request.into_parts();
-        let mut visitor = match (Visitor::from_request_parts(&mut parts, app).await, token(&parts.headers)) {
-            (Err(away @ (Away::LogIn | Away::Idle)), Some(ended)) => {
-                return Err(kept::keep(app, &mut parts, body, &ended, away).await);
-            }
-            (visitor, _) => visitor?,
+        let mut visitor = match Visitor::from_request_parts(&mut parts, app).await {
+            Err(away @ (Away::LogIn | Away::Idle)) => return Err(kept::keep(app, &mut parts, body, away).await),
+            visitor => visitor?,
         };
         require_own_page(&parts.headers, &parts.uri)?;
         let form = Form::read(&parts.headers, body).await?;
         if form.get("form_token") != visitor.form_token() {
-            return Err(foreign().into());
+            let earlier = Kept::typed(&parts, &form).filter(|kept| kept.is_of(&visitor));
+            return Err(match earlier {
+                Some(kept) => kept::offer_in_answer(app, &visitor, &kept)?,
+                None => foreign().into(),
+            });
         }
         let route = route_of(Listener::Organisations, &parts.method, parts.uri.path());
         let beside =
@@ -152,21 +153,14 @@ impl Visitor {
         Self { frame_of: caller.organization, caller, context, token }
     }
 
-    /// Stands in every form of this log-in and nowhere else.
+    /// Stands in every form of this log-in and nowhere else; its second half is [`Visitor::writer`].
     pub(crate) fn form_token(&self) -> String {
-        Self::form_token_of(&self.token)
-    }
-
-    /// The same of a log-in that may have ended.
-    pub(crate) fn form_token_of(token: &str) -> String {
-        let sum = digest(&SHA256, format!("form of {token}").as_bytes());
-        sum.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        half(&format!("form of {}", self.token)) + &self.writer()
     }
 
     /// Stands for the account in forms whose typing outlives a log-in; the same in each of its log-ins.
     pub(crate) fn writer(&self) -> String {
-        let sum = digest(&SHA256, format!("writer {}", self.caller.staff.id.0).as_bytes());
-        sum.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        half(&format!("writer {}", self.caller.staff.id.0))
     }
 
     /// The frame of a page. `here` is the address of its item in the menu.
@@ -186,6 +180,11 @@ impl Visitor {
             ..Frame::default()
         }
     }
+}
+
+/// Half of a form token: 32 hexadecimal digits.
+fn half(of: &str) -> String {
+    digest(&SHA256, of.as_bytes()).as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What is told while a disaster mode is open for the visitor.
@@ -289,10 +288,8 @@ fn token(headers: &HeaderMap) -> Option<String> {
     (fits && ours.next().is_none()).then(|| token.to_owned())
 }
 
-/// The cookie of a log-in that holds so many seconds. The browser keeps it a while longer: dead it opens nothing, but tells which form
-/// was written in the log-in that ended.
+/// The cookie of a log-in that holds so many seconds.
 pub(crate) fn cookie(token: &str, seconds: i64) -> HeaderValue {
-    let seconds = seconds + AFTER;
     let text = format!("{COOKIE}={token}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict");
     HeaderValue::from_str(&text).unwrap_or_else(|_| no_cookie())
 }

@@ -34,14 +34,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Users of a large office: five care managers.
 const OFFICE: usize = 200;
 /// Pages of the care manager, by the name they are reported under; `{p}` is a user.
-const SCREENS: [(&str, &str); 7] = [
+const SCREENS: [(&str, &str); 3] = [
     ("screen_today", "/today"),
     ("screen_users", "/users"),
     ("screen_person", "/p/{p}"),
-    ("screen_survey", "/p/{p}/paper/survey"),
-    ("screen_opinion", "/p/{p}/paper/opinion"),
-    ("screen_plan", "/p/{p}/plan/2"),
-    ("screen_timeline", "/p/{p}/timeline"),
 ];
 
 /// Measures what was asked for, one after the other.

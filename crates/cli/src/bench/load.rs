@@ -34,11 +34,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Users of a large office: five care managers.
 const OFFICE: usize = 200;
 /// Pages of the care manager, by the name they are reported under; `{p}` is a user.
-const SCREENS: [(&str, &str); 3] = [
-    ("screen_today", "/today"),
-    ("screen_users", "/users"),
-    ("screen_person", "/p/{p}"),
-];
+const SCREENS: [(&str, &str); 3] =
+    [("screen_today", "/today"), ("screen_users", "/users"), ("screen_person", "/p/{p}")];
 
 /// Measures what was asked for, one after the other.
 pub async fn all(
